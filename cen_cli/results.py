@@ -1,0 +1,224 @@
+"""Frozen records handed between floors: what the engine and the analyses return and what reporting shows.
+
+Plain Python values only (no tensors, no torch), so that every record can be written as JSON with `as_json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+ENSEMBLE = "ensemble"
+"""Name under which the ensemble's scores stand beside those of the branches (named after their modality)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationScores:
+    """Scores of one confusion matrix, each in [0, 1] (METHOD: Section 8 of the design, P Table 2).
+
+    `class_iou` and `class_accuracy` hold one entry per class, NaN for a class that the truth never shows; such classes
+    are left out of both means.
+    """
+
+    pixel_accuracy: float
+    mean_accuracy: float
+    mean_iou: float
+    class_accuracy: tuple[float, ...]
+    class_iou: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Scores of every branch and of the ensemble over one split."""
+
+    task: str
+    split: str
+    protocol: str
+    samples: int
+    scores: dict[str, SegmentationScores]
+    """By modality, then `ENSEMBLE` (absent from networks of one modality)."""
+    weights: dict[str, float]
+    """The ensemble's learned weight of each modality; they sum to 1."""
+    class_names: tuple[str, ...]
+
+    def metric(self, name: str) -> float:
+        """The value of `branch.metric`, for example `ensemble.mean_iou` or `rgb.pixel_accuracy`.
+
+        `ensemble` means the only branch where there is one modality. Raises KeyError for an unknown name.
+        """
+        branch, _, field = name.partition(".")
+        if branch == ENSEMBLE and len(self.scores) == 1:
+            branch = next(iter(self.scores))
+        scores = self.scores[branch]
+        if field not in SCALAR_METRICS:
+            raise KeyError(name)
+        return float(getattr(scores, field))
+
+
+SCALAR_METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou")
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplacedCount:
+    """Replaced channels of one modality, over the whole network or one layer."""
+
+    modality: str
+    replaced: int
+    pressed: int
+    """Channels on which the L1 penalty acts (the own part, or all channels)."""
+    channels: int
+
+    @property
+    def share_of_pressed(self) -> float:
+        """Replaced channels as a share of the pressed part, in [0, 1]."""
+        return self.replaced / self.pressed if self.pressed else 0.0
+
+    @property
+    def share_of_all(self) -> float:
+        """Replaced channels as a share of all channels, in [0, 1]."""
+        return self.replaced / self.channels if self.channels else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ExchangeRow(ReplacedCount):
+    """Replaced channels of one modality in one exchanging layer (or stage, or in total)."""
+
+    layer: str
+    donors: tuple[str, ...]
+    """Modalities whose mean takes the replaced channels' place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GammaRow:
+    """Distribution of |gamma| of one modality in one exchanging layer."""
+
+    layer: str
+    modality: str
+    channels: int
+    quantiles: tuple[float, float, float, float, float]
+    """Minimum, quartiles, maximum of |gamma| over all channels of the layer."""
+    below_inside: float
+    """Share of the own part with |gamma| < threshold, in [0, 1]."""
+    below_outside: float
+    """Share of the rest with |gamma| < threshold; NaN where there is no rest."""
+    overlap: float
+    """Share of all channels below the threshold in this modality and in at least one other (their donors are dead too)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingPlan:
+    """What a run is about to do: shown at its start and by `--dry-run`."""
+
+    name: str
+    task: str
+    device: str
+    precision: str
+    modalities: tuple[str, ...]
+    train_samples: int
+    validation_samples: int
+    epochs: int
+    steps_per_epoch: int
+    parameters: dict[str, int]
+    """Parameters by group: encoder, decoder, gamma, ensemble."""
+    first_exchange_step: int | None
+    """Step at which SGD's drift alone brings the first pressed gamma below the threshold; None where it never does."""
+    changed: dict[str, Any]
+    """Recipe keys that differ from their defaults."""
+    run: str | None
+    """The run directory; None in a dry run."""
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class DryRun:
+    """What `cen train --dry-run` measured on one step."""
+
+    plan: TrainingPlan
+    macs: int
+    """Multiply-accumulates of one forward of one training crop, all modalities."""
+    parameter_bytes: int
+    activation_bytes: int
+    """Bytes kept for the backward pass of one training batch."""
+    optimizer_bytes: int
+    losses: dict[str, float]
+    step_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class StepReport:
+    """One log interval of training."""
+
+    epoch: int
+    step: int
+    total_steps: int
+    losses: dict[str, float]
+    """Loss terms averaged over the interval; `total` is what was minimised."""
+    learning_rates: dict[str, float]
+    replaced: tuple[ReplacedCount, ...]
+    samples_per_second: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationReport:
+    """One validation during training."""
+
+    epoch: int
+    step: int
+    evaluation: Evaluation
+    best_by: str
+    value: float
+    is_best: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSummary:
+    """How a training run ended."""
+
+    run: str
+    epochs: int
+    steps: int
+    seconds: float
+    last: Evaluation
+    best: Evaluation
+    best_step: int
+    best_by: str
+    replaced: tuple[ReplacedCount, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpectedScore:
+    """One line of a recipe's `[expected]` table beside what was obtained."""
+
+    metric: str
+    expected: float
+    tolerance: float
+    source: str
+    obtained: float | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the obtained score is at least expected - tolerance; None where there is no such score."""
+        if self.obtained is None or math.isnan(self.obtained):
+            return None
+        return self.obtained >= self.expected - self.tolerance
+
+
+def as_json(record: Any) -> Any:
+    """Turn a record into what `json.dumps` takes: dataclasses to objects, tuples to lists, NaN and infinity to None."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        fields = {field.name: as_json(getattr(record, field.name)) for field in dataclasses.fields(record)}
+        if isinstance(record, ReplacedCount):
+            fields |= {"share_of_pressed": record.share_of_pressed, "share_of_all": record.share_of_all}
+        return fields
+    if isinstance(record, dict):
+        return {str(key): as_json(value) for key, value in record.items()}
+    if isinstance(record, (list, tuple)):
+        return [as_json(value) for value in record]
+    if isinstance(record, float) and not math.isfinite(record):
+        return None
+    return record
