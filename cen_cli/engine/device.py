@@ -1,0 +1,59 @@
+"""Devices and precision: names as users type them to what torch takes."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+from cen_cli.errors import DeviceError
+
+Precision = Literal["fp32", "bf16"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Raises DeviceError for one this machine does not have."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"unknown device {name!r}: allowed are auto, cpu, cuda, cuda:N and mps")
+    if device.type == "cuda":
+        _check_cuda(name, device)
+    if device.type == "mps" and not _has_mps():
+        raise DeviceError("device mps was asked for, but this machine has no usable MPS device", hint=_FALLBACK)
+    return device
+
+
+def resolve_precision(precision: Literal["fp32", "bf16", "auto"], device: torch.device) -> Precision:
+    """`auto` becomes bf16 where the device computes it fast (CUDA with bf16, CPUs with AMX), else fp32."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return "bf16" if device.type == "cpu" and has_amx() else "fp32"
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """The autocast context of `precision`. bf16 has the range of fp32, so no loss scaling is needed."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+_FALLBACK = "use --device auto or --device cpu"
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()
+
+
+def _check_cuda(name: str, device: torch.device) -> None:
+    if not torch.cuda.is_available():
+        raise DeviceError(f"device {name} was asked for, but torch finds no CUDA device on this machine", hint=_FALLBACK)
+    if device.index is not None and device.index >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise DeviceError(f"device {name} was asked for, but this machine has {count} CUDA device(s)", hint=_FALLBACK)

@@ -1,0 +1,60 @@
+"""Learning rates as pure functions of the optimiser step, and the first exchange that they predict.
+
+Staged: the paper's training, one rate per stage of epochs. Poly: base * (1 - step / total) ** power. Both may warm up
+linearly over their first steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Literal
+
+Rate = float | tuple[float, ...]
+"""One base rate, or one for each stage."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When the learning rate changes; `rate` says to what."""
+
+    kind: Literal["constant", "staged", "poly"]
+    total_steps: int
+    stage_steps: tuple[int, ...] = ()
+    """Steps of each stage; they sum to `total_steps` (staged only)."""
+    power: float = 0.9
+    warmup_steps: int = 0
+
+    def rate(self, base: Rate, step: int) -> float:
+        """The learning rate of optimiser step `step` (0-based, below `total_steps`)."""
+        value = base[self.stage(step)] if isinstance(base, tuple) else base
+        if self.kind == "poly":
+            value *= (1 - step / self.total_steps) ** self.power
+        if step < self.warmup_steps:
+            value *= (step + 1) / self.warmup_steps
+        return value
+
+    def stage(self, step: int) -> int:
+        """Index of the stage that step `step` belongs to; 0 where there are no stages."""
+        ends = list(itertools.accumulate(self.stage_steps))
+        return next((index for index, end in enumerate(ends) if step < end), max(len(ends) - 1, 0))
+
+
+def first_exchange_step(
+    schedule: Schedule, base: Rate, *, sparsity: float, gap: float, optimizer: str, momentum: float
+) -> int | None:
+    """Step at which the L1 penalty alone has carried a pressed gamma over `gap` = |gamma| - threshold.
+
+    SGD with momentum mu moves it by lr * sparsity / (1 - mu) a step; Adam, whose step does not depend on the gradient's
+    size, by lr. The task's gradient comes on top, so this is when exchanging may start, not when it must. None where the
+    run ends before.
+    """
+    if sparsity <= 0:
+        return None
+    per_rate = 1.0 if optimizer == "adam" else sparsity / (1 - momentum)
+    travelled = 0.0
+    for step in range(schedule.total_steps):
+        if travelled > gap:
+            return step
+        travelled += schedule.rate(base, step) * per_rate
+    return None
