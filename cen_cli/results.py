@@ -103,7 +103,40 @@ class GammaRow:
     below_outside: float
     """Share of the rest with |gamma| < threshold; NaN where there is no rest."""
     overlap: float
-    """Share of all channels below the threshold in this modality and in at least one other (their donors are dead too)."""
+    """Share of all channels below the threshold in this modality and in at least one other (a dead donor)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GammaRecovery:
+    """What became of one modality's pressed gammas over the recorded steps of a run (S-Fig 5)."""
+
+    modality: str
+    fell: int
+    """Pressed gammas that were below the threshold in at least one record."""
+    returned: int
+    """Of those, how many were at or above the threshold in any later record."""
+    ended_above: int
+    """Of those, how many were at or above the threshold in the last record."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GammaDiagnosis:
+    """What the gammas say about a network, in words."""
+
+    verdict: str
+    """`healthy`, `collapsed`, `no effect` or `no exchange`."""
+    evidence: tuple[str, ...]
+    """The numbers that the verdict rests on, one sentence each."""
+    advice: str
+    """What to change, or that nothing needs changing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplacedAtStep:
+    """Replaced channels of every modality, over the whole network, in one record of a run."""
+
+    step: int
+    replaced: tuple[ReplacedCount, ...]
 
 
 @dataclasses.dataclass(frozen=True)

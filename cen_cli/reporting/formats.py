@@ -1,0 +1,55 @@
+"""Numbers as people read them: percentages, counts, durations, sizes. Pure functions of plain values."""
+
+from __future__ import annotations
+
+import math
+
+ABSENT = "-"
+"""Stands where there is no number (NaN or None)."""
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """A share in [0, 1] as a percentage without its sign: 0.511 becomes `51.10`."""
+    if share is None or not math.isfinite(share):
+        return ABSENT
+    return f"{100 * share:.{digits}f}"
+
+
+def number(value: float | None) -> str:
+    """A float with four significant digits, whatever its size."""
+    if value is None or math.isnan(value):
+        return ABSENT
+    return f"{value:.4g}"
+
+
+def count(value: int) -> str:
+    """An integer with its thousands apart: 12,345."""
+    return f"{value:,}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as h:mm:ss."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-:--:--"
+    whole = max(0, round(seconds))
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def size(byte_count: int) -> str:
+    """Bytes in the largest binary unit that leaves at least 1: 1.5 GiB."""
+    value = float(byte_count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def operations(value: int) -> str:
+    """A count of operations in the largest decimal unit: 61.3 G."""
+    scaled = float(value)
+    for unit in ("", " k", " M", " G"):
+        if scaled < 1000:
+            return f"{scaled:.0f}" if not unit else f"{scaled:.1f}{unit}"
+        scaled /= 1000
+    return f"{scaled:.1f} T"

@@ -1,0 +1,214 @@
+"""Result records as tables for a terminal: scores, classes, training plan, dry run, run summary, recipes.
+
+Every function returns the parts of one report in reading order; `show` prints them. A part that is a string is printed
+as one unwrapped line, so that it can be copied or grepped whole. Numbers never wrap or lose digits and fit into 80
+columns; names fold onto a second line where they must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from cen_cli.reporting import formats
+from cen_cli.results import (
+    ENSEMBLE,
+    SCALAR_METRICS,
+    DryRun,
+    Evaluation,
+    ExpectedScore,
+    ReplacedCount,
+    RunSummary,
+    TrainingPlan,
+)
+
+Parts = Sequence[RenderableType]
+
+CONVENTION = (
+    "Percent. One confusion matrix over the split; classes absent from the truth are",
+    "left out of the means; void never counts.",
+)
+SATURATED = 0.95
+"""Share of the pressed part above which so many channels are replaced that nothing is chosen any more."""
+ALERT = "saturated: lower exchange.sparsity"
+
+
+def show(console: Console, parts: Iterable[RenderableType]) -> None:
+    """Print the parts of a report; strings as they are, on one line each, without markup or wrapping."""
+    for part in parts:
+        if isinstance(part, str):
+            console.print(part, markup=False, highlight=False, soft_wrap=True)
+        else:
+            console.print(part)
+
+
+def new_table(*names: str, numbers: Sequence[str]) -> Table:
+    """An open table whose `numbers` columns are right-aligned and never wrapped; the other columns fold."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> Table:
+    """Names and values in two columns without rules; long values fold."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, value)
+    return table
+
+
+# --- evaluation ---------------------------------------------------------------------------------------------------
+
+
+def evaluation_parts(
+    evaluation: Evaluation, expected: Sequence[ExpectedScore] = (), *, title: str | None = None
+) -> list[RenderableType]:
+    """Scores per branch and ensemble, the convention, the expected scores, and one line of metrics to copy."""
+    heading = title or f"{evaluation.split} split, {_measured(evaluation)}"
+    parts: list[RenderableType] = [heading, scores_table(evaluation), *CONVENTION]
+    if expected:
+        parts.append(expected_table(expected))
+    return [*parts, metric_line(evaluation)]
+
+
+def _measured(evaluation: Evaluation) -> str:
+    return f"{formats.count(evaluation.samples)} samples, {evaluation.protocol} protocol"
+
+
+def scores_table(evaluation: Evaluation) -> Table:
+    """One row per branch and one for the ensemble, with the ensemble's weight of each branch."""
+    table = new_table("branch", numbers=("weight", "pixel acc", "mean acc", "mean IoU"))
+    for branch, scores in evaluation.scores.items():
+        weight = evaluation.weights.get(branch)
+        values = [formats.percent(getattr(scores, metric)) for metric in SCALAR_METRICS]
+        shown = formats.ABSENT if weight is None else f"{weight:.3f}"
+        table.add_row(branch, shown, *values, style="bold" if branch == ENSEMBLE else None)
+    return table
+
+
+def metric_line(evaluation: Evaluation) -> str:
+    """All scalar metrics on one line of `branch.metric=percent` words, the ensemble first."""
+    head = f"metrics: split={evaluation.split} protocol={evaluation.protocol} samples={evaluation.samples}"
+    words = [
+        f"{branch}.{metric}={formats.percent(getattr(scores, metric))}"
+        for branch, scores in reversed(evaluation.scores.items())
+        for metric in SCALAR_METRICS
+    ]
+    return " ".join([head, *words])
+
+
+def expected_table(expected: Sequence[ExpectedScore]) -> Table:
+    """Expected beside obtained scores, with the verdict of each."""
+    verdicts = {True: "met", False: "MISSED", None: "no score"}
+    table = new_table("metric", numbers=("expected", "tolerance", "obtained", "verdict"))
+    table.add_column("source", overflow="fold")
+    for line in expected:
+        numbers = [formats.percent(value) for value in (line.expected, line.tolerance, line.obtained)]
+        style = "bold red" if line.met is False else None
+        table.add_row(line.metric, *numbers, verdicts[line.met], line.source, style=style)
+    return table
+
+
+def class_parts(evaluation: Evaluation) -> list[RenderableType]:
+    """IoU of every class per branch, and the last branch's accuracy; classes absent from the truth show `-`."""
+    branches = list(evaluation.scores)
+    last = branches[-1]
+    table = new_table("class", numbers=(*branches, f"{last} acc"))
+    for index, name in enumerate(evaluation.class_names):
+        ious = [formats.percent(evaluation.scores[branch].class_iou[index]) for branch in branches]
+        table.add_row(name, *ious, formats.percent(evaluation.scores[last].class_accuracy[index]))
+    return ["IoU per class and, last, accuracy per class, percent", table]
+
+
+# --- training -----------------------------------------------------------------------------------------------------
+
+
+def plan_parts(plan: TrainingPlan) -> list[RenderableType]:
+    """What a run is about to do, and the settings that differ from the defaults."""
+    rows = [
+        ("recipe", f"{plan.name} ({plan.task})"),
+        ("modalities", ", ".join(plan.modalities)),
+        ("device", f"{plan.device}, {plan.precision}"),
+        ("samples", f"{formats.count(plan.train_samples)} train, {formats.count(plan.validation_samples)} validation"),
+        ("steps", f"{formats.count(plan.total_steps)} = {plan.epochs} epochs x {plan.steps_per_epoch}"),
+        ("parameters", _parameters(plan.parameters)),
+        ("first exchange", _first_exchange(plan)),
+    ]
+    if plan.run is not None:
+        rows.append(("run", plan.run))
+    rows += [("changed" if not index else "", text) for index, text in enumerate(_changed(plan.changed))]
+    return [facts(rows)]
+
+
+def _parameters(groups: Mapping[str, int]) -> str:
+    total = formats.count(sum(groups.values()))
+    return f"{total} = " + " + ".join(f"{formats.count(value)} {name}" for name, value in groups.items())
+
+
+def _first_exchange(plan: TrainingPlan) -> str:
+    if plan.first_exchange_step is None:
+        return "none expected in this run from the sparsity penalty alone"
+    return f"about step {formats.count(plan.first_exchange_step)} from the sparsity penalty alone"
+
+
+def _changed(changed: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {value!r}" if isinstance(value, str) else f"{key} = {value}" for key, value in changed.items()]
+
+
+def dry_run_parts(dry: DryRun) -> list[RenderableType]:
+    """The plan, and what one step cost and gave."""
+    memory = dry.parameter_bytes + dry.activation_bytes + dry.optimizer_bytes
+    split = (
+        f"{formats.size(dry.parameter_bytes)} parameters + {formats.size(dry.activation_bytes)} activations"
+        f" + {formats.size(dry.optimizer_bytes)} optimiser"
+    )
+    rows = [
+        ("MACs", f"{formats.operations(dry.macs)} per training crop, all modalities"),
+        ("memory", f"about {formats.size(memory)} = {split}"),
+        ("one step", f"{dry.step_seconds:.2f} s (the first; later ones are faster)"),
+        ("losses", "  ".join(f"{name} {formats.number(value)}" for name, value in dry.losses.items())),
+    ]
+    return [*plan_parts(dry.plan), "", facts(rows), "Dry run: nothing was written."]
+
+
+def summary_parts(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) -> list[RenderableType]:
+    """How a run ended: its best scores beside the expected ones, the last ones, replaced channels, the next command."""
+    best = f"best by {summary.best_by}, step {formats.count(summary.best_step)}: {_measured(summary.best)}"
+    parts = evaluation_parts(summary.best, expected, title=best)
+    if summary.best_step != summary.steps:
+        last = f"last, step {formats.count(summary.steps)}: {_measured(summary.last)}"
+        parts = [last, scores_table(summary.last), *parts]
+    if summary.replaced:
+        parts.append(replaced_line(summary.replaced))
+    steps = f"{formats.count(summary.steps)} steps, {summary.epochs} epochs in {formats.duration(summary.seconds)}"
+    return [*parts, f"{steps}: {summary.run}", f"next: cen eval {summary.run}"]
+
+
+def replaced_line(replaced: Sequence[ReplacedCount]) -> str:
+    """Replaced channels of every modality on one line."""
+    return "replaced share of the pressed channels: " + ", ".join(replaced_words(item) for item in replaced)
+
+
+def replaced_words(item: ReplacedCount) -> str:
+    """One modality's replaced share of its pressed channels, with the alert where nearly all are gone."""
+    words = f"{item.modality} {formats.percent(item.share_of_pressed, 1)}%"
+    return f"{words} ({ALERT})" if item.share_of_pressed > SATURATED else words
+
+
+def recipes_parts(recipes: Mapping[str, str]) -> list[RenderableType]:
+    """Recipe names and what each is for, one row each."""
+    table = new_table(numbers=())
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for name, description in recipes.items():
+        table.add_row(name, description)
+    return [table]

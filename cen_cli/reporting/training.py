@@ -1,0 +1,206 @@
+"""What a user sees while a network trains: a live display on a terminal, plain lines when piped. All on stderr.
+
+The training loop calls the methods of one display (`on_start`, `on_step`, `on_validation`, `on_note`, `on_end`) with
+records only, so the same loop runs under `TrainingDisplay`, under `SilentDisplay` and in tests.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cen_cli.reporting import formats, tables
+from cen_cli.results import RunSummary, StepReport, TrainingPlan, ValidationReport
+
+
+class Clock:
+    """Estimates the time left from the steps seen so far, validations included.
+
+    A run may start in the middle (resumed), so the first report only sets the origin.
+    """
+
+    def __init__(self) -> None:
+        self._origin: tuple[int, float] | None = None
+        self._latest: tuple[int, float] | None = None
+
+    def tick(self, step: int, now: float) -> None:
+        """Note that `step` steps were done at time `now`, in seconds of any clock."""
+        self._origin = self._origin or (step, now)
+        self._latest = (step, now)
+
+    def remaining(self, total_steps: int, now: float) -> float | None:
+        """Seconds until `total_steps`; None before two reports."""
+        if self._origin is None or self._latest is None or self._latest[0] <= self._origin[0]:
+            return None
+        pace = (self._latest[1] - self._origin[1]) / (self._latest[0] - self._origin[0])
+        return max(0.0, pace * (total_steps - self._latest[0]) - (now - self._latest[1]))
+
+
+def step_line(report: StepReport, remaining: float | None) -> str:
+    """One log interval as one plain line."""
+    losses = " ".join(f"{name} {formats.number(value)}" for name, value in report.losses.items())
+    rates = " ".join(f"{name} {formats.number(value)}" for name, value in report.learning_rates.items())
+    words = [
+        f"epoch {report.epoch}",
+        f"step {report.step}/{report.total_steps}",
+        f"loss {losses}",
+        f"lr {rates}",
+        f"{report.samples_per_second:.1f} samples/s",
+        f"left {formats.duration(remaining)}",
+    ]
+    if report.replaced:
+        words.insert(3, "replaced " + ", ".join(tables.replaced_words(item) for item in report.replaced))
+    return " | ".join(words)
+
+
+def validation_line(report: ValidationReport) -> str:
+    """One validation as one plain line: mean IoU of every branch, and the value that chooses the best checkpoint."""
+    scores = " ".join(
+        f"{branch} {formats.percent(scores.mean_iou)}" for branch, scores in report.evaluation.scores.items()
+    )
+    best = " (best so far)" if report.is_best else ""
+    chosen = f"{report.best_by} {formats.percent(report.value)}{best}"
+    return f"validation | epoch {report.epoch} | step {report.step} | mean IoU % {scores} | {chosen}"
+
+
+def end_line(summary: RunSummary) -> str:
+    """How the run ended, as one plain line."""
+    return f"finished {summary.steps} steps in {formats.duration(summary.seconds)}, best at step {summary.best_step}"
+
+
+class TrainingDisplay:
+    """Shows a training run on stderr; use it as a context manager so that the terminal is always given back."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._live: Live | None = None
+        self._clock = Clock()
+        self._step: StepReport | None = None
+        self._last: ValidationReport | None = None
+        self._best: ValidationReport | None = None
+
+    def __enter__(self) -> TrainingDisplay:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def on_start(self, plan: TrainingPlan) -> None:
+        """Print the plan and, on a terminal, open the live part under it."""
+        tables.show(self.console, tables.plan_parts(plan))
+        if self.console.is_interactive:
+            self._live = Live(get_renderable=self._view, console=self.console, refresh_per_second=2, transient=True)
+            self._live.start()
+
+    def on_step(self, report: StepReport) -> None:
+        """Show one log interval."""
+        self._clock.tick(report.step, time.monotonic())
+        self._step = report
+        if self._live is None:
+            self._print(step_line(report, self._clock.remaining(report.total_steps, time.monotonic())))
+
+    def on_validation(self, report: ValidationReport) -> None:
+        """Show one validation; on a terminal it stays above the live part."""
+        self._last = report
+        self._best = report if report.is_best else self._best
+        self._print(validation_line(report))
+
+    def on_note(self, text: str) -> None:
+        """Show something that the user should know."""
+        self._print(f"note: {text}")
+
+    def on_end(self, summary: RunSummary) -> None:
+        """Close the live part and say how the run ended."""
+        self._stop()
+        self._print(end_line(summary))
+
+    def _print(self, line: str) -> None:
+        tables.show(self.console, [line])
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _view(self) -> RenderableType:
+        """The live part: progress, loss terms, replaced channels, last and best validation."""
+        if self._step is None:
+            return Text("first steps ...")
+        parts = [_progress(self._step, self._clock), _losses(self._step), _replaced(self._step)]
+        return Group(*parts, _validations(self._last, self._best))
+
+
+class SilentDisplay:
+    """Shows nothing: for `--json`, where the result alone is wanted."""
+
+    def __enter__(self) -> SilentDisplay:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def on_start(self, plan: TrainingPlan) -> None:
+        """Ignore the plan."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Ignore the report."""
+
+    def on_validation(self, report: ValidationReport) -> None:
+        """Ignore the report."""
+
+    def on_note(self, text: str) -> None:
+        """Ignore the note."""
+
+    def on_end(self, summary: RunSummary) -> None:
+        """Ignore the summary."""
+
+
+def _progress(report: StepReport, clock: Clock) -> RenderableType:
+    row = Table.grid(padding=(0, 1), expand=True)
+    for ratio in (None, 1, None, None):
+        row.add_column(ratio=ratio, no_wrap=True)
+    left = formats.duration(clock.remaining(report.total_steps, time.monotonic()))
+    row.add_row(
+        f"epoch {report.epoch}",
+        ProgressBar(total=report.total_steps, completed=report.step),
+        f"{report.step}/{report.total_steps}",
+        f"left {left}, {report.samples_per_second:.1f} samples/s",
+    )
+    return row
+
+
+def _losses(report: StepReport) -> RenderableType:
+    losses = "  ".join(f"{name} {formats.number(value)}" for name, value in report.losses.items())
+    rates = "  ".join(f"{name} {formats.number(value)}" for name, value in report.learning_rates.items())
+    return tables.facts([("loss", losses), ("learning rate", rates)])
+
+
+def _replaced(report: StepReport) -> RenderableType:
+    row = Table.grid(padding=(0, 2, 0, 0))
+    for item in report.replaced:
+        share = formats.percent(item.share_of_pressed, 1)
+        words = f"{share:>5}% of {formats.count(item.pressed)} pressed replaced"
+        alert = tables.ALERT if item.share_of_pressed > tables.SATURATED else ""
+        row.add_row(Text(item.modality, style="bold"), Text(words), Text(alert, style="bold yellow"))
+    return row
+
+
+def _validations(last: ValidationReport | None, best: ValidationReport | None) -> RenderableType:
+    if last is None:
+        return Text("")
+    table = tables.new_table("mean IoU, percent", numbers=tuple(last.evaluation.scores))
+    for name, report in (("last", last), ("best", best)):
+        if report is not None:
+            values = [formats.percent(scores.mean_iou) for scores in report.evaluation.scores.values()]
+            table.add_row(f"{name}, step {report.step}", *values)
+    return table
