@@ -1,0 +1,59 @@
+"""The recipes that are shipped with the package, found by looking into their folder."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from cen_cli.errors import UsageError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def shipped() -> dict[str, Path]:
+    """Path of every shipped recipe by name, in alphabetical order."""
+    return {path.stem: path for path in sorted(_folder().glob("*.toml"))}
+
+
+def find(name_or_path: str) -> Path:
+    """The file of a recipe given by path or by the name of a shipped one.
+
+    `recipes/NAME.toml` means the shipped recipe wherever the current folder has no such file. Raises UsageError with
+    the nearest names where there is none.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    recipes = shipped()
+    if name_or_path in recipes:
+        return recipes[name_or_path]
+    if path.parent == Path("recipes") and path.suffix == ".toml" and path.stem in recipes:
+        return recipes[path.stem]
+    if path.is_dir():
+        raise UsageError(f"{name_or_path} is a folder, not a recipe", hint=_hint_for_folder(path))
+    raise UsageError(f"no recipe {name_or_path!r}: neither a file nor a shipped recipe", hint=_hint(path, recipes))
+
+
+def summary(path: Path) -> str:
+    """The first line of the comment that opens a recipe; empty where there is none."""
+    with path.open(encoding="utf-8") as file:
+        first = file.readline()
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def _folder() -> Path:
+    """`recipes/` inside an installed package, or beside it in a checkout."""
+    installed = _PACKAGE / "recipes"
+    return installed if installed.is_dir() else _PACKAGE.parent / "recipes"
+
+
+def _hint(path: Path, recipes: dict[str, Path]) -> str:
+    close = difflib.get_close_matches(path.name.removesuffix(".toml"), list(recipes), n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(repr(name) for name in close)}? (`cen recipes ls` lists all)"
+    return f"shipped recipes: {', '.join(recipes)}"
+
+
+def _hint_for_folder(path: Path) -> str:
+    inside = path / "recipe.toml"
+    return f"did you mean {inside}?" if inside.is_file() else "give a .toml file, or a name that `cen recipes ls` lists"

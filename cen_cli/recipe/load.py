@@ -1,0 +1,177 @@
+"""Reads recipes: a file, the recipes it extends and the overrides become one checked `Recipe`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from cen_cli.errors import RecipeError, UsageError
+from cen_cli.recipe import catalog, kinds
+from cen_cli.recipe.overrides import parse_overrides
+from cen_cli.recipe.paths import dotted, holds, leaves, lookup, merge, without
+from cen_cli.recipe.problems import Problem, known_keys, show_value, validate, value_of
+from cen_cli.recipe.schema import READ_ONLY_WITH, Recipe
+
+_OWN = ("name", "expected")
+"""Keys that belong to the file that states them and are not inherited by `extends`."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One source of tables; later layers win."""
+
+    label: str
+    table: Mapping[str, Any]
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = (), data_root: str | None = None) -> Recipe:
+    """Read a recipe by path or shipped name, apply `--set` overrides, check everything.
+
+    `data_root` goes before the file's `data.root`; an override of `data.root` goes before both. Raises RecipeError with
+    every problem of file and overrides, UsageError where the file is missing or cannot be read.
+    """
+    path = catalog.find(name_or_path)
+    layers = _file_layers(path)
+    if data_root is not None:
+        layers.append(_Layer("--data-root", {"data": {"root": data_root}}))
+    table, problems = parse_overrides(overrides)
+    layers.append(_Layer("--set", table))
+    return _resolve(layers, source=name_or_path, main=layers[-2 - (data_root is not None)].label, problems=problems)
+
+
+def parse_recipe(text: str, source: str) -> Recipe:
+    """Read a resolved recipe from text, as stored in checkpoints; `source` names it in errors. Raises RecipeError."""
+    table = _parse_toml(text, source)
+    return _resolve([_Layer(source, table)], source=source, main=source, problems=[])
+
+
+def dump_toml(recipe: Recipe) -> str:
+    """The resolved recipe as TOML; `parse_recipe` of it gives an equal recipe."""
+    return tomli_w.dumps(_effective(recipe))
+
+
+def changed_from_defaults(recipe: Recipe) -> dict[str, Any]:
+    """Dotted key -> value of everything that differs from its default, and of keys that have none.
+
+    Left out: task, name and expected, which decide nothing about the run.
+    """
+    defaults = {path: kinds.plain(field.get_default()) for path, field in known_keys() if not field.is_required()}
+    return {
+        dotted(path): value
+        for path, value in leaves(_effective(recipe)).items()
+        if path[0] not in ("task", "name", "expected") and (path not in defaults or defaults[path] != value)
+    }
+
+
+# ---- files and what they extend ----
+
+
+def _file_layers(path: Path) -> list[_Layer]:
+    """The file's own tables on top, those that it extends below."""
+    layers: list[_Layer] = []
+    chain: list[Path] = []
+    current: Path | None = path
+    while current is not None:
+        if current.resolve() in chain:
+            names = " -> ".join(link.name for link in [*chain[chain.index(current.resolve()) :], current])
+            raise RecipeError(str(path), [f"extends = {show_value(current.name)}: recipes in a circle: {names}"])
+        chain.append(current.resolve())
+        table = dict(_parse_toml(_read(current), str(current)))
+        base = table.pop("extends", None)
+        if not layers:
+            table.setdefault("name", current.stem)
+        else:
+            table = {key: value for key, value in table.items() if key not in _OWN}
+        layers.insert(0, _Layer(str(current), table))
+        current = _base_of(current, base)
+    return layers
+
+
+def _base_of(path: Path, base: Any) -> Path | None:
+    if base is None:
+        return None
+    if not isinstance(base, str):
+        problem = f"extends = {show_value(base)}: the name of a shipped recipe, or a path relative to this file"
+        raise RecipeError(str(path), [problem])
+    beside = path.parent / base
+    if beside.is_file():
+        return beside
+    try:
+        return catalog.find(base)
+    except UsageError as error:
+        raise RecipeError(str(path), [f"extends = {show_value(base)}: {error.message}"], hint=error.hint) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"{path}: cannot be read: {reason}", hint="check the file's permissions") from error
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        hint = "recipes are TOML text in UTF-8"
+        raise RecipeError(str(path), [f"line {line}: not UTF-8 text"], hint=hint) from error
+
+
+def _parse_toml(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        hint = "text values need quotes, and each key may be set once: https://toml.io"
+        raise RecipeError(source, [f"not valid TOML: {error}"], hint=hint) from error
+
+
+# ---- layers to a recipe ----
+
+
+def _resolve(layers: list[_Layer], *, source: str, main: str, problems: list[str]) -> Recipe:
+    layers = _drop_inherited(layers)
+    recipe, found = validate(_merged(layers))
+    problems = [*problems, *(problem.text + _origin(problem, layers, main) for problem in found)]
+    if recipe is None or problems:
+        raise RecipeError(
+            source, problems, hint="docs/recipes.md describes every key; `cen recipes show rooms` prints an example"
+        )
+    return recipe
+
+
+def _merged(layers: Sequence[_Layer]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for layer in layers:
+        table = merge(table, layer.table)
+    return table
+
+
+def _drop_inherited(layers: list[_Layer]) -> list[_Layer]:
+    """Drop from lower layers the keys that a switch set in a higher one has put out of use."""
+    merged = _merged(layers)
+    for key, switch, needed in READ_ONLY_WITH:
+        path, switch_path = key.split("."), tuple(switch.split("."))
+        setters = [index for index, layer in enumerate(layers) if holds(layer.table, switch_path)]
+        if setters and value_of(merged, switch_path) != needed:
+            for index in range(setters[-1]):
+                layers[index] = _Layer(layers[index].label, without(layers[index].table, path))
+    return layers
+
+
+def _origin(problem: Problem, layers: list[_Layer], main: str) -> str:
+    """Where the key was set, if not in the file that was asked for."""
+    setters = [layer.label for layer in layers if holds(layer.table, problem.path)]
+    return f" [from {setters[-1]}]" if setters and setters[-1] != main else ""
+
+
+def _effective(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's tables without keys that are absent or not read under its switches."""
+    table: dict[str, Any] = recipe.model_dump(exclude_none=True)
+    for key, switch, needed in READ_ONLY_WITH:
+        if lookup(table, switch.split(".")) != needed:
+            table = without(table, key.split("."))
+    return dict(kinds.plain(table))

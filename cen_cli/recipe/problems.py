@@ -1,0 +1,270 @@
+"""Finds everything that is wrong with a recipe's tables at once, and says it in words.
+
+Three passes over plain tables: types, ranges and unknown keys (pydantic), keys that would do nothing, and rules between
+keys. A rule is skipped where one of the keys it reads is already known to be wrong.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from cen_cli.recipe import kinds
+from cen_cli.recipe.paths import Path, dotted, holds, leaves, lookup
+from cen_cli.recipe.schema import METRICS, READ_ONLY_WITH, Recipe, Table
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong, at one key."""
+
+    path: Path
+    text: str
+    """`table.key = value: what is allowed`."""
+
+
+def validate(table: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
+    """The recipe that the tables describe, or None and every problem found."""
+    recipe, problems = _check_types(table)
+    wrong = [problem.path for problem in problems]
+    problems += [problem for problem in _without_effect(table) if not _touches(problem.path, wrong)]
+    for keys, rule in _RULES:
+        if not any(_touches(key, wrong) for key in keys):
+            problems += rule(*(value_of(table, key) for key in keys))
+    return (None if problems else recipe), problems
+
+
+def show_value(value: Any) -> str:
+    """A value on one line, much as TOML writes it, cut after 60 characters."""
+    shown = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else json.dumps(value, default=str)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """ " (did you mean 'x'?)" with the closest of the names, or nothing where none is close."""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def value_of(table: Mapping[str, Any], path: Path) -> Any:
+    """The value at the path, or the schema's default, as TOML holds it; None where there is neither."""
+    if holds(table, path):
+        return lookup(table, path)
+    field = _field_at(path)
+    if field is None or field.is_required():
+        return None
+    return kinds.plain(field.get_default())
+
+
+# ---- types, ranges, unknown keys ----
+
+
+def _check_types(table: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
+    try:
+        return Recipe.model_validate(_tuples(table)), []
+    except ValidationError as error:
+        found: dict[Path, Problem] = {}
+        for details in error.errors(include_url=False):
+            problem = _from_pydantic(table, details)
+            found.setdefault(problem.path, problem)
+        return None, list(found.values())
+
+
+def _tuples(value: Any) -> Any:
+    """TOML's lists as tuples, which is what the schema holds."""
+    if isinstance(value, Mapping):
+        return {key: _tuples(inner) for key, inner in value.items()}
+    return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value
+
+
+def _from_pydantic(table: Mapping[str, Any], details: Mapping[str, Any]) -> Problem:
+    path, field, unknown_in = _locate(details["loc"])
+    key = dotted(path)
+    if unknown_in is not None:
+        value = lookup(table, path)
+        what = f"[{key}]: no such table" if isinstance(value, dict) else f"{key} = {show_value(value)}: no such key"
+        return Problem(path, what + _nearest_key(path, unknown_in))
+    assert field is not None
+    if details["type"] == "missing":
+        return Problem(path, _missing(key, field))
+    wanted = kinds.allowed(field)
+    if details["type"] == "value_error":
+        wanted = str(details["ctx"]["error"])
+    value = lookup(table, path)
+    close = nearest(value, list(kinds.choices(field))) if isinstance(value, str) else ""
+    return Problem(path, f"{key} = {show_value(value)}: {wanted}{close}")
+
+
+def _locate(location: tuple[int | str, ...]) -> tuple[Path, FieldInfo | None, type[Table] | None]:
+    """Walk pydantic's location down to a key of the schema, or to the first name that its table does not have."""
+    table: type[Table] = Recipe
+    path: list[str] = []
+    field: FieldInfo | None = None
+    parts = iter(location)
+    for part in parts:
+        path.append(str(part))
+        field = table.model_fields.get(str(part))
+        if field is None:
+            return tuple(path), None, table
+        inner = kinds.table_of(field.annotation)
+        named = kinds.tables_by_name(field.annotation)
+        if named and (name := next(parts, None)) is not None:
+            path.append(str(name))
+            inner = named
+        if inner is None:
+            break
+        table = inner
+    return tuple(path), field, None
+
+
+def _missing(key: str, field: FieldInfo) -> str:
+    table = kinds.table_of(field.annotation)
+    if table is None:
+        return f"{key}: missing; {kinds.allowed(field)}"
+    needed = [name for name, inner in table.model_fields.items() if inner.is_required()]
+    return f"[{key}]: missing table; it needs {', '.join(needed)}"
+
+
+def _nearest_key(path: Path, table: type[Table]) -> str:
+    """The nearest key of the same table, or the same name in another table."""
+    *above, name = path
+    close = difflib.get_close_matches(name, list(table.model_fields), n=1, cutoff=0.6)
+    if close:
+        return f" (did you mean '{dotted([*above, close[0]])}'?)"
+    elsewhere = [dotted(other) for other, _ in known_keys() if other[-1] == name]
+    return f" (did you mean '{elsewhere[0]}'?)" if elsewhere else ""
+
+
+def known_keys(table: type[Table] = Recipe, above: Path = ()) -> Iterator[tuple[Path, FieldInfo]]:
+    """Every key of the schema with its path; tables come before their keys. `<name>` stands for a name of one's own."""
+    for name, field in table.model_fields.items():
+        path = (*above, name)
+        yield path, field
+        if inner := kinds.table_of(field.annotation):
+            yield from known_keys(inner, path)
+        elif inner := kinds.tables_by_name(field.annotation):
+            yield from known_keys(inner, (*path, "<name>"))
+
+
+def _field_at(path: Path) -> FieldInfo | None:
+    return next((field for known, field in known_keys() if known == path), None)
+
+
+def _touches(path: Path, wrong: list[Path]) -> bool:
+    """Whether the path, a table above it or a key below it is among the wrong ones."""
+    return any(path[: len(other)] == other or other[: len(path)] == path for other in wrong)
+
+
+# ---- keys that would do nothing ----
+
+
+def _without_effect(table: Mapping[str, Any]) -> Iterator[Problem]:
+    for dependent, switch, needed in READ_ONLY_WITH:
+        path, switch_path = tuple(dependent.split(".")), tuple(switch.split("."))
+        actual = value_of(table, switch_path)
+        if actual == needed or not holds(table, path):
+            continue
+        held = lookup(table, path)
+        for key, value in leaves(held, path).items() if isinstance(held, Mapping) else [(path, held)]:
+            yield Problem(
+                key,
+                f"{dotted(key)} = {show_value(value)}: read only with {switch} = {show_value(needed)}, "
+                f"and it is {show_value(actual)}; remove one of them",
+            )
+
+
+# ---- rules between keys ----
+
+
+def _one_gamma_for_all(fusion: str, norm: str, choose: str) -> Iterator[Problem]:
+    if fusion == "exchange" and choose == "gamma" and norm == "shared":
+        yield Problem(
+            ("sharing", "norm"),
+            f'sharing.norm = "{norm}": one gamma for all modalities leaves nothing to exchange by; '
+            '"private", or model.fusion = "none", or exchange.choose = "none"',
+        )
+
+
+def _one_input(inputs: list[str], fusion: str) -> Iterator[Problem]:
+    if len(inputs) == 1 and fusion == "exchange":
+        yield Problem(
+            ("model", "fusion"),
+            f'model.fusion = "exchange": one modality ("{inputs[0]}") has nothing to exchange with; '
+            'model.fusion = "none", or two or more data.inputs',
+        )
+
+
+def _stages_fill_the_run(kind: str, stages: list[int], epochs: int) -> Iterator[Problem]:
+    if kind == "staged" and sum(stages) != epochs:
+        yield Problem(
+            ("schedule", "stage_epochs"),
+            f"schedule.stage_epochs = {show_value(stages)}: the epochs of each stage, which sum to "
+            f"train.epochs = {epochs} (they sum to {sum(stages)})",
+        )
+
+
+def _rates_by_stage(kind: str, stages: list[int], *rates: Any) -> Iterator[Problem]:
+    for name, rate in zip(("encoder_lr", "decoder_lr", "gamma_lr"), rates, strict=True):
+        shown = f"optimizer.{name} = {show_value(rate)}"
+        if kind == "staged" and rate is not None and (not isinstance(rate, list) or len(rate) != len(stages)):
+            yield Problem(
+                ("optimizer", name), f"{shown}: a list of {len(stages)}, one for each stage of schedule.stage_epochs"
+            )
+        if kind != "staged" and isinstance(rate, list):
+            yield Problem(
+                ("optimizer", name), f'{shown}: one number; a list needs schedule.kind = "staged", and it is "{kind}"'
+            )
+
+
+def _weights_fit(weights: str, encoder_width: int) -> Iterator[Problem]:
+    if weights != "none" and encoder_width != 64:
+        yield Problem(
+            ("model", "encoder_width"),
+            f'model.encoder_width = {encoder_width}: 64 with model.weights = "{weights}", since published weights have '
+            'that width; or model.weights = "none"',
+        )
+
+
+def _scores_exist(inputs: list[str], best_by: str, expected: Mapping[str, Any]) -> Iterator[Problem]:
+    names = [f"{branch}.{metric}" for branch in ("ensemble", *inputs) for metric in METRICS]
+    wanted = f"a score: {' or '.join(('ensemble', *inputs))}, a dot, then {', '.join(METRICS)}"
+    if best_by not in names:
+        shown = f"train.best_by = {show_value(best_by)}"
+        yield Problem(("train", "best_by"), f"{shown}: {wanted}{nearest(best_by, names)}")
+    for name in expected:
+        if name not in names:
+            path = ("expected", name)
+            yield Problem(path, f"[{dotted(path)}]: named after {wanted}{nearest(name, names)}")
+
+
+def _normalized_inputs(inputs: list[str], normalize: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in normalize:
+        if name not in inputs:
+            path = ("data", "normalize", name)
+            wanted = f"one of data.inputs = {show_value(inputs)}"
+            yield Problem(path, f"[{dotted(path)}]: {wanted}{nearest(name, inputs)}")
+
+
+_Rule = Callable[..., Iterator[Problem]]
+_RULES: list[tuple[list[Path], _Rule]] = [
+    ([tuple(key.split(".")) for key in keys.split()], rule)
+    for keys, rule in (
+        ("model.fusion sharing.norm exchange.choose", _one_gamma_for_all),
+        ("data.inputs model.fusion", _one_input),
+        ("schedule.kind schedule.stage_epochs train.epochs", _stages_fill_the_run),
+        (
+            "schedule.kind schedule.stage_epochs optimizer.encoder_lr optimizer.decoder_lr optimizer.gamma_lr",
+            _rates_by_stage,
+        ),
+        ("model.weights model.encoder_width", _weights_fit),
+        ("data.inputs train.best_by expected", _scores_exist),
+        ("data.inputs data.normalize", _normalized_inputs),
+    )
+]

@@ -1,0 +1,290 @@
+"""The recipe: every table and key that a recipe file may hold, with its type, range, default and meaning.
+
+This file is the only place where a key is declared. The error messages (`problems`), the reference page (`reference`)
+and the command line's `--set` read it. Settings follow the paper's supplement, Section 2; defaults are those of the
+NYUDv2 segmentation experiments (S-Table 7) except where a key says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+AboveZero = Annotated[float, Field(gt=0)]
+Size = tuple[Positive, Positive]
+Rate = AboveZero | Annotated[tuple[AboveZero, ...], Field(min_length=1)]
+Channels = tuple[float, float, float]
+Deviations = tuple[AboveZero, AboveZero, AboveZero]
+
+
+def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) != len(names) or "" in names:
+        raise ValueError("a list of modality names, each named once")
+    return names
+
+
+def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("two numbers [lowest, highest], the lowest first")
+    return bounds
+
+
+class Table(BaseModel):
+    """A table of a recipe: strictly typed, immutable, without unknown keys, NaN or infinity."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RoomsData(Table):
+    """The built-in rendered rooms."""
+
+    size: int = Field(default=96, ge=32, description="Side of the square images, in pixels.")
+    seed: int = Field(default=0, ge=0, description="Seed of the rooms; another seed is another data set.")
+    train_rooms: int = Field(default=400, ge=1, description="Rooms of the training split.")
+    val_rooms: int = Field(default=75, ge=1, description="Rooms of the validation split.")
+    test_rooms: int = Field(default=75, ge=1, description="Rooms of the test split. No room is in two splits.")
+    views: int = Field(default=4, ge=1, description="Views rendered of each room.")
+    antialias: int = Field(default=2, ge=1, description="Rays per pixel and axis for the colour images.")
+
+
+class ColorJitter(Table):
+    """Random changes of the colour images; 0 leaves that property as it is."""
+
+    brightness: float = Field(default=0.0, ge=0, description="Largest relative change of brightness.")
+    contrast: float = Field(default=0.0, ge=0, description="Largest relative change of contrast.")
+    saturation: float = Field(default=0.0, ge=0, description="Largest relative change of saturation.")
+    hue: float = Field(default=0.0, ge=0, le=0.5, description="Largest change of hue, in turns of the colour circle.")
+
+
+class Augment(Table):
+    """Random changes of the training views, the same geometry for every modality and the label."""
+
+    scale: Annotated[tuple[AboveZero, AboveZero], AfterValidator(_ascending)] = Field(
+        default=(1.0, 1.0), description="Random scale is drawn between these two before cropping."
+    )
+    min_short_side: int = Field(
+        default=0, ge=0, description="After scaling, the shorter side is at least this many pixels (0: no limit)."
+    )
+    mirror: bool = Field(default=True, description="Mirror half of the views left to right.")
+    color_jitter: ColorJitter = Field(default=ColorJitter(), description="Random colour changes.")
+
+
+class Normalize(Table):
+    """Normalisation of one modality, in place of its data set's default: (value - mean) / std."""
+
+    mean: float | Channels = Field(description="Subtracted; one number, or one per channel.")
+    std: AboveZero | Deviations = Field(description="Divided by; one number, or one per channel.")
+
+
+class Data(Table):
+    """What is learned from: the data set, its modalities, and how views are read and augmented."""
+
+    kind: Literal["rooms", "nyudv2"] = Field(description="The data set.")
+    root: str = Field(
+        default="",
+        description='Folder of the data set; `--data-root` and CEN_DATA go before it. For "rooms" it is where rendered '
+        "views are kept, and empty means the user's cache folder.",
+    )
+    inputs: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+        description="The modalities, one stream each, in this order."
+    )
+    resize: Size | None = Field(
+        default=None,
+        description="[height, width] to which every image and label is brought on reading. Absent: as stored.",
+    )
+    crop: Size = Field(description="[height, width] of the training crop; smaller views are padded.")
+    cache: bool = Field(default=False, description="Keep decoded (and resized) images in memory.")
+    workers: int = Field(default=0, ge=0, description="Loader processes; 0 loads in the training process.")
+    train_list: str = Field(default="", description="List of the training views, within the root. Empty: train.txt.")
+    val_list: str = Field(default="", description="List of the validation views, within the root. Empty: val.txt.")
+    rooms: RoomsData = Field(default=RoomsData(), description="The built-in rendered rooms.")
+    augment: Augment = Field(default=Augment(), description="Random changes of training views.")
+    normalize: dict[str, Normalize] = Field(default={}, description="Normalisation by modality.")
+
+
+class Model(Table):
+    """The network."""
+
+    arch: Literal["refinenet"] = Field(default="refinenet", description="The decoder.")
+    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = Field(description="The encoder.")
+    weights: Annotated[str, Field(min_length=1)] = Field(
+        default="none",
+        description='What the encoder starts from: "none" (random), "imagenet" (torchvision\'s weights, downloaded '
+        "once), or the path of a file of torchvision's ResNet weights. Every stream starts from the same.",
+    )
+    fusion: Literal["exchange", "none"] = Field(
+        default="exchange",
+        description='"exchange": channels are exchanged between the streams (P Eq. 6). "none": streams meet only in '
+        "the learned ensemble.",
+    )
+    width: int = Field(default=256, ge=4, description="Channels of the decoder; its coarsest path has twice as many.")
+    encoder_width: int = Field(
+        default=64, ge=4, description="Channels of the encoder's first stage; published weights need 64."
+    )
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout in the decoder, while training.")
+
+
+class Sharing(Table):
+    """What the streams share (S-Tables 7, 8 and 9)."""
+
+    conv: Literal["shared", "private"] = Field(default="shared", description="Convolutions.")
+    norm: Literal["private", "shared", "statistics-private", "affine-private"] = Field(
+        default="private",
+        description='Normalisation layers. "statistics-private": one scale and offset, statistics of each modality. '
+        '"affine-private": one set of statistics, scale and offset of each modality.',
+    )
+
+
+class Exchange(Table):
+    """Channel exchanging (P Eq. 4 and 6)."""
+
+    choose: Literal["gamma", "none"] = Field(
+        default="gamma",
+        description='"gamma": a channel is replaced where |gamma| < threshold. "none": gammas are pressed, nothing is '
+        "exchanged (the rows of S-Table 7 with l1 alone).",
+    )
+    threshold: float = Field(default=2e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
+    sparsity: float = Field(default=2e-4, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
+    region: Literal["disjoint", "all"] = Field(
+        default="disjoint",
+        description='Where gammas are pressed. "disjoint": each modality in its own part of the channels. '
+        '"all": everywhere.',
+    )
+    replace: Literal["own-part", "anywhere"] = Field(
+        default="own-part",
+        description='Where channels may be replaced. "own-part": only where they are pressed. "anywhere": wherever '
+        "|gamma| < threshold, as in the authors' release.",
+    )
+    gamma_init: float = Field(
+        default=1.0,
+        gt=0,
+        description="Gamma of the exchanging norms at the start. From scratch 1.0 needs very long runs to come down "
+        "to the threshold; 0.2 works.",
+    )
+
+
+class Optimizer(Table):
+    """The optimiser, by group of parameters. A learning rate is one number, or one per stage (`staged`)."""
+
+    kind: Literal["sgd", "adam"] = Field(default="sgd", description="The optimiser.")
+    encoder_lr: Rate = Field(description="Learning rate of the encoder.")
+    decoder_lr: Rate = Field(description="Learning rate of the decoder and of the ensemble's weights.")
+    gamma_lr: Rate | None = Field(
+        default=None, description="Learning rate of the exchanging norms' gammas. Absent: encoder_lr."
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of SGD.")
+    betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), description="Running-average rates of Adam.")
+    weight_decay: float = Field(default=1e-5, ge=0, description="Weight decay of all parameters but those gammas.")
+    gamma_weight_decay: NonNegative | None = Field(
+        default=None, description="Weight decay of the exchanging norms' gammas. Absent: weight_decay."
+    )
+    clip_norm: AboveZero | None = Field(
+        default=None, description="Largest norm of the gradient; longer ones are shortened to it. Absent: no limit."
+    )
+
+
+class Schedule(Table):
+    """How learning rates change over the run."""
+
+    kind: Literal["constant", "staged", "poly"] = Field(
+        default="constant",
+        description='"staged": one rate per stage. "poly": down to 0 as (1 - step/steps) ** power.',
+    )
+    stage_epochs: tuple[Positive, ...] = Field(
+        default=(), description="Epochs of each stage; they sum to train.epochs."
+    )
+    power: float = Field(default=0.9, gt=0, description="Exponent of the poly schedule.")
+    warmup_steps: int = Field(default=0, ge=0, description="Steps over which rates rise from 0 at the start.")
+
+
+class Train(Table):
+    """The training run."""
+
+    epochs: int = Field(ge=1, description="Passes over the training split.")
+    batch: int = Field(ge=1, description="Views in one step.")
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        default="fp32", description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast.'
+    )
+    channels_last: bool = Field(
+        default=True, description="Keep images with channels innermost, which most machines prefer."
+    )
+    compile: bool = Field(default=False, description="Compile the network with torch.compile.")
+    freeze_bn: bool = Field(
+        default=False, description="Keep batch norm's statistics as loaded; scale and offset are trained all the same."
+    )
+    validate_every: int = Field(
+        default=1, ge=1, description="Epochs between validations; the last epoch is always validated."
+    )
+    record_gammas_every: int = Field(default=20, ge=1, description="Steps between records of all gammas.")
+    log_every: int = Field(default=20, ge=1, description="Steps between lines of the log.")
+    checkpoint_every: int = Field(
+        default=0, ge=0, description="Steps between checkpoints beside those at each epoch's end; 0: only those."
+    )
+    best_by: str = Field(
+        default="ensemble.mean_iou",
+        description='Score by which the best checkpoint is kept: "ensemble" or a modality, a dot, and pixel_accuracy, '
+        "mean_accuracy or mean_iou.",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of initial weights, order of views, augmentation and dropout.")
+
+
+class Eval(Table):
+    """How scores are computed."""
+
+    protocol: Literal["strict"] = Field(
+        default="strict", description='"strict": one confusion matrix over the split, single scale, no dropout.'
+    )
+    split: Literal["train", "val", "test"] = Field(default="test", description="Split that `cen eval` scores.")
+    batch: int = Field(default=1, ge=1, description="Views in one forward pass of an evaluation.")
+
+
+class Expected(Table):
+    """A score that the recipe is known to reach, under its name: [expected."ensemble.mean_iou"]."""
+
+    value: float = Field(ge=0, le=1, description="The score, between 0 and 1.")
+    tolerance: float = Field(ge=0, le=1, description="How far below the value still passes.")
+    source: Annotated[str, Field(min_length=1)] = Field(description="Where the number was measured or published.")
+
+
+class Recipe(Table):
+    """Everything that decides a run."""
+
+    task: Literal["segmentation"] = Field(description="What is learned.")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(
+        description="Begins the run directory's name: letters, digits, dot, dash, underscore. Absent: the file's name."
+    )
+    data: Data = Field(description="What is learned from.")
+    model: Model = Field(description="The network.")
+    sharing: Sharing = Field(default=Sharing(), description="What the streams share.")
+    exchange: Exchange = Field(default=Exchange(), description="Channel exchanging.")
+    optimizer: Optimizer = Field(description="The optimiser.")
+    schedule: Schedule = Field(default=Schedule(), description="How learning rates change.")
+    train: Train = Field(description="The training run.")
+    eval: Eval = Field(default=Eval(), description="How scores are computed.")
+    expected: dict[str, Expected] = Field(default={}, description="Scores that the recipe is known to reach.")
+
+
+METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou")
+"""Scores that `train.best_by` and `[expected]` may name after the branch and a dot."""
+
+READ_ONLY_WITH: tuple[tuple[str, str, str], ...] = (
+    ("exchange", "model.fusion", "exchange"),
+    ("optimizer.gamma_lr", "model.fusion", "exchange"),
+    ("optimizer.gamma_weight_decay", "model.fusion", "exchange"),
+    ("data.rooms", "data.kind", "rooms"),
+    ("data.train_list", "data.kind", "nyudv2"),
+    ("data.val_list", "data.kind", "nyudv2"),
+    ("optimizer.momentum", "optimizer.kind", "sgd"),
+    ("optimizer.betas", "optimizer.kind", "adam"),
+    ("schedule.stage_epochs", "schedule.kind", "staged"),
+    ("schedule.power", "schedule.kind", "poly"),
+)
+"""(key, switch, value): the key, or the whole table, is read only where the switch has that value.
+
+Setting such a key beside another value of its switch is refused, since it would do nothing; inherited by `extends` from
+a recipe in which it was read, it is dropped."""
