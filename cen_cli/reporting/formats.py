@@ -53,3 +53,12 @@ def operations(value: int) -> str:
             return f"{scaled:.0f}" if not unit else f"{scaled:.1f}{unit}"
         scaled /= 1000
     return f"{scaled:.1f} T"
+
+
+def short(value: float) -> str:
+    """A small non-negative float in at most five characters: 0.034, 2e-05, 12.3."""
+    if not math.isfinite(value):
+        return ABSENT
+    if value == 0 or 0.001 <= value < 10:
+        return f"{value:.3f}"
+    return f"{value:.1f}" if 10 <= value < 1000 else f"{value:.0e}"

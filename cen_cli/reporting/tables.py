@@ -76,7 +76,7 @@ def evaluation_parts(
     heading = title or f"{evaluation.split} split, {_measured(evaluation)}"
     parts: list[RenderableType] = [heading, scores_table(evaluation), *CONVENTION]
     if expected:
-        parts.append(expected_table(expected))
+        parts += expected_parts(expected)
     return [*parts, metric_line(evaluation)]
 
 
@@ -106,16 +106,18 @@ def metric_line(evaluation: Evaluation) -> str:
     return " ".join([head, *words])
 
 
-def expected_table(expected: Sequence[ExpectedScore]) -> Table:
-    """Expected beside obtained scores, with the verdict of each."""
+def expected_parts(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
+    """Expected beside obtained scores with the verdict of each, then where the expected numbers come from."""
     verdicts = {True: "met", False: "MISSED", None: "no score"}
-    table = new_table("metric", numbers=("expected", "tolerance", "obtained", "verdict"))
-    table.add_column("source", overflow="fold")
+    table = new_table(numbers=())
+    table.add_column("metric", no_wrap=True)
+    for name in ("expected", "tolerance", "obtained", "verdict"):
+        table.add_column(name, justify="right", no_wrap=True)
     for line in expected:
         numbers = [formats.percent(value) for value in (line.expected, line.tolerance, line.obtained)]
         style = "bold red" if line.met is False else None
-        table.add_row(line.metric, *numbers, verdicts[line.met], line.source, style=style)
-    return table
+        table.add_row(line.metric, *numbers, verdicts[line.met], style=style)
+    return [table, facts((line.metric, line.source) for line in expected)]
 
 
 def class_parts(evaluation: Evaluation) -> list[RenderableType]:

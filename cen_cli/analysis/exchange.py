@@ -1,0 +1,97 @@
+"""Which channels are replaced, how many, and by whom (P Eq. 6): of a network, and over the records of a run.
+
+A replaced channel of one modality takes the mean of the same channel of all other modalities, so these are its donors.
+Shares are of the pressed part unless said otherwise; with `exchange.replace = "anywhere"` channels outside the pressed
+part are replaced too, and such a share can pass 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from cen_cli.analysis.gammas import GammaHistory, check_history
+from cen_cli.analysis.layers import LayerState, Mask, layer_states, stage_of
+from cen_cli.results import ExchangeRow, ReplacedAtStep, ReplacedCount
+
+TOTAL = "total"
+"""Stands where a row counts the whole network."""
+
+
+def replaced_counts(model: nn.Module, modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:
+    """Replaced channels of every modality over the whole network; empty where nothing exchanges."""
+    states = layer_states(model)
+    return _counts([(state.replaced, state.pressed) for state in states], modalities) if states else ()
+
+
+def exchange_rows(
+    model: nn.Module, modalities: Sequence[str], by: Literal["layer", "stage"] = "layer"
+) -> list[ExchangeRow]:
+    """Replaced channels per layer (or stage) and modality, then one `total` row per modality."""
+    return rows_of_states(layer_states(model), modalities, by)
+
+
+def rows_of_states(
+    states: Sequence[LayerState], modalities: Sequence[str], by: Literal["layer", "stage"] = "layer"
+) -> list[ExchangeRow]:
+    """Like `exchange_rows`, from the layers' states."""
+    groups: dict[str, list[LayerState]] = {}
+    for state in states:
+        groups.setdefault(state.name if by == "layer" else stage_of(state.name), []).append(state)
+    if groups:
+        groups[TOTAL] = list(states)
+    return [
+        ExchangeRow(count.modality, count.replaced, count.pressed, count.channels, name, _donors(count, modalities))
+        for name, group in groups.items()
+        for count in _counts([(state.replaced, state.pressed) for state in group], modalities)
+    ]
+
+
+def _donors(count: ReplacedCount, modalities: Sequence[str]) -> tuple[str, ...]:
+    return tuple(other for other in modalities if other != count.modality)
+
+
+def _counts(masks: Iterable[tuple[Mask, Mask]], modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:
+    """Sum (replaced, pressed) masks [M, C] of several layers per modality."""
+    totals = np.sum([[r.sum(axis=1), p.sum(axis=1), [r.shape[1]] * len(r)] for r, p in masks], axis=0)  # [3, M]
+    return tuple(
+        ReplacedCount(modality, *(int(value) for value in totals[:, m])) for m, modality in enumerate(modalities)
+    )
+
+
+# --- over a run ---------------------------------------------------------------------------------------------------
+
+
+def replaced_shares(history: GammaHistory, states: Sequence[LayerState]) -> npt.NDArray[np.float64]:
+    """Replaced share of the pressed part in every record, layer and modality: [R, L, M], layers in network order."""
+    check_history(history, states)
+    shares = [
+        _replaced_then(history, state).sum(axis=2) / np.maximum(state.pressed.sum(axis=1), 1)  # [R, M]
+        for state in states
+    ]
+    return np.stack(shares, axis=1)
+
+
+def replaced_at_steps(
+    history: GammaHistory, states: Sequence[LayerState], records: int = 6
+) -> tuple[ReplacedAtStep, ...]:
+    """Replaced channels of the whole network in a few records, evenly spaced from the first to the last."""
+    check_history(history, states)
+    chosen = np.unique(np.linspace(0, len(history.steps) - 1, records).round().astype(int)).tolist()
+    replaced = [(_replaced_then(history, state), state.pressed) for state in states]
+    return tuple(
+        ReplacedAtStep(
+            step=int(history.steps[record]),
+            replaced=_counts([(masks[record], pressed) for masks, pressed in replaced], history.modalities),
+        )
+        for record in chosen
+    )
+
+
+def _replaced_then(history: GammaHistory, state: LayerState) -> Mask:
+    """Which channels of a layer were replaced in every record: [R, M, C]."""
+    return (np.abs(history.layers[state.name]) < state.threshold) & state.replaceable

@@ -1,0 +1,184 @@
+"""What the scaling factors of a network, and their history over a run, say about exchange (P Eq. 4-6, S-Fig 5, 11, 12).
+
+Only |gamma| counts: a scaling factor of -0.5 carries as much as one of 0.5. The own part of a modality is where the L1
+penalty presses its gammas; with `exchange.region = "all"` that is every channel, and there is no outside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from cen_cli.analysis.layers import LayerState, Mask, layer_states
+from cen_cli.engine.checkpoint import read_tensors
+from cen_cli.errors import CheckpointError
+from cen_cli.results import GammaDiagnosis, GammaRecovery, GammaRow
+
+COLLAPSED = 0.95
+"""Share of a modality's pressed gammas below the threshold from which on nothing is chosen any more."""
+
+Steps = npt.NDArray[np.int64]
+Record = npt.NDArray[np.float32]
+
+
+def gamma_rows(model: nn.Module, modalities: Sequence[str]) -> list[GammaRow]:
+    """The distribution of |gamma| per exchanging layer and modality, in network order."""
+    return [row for state in layer_states(model) for row in rows_of_layer(state, modalities)]
+
+
+def rows_of_layer(state: LayerState, modalities: Sequence[str]) -> list[GammaRow]:
+    """One row per modality of one layer."""
+    shared = state.below & (state.below.sum(axis=0) > 1)  # [M, C]: below here and in at least one other modality
+    return [
+        GammaRow(
+            layer=state.name,
+            modality=modality,
+            channels=state.gammas.shape[1],
+            quantiles=_quantiles(state.gammas[m]),
+            below_inside=_share(state.below[m], state.pressed[m]),
+            below_outside=_share(state.below[m], ~state.pressed[m]),
+            overlap=float(shared[m].mean()),
+        )
+        for m, modality in enumerate(modalities)
+    ]
+
+
+def _quantiles(values: npt.NDArray[np.float32]) -> tuple[float, float, float, float, float]:
+    low, first, median, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
+    return (low, first, median, third, high)
+
+
+def _share(chosen: Mask, where: Mask) -> float:
+    """The share of `where` that is chosen; NaN where `where` is empty."""
+    total = int(where.sum())
+    return float((chosen & where).sum() / total) if total else float("nan")
+
+
+# --- history ------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class GammaHistory:
+    """Gammas recorded during a run: R records of M modalities; the channels C differ between layers."""
+
+    steps: Steps
+    """Optimiser step of every record, [R]."""
+    layers: dict[str, Record]
+    """Signed gammas per exchanging layer, [R, M, C], by the layer's name."""
+    modalities: tuple[str, ...]
+
+
+def load_history(path: Path) -> GammaHistory:
+    """Read a run's `gammas.safetensors`. Raises UsageError where it is missing, CheckpointError where it is damaged."""
+    tensors, metadata = read_tensors(path)
+    try:
+        modalities = tuple(json.loads(metadata["modalities"]))
+        steps = tensors.pop("steps").numpy()
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: holds no recorded gammas (no steps or no modalities)") from error
+    expected = (len(steps), len(modalities))
+    for name, tensor in tensors.items():
+        if tensor.ndim != 3 or tuple(tensor.shape[:2]) != expected:
+            wanted = f"[{expected[0]}, {expected[1]}, channels]"
+            raise CheckpointError(f"{path}: {name} has shape {list(tensor.shape)} where {wanted} was expected")
+    return GammaHistory(steps, {name: tensor.numpy() for name, tensor in tensors.items()}, modalities)
+
+
+def check_history(history: GammaHistory, states: Sequence[LayerState]) -> None:
+    """Raise CheckpointError where the recorded layers are not those of the network."""
+    recorded = {name: values.shape[1:] for name, values in history.layers.items()}
+    present = {state.name: state.gammas.shape for state in states}
+    if recorded != present:
+        odd = sorted(name for name in recorded.keys() | present.keys() if recorded.get(name) != present.get(name))
+        raise CheckpointError(
+            f"the recorded gammas do not fit the checkpoint: {', '.join(odd[:3])} differ",
+            hint="the run's gammas.safetensors and checkpoints come from different networks",
+        )
+
+
+def recoveries(history: GammaHistory, states: Sequence[LayerState]) -> tuple[GammaRecovery, ...]:
+    """How many of the pressed gammas that once fell below the threshold ever came back, per modality (S-Fig 5)."""
+    check_history(history, states)
+    counts = np.zeros((len(history.modalities), 3), dtype=np.int64)
+    for state in states:
+        below = np.abs(history.layers[state.name]) < state.threshold  # [R, M, C]
+        counts += _fates(below, state.pressed)
+    return tuple(
+        GammaRecovery(modality, int(fell), int(returned), int(ended))
+        for modality, (fell, returned, ended) in zip(history.modalities, counts, strict=True)
+    )
+
+
+def _fates(below: Mask, pressed: Mask) -> npt.NDArray[np.int64]:
+    """Per modality [M, 3]: channels that fell; that were above in a later record; that are above in the last one."""
+    fallen_so_far = np.logical_or.accumulate(below, axis=0)  # [R, M, C]
+    fell = fallen_so_far[-1] & pressed
+    returned = (fallen_so_far & ~below).any(axis=0) & pressed
+    ended_above = fell & ~below[-1]
+    return np.stack([fell.sum(axis=1), returned.sum(axis=1), ended_above.sum(axis=1)], axis=1)
+
+
+# --- diagnosis ----------------------------------------------------------------------------------------------------
+
+
+def diagnose(states: Sequence[LayerState], modalities: Sequence[str]) -> GammaDiagnosis:
+    """Say in words whether the sparsity penalty chose channels, pressed all of them through, or did nothing."""
+    if not states or len(modalities) < 2:
+        return GammaDiagnosis(
+            "no exchange",
+            (f"the network of {len(modalities)} modalities has {len(states)} exchanging layers",),
+            'nothing to analyse: exchange needs model.fusion = "exchange" and two or more inputs',
+        )
+    below, pressed = _pressed_counts(states)
+    shares = below / np.maximum(pressed, 1)
+    evidence = [
+        f"{modality}: {100 * share:.1f}% of {total} pressed gammas are below the threshold"
+        for modality, share, total in zip(modalities, shares, pressed, strict=True)
+    ]
+    verdict, advice = _verdict(dict(zip(modalities, shares.tolist(), strict=True)))
+    if verdict == "no effect":
+        evidence.append(_distance_to_threshold(states))
+    return GammaDiagnosis(verdict, (*evidence, *_remarks(states)), advice)
+
+
+def _pressed_counts(states: Sequence[LayerState]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pressed gammas below the threshold, and all pressed gammas, per modality over all layers: [M], [M]."""
+    below = sum((state.below & state.pressed).sum(axis=1) for state in states)
+    pressed = sum(state.pressed.sum(axis=1) for state in states)
+    return np.asarray(below), np.asarray(pressed)
+
+
+def _verdict(shares: Mapping[str, float]) -> tuple[str, str]:
+    full = [modality for modality, share in shares.items() if share > COLLAPSED]
+    if full:
+        return "collapsed", (
+            f"lower exchange.sparsity, to a half or a third of what it is: nearly every pressed channel of"
+            f" {' and '.join(full)} is given up, so nothing is chosen"
+        )
+    if not any(shares.values()):
+        return "no effect", (
+            "train longer, raise exchange.sparsity or lower exchange.gamma_init, so that gammas reach the threshold"
+        )
+    return "healthy", "nothing needs changing"
+
+
+def _distance_to_threshold(states: Sequence[LayerState]) -> str:
+    smallest, threshold = min((float(state.gammas[state.pressed].min()), state.threshold) for state in states)
+    return f"the smallest pressed |gamma| is {smallest:.3g}; the threshold is {threshold:.3g}"
+
+
+def _remarks(states: Sequence[LayerState]) -> list[str]:
+    """What else a reader should know: exchange switched off, or donors that are dead themselves."""
+    if not any(state.replaceable.any() for state in states):
+        return ["exchange is switched off: gammas are pressed, but no channel is replaced"]
+    replaced = sum(int(state.replaced.sum()) for state in states)
+    dead = sum(int((state.replaced & state.below.all(axis=0)).sum()) for state in states)
+    if not dead:
+        return []
+    return [f"{dead} of {replaced} replaced channels have no donor above the threshold: the channel is lost to all"]

@@ -1,0 +1,75 @@
+"""The state of exchanging layers as plain arrays: what every analysis of gammas and exchange starts from.
+
+Reads the `ChannelExchange` modules that a network has, never names of its parts; works the same for any converted CNN.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from cen_cli.models.exchange import exchange_layers
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+_STAGE = re.compile(r"(layer|stage)_?\d+$")
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerState:
+    """One exchanging layer of M modalities and C channels."""
+
+    name: str
+    gammas: Floats
+    """|gamma|, [M, C]."""
+    pressed: Mask
+    """Where the L1 penalty acts (the own part of each modality, or everywhere), [M, C]."""
+    replaceable: Mask
+    """Where a channel may be replaced, [M, C]; nowhere while exchange is switched off or has no donors."""
+    threshold: float
+
+    @property
+    def below(self) -> Mask:
+        """|gamma| < threshold, [M, C]."""
+        return self.gammas < self.threshold
+
+    @property
+    def replaced(self) -> Mask:
+        """The channels that the forward pass replaces (P Eq. 6), [M, C]."""
+        return self.below & self.replaceable
+
+
+def layer_states(model: nn.Module) -> tuple[LayerState, ...]:
+    """The exchanging layers of a network in network order; empty where it exchanges nothing."""
+    return tuple(
+        LayerState(
+            name=name,
+            gammas=layer.gamma.detach().abs().float().cpu().numpy(),
+            pressed=layer.pressed.cpu().numpy(),
+            replaceable=layer.replaceable.cpu().numpy() & (layer.active and layer.modalities > 1),
+            threshold=float(layer.threshold),
+        )
+        for name, layer in exchange_layers(model).items()
+    )
+
+
+def stage_of(layer: str) -> str:
+    """The stage that a layer belongs to, from its dotted name.
+
+    It is the first component called `layer<n>` or `stage<n>` (`encoder.layer1.0.bn2` -> `layer1`); in networks without
+    such names, everything up to the first numbered component (`body.down3.norm` -> `body.down3`, `features.4.norm` ->
+    `features.4`); and where nothing is numbered, the module that holds the layer (`encoder.norm` -> `encoder`).
+    """
+    *parents, own = layer.split(".")
+    for component in parents:
+        if _STAGE.match(component):
+            return component
+    for index, component in enumerate(parents):
+        if component[-1:].isdigit():
+            return ".".join(parents[: index + 1])
+    return ".".join(parents) or own

@@ -1,0 +1,96 @@
+"""Gammas and replaced channels as tables: what `cen analyze-gammas` and `cen exchange-stats` print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+
+from cen_cli.reporting import formats, tables
+from cen_cli.results import ExchangeRow, GammaDiagnosis, GammaRecovery, GammaRow, ReplacedAtStep
+
+GAMMA_LEGEND = (
+    "|gamma|: minimum, quartiles, maximum over all channels of the layer.",
+    "in, out: percent below the threshold inside the pressed part, and in the rest.",
+    "overlap: percent of channels below it here and in another modality as well.",
+)
+EXCHANGE_LEGEND = (
+    "replaced: channels that take the mean of the donors' channels.",
+    "% pressed: of the channels that the sparsity penalty presses; % all: of all channels.",
+)
+
+
+def gamma_parts(rows: Sequence[GammaRow]) -> list[RenderableType]:
+    """One row per layer and modality, then what the columns mean."""
+    heading, names = _short_names([row.layer for row in rows])
+    table = _dense_table("layer", "modality", numbers=("min", "25%", "50%", "75%", "max", "in", "out", "overlap"))
+    for row, name in zip(rows, names, strict=True):
+        shares = [formats.percent(share, 1) for share in (row.below_inside, row.below_outside, row.overlap)]
+        table.add_row(name, row.modality, *(formats.short(value) for value in row.quantiles), *shares)
+    return [*heading, table, *GAMMA_LEGEND]
+
+
+def diagnosis_parts(diagnosis: GammaDiagnosis) -> list[RenderableType]:
+    """The verdict, the numbers behind it, and what to change."""
+    lines = [("diagnosis", diagnosis.verdict)]
+    lines += [("because" if not index else "", text) for index, text in enumerate(diagnosis.evidence)]
+    return [tables.facts([*lines, ("advice", diagnosis.advice)])]
+
+
+def recovery_parts(recoveries: Sequence[GammaRecovery]) -> list[RenderableType]:
+    """Of the pressed gammas that once fell below the threshold, how many came back."""
+    table = tables.new_table("modality", numbers=("fell below", "came back", "above at the end", "% came back"))
+    for item in recoveries:
+        share = item.returned / item.fell if item.fell else None
+        table.add_row(
+            item.modality, str(item.fell), str(item.returned), str(item.ended_above), formats.percent(share, 1)
+        )
+    return ["Pressed gammas over the recorded steps:", table]
+
+
+def exchange_parts(rows: Sequence[ExchangeRow]) -> list[RenderableType]:
+    """One row per layer (or stage) and modality with the totals last, then what the columns mean."""
+    heading, names = _short_names([row.layer for row in rows])
+    table = _dense_table(
+        "layer", "modality", numbers=("replaced", "pressed", "channels", "% pressed", "% all"), last="donors"
+    )
+    for row, name in zip(rows, names, strict=True):
+        numbers = [formats.count(value) for value in (row.replaced, row.pressed, row.channels)]
+        shares = [formats.percent(share, 1) for share in (row.share_of_pressed, row.share_of_all)]
+        style = "bold" if row.layer == "total" else None
+        table.add_row(name, row.modality, *numbers, *shares, ", ".join(row.donors) or formats.ABSENT, style=style)
+    return [*heading, table, *EXCHANGE_LEGEND]
+
+
+def steps_parts(records: Sequence[ReplacedAtStep]) -> list[RenderableType]:
+    """The replaced share of the pressed channels in a few records of a run."""
+    modalities = [item.modality for item in records[0].replaced]
+    table = tables.new_table(numbers=("step", *modalities))
+    for record in records:
+        shares = [formats.percent(item.share_of_pressed, 1) for item in record.replaced]
+        table.add_row(formats.count(record.step), *shares)
+    return ["Replaced share of the pressed channels over the recorded steps, percent:", table]
+
+
+def _dense_table(*names: str, numbers: Sequence[str], last: str | None = None) -> Table:
+    """A table with two spaces between its columns, for many columns of numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    if last is not None:
+        table.add_column(last, overflow="fold")
+    return table
+
+
+def _short_names(layers: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Layer names without the first component where all (but `total`) share it, and a line that says so."""
+    dotted = [name for name in layers if name != "total"]
+    first = {name.partition(".")[0] for name in dotted}
+    if len(first) != 1 or not all("." in name for name in dotted):
+        return [], list(layers)
+    prefix = f"{first.pop()}."
+    return [f"Layers of {prefix[:-1]}:"], [name.removeprefix(prefix) for name in layers]
