@@ -1,0 +1,199 @@
+"""Channel exchange between modalities: P Eq. 6 and S Section 2.
+
+A channel whose norm has learned a gamma near 0 carries next to nothing. Its place is given to the same channel of the
+other modalities, averaged:
+
+    out[m, c] = x'[m, c]                              where |gamma[m, c]| >= threshold
+              = mean over m' != m of x'[m', c]        otherwise ("replaced")
+
+x' are the norm's outputs, all taken before any exchange of this layer. Channels are cut into M contiguous parts; the L1
+penalty presses modality m's gammas inside part m alone ("disjoint", the default), or everywhere ("all").
+
+The paper does not say whether a channel outside the own part may be replaced when its gamma falls below the threshold
+unpressed. By default it may not (`replace = "own-part"`); `"anywhere"` lets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cen_cli.models.norms import ModalNorm
+from cen_cli.models.streams import check_divisible
+
+Region = Literal["disjoint", "all"]
+Replace = Literal["own-part", "anywhere"]
+Parts = Tensor | Sequence[slice | tuple[int, int]] | None
+
+
+def channel_parts(channels: int, modalities: int) -> tuple[slice, ...]:
+    """Cut `channels` into one contiguous part per modality; sizes differ by at most one, larger parts first."""
+    if channels < 1 or modalities < 1:
+        raise ValueError(f"channels = {channels}, modalities = {modalities}: both must be at least 1")
+    size, larger = divmod(channels, modalities)
+    starts = [m * size + min(m, larger) for m in range(modalities + 1)]
+    return tuple(slice(start, stop) for start, stop in pairwise(starts))
+
+
+def exchange_channels(x: Tensor, gamma: Tensor, threshold: float, parts: Parts = None) -> tuple[Tensor, Tensor]:
+    """Replace each modality's dead channels by the mean of the other modalities' same channels (P Eq. 6).
+
+                 channels:  0   1   2   3            replaced = |gamma| < threshold, inside the own part
+        stream 0 (part 0,1) a0  a1  a2  a3    ->     a0  b1  a2  a3        (gamma[0, 1] is near 0)
+                                |       |                ^       |
+                                |       |                |       v
+        stream 1 (part 2,3) b0  b1  b2  b3    ->     b0  b1  b2  a3        (gamma[1, 3] is near 0)
+
+    Args:
+        x: [M*B, C, H, W], the streams' normalised activations, modality-major; any floating dtype and memory format.
+        gamma: [M, C], the norm's scaling factors; M and C are read from it.
+        threshold: channels with |gamma| < threshold are replaced; 0 or less replaces none.
+        parts: where each modality's channels may be replaced: bool [M, C]; or M slices or (start, stop) pairs,
+            disjoint; or None, anywhere.
+
+    Returns:
+        y [M*B, C, H, W] in x's dtype and memory format, and replaced, bool [M, C]. The gradient of a replaced channel
+        goes to its donors. With M = 1 there is no donor and nothing is replaced.
+
+    Raises:
+        ValueError: shapes do not fit, M does not divide x.shape[0], or parts overlap or lie outside the channels.
+    """
+    if gamma.dim() != 2:
+        raise ValueError(f"gamma must be [M, C], got shape {tuple(gamma.shape)}")
+    modalities, channels = gamma.shape
+    if x.dim() != 4 or x.shape[1] != channels:
+        raise ValueError(f"x must be [{modalities}*B, {channels}, H, W] to fit gamma, got shape {tuple(x.shape)}")
+    check_divisible(x, modalities)
+    replaceable = replaceable_mask(parts, modalities, channels, gamma.device)
+    replaced = (gamma.detach().abs() < threshold) & replaceable
+    if modalities == 1:
+        return x, torch.zeros_like(replaced)
+    donors = _mean_of_others(x, modalities).unflatten(0, (modalities, -1))  # [M, B, C, H, W]
+    own = x.unflatten(0, (modalities, -1))
+    y = torch.where(replaced[:, None, :, None, None], donors, own)
+    return y.flatten(0, 1), replaced
+
+
+def _mean_of_others(x: Tensor, modalities: int) -> Tensor:
+    """[M*B, C, H, W] -> the same: at modality m, the mean over all m' != m.
+
+    The others are added up as they are; taking them as (sum - own) would lose them to rounding beside a large own.
+    """
+    if modalities == 2:
+        return x.unflatten(0, (2, -1)).flip(0).flatten(0, 1)
+    streams = x.chunk(modalities)  # M x [B, C, H, W]
+    totals = []
+    for m in range(modalities):
+        first, *rest = streams[:m] + streams[m + 1 :]
+        totals.append(sum(rest, start=first) / (modalities - 1))
+    return torch.cat(totals)
+
+
+def replaceable_mask(parts: Parts, modalities: int, channels: int, device: torch.device | None = None) -> Tensor:
+    """Bool [M, C]: where each modality's channels may be replaced; `parts` as in `exchange_channels`."""
+    if parts is None:
+        return torch.ones(modalities, channels, dtype=torch.bool, device=device)
+    if isinstance(parts, Tensor):
+        if parts.dtype != torch.bool or parts.shape != (modalities, channels):
+            raise ValueError(
+                f"parts must be bool [{modalities}, {channels}], got {parts.dtype} {list(parts.shape)}",
+            )
+        return parts.to(device)
+    mask = torch.zeros(modalities, channels, dtype=torch.bool, device=device)
+    for m, (start, stop) in enumerate(_checked_bounds(parts, modalities, channels)):
+        mask[m, start:stop] = True
+    return mask
+
+
+def _checked_bounds(parts: Sequence[slice | tuple[int, int]], modalities: int, channels: int) -> list[tuple[int, int]]:
+    """(start, stop) of each part; raises ValueError unless there are M, inside the channels, disjoint."""
+    if len(parts) != modalities:
+        raise ValueError(f"expected {modalities} parts, one per modality, got {len(parts)}")
+    bounds = [_bounds(part, channels) for part in parts]
+    for start, stop in bounds:
+        if not 0 <= start <= stop <= channels:
+            raise ValueError(f"part ({start}, {stop}) lies outside the channels 0..{channels}")
+    occupied = sorted(bound for bound in bounds if bound[0] < bound[1])
+    for before, after in pairwise(occupied):
+        if after[0] < before[1]:
+            raise ValueError(f"parts {before} and {after} overlap: parts must be disjoint")
+    return bounds
+
+
+def _bounds(part: slice | tuple[int, int], channels: int) -> tuple[int, int]:
+    if not isinstance(part, slice):
+        start, stop = part
+        return int(start), int(stop)
+    if part.step not in (None, 1):
+        raise ValueError(f"part {part} has a step: parts are contiguous")
+    return (0 if part.start is None else part.start), (channels if part.stop is None else part.stop)
+
+
+class ChannelExchange(nn.Module):
+    """A norm followed by the exchange of its channels; stands where the norm stood.
+
+    `norm.weight` is gamma. `pressed` and `replaceable`, bool [M, C], say where the L1 penalty acts and where a channel
+    may be replaced; they follow from `region` and `replace` and are not saved. `active = False` keeps norm and penalty
+    but exchanges nothing (S-Table 7, rows with l1 only).
+    """
+
+    pressed: Tensor
+    replaceable: Tensor
+
+    def __init__(
+        self,
+        norm: ModalNorm,
+        *,
+        threshold: float = 1e-2,
+        region: Region = "disjoint",
+        replace: Replace = "own-part",
+        active: bool = True,
+    ) -> None:
+        super().__init__()
+        if region not in ("disjoint", "all"):
+            raise ValueError(f"region = {region!r}: 'disjoint' or 'all'")
+        if replace not in ("own-part", "anywhere"):
+            raise ValueError(f"replace = {replace!r}: 'own-part' or 'anywhere'")
+        if active and norm.weight.shape[0] != norm.modalities:
+            raise ValueError("the modalities share one gamma: nothing to exchange by (make gamma private)")
+        self.norm = norm
+        self.modalities = norm.modalities
+        self.threshold, self.region, self.replace, self.active = threshold, region, replace, active
+        own = channel_parts(norm.channels, norm.modalities) if region == "disjoint" else None
+        device = norm.weight.device
+        pressed = replaceable_mask(own, norm.modalities, norm.channels, device)
+        replaceable = pressed if replace == "own-part" else torch.ones_like(pressed)
+        self.register_buffer("pressed", pressed, persistent=False)
+        self.register_buffer("replaceable", replaceable.clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise and exchange [M*B, C, H, W], modality-major; the result has x's shape and memory format."""
+        y = self.norm(x)
+        if not self.active or self.modalities == 1:
+            return y
+        return exchange_channels(y, self.norm.weight, self.threshold, self.replaceable)[0]
+
+    @property
+    def gamma(self) -> Tensor:
+        """[M, C]: the norm's scaling factors (one row repeated where the modalities share it)."""
+        return self.norm.weight.expand(self.modalities, -1)
+
+    @torch.no_grad()
+    def replaced(self) -> Tensor:
+        """Bool [M, C]: the channels that `forward` would replace now; none while inactive or with M = 1."""
+        if not self.active or self.modalities == 1:
+            return torch.zeros_like(self.replaceable)
+        return (self.gamma.abs() < self.threshold) & self.replaceable
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return f"threshold={self.threshold}, region={self.region}, replace={self.replace}, active={self.active}"
+
+
+def exchange_layers(model: nn.Module) -> dict[str, ChannelExchange]:
+    """The exchanging layers of `model` by name, in network order."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, ChannelExchange)}

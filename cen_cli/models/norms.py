@@ -1,0 +1,259 @@
+"""Normalisation of M streams, private or shared: P Eq. 5, x' = gamma * (x - mu) / sqrt(var + eps) + beta.
+
+gamma and beta are tensors (R, C), the running mean and variance (R', C), with one row per modality where they are
+private and one row in all where they are shared. The four sharing modes of S-Tables 7 and 9 are nothing but these
+shapes. Shared statistics are those of all modalities' activations together: the streams count as one batch.
+
+Different from torch's own norms: no `num_batches_tracked` (momentum is always a number), and in evaluation, or with
+frozen statistics, normalisation and affine map are one multiplication and one addition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cen_cli.models.streams import check_divisible
+
+Share = Literal["private", "shared"]
+NormSharing = Literal["private", "shared", "statistics-private", "affine-private"]
+
+SHARING: dict[str, tuple[Share, Share]] = {
+    "private": ("private", "private"),
+    "shared": ("shared", "shared"),
+    "statistics-private": ("shared", "private"),
+    "affine-private": ("private", "shared"),
+}
+"""Sharing mode -> (gamma and beta, mean and variance)."""
+
+
+class ModalBatchNorm2d(nn.Module):
+    """Batch normalisation of M streams, each with its own gamma, beta, mean and variance unless shared.
+
+    With everything private it equals M `nn.BatchNorm2d`, one per stream, in training and in evaluation.
+    `frozen = True` normalises by the running statistics in training too, and leaves them as they are; gamma and beta
+    still learn.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        modalities: int,
+        *,
+        affine: Share = "private",
+        statistics: Share = "private",
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+    ) -> None:
+        super().__init__()
+        _allocate(self, channels, modalities, affine, statistics)
+        self.channels, self.modalities = channels, modalities
+        self.eps, self.momentum = eps, momentum
+        self.frozen = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [M*B, C, H, W], modality-major; the result has x's shape, dtype and memory format."""
+        _check_input(x, self.channels, self.modalities)
+        if not self.training or self.frozen:
+            return _normalise_by_running_statistics(self, x)
+        if self.running_mean.shape[0] == self.modalities:
+            return _normalise_each_stream(self, x, training=True)
+        return self._normalise_all_streams(x)
+
+    def _normalise_all_streams(self, x: Tensor) -> Tensor:
+        """Statistics of all streams together."""
+        mean, variance = self.running_mean[0], self.running_var[0]
+        if self.weight.shape[0] == 1:
+            return F.batch_norm(x, mean, variance, self.weight[0], self.bias[0], True, self.momentum, self.eps)
+        normalised = F.batch_norm(x, mean, variance, None, None, True, self.momentum, self.eps)
+        return _scale_and_shift(normalised, self.weight, self.bias, self.modalities)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return _describe(self)
+
+
+class ModalInstanceNorm2d(nn.Module):
+    """Instance normalisation of M streams with gamma, beta and running statistics (S Section 2, U-Net).
+
+    Statistics are those of each sample's own map, in training and in evaluation; `use_running_statistics = True` takes
+    the running ones in evaluation. Sharing the statistics therefore shows only there (S-Table 9). In training the
+    running statistics follow the average over the samples of a row, with the unbiased variance of each map.
+
+    A 1x1 map has no variance of its own: it is normalised by the running statistics as they stand, in training too,
+    and these then follow the values themselves and their squared distances from the running mean.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        modalities: int,
+        *,
+        affine: Share = "private",
+        statistics: Share = "private",
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+    ) -> None:
+        super().__init__()
+        _allocate(self, channels, modalities, affine, statistics)
+        self.channels, self.modalities = channels, modalities
+        self.eps, self.momentum = eps, momentum
+        self.use_running_statistics = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [M*B, C, H, W], modality-major; the result has x's shape, dtype and memory format."""
+        _check_input(x, self.channels, self.modalities)
+        if x.shape[2] * x.shape[3] == 1:
+            y = _normalise_by_running_statistics(self, x)
+            if self.training:
+                self._follow_values(x.detach())
+            return y
+        if self.use_running_statistics and not self.training:
+            return _normalise_by_running_statistics(self, x)
+        return self._normalise_each_map(x)
+
+    def _normalise_each_map(self, x: Tensor) -> Tensor:
+        """Statistics of each sample's map; in training the running statistics follow."""
+        wide = x.to(_at_least_float32(x))
+        variance, mean = torch.var_mean(wide, dim=(2, 3), keepdim=True, correction=0)  # [M*B, C, 1, 1]
+        if self.training:
+            pixels = x.shape[2] * x.shape[3]
+            self._follow(mean.detach().flatten(1), variance.detach().flatten(1) * (pixels / (pixels - 1)))
+        normalised = (wide - mean) * torch.rsqrt(variance + self.eps)
+        return _scale_and_shift(normalised, self.weight, self.bias, self.modalities).to(x.dtype)
+
+    def _follow_values(self, x: Tensor) -> None:
+        """Running statistics of 1x1 maps [M*B, C, 1, 1]."""
+        values = x.flatten(1).to(self.running_mean.dtype)
+        centre = self.running_mean.expand(self.modalities, -1).repeat_interleave(x.shape[0] // self.modalities, dim=0)
+        self._follow(values, (values - centre).square())
+
+    def _follow(self, means: Tensor, variances: Tensor) -> None:
+        """Move the running statistics towards the samples' average: means and variances are [M*B, C]."""
+        rows = (self.running_mean.shape[0], -1)  # with one row, all streams' samples fall into it
+        self.running_mean.lerp_(means.unflatten(0, rows).mean(1).to(self.running_mean.dtype), self.momentum)
+        self.running_var.lerp_(variances.unflatten(0, rows).mean(1).to(self.running_var.dtype), self.momentum)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return _describe(self)
+
+
+ModalNorm = ModalBatchNorm2d | ModalInstanceNorm2d
+
+
+def from_norm(
+    norm: nn.BatchNorm2d | nn.InstanceNorm2d,
+    modalities: int,
+    *,
+    affine: Share = "private",
+    statistics: Share = "private",
+) -> ModalNorm:
+    """A modal norm in which every stream starts from a copy of `norm`'s gamma, beta and running statistics.
+
+    A norm without gamma and beta gets gamma = 1 and beta = 0 (an exchange needs a gamma to go by). An instance norm
+    that keeps running statistics goes on using them in evaluation. Raises ValueError for a batch norm without running
+    statistics, or with a cumulative average (momentum=None).
+    """
+    kind: Callable[..., ModalNorm] = ModalInstanceNorm2d if isinstance(norm, nn.InstanceNorm2d) else ModalBatchNorm2d
+    if norm.momentum is None:
+        raise ValueError("momentum=None (cumulative average) is not supported: give the norm a momentum, as 0.1")
+    if norm.running_mean is None and kind is ModalBatchNorm2d:
+        raise ValueError("a batch norm without running statistics (track_running_stats=False) is not supported")
+    modal = kind(
+        norm.num_features, modalities, affine=affine, statistics=statistics, eps=norm.eps, momentum=norm.momentum
+    )
+    _copy_rows(norm, modal)
+    if isinstance(modal, ModalInstanceNorm2d):
+        modal.use_running_statistics = norm.running_mean is not None
+    return modal.train(norm.training)
+
+
+def set_frozen_statistics(model: nn.Module, frozen: bool) -> None:
+    """Freeze (or release) the running statistics of every `ModalBatchNorm2d` in `model`."""
+    for module in model.modules():
+        if isinstance(module, ModalBatchNorm2d):
+            module.frozen = frozen
+
+
+def _allocate(norm: nn.Module, channels: int, modalities: int, affine: Share, statistics: Share) -> None:
+    """Give `norm` its four tensors: gamma 1, beta 0, mean 0, variance 1."""
+    if channels < 1 or modalities < 1:
+        raise ValueError(f"channels = {channels}, modalities = {modalities}: both must be at least 1")
+    for name, value in (("affine", affine), ("statistics", statistics)):
+        if value not in ("private", "shared"):
+            raise ValueError(f"{name} = {value!r}: 'private' or 'shared'")
+    affine_rows = modalities if affine == "private" else 1
+    statistics_rows = modalities if statistics == "private" else 1
+    norm.weight = nn.Parameter(torch.ones(affine_rows, channels))
+    norm.bias = nn.Parameter(torch.zeros(affine_rows, channels))
+    norm.register_buffer("running_mean", torch.zeros(statistics_rows, channels))
+    norm.register_buffer("running_var", torch.ones(statistics_rows, channels))
+
+
+@torch.no_grad()
+def _copy_rows(norm: nn.BatchNorm2d | nn.InstanceNorm2d, modal: ModalNorm) -> None:
+    """Copy a torch norm's tensors into every row of a modal norm's, keeping its device, dtype and requires_grad."""
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        source, target = getattr(norm, name), getattr(modal, name)
+        if source is not None:
+            target.data = source.detach().expand_as(target).clone()
+            target.requires_grad_(source.requires_grad)
+
+
+def _check_input(x: Tensor, channels: int, modalities: int) -> None:
+    if x.dim() != 4 or x.shape[1] != channels:
+        raise ValueError(f"expected [{modalities}*B, {channels}, H, W], got shape {tuple(x.shape)}")
+    check_divisible(x, modalities)
+
+
+def _normalise_by_running_statistics(norm: ModalNorm, x: Tensor) -> Tensor:
+    """One multiplication and one addition; gradients reach x, gamma and beta."""
+    if x.dtype != _at_least_float32(x):
+        return _normalise_each_stream(norm, x, training=False)  # computes in float32 without a float32 copy of x
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # [M or 1, C]
+    return _scale_and_shift(x, scale, norm.bias - norm.running_mean * scale, norm.modalities)
+
+
+def _normalise_each_stream(norm: ModalNorm, x: Tensor, *, training: bool) -> Tensor:
+    """Torch's batch norm on every stream; in training by its own batch, which its running statistics then follow."""
+    rows = [
+        tensor.expand(norm.modalities, -1).unbind()
+        for tensor in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    ]
+    outputs = [
+        F.batch_norm(stream, mean, variance, gamma, beta, training, norm.momentum, norm.eps)
+        for stream, mean, variance, gamma, beta in zip(x.chunk(norm.modalities), *rows, strict=True)
+    ]
+    return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+
+def _scale_and_shift(x: Tensor, scale: Tensor, shift: Tensor, modalities: int) -> Tensor:
+    """x * scale + shift per stream and channel: x [M*B, C, H, W], scale and shift [M or 1, C]; rounded once."""
+    stack = x.unflatten(0, (modalities, -1))  # [M, B, C, H, W]
+    y = torch.addcmul(shift[:, None, :, None, None], stack, scale[:, None, :, None, None])
+    return y.flatten(0, 1).to(x.dtype)
+
+
+def _at_least_float32(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _describe(norm: ModalNorm) -> str:
+    affine = "private" if norm.weight.shape[0] == norm.modalities else "shared"
+    statistics = "private" if norm.running_mean.shape[0] == norm.modalities else "shared"
+    return f"{norm.channels}, modalities={norm.modalities}, affine={affine}, statistics={statistics}"

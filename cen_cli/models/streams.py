@@ -1,0 +1,131 @@
+"""Streams: M modalities travel as one tensor [M*B, C, H, W], modality-major (all B samples of modality 0 come first).
+
+A layer that the modalities share is then an ordinary torch layer, one call instead of M. The only layers that know M
+are the norms (`norms`), the exchange (`exchange`) and the convolutions with one kernel per modality (`PrivateConv2d`
+here), which the unshared rows of S-Tables 7 and 8 need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ModalOutput(NamedTuple):
+    """What a network of M streams returns."""
+
+    branches: Tensor
+    """[M, B, K, h, w]: each modality's own prediction, in the order of the network's `modalities`."""
+    ensemble: Tensor
+    """[B, K, h, w]: their weighted sum."""
+    weights: Tensor
+    """[M]: the ensemble's weights, positive, summing to 1."""
+
+
+def stack_modalities(inputs: Mapping[str, Tensor] | Tensor, modalities: Sequence[str]) -> Tensor:
+    """Stack one image batch per modality on the batch axis.
+
+    `inputs` maps each of the M modalities to a tensor [B, C, H, W], all of one shape; or it is stacked already, as
+    [M, B, C, H, W] or as [M*B, C, H, W] (modality-major). Returns [M*B, C, H, W]; channels_last inputs stay so.
+    Raises ValueError naming the modality or the shape that does not fit.
+    """
+    if isinstance(inputs, Tensor):
+        return _flatten_stack(inputs, modalities)
+    missing = [name for name in modalities if name not in inputs]
+    unknown = [name for name in inputs if name not in modalities]
+    if missing or unknown:
+        raise ValueError(
+            f"expected inputs for {', '.join(modalities)}; "
+            f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
+        )
+    shapes = {name: tuple(inputs[name].shape) for name in modalities}
+    if len(set(shapes.values())) > 1 or inputs[modalities[0]].dim() != 4:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"expected one shape [B, C, H, W] for all modalities, got {listed}")
+    return torch.cat([inputs[name] for name in modalities])
+
+
+def _flatten_stack(inputs: Tensor, modalities: Sequence[str]) -> Tensor:
+    """[M, B, C, H, W] or [M*B, C, H, W] -> [M*B, C, H, W]."""
+    count = len(modalities)
+    if inputs.dim() == 5 and inputs.shape[0] == count:
+        return inputs.flatten(0, 1)
+    if inputs.dim() == 4:
+        check_divisible(inputs, count)
+        return inputs
+    raise ValueError(
+        f"expected a stack [{count}, B, C, H, W] or [{count}*B, C, H, W] of {', '.join(modalities)}, "
+        f"got shape {tuple(inputs.shape)}"
+    )
+
+
+def split_modalities(x: Tensor, modalities: int) -> Tensor:
+    """View a stack [M*B, ...] as [M, B, ...] (no copy). Raises ValueError where M does not divide x.shape[0]."""
+    check_divisible(x, modalities)
+    return x.unflatten(0, (modalities, -1))
+
+
+def check_divisible(x: Tensor, modalities: int) -> None:
+    """Raise ValueError unless the batch axis of `x` holds the same number of samples (at least one) per modality."""
+    if x.shape[0] % modalities or x.shape[0] == 0:
+        raise ValueError(
+            f"x.shape[0] = {x.shape[0]} cannot be shared out among {modalities} modalities: "
+            f"stack {modalities} batches of equal size on the batch axis, modality-major"
+        )
+
+
+class PrivateConv2d(nn.Module):
+    """A convolution with one kernel per modality: M times nn.Conv2d, on streams.
+
+    `weight` is [M, out, in / groups, k, k], `bias` [M, out] or None. Made from an ordinary convolution (`from_conv`),
+    whose stride, padding, dilation, groups and padding mode it keeps.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(self, conv: nn.Conv2d, modalities: int) -> None:
+        super().__init__()
+        if modalities < 1:
+            raise ValueError(f"modalities = {modalities}: at least 1 is needed")
+        self.modalities = modalities
+        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
+        self.kernel_size, self.stride, self.dilation = conv.kernel_size, conv.stride, conv.dilation
+        self.padding, self.padding_mode, self.groups = conv.padding, conv.padding_mode, conv.groups
+        self._margins = list(conv._reversed_padding_repeated_twice)
+        self.weight = _repeat_parameter(conv.weight, modalities)
+        self.bias = None if conv.bias is None else _repeat_parameter(conv.bias, modalities)
+
+    @classmethod
+    def from_conv(cls, conv: nn.Conv2d, modalities: int) -> PrivateConv2d:
+        """A private convolution of `modalities` streams, each starting from a copy of `conv`'s kernel and bias."""
+        return cls(conv, modalities)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve each stream with its own kernel: [M*B, in, H, W] -> [M*B, out, h, w]."""
+        check_divisible(x, self.modalities)
+        padding: str | tuple[int, ...] | int = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = F.pad(x, self._margins, mode=self.padding_mode), 0
+        biases = [None] * self.modalities if self.bias is None else self.bias.unbind()
+        outputs = [
+            F.conv2d(stream, kernel, bias, self.stride, padding, self.dilation, self.groups)
+            for stream, kernel, bias in zip(x.chunk(self.modalities), self.weight.unbind(), biases, strict=True)
+        ]
+        return torch.cat(outputs)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return (
+            f"{self.in_channels}, {self.out_channels}, modalities={self.modalities}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}"
+        )
+
+
+def _repeat_parameter(parameter: Tensor, modalities: int) -> nn.Parameter:
+    """[...] -> [M, ...]: M independent copies."""
+    copies = torch.stack([parameter.detach()] * modalities)
+    return nn.Parameter(copies, requires_grad=parameter.requires_grad)
