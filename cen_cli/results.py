@@ -56,6 +56,17 @@ class Evaluation:
         return float(getattr(scores, field))
 
 
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Evaluation:
+        """Read back what `as_json` wrote; None stands for NaN."""
+        scores = {
+            branch: SegmentationScores(**{field: _with_nan(value) for field, value in fields.items()})
+            for branch, fields in document["scores"].items()
+        }
+        rest = {name: value for name, value in document.items() if name not in ("scores", "class_names")}
+        return cls(**rest, scores=scores, class_names=tuple(document["class_names"]))
+
+
 SCALAR_METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou")
 
 
@@ -239,6 +250,12 @@ class ExpectedScore:
         if self.obtained is None or math.isnan(self.obtained):
             return None
         return self.obtained >= self.expected - self.tolerance
+
+
+def _with_nan(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_with_nan(item) for item in value)
+    return math.nan if value is None else value
 
 
 def as_json(record: Any) -> Any:

@@ -86,11 +86,7 @@ class RunDirectory:
 
 def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> RunDirectory:
     """Make a new run directory. Raises UsageError where `root` exists, SaveError where it cannot be written."""
-    if root.exists():
-        raise UsageError(
-            f"{root}: exists already, and a run directory is never overwritten",
-            hint=f"continue it with --resume {root}, or choose another --out",
-        )
+    check_free(root)
     run = RunDirectory(root)
     try:
         run.last.parent.mkdir(parents=True)
@@ -99,6 +95,15 @@ def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> Ru
     write_bytes(run.recipe, recipe.encode())
     write_json(run.environment, environment)
     return run
+
+
+def check_free(root: Path) -> None:
+    """Raises UsageError where `root` exists: a run directory is never overwritten."""
+    if root.exists():
+        raise UsageError(
+            f"{root}: exists already, and a run directory is never overwritten",
+            hint=f"continue it with: cen train --resume {root}, or choose another --out",
+        )
 
 
 def default_root(name: str, parent: Path = Path("runs")) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from cen_cli.recipe.overrides import parse_overrides
 from cen_cli.recipe.paths import dotted, holds, leaves, lookup, merge, without
 from cen_cli.recipe.problems import Problem, known_keys, show_value, validate, value_of
 from cen_cli.recipe.schema import READ_ONLY_WITH, Recipe
+
+EVALUATION_KEYS = ("data.root", "data.workers", "data.cache", "data.val_list", "data.rooms.*", "eval.*", "train.precision")
+"""Keys that still have an effect once a network is trained (fnmatch patterns)."""
 
 _OWN = ("name", "expected")
 """Keys that belong to the file that states them and are not inherited by `extends`."""
@@ -48,6 +52,28 @@ def parse_recipe(text: str, source: str) -> Recipe:
     """Read a resolved recipe from text, as stored in checkpoints; `source` names it in errors. Raises RecipeError."""
     table = _parse_toml(text, source)
     return _resolve([_Layer(source, table)], source=source, main=source, problems=[])
+
+
+def override(recipe: Recipe, overrides: Sequence[str], *, data_root: str | None = None, source: str = "recipe") -> Recipe:
+    """A trained network's recipe with other data or evaluation settings; checked like a file.
+
+    Only keys that still have an effect on a trained network may be set: `EVALUATION_KEYS`. Raises RecipeError.
+    """
+    table, problems = parse_overrides(overrides)
+    problems += [
+        f"{dotted(path)}: fixed by the trained checkpoint; what may be set here: {', '.join(EVALUATION_KEYS)}"
+        for path in leaves(table)
+        if not any(fnmatchcase(dotted(path), pattern) for pattern in EVALUATION_KEYS)
+    ]
+    root = {} if data_root is None else {"data": {"root": data_root}}
+    layers = [_Layer(source, _effective(recipe)), _Layer("--data-root", root), _Layer("--set", table)]
+    return _resolve(layers, source=source, main=source, problems=problems)
+
+
+def differences(one: Recipe, other: Recipe) -> list[str]:
+    """Dotted keys in which two recipes differ."""
+    first, second = (dict(leaves(_effective(recipe))) for recipe in (one, other))
+    return [dotted(path) for path in {**first, **second} if first.get(path) != second.get(path)]
 
 
 def dump_toml(recipe: Recipe) -> str:

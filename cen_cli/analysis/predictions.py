@@ -1,0 +1,59 @@
+"""Predictions as arrays, for pictures: what each branch and the ensemble make of a view."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from cen_cli.data.sample import DepthMap, RawView
+from cen_cli.data.transforms import EvalTransform
+from cen_cli.data.views import ViewDataset
+from cen_cli.engine.evaluate import evaluating, predict_labels
+from cen_cli.models.segmenter import Segmenter
+from cen_cli.results import ENSEMBLE
+
+
+@dataclasses.dataclass(frozen=True)
+class PanelRow:
+    """One row of a picture panel, as NumPy arrays of one height and width."""
+
+    name: str
+    inputs: dict[str, np.ndarray]
+    """By modality: uint8 [H, W, 3] for images; float32 [H, W] metres, 0 = invalid, for depth."""
+    truth: np.ndarray | None
+    """uint8 [H, W], 255 = void."""
+    predictions: dict[str, np.ndarray]
+    """By branch, then the ensemble: uint8 [H, W]."""
+
+
+def panel_rows(model: Segmenter, data: ViewDataset, indices: Iterable[int]) -> Iterator[PanelRow]:
+    """What the network predicts on some views of a data set, beside inputs and truth."""
+    for index in indices:
+        view = data.view(index)
+        yield panel_row(model, view, size=view.size)
+
+
+def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int]) -> PanelRow:
+    """What the network predicts on one view; label maps are brought to `size` (height, width)."""
+    sample = EvalTransform()(view, model.specs)
+    device = next(model.parameters()).device
+    with evaluating(model):
+        output = model({name: image[None].to(device) for name, image in sample.inputs.items()})
+        maps = predict_labels(output, size)[:, 0].to(torch.uint8).cpu().numpy()
+    names = model.modalities if len(maps) == 1 else (*model.modalities, ENSEMBLE)
+    return PanelRow(
+        name=view.name,
+        inputs={name: _picture(image) for name, image in view.inputs.items()},
+        truth=None if view.labels is None else view.labels.numpy()[0],
+        predictions=dict(zip(names, maps, strict=True)),
+    )
+
+
+def _picture(image: torch.Tensor) -> np.ndarray:
+    if isinstance(image, DepthMap):
+        return image.numpy()[0]
+    pixels = image if image.dtype == torch.uint8 else (image * 255).round().to(torch.uint8)
+    return pixels.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()

@@ -1,0 +1,203 @@
+"""`cen train`: trains a recipe, or continues a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cen_cli.cli import options
+
+if TYPE_CHECKING:
+    from cen_cli.build import TrainingJob
+    from cen_cli.engine.rundir import RunDirectory
+    from cen_cli.recipe.schema import Recipe
+
+
+def train(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe: a path, or the name of a shipped one.", show_default=False)
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="With --resume: the run directory (default: the recipe's newest).", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The new run directory [default: runs/<recipe>-<yymmdd-hhmmss>].")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue a run, bit for bit as if it had not stopped.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the resolved recipe, sizes and costs of one step; write nothing.")
+    ] = False,
+    overrides: options.Overrides = None,
+    data_root: options.DataRoot = None,
+    device: options.Device = "auto",
+    seed: options.Seed = None,
+    json: options.Json = False,
+) -> None:
+    """Train a network by a recipe.
+
+    Shows losses, replaced channels and validation scores while it runs, keeps the best and the last checkpoint, and ends
+    with a table of scores per branch and ensemble. Ctrl-C saves before it stops.
+
+    Examples:
+
+        cen train recipes/rooms.toml
+
+        cen train nyudv2 --data-root /data/nyudv2 --set model.weights=none --dry-run
+
+        cen train rooms --set train.epochs=3 --seed 1 --out runs/quick
+
+        cen train --resume runs/quick
+    """
+    if resume:
+        _resume(recipe, run, out=out, overrides=overrides, data_root=data_root, device=device, seed=seed, json=json)
+        return
+    from cen_cli.errors import UsageError
+    from cen_cli.recipe.load import load_recipe
+
+    if recipe is None or run is not None:
+        raise UsageError(
+            "cen train takes one recipe" + (f", and got also {run!r}" if run else ""),
+            hint="see the shipped ones with: cen recipes ls",
+        )
+    settings = load_recipe(recipe, options.with_seed(overrides, seed), data_root)
+    if dry_run:
+        _dry_run(settings, device=device, json=json)
+    else:
+        _start(settings, out=out, device=device, json=json)
+
+
+def _start(recipe: Recipe, *, out: Path | None, device: str, json: bool) -> None:
+    """Train `recipe` in a new run directory."""
+    from cen_cli.engine.environment import describe_environment
+    from cen_cli.engine.rundir import check_free, create_run, default_root
+    from cen_cli.recipe.load import dump_toml
+
+    if out is not None:
+        check_free(out)
+    job = _job(recipe, device)
+    environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
+    directory = create_run(out or default_root(recipe.name), recipe=dump_toml(recipe), environment=environment)
+    _fit(job, directory, resume=False, json=json)
+
+
+def _resume(
+    recipe: str | None,
+    run: str | None,
+    *,
+    out: Path | None,
+    overrides: list[str] | None,
+    data_root: str | None,
+    device: str,
+    seed: int | None,
+    json: bool,
+) -> None:
+    """Continue a run: `cen train --resume DIR`, `cen train RECIPE --resume [DIR]`."""
+    from cen_cli.engine.rundir import newest_run, open_run
+    from cen_cli.errors import UsageError
+    from cen_cli.recipe.load import load_recipe, parse_recipe
+
+    if out is not None:
+        raise UsageError("--out names a new run; --resume continues an old one", hint="leave out one of them")
+    if recipe is not None and run is None and Path(recipe).is_dir():
+        recipe, run = None, recipe
+    given = load_recipe(recipe, options.with_seed(overrides, seed), data_root) if recipe is not None else None
+    if given is None and (overrides or seed is not None):
+        raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
+    if run is None and given is None:
+        raise UsageError("which run is to be resumed?", hint="cen train --resume DIR")
+    directory = open_run(Path(run) if run is not None or given is None else newest_run(given.name))
+    own = parse_recipe(directory.recipe.read_text(), source=str(directory.recipe))
+    if given is not None:
+        _check_same(own, given, directory)
+    if data_root is not None:
+        own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
+    job = _job(own, device)
+    _check_data(job, directory)
+    _fit(job, directory, resume=True, json=json)
+
+
+def _check_same(own: Recipe, given: Recipe, directory: RunDirectory) -> None:
+    """A run continues its own recipe. Where data lie and how they are loaded may differ. Raises UsageError."""
+    from cen_cli.errors import UsageError
+    from cen_cli.recipe.load import differences
+
+    differing = [key for key in differences(own, given) if key not in ("data.root", "data.workers")]
+    if differing:
+        raise UsageError(
+            f"{directory.root} was trained by another recipe: {', '.join(differing)} differ",
+            hint=f"continue it by its own recipe with: cen train --resume {directory.root}",
+        )
+
+
+def _check_data(job: TrainingJob, directory: RunDirectory) -> None:
+    """A run continues on the data it started on. Raises DataError."""
+    import json
+
+    from cen_cli.errors import CheckpointError, DataError
+
+    try:
+        before = json.loads(directory.environment.read_text())["data"]
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{directory.environment}: not readable ({error})") from error
+    changed = [split for split, fingerprint in job.fingerprint.items() if before.get(split) != fingerprint]
+    if changed:
+        raise DataError(
+            f"the data of split {', '.join(changed)} are not those that {directory.root} was started on",
+            hint="give the same files with --data-root, or start a new run",
+        )
+
+
+def _job(recipe: Recipe, device: str) -> TrainingJob:
+    from cen_cli.build import training_job
+    from cen_cli.reporting.progress import counting
+
+    with counting("rendering rooms") as progress:
+        return training_job(recipe, device_name=device, progress=progress)
+
+
+def _fit(job: TrainingJob, directory: RunDirectory, *, resume: bool, json: bool) -> None:
+    """Run the loop under a display, then print the summary."""
+    from cen_cli.engine.signals import StopRequest
+    from cen_cli.reporting import console, tables
+    from cen_cli.reporting.training import SilentDisplay, TrainingDisplay
+    from cen_cli.results import as_json
+
+    with SilentDisplay() if json else TrainingDisplay() as display:
+        fit = job.start(directory, display)
+        if resume:
+            fit.resume()
+        display.on_start(dataclasses.replace(job.plan, run=str(directory.root)))
+        if resume:
+            display.on_note(f"continuing after step {fit.progress.step} of {fit.total_steps}")
+        summary = fit.run(StopRequest())
+        display.on_end(summary)
+    expected = options.expected_scores(job.recipe, summary.best)
+    if json:
+        console.print_json({"summary": as_json(summary), "expected": as_json(expected)})
+    else:
+        tables.show(console.out(), tables.summary_parts(summary, expected))
+
+
+def _dry_run(recipe: Recipe, *, device: str, json: bool) -> None:
+    """Make one step on the first batch and show what it cost."""
+    from cen_cli.data.loading import training_loader
+    from cen_cli.engine.dryrun import measure_step
+    from cen_cli.recipe.load import dump_toml
+    from cen_cli.reporting import console, tables
+    from cen_cli.results import as_json
+
+    job = _job(recipe, device)
+    settings = job.settings
+    loader = training_loader(job.train_data, batch=settings.batch, workers=0, seed=settings.seed, epoch=0)
+    dry = measure_step(job.task, next(iter(loader)), job.plan)
+    if json:
+        console.print_json({"recipe": dump_toml(recipe), "dry_run": as_json(dry)})
+    else:
+        console.out().print(dump_toml(recipe), markup=False, highlight=False)
+        tables.show(console.out(), tables.dry_run_parts(dry))

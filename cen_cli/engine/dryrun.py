@@ -1,0 +1,66 @@
+"""`cen train --dry-run`: one real training step, measured; nothing is written."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cen_cli.data.sample import Batch
+from cen_cli.engine.device import autocast
+from cen_cli.engine.evaluate import evaluating
+from cen_cli.engine.segmentation import SegmentationTask
+from cen_cli.results import DryRun, TrainingPlan
+
+
+def measure_step(task: SegmentationTask, batch: Batch, plan: TrainingPlan) -> DryRun:
+    """Count what one forward computes and what one step keeps in memory, by making that step on `batch`."""
+    saved = _SavedBytes(task.model)
+    with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
+        task.losses(batch.to(task.device))
+    started = time.perf_counter()
+    terms = task.step(batch, step=0)
+    losses = {name: float(value) for name, value in terms.items()}
+    seconds = time.perf_counter() - started
+    optimizer = task.optimizers["model"]
+    kept = [value for entries in optimizer.state.values() for value in entries.values() if isinstance(value, Tensor)]
+    return DryRun(
+        plan=plan,
+        macs=_forward_macs(task, batch),
+        parameter_bytes=sum(_bytes(parameter) for parameter in task.model.parameters()),
+        activation_bytes=saved.total,
+        optimizer_bytes=sum(_bytes(tensor) for tensor in kept),
+        losses=losses,
+        step_seconds=seconds,
+    )
+
+
+class _SavedBytes:
+    """Adds up the memory that a forward keeps for its backward; parameters are counted elsewhere."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._seen = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        self._kept: list[Tensor] = []
+        self.total = 0
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self._kept.append(tensor.detach())  # keeps the address from being used again while counting
+            self.total += storage.nbytes()
+        return tensor
+
+
+def _forward_macs(task: SegmentationTask, batch: Batch) -> int:
+    """Multiply-accumulates of the network on one crop, all modalities (half the floating-point operations)."""
+    one = {name: image[:1].to(task.device) for name, image in batch.inputs.items()}
+    with evaluating(task.model), autocast(task.device, "fp32"), FlopCounterMode(display=False) as counter:
+        task.model(one)
+    return int(counter.get_total_flops()) // 2
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

@@ -1,0 +1,308 @@
+"""The fit loop: one loop for every task, exact to the bit when it is stopped anywhere and resumed.
+
+All that a run's future depends on is in the checkpoint: weights, optimisers, generators, the position inside the epoch,
+the best score so far, the unfinished log interval. Batches depend on seed, epoch and index alone, so a run that starts in
+the middle of an epoch sees what the uninterrupted one saw. bf16 needs no loss scaler, so there is none to keep.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from cen_cli.data.loading import training_loader
+from cen_cli.data.sample import Batch
+from cen_cli.data.sampler import EpochBatches
+from cen_cli.data.views import ViewDataset
+from cen_cli.engine.atomic import link_or_copy, write_directory, write_json
+from cen_cli.engine.checkpoint import load_weights, read_state, read_tensors, write_checkpoint
+from cen_cli.engine.checkpoint import MODEL_FILE, TRAINING_FILE
+from cen_cli.engine.gammas import GammaRecorder, count_replaced
+from cen_cli.engine.losses import LossWindow
+from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
+from cen_cli.engine.rundir import RunDirectory
+from cen_cli.engine.seeding import capture_rng, restore_rng
+from cen_cli.engine.signals import StopRequest
+from cen_cli.errors import CheckpointError, Interrupted
+from cen_cli.models.exchange import exchange_layers
+from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json
+
+
+class TrainingTask(Protocol):
+    """What a task offers to the loop."""
+
+    model: nn.Module
+    optimizers: Mapping[str, torch.optim.Optimizer]
+
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Make one optimiser step; returns the loss terms without waiting for the device."""
+
+    def learning_rates(self, step: int) -> dict[str, float]:
+        """Learning rates by parameter group in optimiser step `step`."""
+
+    def validate(self, after_batch: Any = None, limit: int | None = None) -> Evaluation:
+        """Score the network on the validation split."""
+
+
+class Listener(Protocol):
+    """Who is told how training goes (a live display, plain lines, nobody)."""
+
+    def on_start(self, plan: TrainingPlan) -> None:
+        """Training is about to begin."""
+
+    def on_step(self, report: StepReport) -> None:
+        """A log interval is over."""
+
+    def on_validation(self, report: ValidationReport) -> None:
+        """A validation is over."""
+
+    def on_note(self, text: str) -> None:
+        """Something a person should know."""
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a run is; saved in state.json and restored from it."""
+
+    epoch: int = 0
+    """Epochs whose validation is over."""
+    batch: int = 0
+    """Batches already seen in the current epoch."""
+    step: int = 0
+    seconds: float = 0.0
+    best_value: float | None = None
+    best_step: int = 0
+    best: dict[str, Any] | None = None
+    last: dict[str, Any] | None = None
+    window: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Sums of the loss terms over the unfinished log interval."""
+    window_steps: int = 0
+    events_size: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings:
+    """The loop's own settings, as the recipe's `[train]` table has them."""
+
+    epochs: int
+    batch: int
+    workers: int
+    seed: int
+    validate_every: int
+    record_gammas_every: int
+    log_every: int
+    checkpoint_every: int
+    best_by: str
+
+
+class Fit:
+    """One training run. `run()` trains from wherever `progress` stands to the end."""
+
+    def __init__(
+        self,
+        task: TrainingTask,
+        train_data: ViewDataset,
+        run: RunDirectory,
+        settings: FitSettings,
+        listener: Listener,
+        metadata: Mapping[str, str],
+    ) -> None:
+        self.task = task
+        self.train_data = train_data
+        self.directory = run
+        self.settings = settings
+        self.listener = listener
+        self.metadata = metadata
+        self.progress = Progress()
+        self.layers = exchange_layers(task.model)
+        self.modalities: tuple[str, ...] = task.model.modalities  # type: ignore[assignment]  # nn.Module attribute
+        self.gammas = GammaRecorder(self.layers, self.modalities)
+        self.losses = LossWindow()
+        self.steps_per_epoch = len(EpochBatches(len(train_data), settings.batch, settings.seed, epoch=0))
+        self.total_steps = self.steps_per_epoch * settings.epochs
+
+    def run(self, stop: StopRequest) -> RunSummary:
+        """Train to the end. Raises Interrupted (after saving), DivergedError, DataError or SaveError."""
+        if self.progress.step == 0:
+            self.task.validate(limit=2)  # a broken evaluation shows now, not after the first epoch
+            self.gammas.record(0)
+        with stop:
+            while self.progress.epoch < self.settings.epochs:
+                self._train_epoch(stop)
+                self._finish_epoch(stop)
+        return self.summary()
+
+    def resume(self) -> None:
+        """Continue from the run's last checkpoint. Raises CheckpointError where it does not fit."""
+        folder = self.directory.last
+        model, _ = read_tensors(folder / MODEL_FILE)
+        training, _ = read_tensors(folder / TRAINING_FILE)
+        state = read_state(folder)
+        load_weights(self.task.model, model, folder / MODEL_FILE)
+        try:
+            self.progress = Progress(**state["progress"])
+            for name, optimizer in self.task.optimizers.items():
+                prefix = f"{name}/"
+                own = {key.removeprefix(prefix): value for key, value in training.items() if key.startswith(prefix)}
+                restore_optimizer(optimizer, own, state["optimizers"][name])
+            restore_rng(training, state["rng"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{folder}: not the state of this recipe's training ({error})") from error
+        self.losses.restore(self.progress.window, self.progress.window_steps)
+        self.gammas.restore(self.directory.gammas, self.progress.step)
+        self.directory.truncate_events(self.progress.events_size)
+
+    def summary(self) -> RunSummary:
+        """How the run stands; complete once every epoch has been validated."""
+        progress = self.progress
+        if progress.last is None or progress.best is None:
+            raise CheckpointError(f"{self.directory.root}: no validation has finished yet")
+        return RunSummary(
+            run=str(self.directory.root),
+            epochs=progress.epoch,
+            steps=progress.step,
+            seconds=progress.seconds,
+            last=Evaluation.from_json(progress.last),
+            best=Evaluation.from_json(progress.best),
+            best_step=progress.best_step,
+            best_by=self.settings.best_by,
+            replaced=count_replaced(self.layers, self.modalities),
+        )
+
+    def _train_epoch(self, stop: StopRequest) -> None:
+        """The rest of the current epoch, from the batch at which it was left."""
+        progress, settings = self.progress, self.settings
+        if progress.batch == self.steps_per_epoch:
+            return
+        loader = training_loader(
+            self.train_data,
+            batch=settings.batch,
+            workers=settings.workers,
+            seed=settings.seed,
+            epoch=progress.epoch,
+            start_batch=progress.batch,
+        )
+        started = time.monotonic()
+        for batch in loader:
+            terms = self.task.step(batch, progress.step)
+            progress.step += 1
+            progress.batch += 1
+            self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
+            now = time.monotonic()
+            progress.seconds, started = progress.seconds + now - started, now
+            self._after_step()
+            if stop:
+                self._stop(stop)
+
+    def _after_step(self) -> None:
+        """Periodic side work: recording gammas, logging, saving."""
+        step, settings = self.progress.step, self.settings
+        if settings.record_gammas_every and step % settings.record_gammas_every == 0:
+            self.gammas.record(step)
+        if step % settings.log_every == 0 or step == self.total_steps:
+            self._log()
+        ends_epoch = self.progress.batch == self.steps_per_epoch
+        if settings.checkpoint_every and step % settings.checkpoint_every == 0 and not ends_epoch:
+            self._save()
+
+    def _finish_epoch(self, stop: StopRequest) -> None:
+        """Validate where it is due, and save."""
+        progress, settings = self.progress, self.settings
+        number = progress.epoch + 1
+        self.losses.flush()
+        improved = False
+        if number % settings.validate_every == 0 or number == settings.epochs:
+            improved = self._validate(number, stop)
+        progress.epoch, progress.batch = number, 0
+        self._save(best=improved)
+
+    def _validate(self, epoch: int, stop: StopRequest) -> bool:
+        """Score the network; returns whether it is the best so far."""
+
+        def stop_between_batches(_: int) -> None:
+            if stop:
+                self._stop(stop)
+
+        started = time.monotonic()
+        evaluation = self.task.validate(after_batch=stop_between_batches)
+        progress = self.progress
+        progress.seconds += time.monotonic() - started
+        value = evaluation.metric(self.settings.best_by)
+        improved = progress.best_value is None or value > progress.best_value
+        progress.last = as_json(evaluation)
+        if improved:
+            progress.best_value, progress.best_step, progress.best = value, progress.step, progress.last
+        event = {"kind": "validation", "epoch": epoch, "step": progress.step, "evaluation": progress.last}
+        self.directory.append_event(event)
+        write_json(
+            self.directory.metrics,
+            {"best_by": self.settings.best_by, "best_step": progress.best_step, "best": progress.best,
+             "last_step": progress.step, "last": progress.last},
+        )
+        self.listener.on_validation(
+            ValidationReport(epoch, progress.step, evaluation, self.settings.best_by, value, improved)
+        )
+        return improved
+
+    def _log(self) -> None:
+        """Report the log interval that ends here."""
+        progress = self.progress
+        averages, steps = self.losses.close()
+        replaced = count_replaced(self.layers, self.modalities)
+        rates = self.task.learning_rates(progress.step - 1)
+        self.directory.append_event(
+            {
+                "kind": "step",
+                "epoch": progress.epoch + 1,
+                "step": progress.step,
+                "losses": averages,
+                "learning_rates": rates,
+                "replaced": as_json(replaced),
+            }
+        )
+        speed = steps * self.settings.batch / max(self.losses.lap(), 1e-9)
+        self.listener.on_step(
+            StepReport(progress.epoch + 1, progress.step, self.total_steps, averages, rates, replaced, speed)
+        )
+
+    def _save(self, *, best: bool = False) -> None:
+        """Write the gammas, then the checkpoint; the best one first, so that `last` never speaks of a best that is not there."""
+        self.losses.flush()
+        progress = self.progress
+        progress.window, progress.window_steps = self.losses.state()
+        progress.events_size = self.directory.events_size()
+        tensors, rng = capture_rng()
+        optimizers = {}
+        for name, optimizer in self.task.optimizers.items():
+            own, optimizers[name] = optimizer_state(optimizer)
+            tensors |= {f"{name}/{key}": value for key, value in own.items()}
+        state = {"progress": dataclasses.asdict(progress), "optimizers": optimizers, "rng": rng}
+        self.gammas.save(self.directory.gammas)
+        write_checkpoint(
+            self.directory.best if best else self.directory.last,
+            model=self.task.model.state_dict(),
+            metadata={**self.metadata, "step": str(progress.step), "epoch": str(progress.epoch)},
+            training=tensors,
+            state=state,
+        )
+        if best:
+            write_directory(self.directory.last, self._link_best)
+
+    def _link_best(self, new: Any) -> None:
+        for path in self.directory.best.iterdir():
+            link_or_copy(path, new / path.name)
+
+    def _stop(self, stop: StopRequest) -> None:
+        """Save where the run stands and leave."""
+        self._save()
+        assert stop.signal is not None
+        raise Interrupted(
+            stop.signal,
+            f"stopped at step {self.progress.step} of {self.total_steps}; the run is saved",
+            hint=f"continue it with: cen train --resume {self.directory.root}",
+        )

@@ -1,0 +1,119 @@
+"""The segmentation task: what one optimiser step minimises (P Eq. 4) and how the network is validated.
+
+    loss = sum_m CE(f_m, y)  +  CE(sum_m alpha_m * stopgrad(f_m), y)  +  lambda * sum |gamma over the pressed parts|
+
+Every branch is supervised on its own; the ensemble's term trains alpha only (the model detaches the branches there).
+Logits are resized bilinearly to the label's size; void pixels (255) do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cen_cli.data.loading import evaluation_loader
+from cen_cli.data.sample import Batch
+from cen_cli.data.views import ViewDataset
+from cen_cli.engine.device import Precision, autocast
+from cen_cli.engine.evaluate import evaluate_segmentation
+from cen_cli.engine.optimizers import set_rates
+from cen_cli.engine.schedules import Rate, Schedule
+from cen_cli.models.sparsity import sparsity_penalty
+from cen_cli.models.streams import ModalOutput
+from cen_cli.results import ENSEMBLE, Evaluation
+
+VOID = 255
+
+
+def segmentation_losses(output: ModalOutput, target: Tensor, modalities: tuple[str, ...]) -> dict[str, Tensor]:
+    """Cross entropy of each branch, and of the ensemble where there is more than one; target int64 [B, H, W]."""
+    losses = {
+        name: _cross_entropy(logits, target) for name, logits in zip(modalities, output.branches, strict=True)
+    }
+    if len(modalities) > 1:
+        losses[ENSEMBLE] = _cross_entropy(output.ensemble, target)
+    return losses
+
+
+class SegmentationTask:
+    """One optimiser step and one validation of a segmentation network, with everything they need at hand."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        schedule: Schedule,
+        rates: Mapping[str, Rate],
+        sparsity: float,
+        clip_norm: float | None,
+        device: torch.device,
+        precision: Precision,
+        compiled: bool,
+        validation: ViewDataset,
+        validation_batch: int,
+        workers: int,
+    ) -> None:
+        self.model = model
+        self.optimizers = {"model": optimizer}
+        self.schedule = schedule
+        self.rates = rates
+        self.sparsity = sparsity
+        self.clip_norm = clip_norm
+        self.device = device
+        self.precision = precision
+        self.validation = validation
+        self.validation_batch = validation_batch
+        self.workers = workers
+        self._forward: Callable[[Any], ModalOutput] = torch.compile(model) if compiled else model
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """All loss terms of a batch that is on the device; `total` is their sum. Raises nothing; NaN is found later."""
+        modalities: tuple[str, ...] = self.model.modalities  # type: ignore[assignment]  # nn.Module attribute
+        with autocast(self.device, self.precision):
+            output = self._forward(batch.inputs)
+        terms = segmentation_losses(output, batch.target, modalities)
+        if self.sparsity > 0:
+            terms["sparsity"] = self.sparsity * sparsity_penalty(self.model)
+        return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Make optimiser step number `step` (0-based); returns the loss terms, detached and still on the device."""
+        optimizer = self.optimizers["model"]
+        self.model.train()
+        terms = self.losses(batch.to(self.device))
+        optimizer.zero_grad(set_to_none=True)
+        terms["total"].backward()
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        set_rates(optimizer, self.schedule, self.rates, step)
+        optimizer.step()
+        return {name: term.detach() for name, term in terms.items()}
+
+    def learning_rates(self, step: int) -> dict[str, float]:
+        """Learning rate of every parameter group in optimiser step `step`."""
+        return {name: self.schedule.rate(base, step) for name, base in self.rates.items()}
+
+    def validate(self, after_batch: Callable[[int], None] | None = None, limit: int | None = None) -> Evaluation:
+        """Score the network on the validation split, or on its first `limit` batches."""
+        loader = evaluation_loader(self.validation, batch=self.validation_batch, workers=self.workers)
+        batches = loader if limit is None else (batch for _, batch in zip(range(limit), loader, strict=False))
+        return evaluate_segmentation(
+            self.model,
+            batches,
+            device=self.device,
+            precision=self.precision,
+            class_names=self.validation.class_names,
+            split="val",
+            protocol="strict",
+            after_batch=after_batch,
+        )
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    resized = F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
+    return F.cross_entropy(resized, target, ignore_index=VOID)
