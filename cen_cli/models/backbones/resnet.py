@@ -1,0 +1,140 @@
+"""ResNet encoders: torchvision's own network, converted to exchanging streams (S Section 2).
+
+The contract of an encoder: `channels`, a tuple of 4; `forward(x [M*B, 3, H, W])` -> 4 feature maps [M*B, channels[i],
+h, w] at strides 4, 8, 16 and 32 (sizes rounded up), modality-major.
+
+The exchange sits after the norm of every 3x3 convolution and before what follows it (a ReLU; in basic blocks also the
+addition of the shortcut): 16 places in ResNet-50, 33 in ResNet-101, 50 in ResNet-152. Stem and 1x1 convolutions do not
+exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from cen_cli.models.backbones.pretrained import read_resnet_weights
+from cen_cli.models.conversion import Convolution, convert_layers
+from cen_cli.models.exchange import Region, Replace
+from cen_cli.models.norms import NormSharing, Share
+
+
+class Depth(NamedTuple):
+    """What tells one ResNet from another."""
+
+    block: type[BasicBlock] | type[Bottleneck]
+    layers: list[int]
+
+
+RESNETS = {
+    "resnet18": Depth(BasicBlock, [2, 2, 2, 2]),
+    "resnet34": Depth(BasicBlock, [3, 4, 6, 3]),
+    "resnet50": Depth(Bottleneck, [3, 4, 6, 3]),
+    "resnet101": Depth(Bottleneck, [3, 4, 23, 3]),
+    "resnet152": Depth(Bottleneck, [3, 8, 36, 3]),
+}
+
+
+class ScaledResNet(ResNet):
+    """Torchvision's ResNet with `width` channels in stem and stage 1 instead of 64, doubling from stage to stage."""
+
+    def __init__(self, block: type[BasicBlock] | type[Bottleneck], layers: list[int], width: int) -> None:
+        self._width = width
+        super().__init__(block, layers)
+        self.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
+        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.bn1 = nn.BatchNorm2d(width)
+
+    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:
+        if planes == 64:
+            self.inplanes = self._width  # the first stage takes the narrowed stem's output
+        return super()._make_layer(block, planes * self._width // 64, *args, **kwargs)
+
+
+class ResNetEncoder(nn.Module):
+    """Stem and four stages of a ResNet; parameters are named as in torchvision."""
+
+    def __init__(self, resnet: ResNet, channels: tuple[int, ...], between: Sequence[nn.Module] | None = None) -> None:
+        super().__init__()
+        if between is not None and len(between) != 4:
+            raise ValueError(f"between holds {len(between)} modules: one per stage, 4, is needed")
+        self.conv1, self.bn1, self.relu, self.maxpool = resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool
+        self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
+        self.between = nn.ModuleList(between or [nn.Identity() for _ in range(4)])
+        self.channels = channels
+
+    def _stages(self) -> tuple[nn.Module, ...]:
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """[M*B, 3, H, W] -> 4 maps at strides 4, 8, 16, 32; `between[i]` is applied to the output of stage i."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        features = []
+        for stage, seam in zip(self._stages(), self.between, strict=True):
+            x = seam(stage(x))
+            features.append(x)
+        return tuple(features)
+
+
+def resnet_encoder(
+    name: str,
+    modalities: int,
+    *,
+    width: int = 64,
+    weights: str | None = None,
+    threshold: float = 1e-2,
+    region: Region = "disjoint",
+    replace: Replace = "own-part",
+    conv: Share = "shared",
+    norm: NormSharing = "private",
+    exchange: bool = True,
+    gamma_init: float = 1.0,
+    between: Sequence[nn.Module] | None = None,
+) -> ResNetEncoder:
+    """A ResNet of M streams.
+
+    Args:
+        name: resnet18, resnet34, resnet50, resnet101 or resnet152.
+        modalities: M >= 1.
+        width: channels of stem and stage 1; other than 64 only without weights.
+        weights: None or "none" (random), "imagenet" (torchvision's IMAGENET1K_V1) or a file of a torchvision ResNet's
+            weights (.safetensors, or a torch file); every stream starts from a copy.
+        threshold, region, replace, conv, norm, exchange: as in `to_cen`.
+        gamma_init: initial gamma of the exchanging norms, where there are no weights.
+        between: 4 modules, applied to the stages' outputs; default identity.
+
+    Raises ValueError for a bad argument and CheckpointError where weights cannot be had or do not fit.
+    """
+    if name not in RESNETS:
+        raise ValueError(f"backbone {name!r}: one of {', '.join(RESNETS)}")
+    if width < 1:
+        raise ValueError(f"encoder width = {width}: at least 1 is needed")
+    random = weights in (None, "none")
+    if width != 64 and not random:
+        raise ValueError(f"encoder width = {width}: weights fit width 64 only")
+    depth = RESNETS[name]
+    resnet = ResNet(depth.block, depth.layers) if width == 64 else ScaledResNet(depth.block, depth.layers, width)
+    resnet.fc = nn.Identity()
+    if weights is not None and not random:
+        resnet.load_state_dict(read_resnet_weights(name, weights, resnet.state_dict()))
+    convert_layers(
+        resnet,
+        modalities,
+        threshold=threshold,
+        region=region,
+        replace=replace,
+        conv=conv,
+        norm=norm,
+        exchange=exchange,
+        gamma_init=gamma_init if random else None,
+        after=_is_three_by_three,
+    )
+    channels = tuple(width * 2**stage * depth.block.expansion for stage in range(4))
+    return ResNetEncoder(resnet, channels, between)
+
+
+def _is_three_by_three(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (called with both)
+    return tuple(conv.kernel_size) == (3, 3)

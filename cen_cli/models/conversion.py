@@ -1,0 +1,208 @@
+"""`to_cen`: any CNN with batch or instance norms becomes a channel exchanging network (P Section 3.3, S Section 2).
+
+Every norm is replaced by a modal norm that starts from copies of the original's tensors. A norm that follows a k x k
+convolution with k > 1 is followed by the exchange. All else is shared by the modalities, as streams are stacked on the
+batch axis.
+
+Which norm follows which convolution is read off the order in which modules are registered: a norm follows the nearest
+convolution (nn.Conv2d or nn.ConvTranspose2d) registered before it, if no other norm stands between and the channel
+counts agree. A network that registers its layers in another order than it runs them, or whose norm sees a
+concatenation, gets modal norms there but no exchange, or should be given its own `after`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from cen_cli.models.ensemble import LearnedEnsemble
+from cen_cli.models.exchange import ChannelExchange, Region, Replace
+from cen_cli.models.norms import SHARING, ModalNorm, NormSharing, Share, from_norm
+from cen_cli.models.streams import ModalOutput, PrivateConv2d, split_modalities, stack_modalities
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+After = Callable[[str, Convolution], bool]
+
+
+def larger_than_one(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (a rule may go by the name)
+    """The default rule: exchange after every convolution whose kernel is larger than 1x1."""
+    return max(conv.kernel_size) > 1
+
+
+class ModalNetwork(nn.Module):
+    """A converted network: M streams through one `body`, and the learned ensemble of what it returns."""
+
+    def __init__(self, body: nn.Module, modalities: Sequence[str]) -> None:
+        super().__init__()
+        self.body = body
+        self.modalities = checked_names(modalities)
+        self.ensemble = LearnedEnsemble(len(self.modalities))
+
+    def forward(self, inputs: Mapping[str, Tensor] | Tensor) -> ModalOutput | dict[str, ModalOutput]:
+        """Run every modality's stream.
+
+        `inputs`: one [B, C, H, W] per modality, or a stack (see `stack_modalities`). Returns a `ModalOutput`, or a
+        dict of them where the body returns a mapping. Raises TypeError where it returns neither that nor a tensor.
+        """
+        outputs = self.body(stack_modalities(inputs, self.modalities))
+        if isinstance(outputs, Tensor):
+            return self._combine(outputs)
+        if isinstance(outputs, Mapping):
+            return {name: self._combine(output) for name, output in outputs.items()}
+        raise TypeError(f"the converted network returned {type(outputs).__name__}: expected a tensor or a mapping")
+
+    def _combine(self, output: Tensor) -> ModalOutput:
+        """[M*B, ...] -> branches [M, B, ...] and their ensemble."""
+        branches = split_modalities(output, len(self.modalities))
+        return ModalOutput(branches, self.ensemble(branches), self.ensemble.weights())
+
+
+def to_cen(
+    model: nn.Module,
+    modalities: Sequence[str],
+    *,
+    threshold: float = 1e-2,
+    region: Region = "disjoint",
+    replace: Replace = "own-part",
+    conv: Share = "shared",
+    norm: NormSharing = "private",
+    exchange: bool = True,
+    gamma_init: float | None = None,
+    after: After = larger_than_one,
+) -> ModalNetwork:
+    """Make a channel exchanging network of `model`, which is copied and left as it is.
+
+    Args:
+        model: a CNN of one input, with BatchNorm2d or InstanceNorm2d layers, that treats samples alone.
+        modalities: names of its M >= 1 inputs, each brought to the channels that `model` takes.
+        threshold: channels with |gamma| below it are replaced.
+        region: "disjoint": each modality's gammas are pressed in its own part of the channels; "all": everywhere.
+        replace: "own-part": a channel is replaced only where it is pressed; "anywhere": wherever gamma is small.
+        conv: "private" gives each modality its own kernels (nn.Conv2d; linear and other layers stay shared).
+        norm: what norms share: "private" nothing, "shared" all, "statistics-private" gamma and beta,
+            "affine-private" mean and variance.
+        exchange: False keeps the norms pressed but exchanges nothing.
+        gamma_init: initial gamma of the exchanging norms; None keeps the model's own.
+        after: (name, convolution) -> whether the norm that follows this convolution exchanges.
+
+    Raises:
+        ValueError: no norm to convert, gammas shared while exchanging, a layer that cannot be converted, bad names.
+    """
+    names = checked_names(modalities)
+    body = copy.deepcopy(model)
+    convert_layers(
+        body,
+        len(names),
+        threshold=threshold,
+        region=region,
+        replace=replace,
+        conv=conv,
+        norm=norm,
+        exchange=exchange,
+        gamma_init=gamma_init,
+        after=after,
+    )
+    return ModalNetwork(body, names).train(model.training)
+
+
+def convert_layers(
+    module: nn.Module,
+    modalities: int,
+    *,
+    threshold: float = 1e-2,
+    region: Region = "disjoint",
+    replace: Replace = "own-part",
+    conv: Share = "shared",
+    norm: NormSharing = "private",
+    exchange: bool = True,
+    gamma_init: float | None = None,
+    after: After = larger_than_one,
+) -> None:
+    """Convert the layers of `module` in place, for `modalities` streams; arguments and errors as in `to_cen`."""
+    if norm not in SHARING:
+        raise ValueError(f"norm = {norm!r}: one of {', '.join(SHARING)}")
+    affine, statistics = SHARING[norm]
+    if exchange and affine == "shared" and modalities > 1:
+        raise ValueError(f"norm = {norm!r} leaves one gamma for all modalities: nothing to exchange by")
+    exchanging = _norms_after(module, after)
+    replacements: dict[nn.Module, nn.Module] = {}
+    for name, layer in _norms(module, allow_others=norm == "shared"):
+        modal = _converted(name, layer, modalities, affine, statistics)
+        replacements[layer] = modal
+        if layer in exchanging:
+            if gamma_init is not None:
+                nn.init.constant_(modal.weight, gamma_init)
+            replacements[layer] = ChannelExchange(
+                modal, threshold=threshold, region=region, replace=replace, active=exchange and affine == "private"
+            )
+    if not replacements:
+        raise ValueError("the network has no BatchNorm2d or InstanceNorm2d: there is no gamma to exchange channels by")
+    if conv == "private":
+        replacements |= private_convolutions(module, modalities)
+    elif conv != "shared":
+        raise ValueError(f"conv = {conv!r}: 'shared' or 'private'")
+    replace_layers(module, replacements)
+
+
+def private_convolutions(module: nn.Module, modalities: int) -> dict[nn.Module, nn.Module]:
+    """Every nn.Conv2d of `module` -> a `PrivateConv2d`. Raises ValueError at a transposed convolution."""
+    found: dict[nn.Module, nn.Module] = {}
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.ConvTranspose2d):
+            raise ValueError(f"{name}: a transposed convolution cannot be made private; use conv='shared'")
+        if isinstance(layer, nn.Conv2d):
+            found[layer] = PrivateConv2d.from_conv(layer, modalities)
+    return found
+
+
+def replace_layers(module: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> None:
+    """Put each replacement in the place, or places, of the layer it stands for."""
+    for parent in list(module.modules()):
+        for name, child in list(parent._modules.items()):
+            if child is not None and child in replacements:
+                setattr(parent, name, replacements[child])
+
+
+def checked_names(modalities: Sequence[str]) -> tuple[str, ...]:
+    """The modalities' names as a tuple; ValueError where there is none, or one twice, or a bare string."""
+    names = (modalities,) if isinstance(modalities, str) else tuple(modalities)
+    if isinstance(modalities, str) or not names or len(set(names)) < len(names):
+        raise ValueError(f"modalities = {modalities!r}: a sequence of one or more different names is needed")
+    return names
+
+
+def _norms_after(module: nn.Module, after: After) -> set[nn.Module]:
+    """The norms that exchange: those that follow a convolution which `after` chooses."""
+    chosen: set[nn.Module] = set()
+    last: tuple[str, Convolution] | None = None
+    for name, layer in module.named_modules():
+        if isinstance(layer, Convolution):
+            last = (name, layer)
+        elif isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d):
+            if last is not None and last[1].out_channels == layer.num_features and after(*last):
+                chosen.add(layer)
+            last = None
+    return chosen
+
+
+def _norms(module: nn.Module, *, allow_others: bool) -> Iterator[tuple[str, nn.BatchNorm2d | nn.InstanceNorm2d]]:
+    """The convertible norms; ValueError at one that would mix the modalities' statistics unasked."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d):
+            yield name, layer
+        elif isinstance(layer, nn.modules.batchnorm._BatchNorm) and not allow_others:
+            raise ValueError(
+                f"{name}: {type(layer).__name__} would normalise all modalities together; only BatchNorm2d and "
+                "InstanceNorm2d can be converted (norm='shared' leaves it as it is)"
+            )
+
+
+def _converted(
+    name: str, layer: nn.BatchNorm2d | nn.InstanceNorm2d, modalities: int, affine: Share, statistics: Share
+) -> ModalNorm:
+    try:
+        return from_norm(layer, modalities, affine=affine, statistics=statistics)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error

@@ -1,0 +1,147 @@
+"""RefineNet decoder with 3x3 convolutions and no norms (Lin et al., CVPR 2017; the segmentation head of S-Table 7).
+
+    stage 4 -> [drop] reduce -> RCU x2 ------------------> ReLU -> CRP -> RCU x3 -> widen -> upsample --+
+    stage 3 -> [drop] reduce -> RCU x2 -> join -> (+) <-------------------------------------------------+
+                                                   +-----> ReLU -> CRP -> RCU x3 -> widen -> upsample --+
+    stage 2 ->        reduce -> RCU x2 -> join -> (+) ...                                               |
+    stage 1 ->        reduce -> RCU x2 -> join -> (+) -> ReLU -> CRP -> RCU x3 -> [drop] -> classify  <-+
+
+It treats every sample alone, so streams stacked on the batch axis share it. Different from the original RefineNet: the
+shortcut of a residual unit carries the rectified input, as in the networks behind the paper's numbers.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+POOLINGS = 4
+"""Links of a chained residual pooling."""
+
+
+def conv3x3(inputs: int, outputs: int, *, bias: bool = False) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size."""
+    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=bias)
+
+
+class ResidualUnits(nn.Module):
+    """RCU: `blocks` times x <- second(relu(first(r))) + r with r = relu(x)."""
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.first = nn.ModuleList(conv3x3(channels, channels, bias=True) for _ in range(blocks))
+        self.second = nn.ModuleList(conv3x3(channels, channels) for _ in range(blocks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, channels, h, w] -> the same shape."""
+        for first, second in zip(self.first, self.second, strict=True):
+            rectified = F.relu(x)
+            x = second(F.relu(first(rectified))) + rectified
+        return x
+
+
+class ChainedPooling(nn.Module):
+    """CRP: four times top <- conv(maxpool5x5(top)), x <- x + top, starting from top = x."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(conv3x3(channels, channels) for _ in range(POOLINGS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, channels, h, w] -> the same shape."""
+        top = x
+        for conv in self.convs:
+            top = conv(F.max_pool2d(top, kernel_size=5, stride=1, padding=2))
+            x = x + top
+        return x
+
+
+class RefinePath(nn.Module):
+    """One stage's path: its features, refined together with the coarser path's result."""
+
+    def __init__(self, inputs: int, width: int, outputs: int | None, *, coarsest: bool = False) -> None:
+        super().__init__()
+        self.reduce = conv3x3(inputs, width)
+        self.adapt = ResidualUnits(width, 2)
+        self.join: nn.Module = nn.Identity() if coarsest else conv3x3(width, width)
+        self.pooling = ChainedPooling(width)
+        self.refine = ResidualUnits(width, 3)
+        self.widen: nn.Module = nn.Identity() if outputs is None else conv3x3(width, outputs)
+
+    def forward(self, features: Tensor, coarser: Tensor | None) -> Tensor:
+        """features [N, inputs, h, w] and the coarser path's output, of any size, or None -> [N, outputs, h, w]."""
+        x = self.join(self.adapt(self.reduce(features)))
+        if coarser is not None:
+            x = x + F.interpolate(coarser, size=x.shape[2:], mode="bilinear", align_corners=True)
+        return self.widen(self.refine(self.pooling(F.relu(x))))
+
+
+class RefineNetDecoder(nn.Module):
+    """Four paths from the coarsest features to the finest, and a classifier.
+
+    Args:
+        channels: of the four feature maps, finest first.
+        classes: K.
+        width: channels of paths 1 to 3; path 4 has twice as many.
+        dropout: probability, in training, on the features of stages 4 and 3 and before the classifier.
+    """
+
+    def __init__(self, channels: tuple[int, ...], classes: int, width: int = 256, dropout: float = 0.5) -> None:
+        super().__init__()
+        if len(channels) != 4:
+            raise ValueError(f"channels = {channels}: four feature maps are needed")
+        if classes < 1 or width < 1:
+            raise ValueError(f"classes = {classes}, width = {width}: both must be at least 1")
+        self.drop = nn.Dropout(dropout)
+        self.path4 = RefinePath(channels[3], 2 * width, width, coarsest=True)
+        self.path3 = RefinePath(channels[2], width, width)
+        self.path2 = RefinePath(channels[1], width, width)
+        self.path1 = RefinePath(channels[0], width, None)
+        self.classifier = conv3x3(width, classes, bias=True)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Draw all weights.
+
+        | convolutions             | weight                                        | bias |
+        |--------------------------|-----------------------------------------------|------|
+        | reduce, join, widen      | normal, variance 1 / fan_in                   | none |
+        | first of a residual unit | normal, variance 2 / fan_in (Kaiming)         | 0    |
+        | second of one, pooling   | normal, variance 0.01 / fan_in: shortcuts lead | none |
+        | classifier               | normal, standard deviation 0.01               | 0    |
+        """
+        for module in self.modules():
+            if isinstance(module, RefinePath):
+                for layer in (module.reduce, module.join, module.widen):
+                    _draw(layer, gain=1.0)
+            elif isinstance(module, ResidualUnits):
+                for first, second in zip(module.first, module.second, strict=True):
+                    _draw(first, gain=2.0**0.5)
+                    _draw(second, gain=0.1)
+            elif isinstance(module, ChainedPooling):
+                for conv in module.convs:
+                    _draw(conv, gain=0.1)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        _zero_bias(self.classifier)
+
+    def forward(self, features: tuple[Tensor, ...]) -> Tensor:
+        """Four maps [N, channels[i], h_i, w_i], finest first -> logits [N, classes, h_0, w_0]."""
+        stage1, stage2, stage3, stage4 = features
+        x = self.path4(self.drop(stage4), None)
+        x = self.path3(self.drop(stage3), x)
+        x = self.path2(stage2, x)
+        x = self.path1(stage1, x)
+        return self.classifier(self.drop(x))
+
+
+def _draw(conv: nn.Module, gain: float) -> None:
+    """Normal weights of variance gain^2 / fan_in, zero bias; an Identity has none."""
+    if isinstance(conv, nn.Conv2d):
+        nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+        conv.weight.data.mul_(gain)
+        _zero_bias(conv)
+
+
+def _zero_bias(conv: nn.Conv2d) -> None:
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
