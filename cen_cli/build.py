@@ -302,6 +302,6 @@ def check_classes(model: Segmenter, data: ViewDataset, source: str) -> None:
         raise UsageError(f"{source}: trained on {len(model.class_names)} other classes than this data set has")
 
 
-def palette(data: ViewDataset) -> tuple[tuple[int, int, int], ...] | None:
-    """The data set's own class colours; None where it has none."""
-    return PALETTE if isinstance(data, Rooms) else None
+def palette(recipe: Recipe) -> tuple[tuple[int, int, int], ...] | None:
+    """The class colours of the recipe's data set; None where it has none of its own."""
+    return PALETTE if recipe.data.kind == "rooms" else None

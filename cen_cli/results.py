@@ -151,6 +151,14 @@ class ReplacedAtStep:
 
 
 @dataclasses.dataclass(frozen=True)
+class ClassShare:
+    """How much of a predicted label map belongs to one class, in [0, 1]."""
+
+    class_name: str
+    share: float
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingPlan:
     """What a run is about to do: shown at its start and by `--dry-run`."""
 

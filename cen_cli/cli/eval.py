@@ -96,4 +96,4 @@ def _save_panels(model: Segmenter, data: ViewDataset, count: int, folder: Path, 
     from cen_cli.reporting import panels
 
     rows = panel_rows(model, data, range(min(count, len(data))))
-    return panels.write_panel(folder / f"{split}.png", rows, data.class_names, build.palette(data))
+    return panels.write_panel(folder / f"{split}.png", rows, data.class_names, build.palette(model.recipe))

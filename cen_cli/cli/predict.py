@@ -47,7 +47,7 @@ def predict(
     size, resize = view.size, model.recipe.data.resize
     row = panel_row(model, view if resize is None else resize_view(view, resize), size=size)
     labels = row.predictions.get(ENSEMBLE, next(iter(row.predictions.values())))
-    colors = build.palette_of(model.recipe)
+    colors = build.palette(model.recipe)
     image = next((part for part in view.inputs.values() if part.dtype.is_floating_point is False), None)
     written = panels.write_prediction(out, labels, image, model.class_names, colors)
     counts = np.bincount(labels.ravel(), minlength=len(model.class_names)) / labels.size
