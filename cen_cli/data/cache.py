@@ -1,0 +1,68 @@
+"""Views kept in memory, so that files are decoded and resized once and not once an epoch."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+
+from cen_cli.data.sample import LABELS, RawView
+
+
+class ViewCache:
+    """Views of one shape kept in memory, filled as they are read.
+
+    The memory is anonymous and shared: loading workers that are forked after its creation fill and read the same pages
+    (elsewhere each worker starts with an empty cache of its own). A view of another shape is not kept.
+    """
+
+    def __init__(self, length: int, example: RawView) -> None:
+        self._length = length
+        self._example = example
+        shapes = {name: _interleaved(image) for name, image in _stored(example).items()}
+        sizes = {name: -(-length * part.numel() * part.element_size() // 64) * 64 for name, part in shapes.items()}
+        self._memory = mmap.mmap(-1, max(1, sum(sizes.values()) + length))
+        self._slots: dict[str, Tensor] = {}
+        offset = 0
+        for name, part in shapes.items():
+            flat = torch.frombuffer(self._memory, dtype=part.dtype, count=length * part.numel(), offset=offset)
+            self._slots[name] = flat.view(length, *part.shape)
+            offset += sizes[name]
+        self._filled = torch.frombuffer(self._memory, dtype=torch.uint8, count=length, offset=offset)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ViewCache, (self._length, self._example)
+
+    def get(self, index: int, name: str, files: dict[str, str]) -> RawView | None:
+        """The kept view, its maps sharing the cache's memory; None where it was not kept yet."""
+        if not self._filled[index]:
+            return None
+        maps = {
+            key: tv_tensors.wrap(self._slots[key][index].permute(2, 0, 1), like=like)
+            for key, like in _stored(self._example).items()
+        }
+        labels = maps.pop(LABELS, None)
+        return RawView(name, maps, labels, files)
+
+    def put(self, index: int, view: RawView) -> None:
+        """Keep a view, unless its shape is not the cache's."""
+        maps = {name: _interleaved(image) for name, image in _stored(view).items()}
+        if any(
+            maps[name].shape != slot.shape[1:] or maps[name].dtype != slot.dtype for name, slot in self._slots.items()
+        ):
+            return
+        for name, slot in self._slots.items():
+            slot[index] = maps[name]
+        self._filled[index] = 1
+
+
+def _stored(view: RawView) -> dict[str, Any]:
+    return dict(view.inputs) if view.labels is None else {**view.inputs, LABELS: view.labels}
+
+
+def _interleaved(image: Tensor) -> Tensor:
+    """[C, H, W] as [H, W, C], the memory order in which images resize fastest."""
+    return image.as_subclass(Tensor).permute(1, 2, 0)

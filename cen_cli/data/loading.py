@@ -1,0 +1,114 @@
+"""Batches for training and evaluation, the same with any number of workers.
+
+A sample depends on (seed, epoch, index) only and the order on (seed, epoch), so workers change nothing but speed. The
+loaders draw from a generator of their own: the global random state is never used. torch rebuilds an exception of a
+worker from its traceback text; here a worker hands a `DataError` over as an object, and it is raised as it was.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from cen_cli.data.sample import LABELS, VOID, Batch, collate
+from cen_cli.data.sampler import EpochBatches
+from cen_cli.data.views import Key, ViewDataset
+from cen_cli.errors import CenError, DataError
+
+
+class BatchLoader:
+    """An iterable of `Batch`; each pass loads anew. Raises DataError for bad files and for a worker that died."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        try:
+            for item in self._loader:
+                if isinstance(item, CenError):
+                    raise item
+                yield item
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise DataError(
+                f"a loading worker died: {error}",
+                hint="short of memory, or of shared memory (/dev/shm)? lower data.workers; 0 loads without workers",
+            ) from error
+
+
+def training_loader(
+    dataset: ViewDataset, batch: int, workers: int = 0, *, seed: int, epoch: int, start_batch: int = 0
+) -> BatchLoader:
+    """Shuffled batches of one epoch from batch `start_batch` on, augmented by the data set's transform.
+
+    The last batch is dropped where it is incomplete, unless it is the only one. Raises DataError for a batch without a
+    single labelled pixel.
+    """
+    order = EpochBatches(len(dataset), batch, seed, epoch, start_batch)
+    return _loader(_Fetch(dataset, needs_labels=True), order, workers)
+
+
+def evaluation_loader(dataset: ViewDataset, batch: int = 1, workers: int = 0) -> BatchLoader:
+    """All views in order, the last batch perhaps smaller."""
+    indices = list(range(len(dataset)))
+    order = [indices[start : start + batch] for start in range(0, len(indices), batch)]
+    return _loader(_Fetch(dataset, needs_labels=False), order, workers)
+
+
+class _Fetch(Dataset[Any]):
+    """A data set that loads whole batches, and returns an error of ours instead of raising it."""
+
+    def __init__(self, dataset: ViewDataset, *, needs_labels: bool) -> None:
+        self._dataset = dataset
+        self._needs_labels = needs_labels
+
+    def __getitems__(self, keys: Sequence[Key]) -> Batch | CenError:
+        try:
+            batch = collate([self._dataset[key] for key in keys])
+            if self._needs_labels:
+                _check_labelled(batch)
+        except CenError as error:
+            return error
+        return batch
+
+
+def _check_labelled(batch: Batch) -> None:
+    if bool((batch.target != VOID).any()):
+        return
+    files = [files.get(LABELS, name) for name, files in zip(batch.names, batch.files, strict=True)]
+    listed = ", ".join(files[:4]) + (f" and {len(files) - 4} more" if len(files) > 4 else "")
+    raise DataError(
+        f"batch has no valid pixel: every label is void ({VOID}) in the crops of {listed}",
+        hint="a larger crop or batch, or a look at these label maps",
+    )
+
+
+def _loader(fetch: _Fetch, order: Any, workers: int) -> BatchLoader:
+    loader: DataLoader[Any] = DataLoader(
+        fetch,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=_unchanged,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_start_worker,
+        generator=torch.Generator().manual_seed(0),
+    )
+    return BatchLoader(loader)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _start_worker(_: int) -> None:
+    """Work on one thread; leave Ctrl-C to the main process, which saves its state and then stops its workers."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

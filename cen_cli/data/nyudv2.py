@@ -1,0 +1,130 @@
+"""NYU Depth v2 (Silberman et al., ECCV 2012) with 40 classes, in the processed layout that RGB-D segmentation uses.
+
+    root/train.txt, root/val.txt     one view a line: rgb <TAB> masks <TAB> depth, paths relative to root
+    rgb      8-bit RGB, PNG or JPEG
+    masks    8-bit grey or palette PNG: labels 0 .. 39, 255 = void
+    depth    16-bit grey PNG, 5000 units per metre, 0 = invalid; may be larger than the masks by the white frame around
+             them (480 x 640 against 468 x 625), which is then cut away
+
+795 views to train, 654 to validate and test (there is one list for both).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD, LABELS, ModalitySpec, Normalization
+from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, describe_folder
+from cen_cli.errors import DataError
+
+CLASS_NAMES = (
+    *("wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf"),
+    *("picture", "counter", "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror", "floor mat"),
+    *("clothes", "ceiling", "books", "refridgerator", "television", "paper", "towel", "shower curtain", "box"),
+    *("whiteboard", "person", "night stand", "toilet", "sink", "lamp", "bathtub", "bag", "otherstructure"),
+    *("otherfurniture", "otherprop"),
+)
+"""The 40 classes by label, spelled as the data set spells them."""
+
+SPECS = {
+    "rgb": ModalitySpec("rgb", "image", mean=IMAGENET_MEAN, std=IMAGENET_STD, jitter=True),
+    "depth": ModalitySpec("depth", "depth", scale=5000.0),
+}
+
+SOURCE = (
+    "expected rgb/, masks/, depth/, train.txt and val.txt; this processed copy is linked from "
+    "https://github.com/yikaiw/CEN, the original is at https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
+)
+
+_LISTS = {"train": "train.txt", "val": "val.txt", "test": "val.txt"}
+_COLUMNS = ("rgb", LABELS, "depth")
+
+
+def modality_specs(inputs: Sequence[str], normalize: Normalization | None = None) -> tuple[ModalitySpec, ...]:
+    """How `inputs` (of `rgb`, `depth`) are encoded and normalised. Raises DataError for other names."""
+    return choose_specs(SPECS, inputs, normalize)
+
+
+class NYUDv2(FileViews):
+    """The views of one split: `train`, `val` or `test` (the same as `val`).
+
+    `list_file` (relative to `root`) takes the place of the split's own list. `resize`: (height, width) to which every
+    image and label map is brought on reading. `normalize`: {modality: (mean, std)} in place of ImageNet's statistics
+    (rgb) and of 0 and 1 (depth, metres). Raises DataError where the folder, the list or a listed file is not there.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        inputs: Sequence[str] = ("rgb", "depth"),
+        *,
+        resize: tuple[int, int] | None = None,
+        transform: Transform | None = None,
+        cache: bool = False,
+        list_file: str = "",
+        normalize: Normalization | None = None,
+        seed: int = 0,
+    ) -> None:
+        specs = modality_specs(inputs, normalize)
+        path = _find_list(root, split, list_file)
+        views = _read_list(path, [*inputs, LABELS])
+        _check_files(Path(root), path, views)
+        super().__init__(
+            Path(root),
+            views,
+            specs,
+            CLASS_NAMES,
+            resize=resize,
+            transform=transform,
+            cache=cache,
+            seed=seed,
+            crop_depth=True,
+        )
+
+
+def _find_list(root: str | Path, split: str, list_file: str) -> Path:
+    if split not in _LISTS:
+        raise DataError(f"unknown split {split!r}: NYUDv2 has {', '.join(_LISTS)}")
+    if str(root) == "":
+        raise DataError("no folder given for NYUDv2: set data.root", hint=SOURCE)
+    folder = Path(root)
+    if not folder.is_dir():
+        raise DataError(f"NYUDv2: no folder {folder} ({describe_folder(folder)})", hint=SOURCE)
+    path = folder / (list_file or _LISTS[split])
+    if not path.is_file():
+        raise DataError(f"NYUDv2: no list {path} in {folder} ({describe_folder(folder)})", hint=SOURCE)
+    return path
+
+
+def _read_list(path: Path, used: Sequence[str]) -> list[ViewFiles]:
+    """Parse a list; of each line keep the files of the columns in `used`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error})") from None
+    views = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        fields = [field.strip() for field in line.split("\t")]
+        if len(fields) != len(_COLUMNS) or not all(fields):
+            raise DataError(
+                f"{path}, line {number}: expected rgb <TAB> masks <TAB> depth, found {len(fields)} field(s): {line!r}"
+            )
+        files = dict(zip(_COLUMNS, fields, strict=True))
+        views.append(ViewFiles(Path(files["rgb"]).stem, {name: files[name] for name in used}))
+    if not views:
+        raise DataError(f"{path}: the list is empty")
+    return views
+
+
+def _check_files(root: Path, path: Path, views: Sequence[ViewFiles]) -> None:
+    names = [name for view in views for name in view.files.values()]
+    missing = [name for name in names if not (root / name).exists()]
+    if missing:
+        raise DataError(
+            f"{path}: {len(missing)} of {len(names)} listed files are not there, the first: {root / missing[0]}",
+            hint=SOURCE,
+        )

@@ -1,0 +1,124 @@
+"""Read one image file and refuse what is not what it should be.
+
+Every failure is a `DataError` that names the file, what is wrong with it and, where something can be done, what.
+Pillow opens 16-bit grey PNGs as uint16 (mode I;16): integer arithmetic on them wraps, so depth is float32 from here on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision import tv_tensors
+
+from cen_cli.data.sample import VOID, DepthMap
+from cen_cli.errors import DataError
+
+_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I")
+_LOSSY = ("JPEG", "MPO", "WEBP")
+_MODES = {
+    "1": "1-bit black and white",
+    "L": "8-bit grey",
+    "P": "8-bit palette",
+    "RGB": "8-bit RGB colours",
+    "RGBA": "8-bit RGB colours with transparency",
+    "LA": "8-bit grey with transparency",
+    "PA": "8-bit palette with transparency",
+    "CMYK": "8-bit CMYK colours",
+    "I;16": "16-bit grey",
+    "I": "32-bit grey",
+    "F": "32-bit float",
+}
+
+
+def read_image(path: str | Path, *, scale: float = 255.0) -> tv_tensors.Image:
+    """Read an 8-bit RGB or grey image, or a 16-bit grey one.
+
+    Returns uint8 [3 or 1, H, W] for 8 bits, float32 [1, H, W] = value / `scale`, at most 1, for 16 bits (`scale` is the
+    value that means 1.0). Raises DataError for other encodings and unreadable files.
+    """
+    mode, _, values = _decode(path)
+    if mode in ("RGB", "L"):
+        return tv_tensors.Image(_planes(values))
+    if mode in _SIXTEEN_BIT and scale > VOID:
+        return tv_tensors.Image(_planes(np.minimum(values.astype(np.float32) / np.float32(scale), np.float32(1))))
+    expected = "8-bit RGB or grey" if scale <= VOID else "8-bit RGB or grey, or 16-bit grey"
+    hint = "a palette image looks like a label map: is it the right file?" if mode == "P" else None
+    raise DataError(f"{path}: the image is {_describe(mode)}, expected {expected}", hint=hint)
+
+
+def read_depth(path: str | Path, *, scale: float, invalid: int = 0) -> DepthMap:
+    """Read a 16-bit grey depth image: float32 [1, H, W] metres = value / `scale`, 0 where the value is `invalid` or 0.
+
+    Raises DataError for other bit depths and unreadable files.
+    """
+    mode, _, values = _decode(path)
+    if mode not in _SIXTEEN_BIT:
+        raise DataError(
+            f"{path}: the depth image is {_describe(mode)}, expected 16-bit grey",
+            hint="8-bit copies have lost the metric depth: use the 16-bit files of the data set",
+        )
+    metres = values.astype(np.float32) / np.float32(scale)
+    if invalid != 0:
+        metres[values == invalid] = 0.0
+    return DepthMap(torch.from_numpy(metres)[None])
+
+
+def read_labels(path: str | Path, *, classes: int) -> tv_tensors.Mask:
+    """Read a label map, 8-bit grey or palette (the indices count, not the colours): uint8 [1, H, W].
+
+    Raises DataError for colour images, lossy formats, unreadable files, and labels other than 0 .. classes - 1 and 255.
+    """
+    mode, kind, values = _decode(path)
+    if mode not in ("L", "P"):
+        raise DataError(
+            f"{path}: the label map is {_describe(mode)}, expected 8-bit grey or palette",
+            hint="store class indices, not colours, as an 8-bit PNG",
+        )
+    if kind in _LOSSY:
+        raise DataError(f"{path}: the label map is a {kind} file, which changes labels", hint="store it as a PNG")
+    _check_labels(path, values, classes)
+    return tv_tensors.Mask(torch.from_numpy(values)[None])
+
+
+def _check_labels(path: str | Path, values: np.ndarray, classes: int) -> None:
+    outside = (values >= classes) & (values != VOID)
+    if not outside.any():
+        return
+    found = sorted(set(values[outside].tolist()))
+    listed = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
+    hint = None
+    if found == [classes]:
+        hint = f"labels seem to start at 1 with 0 as void: subtract 1 and store void as {VOID}"
+    raise DataError(
+        f"{path}: label {listed} is none of the {classes} classes 0 .. {classes - 1} or {VOID} (void)", hint=hint
+    )
+
+
+def _decode(path: str | Path) -> tuple[str, str, np.ndarray]:
+    """Pillow's mode and format, and the decoded values: a writable array [H, W] or [H, W, channels]."""
+    try:
+        with Image.open(path) as image:
+            return image.mode, image.format or "", np.array(image)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except Image.UnidentifiedImageError:
+        size = Path(path).stat().st_size
+        reason = "the file is empty (0 bytes)" if size == 0 else f"not an image file that can be read ({size} bytes)"
+        raise DataError(f"{path}: {reason}", hint="copy or download the file again") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{path}: truncated or damaged ({error})", hint="copy or download the file again") from None
+
+
+def _planes(values: np.ndarray) -> torch.Tensor:
+    """[H, W] or [H, W, C] to [C, H, W]; colours keep their pixel-interleaved memory order, which resizes faster."""
+    tensor = torch.from_numpy(values)
+    return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
+
+
+def _describe(mode: str) -> str:
+    return _MODES.get(mode, f"of mode {mode}")

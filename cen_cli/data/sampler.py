@@ -1,0 +1,47 @@
+"""The order of an epoch: a function of seed and epoch that can be entered at any batch."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+
+import torch
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One 64-bit seed from several integers; neighbouring numbers give unrelated seeds."""
+    packed = b"".join(struct.pack("<q", number) for number in numbers)
+    return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little")
+
+
+def batches_per_epoch(length: int, batch: int) -> int:
+    """Full batches in an epoch of `length` samples: an incomplete one is dropped, unless it is the only one."""
+    return max(1, length // batch) if length else 0
+
+
+class EpochBatches:
+    """The batches of one epoch, each a list of (epoch, index), from batch `start_batch` on.
+
+    The order is a permutation drawn from (seed, epoch) alone, so an epoch entered in its middle goes on exactly as it
+    would have. The last batch is dropped where it is incomplete, unless it is the only one.
+    """
+
+    def __init__(self, length: int, batch: int, seed: int, epoch: int, start_batch: int = 0) -> None:
+        if batch < 1 or start_batch < 0:
+            raise ValueError(f"batch must be at least 1 and start_batch at least 0, not {batch} and {start_batch}")
+        self.length = length
+        self.batch = batch
+        self.seed = seed
+        self.epoch = epoch
+        self.start_batch = start_batch
+
+    def __len__(self) -> int:
+        return max(0, batches_per_epoch(self.length, self.batch) - self.start_batch)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
+        order = torch.randperm(self.length, generator=generator).tolist()
+        for number in range(self.start_batch, batches_per_epoch(self.length, self.batch)):
+            chosen = order[number * self.batch : (number + 1) * self.batch]
+            yield [(self.epoch, index) for index in chosen]

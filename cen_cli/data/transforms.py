@@ -1,0 +1,227 @@
+"""From a raw view to a sample: one geometry for all modalities and the labels, then normalisation.
+
+Images are resized bilinearly with anti-aliasing, depth and labels by the nearest pixel (pixel centres aligned), with
+torchvision's v2 kernels. Geometry happens on the stored type (uint8, metres); what a crop reaches beyond the view is
+filled after normalisation: 0 in every input (an image's mean colour, no depth), `VOID` in the target.
+
+Augmentation draws from the generator that it is handed and from nothing else: a sample depends on its seed only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from cen_cli.data.sample import VOID, ModalitySpec, RawView, Sample
+from cen_cli.errors import DataError
+
+Map = TypeVar("Map", tv_tensors.Image, tv_tensors.Mask)
+
+
+def resize(image: Map, size: tuple[int, int]) -> Map:
+    """Bring one map [C, H, W] to `size` = (height, width): images bilinearly, depth and labels by the nearest pixel."""
+    if tuple(image.shape[-2:]) == size:
+        return image
+    mode = InterpolationMode.NEAREST_EXACT if isinstance(image, tv_tensors.Mask) else InterpolationMode.BILINEAR
+    resized = F.resize_image(image.as_subclass(Tensor), list(size), interpolation=mode, antialias=True)
+    return tv_tensors.wrap(resized, like=image)
+
+
+def resize_view(view: RawView, size: tuple[int, int]) -> RawView:
+    """Bring every modality and the labels to `size` = (height, width)."""
+    inputs = {name: resize(image, size) for name, image in view.inputs.items()}
+    labels = None if view.labels is None else resize(view.labels, size)
+    return dataclasses.replace(view, inputs=inputs, labels=labels)
+
+
+def normalize(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
+    """Normalise one map [1 or 3, H, W]: (float32 [3, H, W], 0 where invalid; bool [1, H, W], True where valid)."""
+    plain = image.as_subclass(Tensor)
+    unit = 255.0 if plain.dtype == torch.uint8 else 1.0
+    mean = torch.tensor(spec.mean).mul_(unit)[:, None, None]
+    std = torch.tensor(spec.std).mul_(unit)[:, None, None]
+    values = plain.to(torch.float32, memory_format=torch.contiguous_format)
+    normalized = values.sub(mean).div_(std)  # [3, H, W]: one channel is repeated
+    if spec.kind == "image":
+        return normalized, torch.ones((1, *plain.shape[-2:]), dtype=torch.bool)
+    valid = plain > 0
+    if any(spec.mean):
+        normalized.masked_fill_(~valid, 0.0)
+    return normalized, valid
+
+
+class EvalTransform:
+    """Normalise only: every view at its full size."""
+
+    def __call__(
+        self, view: RawView, specs: Sequence[ModalitySpec], generator: torch.Generator | None = None
+    ) -> Sample:
+        """Turn a view into a sample of the same size; the generator is not used."""
+        del generator
+        pairs = {spec.name: normalize(view.inputs[spec.name], spec) for spec in specs}
+        return _sample(view, pairs, _target(view.labels, view.size))
+
+
+@dataclasses.dataclass(frozen=True)
+class ColorJitter:
+    """Ranges of colour changes: factors from [max(0, 1 - x), 1 + x], hue shifts from [-hue, hue] (at most 0.5)."""
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(dataclasses.astuple(self)) < 0 or self.hue > 0.5:
+            raise DataError(f"colour jitter must not be negative, and hue at most 0.5: {self}")
+
+    def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        """Change an RGB image [3, H, W] (uint8, or float in [0, 1]) by what is switched on, in random order."""
+        changes = [
+            (F.adjust_brightness_image, max(0.0, 1 - self.brightness), 1 + self.brightness),
+            (F.adjust_contrast_image, max(0.0, 1 - self.contrast), 1 + self.contrast),
+            (F.adjust_saturation_image, max(0.0, 1 - self.saturation), 1 + self.saturation),
+            (F.adjust_hue_image, -self.hue, self.hue),
+        ]
+        active = [change for change in changes if change[1] < change[2]]
+        for position in torch.randperm(len(active), generator=generator).tolist():
+            adjust, low, high = active[position]
+            image = adjust(image, _uniform(low, high, generator))
+        return image
+
+
+@dataclasses.dataclass(frozen=True)
+class _Geometry:
+    """One random geometry: the size that a view is scaled to, the window cut from it, whether it is mirrored."""
+
+    size: tuple[int, int]
+    top: int
+    left: int
+    crop: tuple[int, int]
+    """Height and width of the window, which may reach beyond the scaled view (negative `top`, `left`)."""
+    mirrored: bool
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The part of the window that lies inside the scaled view."""
+        (height, width), (rows, columns) = self.size, self.crop
+        return (
+            slice(max(self.top, 0), min(self.top + rows, height)),
+            slice(max(self.left, 0), min(self.left + columns, width)),
+        )
+
+    @property
+    def padding(self) -> tuple[int, int, int, int]:
+        """Left, right, top and bottom margin of the (mirrored) window outside the view."""
+        (height, width), (rows, columns) = self.size, self.crop
+        left, right = max(-self.left, 0), max(self.left + columns - width, 0)
+        if self.mirrored:
+            left, right = right, left
+        return left, right, max(-self.top, 0), max(self.top + rows - height, 0)
+
+    def cut(self, image: Map) -> Tensor:
+        """Scale, cut and mirror one map: a plain tensor of what lies inside the view."""
+        rows, columns = self.window
+        inside = resize(image, self.size).as_subclass(Tensor)[..., rows, columns]
+        return inside.flip(-1) if self.mirrored else inside
+
+    def pad(self, image: Tensor, value: float) -> Tensor:
+        """Fill what lies outside the view."""
+        return torch.nn.functional.pad(image, self.padding, value=value) if any(self.padding) else image
+
+
+class TrainTransform:
+    """Random scale, crop, mirror and colour jitter, then normalisation.
+
+    `crop`: (height, width) of the samples. `scale`: range of the uniform scale factor. `min_short_side`: the factor is
+    raised where the shorter side would fall below this. `mirror`: left-right with probability 1/2. A view that is
+    smaller than the crop is placed in it at random. `jitter` applies to photographs only.
+    """
+
+    def __init__(
+        self,
+        crop: tuple[int, int],
+        *,
+        scale: tuple[float, float] = (1.0, 1.0),
+        min_short_side: int = 0,
+        mirror: bool = True,
+        jitter: ColorJitter | None = None,
+    ) -> None:
+        if min(crop) < 1:
+            raise DataError(f"crop must be at least 1 x 1, not {crop[0]} x {crop[1]}")
+        if not 0 < scale[0] <= scale[1]:
+            raise DataError(f"scale must be a range [low, high] with 0 < low <= high, not {list(scale)}")
+        self.crop = (crop[0], crop[1])
+        self.scale = (scale[0], scale[1])
+        self.min_short_side = min_short_side
+        self.mirror = mirror
+        self.jitter = jitter if jitter is not None and any(dataclasses.astuple(jitter)) else None
+
+    def __call__(self, view: RawView, specs: Sequence[ModalitySpec], generator: torch.Generator) -> Sample:
+        """Turn a view into a sample of size `crop`; all randomness comes from `generator` (on the CPU)."""
+        geometry = self._draw(view.size, generator)
+        pairs = {}
+        for spec in specs:
+            inside = self._recolored(geometry.cut(view.inputs[spec.name]), spec, geometry, generator)
+            image, valid = normalize(inside, spec)
+            pairs[spec.name] = geometry.pad(image, 0.0), geometry.pad(valid, False)
+        if view.labels is None:
+            return _sample(view, pairs, _target(None, self.crop))
+        return _sample(view, pairs, geometry.pad(_target(geometry.cut(view.labels), self.crop), VOID))
+
+    def _draw(self, size: tuple[int, int], generator: torch.Generator) -> _Geometry:
+        factor = _uniform(*self.scale, generator)
+        factor = max(factor, self.min_short_side / min(size))
+        scaled = size if factor == 1 else (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+        return _Geometry(
+            size=scaled,
+            top=_offset(scaled[0] - self.crop[0], generator),
+            left=_offset(scaled[1] - self.crop[1], generator),
+            crop=self.crop,
+            mirrored=self.mirror and bool(torch.rand((), generator=generator) < 0.5),
+        )
+
+    def _recolored(self, image: Tensor, spec: ModalitySpec, geometry: _Geometry, generator: torch.Generator) -> Tensor:
+        if spec.jitter and self.jitter is not None:
+            image = self.jitter(image, generator)
+        if spec.mirror_sum is not None and geometry.mirrored:
+            image = image.clone()
+            image[0] = spec.mirror_sum - image[0].clamp(max=spec.mirror_sum)
+        return image
+
+
+def _uniform(low: float, high: float, generator: torch.Generator) -> float:
+    """A draw from [low, high); `low` itself, without a draw, where the range is empty."""
+    return low if low == high else low + (high - low) * torch.rand((), generator=generator, dtype=torch.float64).item()
+
+
+def _offset(spare: int, generator: torch.Generator) -> int:
+    """Where the window starts: in [0, spare], or in [spare, 0] where the view is smaller than the window."""
+    if spare == 0:
+        return 0
+    start = int(torch.randint(abs(spare) + 1, (), generator=generator))
+    return start if spare > 0 else -start
+
+
+def _target(labels: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """Labels [1, H, W] as an int64 target [H, W]; all void where there are none."""
+    if labels is None:
+        return torch.full(size, VOID, dtype=torch.int64)
+    return labels.as_subclass(Tensor)[0].to(torch.int64)
+
+
+def _sample(view: RawView, pairs: dict[str, tuple[Tensor, Tensor]], target: Tensor) -> Sample:
+    return Sample(
+        name=view.name,
+        inputs={name: image for name, (image, _) in pairs.items()},
+        valid={name: valid for name, (_, valid) in pairs.items()},
+        target=target,
+        files=view.files,
+    )
