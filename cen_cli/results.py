@@ -91,6 +91,10 @@ class ReplacedCount:
         return self.replaced / self.channels if self.channels else 0.0
 
 
+TOTAL = "total"
+"""Stands for the layer in rows that count the whole network."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ExchangeRow(ReplacedCount):
     """Replaced channels of one modality in one exchanging layer (or stage, or in total)."""

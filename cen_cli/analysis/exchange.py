@@ -16,10 +16,7 @@ from torch import nn
 
 from cen_cli.analysis.gammas import GammaHistory, check_history
 from cen_cli.analysis.layers import LayerState, Mask, layer_states, stage_of
-from cen_cli.results import ExchangeRow, ReplacedAtStep, ReplacedCount
-
-TOTAL = "total"
-"""Stands where a row counts the whole network."""
+from cen_cli.results import TOTAL, ExchangeRow, ReplacedAtStep, ReplacedCount
 
 
 def replaced_counts(model: nn.Module, modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:

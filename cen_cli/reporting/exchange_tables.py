@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from cen_cli.reporting import formats, tables
-from cen_cli.results import ExchangeRow, GammaDiagnosis, GammaRecovery, GammaRow, ReplacedAtStep
+from cen_cli.results import TOTAL, ExchangeRow, GammaDiagnosis, GammaRecovery, GammaRow, ReplacedAtStep
 
 GAMMA_LEGEND = (
     "|gamma|: minimum, quartiles, maximum over all channels of the layer.",
@@ -18,18 +18,18 @@ GAMMA_LEGEND = (
 )
 EXCHANGE_LEGEND = (
     "replaced: channels that take the mean of the donors' channels.",
-    "% pressed: of the channels that the sparsity penalty presses; % all: of all channels.",
+    "% pressed: of the channels that the sparsity penalty presses; % all: of all.",
 )
 
 
 def gamma_parts(rows: Sequence[GammaRow]) -> list[RenderableType]:
     """One row per layer and modality, then what the columns mean."""
-    heading, names = _short_names([row.layer for row in rows])
+    layers = [row.layer for row in rows]
     table = _dense_table("layer", "modality", numbers=("min", "25%", "50%", "75%", "max", "in", "out", "overlap"))
-    for row, name in zip(rows, names, strict=True):
+    for row, name in zip(rows, formats.short_names(layers), strict=True):
         shares = [formats.percent(share, 1) for share in (row.below_inside, row.below_outside, row.overlap)]
         table.add_row(name, row.modality, *(formats.short(value) for value in row.quantiles), *shares)
-    return [*heading, table, *GAMMA_LEGEND]
+    return [*_heading(layers), table, *GAMMA_LEGEND]
 
 
 def diagnosis_parts(diagnosis: GammaDiagnosis) -> list[RenderableType]:
@@ -50,18 +50,19 @@ def recovery_parts(recoveries: Sequence[GammaRecovery]) -> list[RenderableType]:
     return ["Pressed gammas over the recorded steps:", table]
 
 
-def exchange_parts(rows: Sequence[ExchangeRow]) -> list[RenderableType]:
+def exchange_parts(rows: Sequence[ExchangeRow], *, by: str = "layer") -> list[RenderableType]:
     """One row per layer (or stage) and modality with the totals last, then what the columns mean."""
-    heading, names = _short_names([row.layer for row in rows])
+    layers = [row.layer for row in rows if row.layer != TOTAL]
+    names = [*formats.short_names(layers), *(TOTAL for _ in rows[len(layers) :])]
     table = _dense_table(
-        "layer", "modality", numbers=("replaced", "pressed", "channels", "% pressed", "% all"), last="donors"
+        by, "modality", numbers=("replaced", "pressed", "channels", "% pressed", "% all"), last="donors"
     )
     for row, name in zip(rows, names, strict=True):
         numbers = [formats.count(value) for value in (row.replaced, row.pressed, row.channels)]
         shares = [formats.percent(share, 1) for share in (row.share_of_pressed, row.share_of_all)]
-        style = "bold" if row.layer == "total" else None
+        style = "bold" if row.layer == TOTAL else None
         table.add_row(name, row.modality, *numbers, *shares, ", ".join(row.donors) or formats.ABSENT, style=style)
-    return [*heading, table, *EXCHANGE_LEGEND]
+    return [*_heading(layers), table, *EXCHANGE_LEGEND]
 
 
 def steps_parts(records: Sequence[ReplacedAtStep]) -> list[RenderableType]:
@@ -86,11 +87,7 @@ def _dense_table(*names: str, numbers: Sequence[str], last: str | None = None) -
     return table
 
 
-def _short_names(layers: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Layer names without the first component where all (but `total`) share it, and a line that says so."""
-    dotted = [name for name in layers if name != "total"]
-    first = {name.partition(".")[0] for name in dotted}
-    if len(first) != 1 or not all("." in name for name in dotted):
-        return [], list(layers)
-    prefix = f"{first.pop()}."
-    return [f"Layers of {prefix[:-1]}:"], [name.removeprefix(prefix) for name in layers]
+def _heading(layers: Sequence[str]) -> list[str]:
+    """Says which component of the layers' names is left out below, if one is."""
+    prefix = formats.common_prefix(layers)
+    return [f"Layers of {prefix}:"] if prefix else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 ABSENT = "-"
 """Stands where there is no number (NaN or None)."""
@@ -62,3 +63,15 @@ def short(value: float) -> str:
     if value == 0 or 0.001 <= value < 10:
         return f"{value:.3f}"
     return f"{value:.1f}" if 10 <= value < 1000 else f"{value:.0e}"
+
+
+def common_prefix(layers: Sequence[str]) -> str:
+    """The first component of dotted layer names, where every one of them has it and something behind it; or nothing."""
+    first = {name.partition(".")[0] for name in layers}
+    return first.pop() if len(first) == 1 and all("." in name for name in layers) else ""
+
+
+def short_names(layers: Sequence[str]) -> list[str]:
+    """Layer names without their common first component."""
+    prefix = common_prefix(layers)
+    return [name.removeprefix(f"{prefix}.") for name in layers] if prefix else list(layers)

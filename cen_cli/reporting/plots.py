@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cen_cli.errors import SaveError
+from cen_cli.reporting import formats
+from cen_cli.reporting.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,15 +115,15 @@ def all_proportions(
     rows = math.ceil(len(gammas) / columns)
     figure = _figure(2.7 * columns + 0.6, 1.35 * rows + 0.9)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for axes, (layer, values) in zip(grid, gammas.items(), strict=False):
+    names = formats.short_names(list(gammas))
+    for axes, (layer, values), name in zip(grid, gammas.items(), names, strict=False):
         _proportions(axes, values, pressed[layer])
-        axes.set_title(layer, fontsize=7, pad=3)
+        axes.set_title(name, fontsize=7, pad=3)
         axes.tick_params(labelsize=6)
     for axes in grid[len(gammas) :]:
         axes.set_visible(False)
-    figure.supxlabel("channel", fontsize=8)
-    figure.supylabel("share of |gamma|", fontsize=8)
     figure.suptitle(title, fontsize=10)
+    figure.supylabel("share of |gamma| in every channel", fontsize=8)
     _modality_legend(figure, modalities)
     return _write(figure, out)
 
@@ -184,7 +184,8 @@ def replaced_over_steps(
 
     steps [R]; shares [R, L, M] in [0, 1], layers in network order, drawn from top to bottom.
     """
-    longest = max(len(name) for name in layers)
+    names = formats.short_names(layers)
+    longest = max(len(name) for name in names)
     figure = _figure(3.4 * len(modalities) + 0.08 * longest + 1.2, max(2.6, 0.17 * len(layers) + 1.4))
     panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
     for m, (axes, modality) in enumerate(zip(panels, modalities, strict=True)):
@@ -193,9 +194,9 @@ def replaced_over_steps(
         )
         axes.set_title(modality, fontsize=9)
         axes.set_xlabel("step")
-    panels[0].set_yticks(np.arange(len(layers)) + 0.5, layers, fontsize=7)
+    panels[0].set_yticks(np.arange(len(layers)) + 0.5, names, fontsize=7)
     panels[0].invert_yaxis()
-    bar = figure.colorbar(image, ax=list(panels), fraction=0.04, pad=0.02)
+    bar = figure.colorbar(image, ax=list(panels), fraction=0.04, pad=0.02, aspect=max(20, len(layers)))
     bar.set_label("replaced share of the pressed part", fontsize=8)
     figure.suptitle(title, fontsize=10)
     return _write(figure, out)
@@ -231,16 +232,3 @@ def _write(figure: Figure, out: Path) -> Path:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return write_whole(buffer.getvalue(), out)
-
-
-def write_whole(content: bytes, out: Path) -> Path:
-    """Write a picture file whole or not at all, making its folder. Raises SaveError."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(out)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SaveError(f"{out}: cannot be written ({error.strerror or error})", hint="choose another --out") from error
-    return out

@@ -1,0 +1,23 @@
+"""Writing picture files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from cen_cli.errors import SaveError
+
+
+def write_whole(content: bytes, out: Path) -> Path:
+    """Write a picture file whole or not at all, making its folder. Raises SaveError."""
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(out)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise SaveError(f"{out}: cannot be written ({error.strerror or error})", hint="choose another --out") from error
+    return out

@@ -1,0 +1,201 @@
+"""Segmentation panels: inputs, truth, every branch and the ensemble side by side, with captions and a class legend.
+
+Pictures are uint8 [H, W, 3]; depth maps are float [H, W] in metres with 0 where there is no measurement; label maps are
+integers [H, W] with `VOID` where there is no label. A palette is a sequence of (red, green, blue), one per class.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from cen_cli.reporting.files import write_whole
+
+Array = npt.NDArray[Any]
+Palette = Sequence[Sequence[int]]
+
+VOID = 255
+GAP = 6
+TEXT_HEIGHT = 18
+BACKGROUND, INK = (255, 255, 255), (20, 20, 20)
+GOLDEN_RATIO = 0.618033988749895
+
+
+class PanelRow(Protocol):
+    """One view: what the networks saw, what is true, and what they said. Rows of one panel have the same columns."""
+
+    @property
+    def name(self) -> str:
+        """The view's name, written beside its row."""
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """Pictures or depth maps by modality."""
+
+    @property
+    def truth(self) -> Array | None:
+        """The true label map, if any."""
+
+    @property
+    def predictions(self) -> Mapping[str, Array]:
+        """Label maps by branch, the ensemble last."""
+
+
+def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
+    """Colours for any number of classes: hues a golden ratio apart, in three turns of brightness; never black."""
+    turns = ((0.65, 0.95), (0.85, 0.70), (0.40, 0.85))
+    colours = [colorsys.hsv_to_rgb(index * GOLDEN_RATIO % 1, *turns[index % 3]) for index in range(classes)]
+    return tuple((round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colours)
+
+
+def colour_labels(labels: Array, palette: Palette) -> Array:
+    """A label map [H, W] as a picture [H, W, 3]; void is black. Raises ValueError for a label without a colour."""
+    table = np.zeros((VOID + 1, 3), dtype=np.uint8)
+    table[: len(palette)] = np.asarray(palette, dtype=np.uint8)
+    table[VOID] = 0
+    unknown = labels[(labels != VOID) & ((labels < 0) | (labels >= len(palette)))]
+    if unknown.size:
+        raise ValueError(f"label {int(unknown[0])} has no colour: the palette has {len(palette)}")
+    return table[labels]
+
+
+def colour_depth(depth: Array) -> Array:
+    """A depth map [H, W] in metres as a picture [H, W, 3]: near dark, far bright, no measurement black.
+
+    Colours span the 2nd to the 98th percentile of what was measured, so that a stray pixel does not flatten the rest.
+    """
+    from matplotlib import colormaps
+
+    measured = np.isfinite(depth) & (depth > 0)
+    if not measured.any():
+        return np.zeros((*depth.shape, 3), dtype=np.uint8)
+    low, high = np.percentile(depth[measured], (2, 98))
+    scaled = np.clip((np.where(measured, depth, low) - low) / max(high - low, 1e-6), 0, 1)
+    picture = (colormaps["viridis"](scaled)[..., :3] * 255).round().astype(np.uint8)
+    return np.where(measured[..., None], picture, np.uint8(0))
+
+
+def overlay(image: Array, labels: Array, palette: Palette, opacity: float = 0.5) -> Array:
+    """The coloured label map over the picture [H, W, 3]; void pixels show the picture alone."""
+    colours = colour_labels(labels, palette).astype(np.float64)
+    share = np.where(labels == VOID, 0.0, opacity)[..., None]
+    return ((1 - share) * image + share * colours).round().astype(np.uint8)
+
+
+def write_panel(
+    path: Path, rows: Iterable[PanelRow], class_names: Sequence[str], palette: Palette | None = None
+) -> Path:
+    """Write `segmentation_panel` as a PNG. Raises SaveError."""
+    buffer = io.BytesIO()
+    segmentation_panel(rows, class_names, palette).save(buffer, format="PNG")
+    return write_whole(buffer.getvalue(), path)
+
+
+def segmentation_panel(
+    rows: Iterable[PanelRow], class_names: Sequence[str], palette: Palette | None = None
+) -> Image.Image:
+    """One row of pictures per view, column captions above, the classes that occur below.
+
+    Pictures of one row have one size; rows may differ. Raises ValueError without rows or where columns differ.
+    """
+    rows = list(rows)
+    if not rows:
+        raise ValueError("a panel needs at least one row")
+    colours = default_palette(len(class_names)) if palette is None else palette
+    columns = [_pictures(row, colours) for row in rows]
+    captions = list(columns[0])
+    if any(list(column) != captions for column in columns):
+        raise ValueError("the rows of a panel must have the same inputs and predictions")
+    sheet = _sheet(columns, [row.name for row in rows])
+    legend = _legend(_present(rows, len(class_names)), class_names, colours, sheet.width)
+    return _stack([sheet, legend])
+
+
+def _pictures(row: PanelRow, palette: Palette) -> dict[str, Array]:
+    """Every column of one view as a picture, by caption."""
+    pictures = {name: colour_depth(values) if values.ndim == 2 else values for name, values in row.inputs.items()}
+    if row.truth is not None:
+        pictures["truth"] = colour_labels(row.truth, palette)
+    for branch, labels in row.predictions.items():
+        caption = branch if branch not in row.inputs else f"{branch} branch"
+        pictures[caption] = colour_labels(labels, palette)
+    return pictures
+
+
+def _sheet(rows: Sequence[Mapping[str, Array]], names: Sequence[str]) -> Image.Image:
+    """Rows of pictures with captions above the columns and each view's name above its row."""
+    captions = list(rows[0])
+    cell = max(picture.shape[1] for row in rows for picture in row.values())
+    cell = max(cell, *(_text_width(caption) for caption in captions))
+    heights = [TEXT_HEIGHT + max(picture.shape[0] for picture in row.values()) + GAP for row in rows]
+    sheet = Image.new("RGB", (GAP + len(captions) * (cell + GAP), GAP + TEXT_HEIGHT + sum(heights)), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    lefts = [GAP + index * (cell + GAP) for index in range(len(captions))]
+    for left, caption in zip(lefts, captions, strict=True):
+        _text(draw, (left, GAP), caption)
+    top = GAP + TEXT_HEIGHT
+    for row, name, height in zip(rows, names, heights, strict=True):
+        _text(draw, (GAP, top), name)
+        for left, picture in zip(lefts, row.values(), strict=True):
+            sheet.paste(Image.fromarray(np.ascontiguousarray(picture)), (left, top + TEXT_HEIGHT))
+        top += height
+    return sheet
+
+
+def _present(rows: Sequence[PanelRow], classes: int) -> list[int]:
+    """The classes that occur in any truth or prediction of the panel."""
+    maps = [labels for row in rows for labels in (row.truth, *row.predictions.values()) if labels is not None]
+    found = set().union(*(np.unique(labels).tolist() for labels in maps))
+    return sorted(label for label in found if 0 <= label < classes)
+
+
+def _legend(present: Sequence[int], class_names: Sequence[str], palette: Palette, width: int) -> Image.Image:
+    """Coloured squares with class names, wrapped to the width; void last."""
+    entries = [(class_names[index], _rgb(palette[index])) for index in present] + [("void", (0, 0, 0))]
+    places, left, top = [], GAP, 0
+    for name, _ in entries:
+        needed = TEXT_HEIGHT + _text_width(name) + 2 * GAP
+        if left > GAP and left + needed > width:
+            left, top = GAP, top + TEXT_HEIGHT + 2
+        places.append((left, top))
+        left += needed
+    legend = Image.new("RGB", (width, top + TEXT_HEIGHT + GAP), BACKGROUND)
+    draw = ImageDraw.Draw(legend)
+    for (name, colour), (x, y) in zip(entries, places, strict=True):
+        draw.rectangle((x, y + 2, x + TEXT_HEIGHT - 6, y + TEXT_HEIGHT - 4), fill=colour, outline=INK)
+        _text(draw, (x + TEXT_HEIGHT, y), name)
+    return legend
+
+
+def _stack(parts: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of equal width below each other."""
+    whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), BACKGROUND)
+    top = 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
+    return whole
+
+
+def _rgb(colour: Sequence[int]) -> tuple[int, int, int]:
+    red, green, blue = (int(value) for value in colour)
+    return red, green, blue
+
+
+def _font() -> Any:
+    return ImageFont.load_default(size=12)
+
+
+def _text_width(text: str) -> int:
+    return int(np.ceil(_font().getlength(text)))
+
+
+def _text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str) -> None:
+    draw.text(place, text, fill=INK, font=_font())
