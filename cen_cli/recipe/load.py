@@ -18,7 +18,15 @@ from cen_cli.recipe.paths import dotted, holds, leaves, lookup, merge, without
 from cen_cli.recipe.problems import Problem, known_keys, show_value, validate, value_of
 from cen_cli.recipe.schema import READ_ONLY_WITH, Recipe
 
-EVALUATION_KEYS = ("data.root", "data.workers", "data.cache", "data.val_list", "data.rooms.*", "eval.*", "train.precision")
+EVALUATION_KEYS = (
+    "data.root",
+    "data.workers",
+    "data.cache",
+    "data.val_list",
+    "data.rooms.*",
+    "eval.*",
+    "train.precision",
+)
 """Keys that still have an effect once a network is trained (fnmatch patterns)."""
 
 _OWN = ("name", "expected")
@@ -40,12 +48,10 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), data_root: str
     every problem of file and overrides, UsageError where the file is missing or cannot be read.
     """
     path = catalog.find(name_or_path)
-    layers = _file_layers(path)
-    if data_root is not None:
-        layers.append(_Layer("--data-root", {"data": {"root": data_root}}))
+    files = _file_layers(path)
     table, problems = parse_overrides(overrides)
-    layers.append(_Layer("--set", table))
-    return _resolve(layers, source=name_or_path, main=layers[-2 - (data_root is not None)].label, problems=problems)
+    layers = [*files, *_option_layers(data_root), _Layer("--set", table)]
+    return _resolve(layers, source=name_or_path, main=files[-1].label, problems=problems)
 
 
 def parse_recipe(text: str, source: str) -> Recipe:
@@ -54,7 +60,9 @@ def parse_recipe(text: str, source: str) -> Recipe:
     return _resolve([_Layer(source, table)], source=source, main=source, problems=[])
 
 
-def override(recipe: Recipe, overrides: Sequence[str], *, data_root: str | None = None, source: str = "recipe") -> Recipe:
+def override(
+    recipe: Recipe, overrides: Sequence[str], *, data_root: str | None = None, source: str = "recipe"
+) -> Recipe:
     """A trained network's recipe with other data or evaluation settings; checked like a file.
 
     Only keys that still have an effect on a trained network may be set: `EVALUATION_KEYS`. Raises RecipeError.
@@ -65,8 +73,7 @@ def override(recipe: Recipe, overrides: Sequence[str], *, data_root: str | None 
         for path in leaves(table)
         if not any(fnmatchcase(dotted(path), pattern) for pattern in EVALUATION_KEYS)
     ]
-    root = {} if data_root is None else {"data": {"root": data_root}}
-    layers = [_Layer(source, _effective(recipe)), _Layer("--data-root", root), _Layer("--set", table)]
+    layers = [_Layer(source, _effective(recipe)), *_option_layers(data_root), _Layer("--set", table)]
     return _resolve(layers, source=source, main=source, problems=problems)
 
 
@@ -156,6 +163,10 @@ def _parse_toml(text: str, source: str) -> dict[str, Any]:
 
 
 # ---- layers to a recipe ----
+
+
+def _option_layers(data_root: str | None) -> list[_Layer]:
+    return [] if data_root is None else [_Layer("--data-root", {"data": {"root": data_root}})]
 
 
 def _resolve(layers: list[_Layer], *, source: str, main: str, problems: list[str]) -> Recipe:

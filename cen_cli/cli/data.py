@@ -1,0 +1,83 @@
+"""`cen data rooms`: the built-in data set as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cen_cli.cli import options
+
+Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.", show_default=False)]
+Size = Annotated[int, typer.Option("--size", metavar="PIXELS", min=32, help="Side of the square images.")]
+Views = Annotated[int, typer.Option("--views", metavar="N", min=1, help="Views of each room.")]
+TrainRooms = Annotated[int, typer.Option("--train-rooms", metavar="N", min=0, help="Rooms of the training split.")]
+ValRooms = Annotated[int, typer.Option("--val-rooms", metavar="N", min=0, help="Rooms of the validation split.")]
+TestRooms = Annotated[int, typer.Option("--test-rooms", metavar="N", min=0, help="Rooms of the test split.")]
+Domains = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--domains",
+        metavar="NAMES",
+        help="What to write of each view, as names between commas; may be given several times. All by default.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed gives other rooms.")]
+Workers = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Rendering processes.")]
+
+
+def rooms(
+    out: Folder,
+    size: Size = 96,
+    views: Views = 4,
+    train_rooms: TrainRooms = 400,
+    val_rooms: ValRooms = 75,
+    test_rooms: TestRooms = 75,
+    domains: Domains = None,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    json: options.Json = False,
+) -> None:
+    """Write the built-in rooms as PNG files: OUT/SPLIT/DOMAIN/ROOM_VIEW.png.
+
+    What is there already is kept, so an interrupted run goes on where it stopped.
+
+    Examples:
+
+        cen data rooms rooms
+        cen data rooms small --size 64 --train-rooms 20 --val-rooms 5 --test-rooms 5
+        cen data rooms pairs --domains rgb,depth_sensor,labels
+    """
+    from cen_cli.data.rooms import RoomsSettings, prepare
+    from cen_cli.reporting import console, progress
+
+    chosen = _known_domains(domains)
+    settings = RoomsSettings(
+        size=size, seed=seed, train_rooms=train_rooms, val_rooms=val_rooms, test_rooms=test_rooms, views=views
+    )
+    total = views * (train_rooms + val_rooms + test_rooms)
+    with progress.counting("rendering", total) as advance:
+        folder = prepare(settings, out, domains=chosen, workers=workers, progress=advance, keyed=False)
+    if json:
+        console.print_json({"folder": str(folder), "views": total, "domains": chosen})
+        return
+    console.print_text(str(folder))
+    console.note(f"{total} views of {len(chosen)} domains; next: cen train rooms")
+
+
+def _known_domains(names: list[str] | None) -> tuple[str, ...]:
+    """The domains asked for, in the renderer's order; all where none is named."""
+    import difflib
+
+    from cen_cli.data.rooms import DOMAINS
+    from cen_cli.errors import UsageError
+
+    asked = [name.strip() for names_ in names or () for name in names_.split(",")]
+    for name in asked:
+        if name not in DOMAINS:
+            close = difflib.get_close_matches(name, DOMAINS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known domains: {', '.join(DOMAINS)}"
+            raise UsageError(f"--domains: unknown domain {name!r}", hint=hint)
+    return tuple(name for name in DOMAINS if not asked or name in asked)

@@ -1,0 +1,76 @@
+"""Arguments and options that several commands share, so that one name means one thing everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cen_cli.recipe.schema import Recipe
+    from cen_cli.results import Evaluation, ExpectedScore
+
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.", show_default=False)
+]
+Checkpoint = Annotated[
+    str,
+    typer.Argument(
+        metavar="CKPT|RUN", help="A run directory, a checkpoint directory or a model.safetensors.", show_default=False
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        help="Change a key of the recipe; may be given several times.",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="Where to compute: auto, cpu, cuda, cuda:N or mps.")
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", min=0, help="Seed, in place of the recipe's train.seed.", show_default=False),
+]
+DataRoot = Annotated[
+    str | None,
+    typer.Option(
+        "--data-root",
+        metavar="DIR",
+        envvar="CEN_DATA",
+        show_envvar=True,
+        help="Folder of the data set, in place of the recipe's data.root.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Folder to write into.", show_default=False),
+]
+
+
+def with_seed(overrides: list[str] | None, seed: int | None) -> list[str]:
+    """The overrides, with `--seed` as one more of them."""
+    return [*(overrides or []), *([] if seed is None else [f"train.seed={seed}"])]
+
+
+def expected_scores(recipe: Recipe, evaluation: Evaluation) -> list[ExpectedScore]:
+    """The recipe's `[expected]` scores beside those of the evaluation; None was obtained where it has no such score."""
+    from cen_cli.results import ExpectedScore
+
+    return [
+        ExpectedScore(name, line.value, line.tolerance, line.source, _metric(evaluation, name))
+        for name, line in recipe.expected.items()
+    ]
+
+
+def _metric(evaluation: Evaluation, name: str) -> float | None:
+    try:
+        return evaluation.metric(name)
+    except KeyError:
+        return None

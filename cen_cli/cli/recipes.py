@@ -1,0 +1,92 @@
+"""`cen recipes ls|show|copy`: the recipes that come with cen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cen_cli.cli import options
+
+Destination = Annotated[
+    Path, typer.Argument(metavar="[TO]", help="File or folder to write; the current folder by default.")
+]
+
+
+def ls(json: options.Json = False) -> None:
+    """List the shipped recipes.
+
+    Examples:
+
+        cen recipes ls
+        cen recipes ls --json
+    """
+    from cen_cli.recipe import catalog
+    from cen_cli.reporting import console, tables
+
+    paths = catalog.shipped()
+    summaries = {name: catalog.summary(path) for name, path in paths.items()}
+    if json:
+        console.print_json([{"name": name, "summary": summaries[name], "path": str(paths[name])} for name in paths])
+        return
+    tables.show(console.out(), tables.recipes_parts(summaries))
+    console.note("next: cen recipes show rooms, or cen train rooms")
+
+
+def show(
+    recipe: options.RecipeName,
+    overrides: options.Overrides = None,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Every key, with defaults filled in and --set applied.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Print a recipe: the file as it is written, or every key that a run would use.
+
+    --set and --json print the resolved recipe, too.
+
+    Examples:
+
+        cen recipes show rooms
+        cen recipes show rooms --resolved
+        cen recipes show rooms --set train.epochs=5 --json
+    """
+    import tomllib
+
+    from cen_cli.recipe import catalog, dump_toml, load_recipe
+    from cen_cli.reporting import console
+
+    text = dump_toml(load_recipe(recipe, overrides or ()))
+    if json:
+        console.print_json(tomllib.loads(text))
+    elif resolved or overrides:
+        console.print_text(text)
+    else:
+        console.print_text(catalog.find(recipe).read_text(encoding="utf-8"))
+
+
+def copy(recipe: options.RecipeName, to: Destination = Path()) -> None:
+    """Copy a recipe to be changed. An existing file is never overwritten.
+
+    Examples:
+
+        cen recipes copy rooms
+        cen recipes copy rooms my-rooms.toml
+    """
+    from cen_cli.errors import SaveError, UsageError
+    from cen_cli.recipe import catalog
+    from cen_cli.reporting import console
+
+    source = catalog.find(recipe)
+    target = to / source.name if to.is_dir() else to
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(source.read_text(encoding="utf-8"))
+    except FileExistsError:
+        hint = f"give another name: cen recipes copy {recipe} my-{source.name}"
+        raise UsageError(f"{target} exists already", hint=hint) from None
+    except OSError as error:
+        raise SaveError(f"{target}: cannot be written: {error.strerror}") from error
+    console.print_text(str(target))
+    console.note(f"next: cen train {target}")

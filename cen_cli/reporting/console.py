@@ -1,0 +1,62 @@
+"""The two consoles: results on stdout, everything else on stderr.
+
+On a terminal both show colours (unless NO_COLOR is set); piped they write plain text whose lines are never cut to a
+terminal's width.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from cen_cli.results import as_json
+
+_PIPED_WIDTH = 500
+
+
+def out() -> Console:
+    """The console of results, on stdout as it is now."""
+    return _console(sys.stdout)
+
+
+def err() -> Console:
+    """The console of progress, notes, warnings and errors, on stderr as it is now."""
+    return _console(sys.stderr)
+
+
+def print_json(obj: Any) -> None:
+    """Write one JSON document on stdout; records of `cen_cli.results` and their lists become objects."""
+    sys.stdout.write(json.dumps(as_json(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_error(message: str, hint: str | None = None, *, kind: str = "error") -> None:
+    """Write `error: message` and, on a line of its own, `hint: ...` on stderr; markup in either is shown as it is."""
+    console = err()
+    _labelled(console, f"{kind}: ", "bold red", message)
+    if hint:
+        _labelled(console, "hint: ", "bold cyan", hint)
+
+
+def note(text: str) -> None:
+    """Write one remark on stderr, without markup and without wrapping."""
+    err().print(Text(text), soft_wrap=True)
+
+
+def print_text(text: str) -> None:
+    """Write text as it is on stdout, ending in a newline."""
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    sys.stdout.flush()
+
+
+def _labelled(console: Console, label: str, style: str, text: str) -> None:
+    console.print(Text.assemble((label, style), text), soft_wrap=True)
+
+
+def _console(stream: TextIO) -> Console:
+    width = None if stream.isatty() else _PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False)
