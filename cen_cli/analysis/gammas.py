@@ -102,6 +102,19 @@ def check_history(history: GammaHistory, states: Sequence[LayerState]) -> None:
         )
 
 
+def history_of_run(run: Path | None, states: Sequence[LayerState]) -> GammaHistory | None:
+    """The history of the run that holds a checkpoint; None without a run, or where it recorded no gammas.
+
+    Raises CheckpointError where the file is damaged or does not fit the network.
+    """
+    path = run / "gammas.safetensors" if run else None
+    if path is None or not path.is_file():
+        return None
+    history = load_history(path)
+    check_history(history, states)
+    return history
+
+
 def recoveries(history: GammaHistory, states: Sequence[LayerState]) -> tuple[GammaRecovery, ...]:
     """How many of the pressed gammas that once fell below the threshold ever came back, per modality (S-Fig 5)."""
     check_history(history, states)

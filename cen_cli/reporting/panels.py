@@ -6,7 +6,7 @@ integers [H, W] with `VOID` where there is no label. A palette is a sequence of 
 
 from __future__ import annotations
 
-import colorsys
+import functools
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,6 @@ VOID = 255
 GAP = 6
 TEXT_HEIGHT = 18
 BACKGROUND, INK = (255, 255, 255), (20, 20, 20)
-GOLDEN_RATIO = 0.618033988749895
 
 
 class PanelRow(Protocol):
@@ -48,11 +47,27 @@ class PanelRow(Protocol):
         """Label maps by branch, the ensemble last."""
 
 
+@functools.cache
 def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
-    """Colours for any number of classes: hues a golden ratio apart, in three turns of brightness; never black."""
-    turns = ((0.65, 0.95), (0.85, 0.70), (0.40, 0.85))
-    colours = [colorsys.hsv_to_rgb(index * GOLDEN_RATIO % 1, *turns[index % 3]) for index in range(classes)]
-    return tuple((round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colours)
+    """Up to 255 colours, each as far as possible from those before it, from black (void) and from white.
+
+    The colours of the first classes are the same however many there are.
+    """
+    levels = np.linspace(0, 255, 7)
+    candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    taken = [np.zeros(3), np.full(3, 255.0)]
+    nearest = np.minimum(*(_colour_distance(candidates, colour) for colour in taken))
+    palette = []
+    for _ in range(classes):
+        chosen = candidates[int(nearest.argmax())]
+        palette.append(_rgb(chosen.round()))
+        nearest = np.minimum(nearest, _colour_distance(candidates, chosen))
+    return tuple(palette)
+
+
+def _colour_distance(colours: Array, other: Array) -> Array:
+    """Squared distance in RGB, weighted by what the eye makes of each channel."""
+    return ((colours - other) ** 2 * (2, 4, 3)).sum(axis=-1)
 
 
 def colour_labels(labels: Array, palette: Palette) -> Array:
@@ -184,7 +199,7 @@ def _stack(parts: Sequence[Image.Image]) -> Image.Image:
     return whole
 
 
-def _rgb(colour: Sequence[int]) -> tuple[int, int, int]:
+def _rgb(colour: Sequence[float] | Array) -> tuple[int, int, int]:
     red, green, blue = (int(value) for value in colour)
     return red, green, blue
 
