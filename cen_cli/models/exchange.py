@@ -42,11 +42,14 @@ def channel_parts(channels: int, modalities: int) -> tuple[slice, ...]:
 def exchange_channels(x: Tensor, gamma: Tensor, threshold: float, parts: Parts = None) -> tuple[Tensor, Tensor]:
     """Replace each modality's dead channels by the mean of the other modalities' same channels (P Eq. 6).
 
-                 channels:  0   1   2   3            replaced = |gamma| < threshold, inside the own part
-        stream 0 (part 0,1) a0  a1  a2  a3    ->     a0  b1  a2  a3        (gamma[0, 1] is near 0)
-                                |       |                ^       |
-                                |       |                |       v
-        stream 1 (part 2,3) b0  b1  b2  b3    ->     b0  b1  b2  a3        (gamma[1, 3] is near 0)
+        channel                   0    1    2    3
+        stream 0, part {0, 1}     a0   a1   a2   a3     gamma[0, 1] is near 0
+                                       ^         |
+                                       |         v
+        stream 1, part {2, 3}     b0   b1   b2   b3     gamma[1, 3] is near 0
+
+        result, stream 0          a0   b1   a2   a3
+        result, stream 1          b0   b1   b2   a3
 
     Args:
         x: [M*B, C, H, W], the streams' normalised activations, modality-major; any floating dtype and memory format.
