@@ -30,12 +30,19 @@ VOID = 255
 
 
 def segmentation_losses(output: ModalOutput, target: Tensor, modalities: tuple[str, ...]) -> dict[str, Tensor]:
-    """Cross entropy of each branch, and of the ensemble where there is more than one; target int64 [B, H, W]."""
+    """Cross entropy of each branch, and of the ensemble where there is more than one; target int64 [B, H, W].
+
+    Resizing is linear, so the ensemble is summed from the resized branches instead of being resized itself.
+    """
+    size = target.shape[-2:]
+    resized = [F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False) for logits in output.branches]
     losses = {
-        name: _cross_entropy(logits, target) for name, logits in zip(modalities, output.branches, strict=True)
+        name: F.cross_entropy(logits, target, ignore_index=VOID)
+        for name, logits in zip(modalities, resized, strict=True)
     }
     if len(modalities) > 1:
-        losses[ENSEMBLE] = _cross_entropy(output.ensemble, target)
+        parts = [weight * logits.detach() for weight, logits in zip(output.weights, resized, strict=True)]
+        losses[ENSEMBLE] = F.cross_entropy(sum(parts[1:], start=parts[0]), target, ignore_index=VOID)
     return losses
 
 
@@ -112,8 +119,3 @@ class SegmentationTask:
             protocol="strict",
             after_batch=after_batch,
         )
-
-
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    resized = F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
-    return F.cross_entropy(resized, target, ignore_index=VOID)
