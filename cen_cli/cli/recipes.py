@@ -37,14 +37,13 @@ def ls(json: options.Json = False) -> None:
 def show(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
-    resolved: Annotated[
-        bool, typer.Option("--resolved", help="Every key, with defaults filled in and --set applied.")
-    ] = False,
+    resolved: Annotated[bool, typer.Option("--resolved", help="Print every key that a run would use.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Print a recipe: the file as it is written, or every key that a run would use.
+    """Print a recipe, as written or resolved.
 
-    --set and --json print the resolved recipe, too.
+    Resolved means every key that a run would use, with defaults filled in and `extends` and --set applied. --set and
+    --json print the resolved recipe, too.
 
     Examples:
 
@@ -67,7 +66,9 @@ def show(
 
 
 def copy(recipe: options.RecipeName, to: Destination = Path()) -> None:
-    """Copy a recipe to be changed. An existing file is never overwritten.
+    """Copy a recipe into a file of your own.
+
+    An existing file is never overwritten. The copy is used by its path: cen train FILE.
 
     Examples:
 

@@ -12,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 def shipped() -> dict[str, Path]:
     """Path of every shipped recipe by name, in alphabetical order."""
-    return {path.stem: path for path in sorted(_folder().glob("*.toml"))}
+    return {path.stem: path for path in sorted(_folder().glob("*.toml"), key=lambda path: path.stem)}
 
 
 def find(name_or_path: str) -> Path:

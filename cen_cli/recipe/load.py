@@ -206,8 +206,11 @@ def _origin(problem: Problem, layers: list[_Layer], main: str) -> str:
 
 
 def _effective(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's tables without keys that are absent or not read under its switches."""
+    """The recipe's tables without keys that are absent or not read under its switches, and without empty tables."""
     table: dict[str, Any] = recipe.model_dump(exclude_none=True)
+    for path in (("data", "normalize"), ("expected",)):
+        if not lookup(table, path):
+            table = without(table, path)
     for key, switch, needed in READ_ONLY_WITH:
         if lookup(table, switch.split(".")) != needed:
             table = without(table, key.split("."))

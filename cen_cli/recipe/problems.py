@@ -92,7 +92,7 @@ def _from_pydantic(table: Mapping[str, Any], details: Mapping[str, Any]) -> Prob
         what = f"[{key}]: no such table" if isinstance(value, dict) else f"{key} = {show_value(value)}: no such key"
         return Problem(path, what + _nearest_key(path, unknown_in))
     assert field is not None
-    if details["type"] == "missing":
+    if not holds(table, path):
         return Problem(path, _missing(key, field))
     wanted = kinds.allowed(field)
     if details["type"] == "value_error":
@@ -138,7 +138,7 @@ def _nearest_key(path: Path, table: type[Table]) -> str:
     close = difflib.get_close_matches(name, list(table.model_fields), n=1, cutoff=0.6)
     if close:
         return f" (did you mean '{dotted([*above, close[0]])}'?)"
-    elsewhere = [dotted(other) for other, _ in known_keys() if other[-1] == name]
+    elsewhere = keys_named(name)
     return f" (did you mean '{elsewhere[0]}'?)" if elsewhere else ""
 
 
@@ -151,6 +151,13 @@ def known_keys(table: type[Table] = Recipe, above: Path = ()) -> Iterator[tuple[
             yield from known_keys(inner, path)
         elif inner := kinds.tables_by_name(field.annotation):
             yield from known_keys(inner, (*path, "<name>"))
+
+
+def keys_named(name: str) -> list[str]:
+    """Dotted keys of the schema whose last part is the name; where there is none, whose last part is close to it."""
+    paths = [path for path, field in known_keys() if kinds.table_of(field.annotation) is None and "<name>" not in path]
+    close = difflib.get_close_matches(name, {path[-1] for path in paths}, n=1, cutoff=0.8)
+    return [dotted(path) for path in paths if close and path[-1] == close[0]]
 
 
 def _field_at(path: Path) -> FieldInfo | None:

@@ -1,0 +1,191 @@
+"""The command `cen`: its commands by name, and how every error becomes a few lines and an exit code.
+
+Nothing heavy is imported here or at the head of a command's file, so that `cen --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+import cen_cli
+from cen_cli.cli import analyze_gammas, data, evaluate, exchange_stats, predict, recipes, train
+from cen_cli.errors import CenError
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+_ClickError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""Base of the parser's errors; Typer has carried its own copy of click since 0.26, so it is not imported by name."""
+
+
+def _group(callback: Callable[..., None]) -> typer.Typer:
+    """A group of commands whose help is its callback's docstring."""
+    group = typer.Typer(context_settings=_SETTINGS, rich_markup_mode=None, pretty_exceptions_enable=False)
+    about, examples = _help(callback)
+    group.callback(help=about, epilog=examples, invoke_without_command=True)(callback)
+    return group
+
+
+def _add(group: typer.Typer, name: str, command: Callable[..., None]) -> None:
+    about, examples = _help(command)
+    group.command(name, help=about, epilog=examples, context_settings=_SETTINGS)(command)
+
+
+def _help(function: Callable[..., None]) -> tuple[str, str]:
+    """The docstring up to its examples, and the examples, which end the help (a line of \\b keeps them unwrapped)."""
+    about, heading, examples = (inspect.getdoc(function) or "").partition("Examples:")
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    return about.rstrip(), "\n".join(["\b", heading, *(f"  {line}" for line in lines)])
+
+
+def _help_alone(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _cen(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[  # noqa: ARG001 (`main` takes it out of the arguments, so that it may stand anywhere)
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Channel Exchanging Networks: train, evaluate and look into networks that fuse aligned image modalities.
+
+    Examples:
+        cen recipes ls
+        cen train rooms
+        cen eval runs/rooms-261123-101500
+        cen analyze-gammas runs/rooms-261123-101500
+    """
+    if version:
+        typer.echo(f"cen {cen_cli.__version__}")
+        raise typer.Exit
+    _help_alone(context)
+
+
+def _recipes(context: typer.Context) -> None:
+    """List, print and copy the recipes that come with cen.
+
+    Examples:
+        cen recipes ls
+        cen recipes show rooms
+    """
+    _help_alone(context)
+
+
+def _data(context: typer.Context) -> None:
+    """Write the built-in data set to disk.
+
+    Examples:
+        cen data rooms rooms --size 96
+    """
+    _help_alone(context)
+
+
+app = _group(_cen)
+_add(app, "train", train.train)
+_add(app, "eval", evaluate.evaluate)
+_add(app, "analyze-gammas", analyze_gammas.analyze_gammas)
+_add(app, "exchange-stats", exchange_stats.exchange_stats)
+_add(app, "predict", predict.predict)
+
+recipes_app = _group(_recipes)
+_add(recipes_app, "ls", recipes.ls)
+_add(recipes_app, "show", recipes.show)
+_add(recipes_app, "copy", recipes.copy)
+app.add_typer(recipes_app, name="recipes")
+
+data_app = _group(_data)
+_add(data_app, "rooms", data.rooms)
+app.add_typer(data_app, name="data")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `cen` with the arguments (the process's own by default) and return the exit code.
+
+    0: done. 1: the work failed. 2: the request was wrong. 130: interrupted from the keyboard.
+    """
+    words, debug = _split_debug(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _silence_stdout()
+        return 1
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error)
+
+
+def _run(words: list[str]) -> int:
+    result = typer.main.get_command(app).main(args=words, prog_name="cen", standalone_mode=False)
+    if result == 130:
+        return _interrupted()
+    return result if isinstance(result, int) else 0
+
+
+def _split_debug(words: list[str]) -> tuple[list[str], bool]:
+    """Take `--debug` out of the arguments, wherever it stands before a `--`."""
+    end = words.index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word != "--debug"]
+    return kept + words[end:], len(kept) < end
+
+
+def _report(error: Exception) -> int:
+    """Say what went wrong in a few lines on stderr; the exit code that follows from it."""
+    from cen_cli.reporting.console import print_error
+
+    if isinstance(error, CenError):
+        print_error(error.message, error.hint)
+        return error.exit_code
+    if isinstance(error, _ClickError):
+        return _report_request(error)
+        return 2
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    print_error(f"{text} (run again with --debug for the traceback)", kind="internal error")
+    return 1
+
+
+def _report_request(error: Any) -> int:
+    """An error of the parser: an unknown or missing command, option or argument."""
+    from cen_cli.reporting.console import print_error
+
+    context = error.ctx
+    command = context.command_path if context else "cen"
+    print_error(error.format_message(), _recipe_key_hint(error) or f"{command} --help")
+    return 2
+
+
+def _recipe_key_hint(error: Any) -> str | None:
+    """`--epochs` is no option, but `--set train.epochs=...` is what was meant."""
+    name = getattr(error, "option_name", None)
+    takes_set = error.ctx and any("--set" in parameter.opts for parameter in error.ctx.command.params)
+    if not name or not takes_set:
+        return None
+    from cen_cli.recipe.problems import keys_named
+
+    keys = keys_named(name.lstrip("-").replace("-", "_"))
+    return f"a key of the recipe is set with --set {keys[0]}=VALUE" if keys else None
+
+
+def _interrupted() -> int:
+    from cen_cli.reporting.console import note
+
+    note("interrupted")
+    return 130
+
+
+def _silence_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not complain of the closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,179 @@
+"""Every kind of mistake in a recipe: what is said, and that all of them are said at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from cen_cli.errors import RecipeError
+from cen_cli.recipe import load_recipe
+from cen_cli.recipe.problems import keys_named, show_value
+from cen_cli.recipe.schema import METRICS
+from cen_cli.results import SCALAR_METRICS
+
+
+def problems_of(*overrides: str, recipe: str = "rooms") -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe, overrides)
+    return [problem.removesuffix(" [from --set]") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.epochs=1.5", "train.epochs = 1.5: a whole number >= 1"),
+        ("train.epochs=true", "train.epochs = true: a whole number >= 1"),
+        ('train.epochs="3"', 'train.epochs = "3": a whole number >= 1'),
+        ("train.epochs=2026-01-01", "train.epochs = 2026-01-01: a whole number >= 1"),
+        ("train.compile=1", "train.compile = 1: true or false"),
+        ("train.compile=True", 'train.compile = "True": true or false'),
+        ("exchange.threshold=nan", "exchange.threshold = NaN: a number > 0"),
+        ("exchange.threshold=inf", "exchange.threshold = Infinity: a number > 0"),
+        ("exchange.threshold=true", "exchange.threshold = true: a number > 0"),
+        ("exchange.sparsity=-1", "exchange.sparsity = -1: a number >= 0"),
+        ("model.dropout=1", "model.dropout = 1: a number >= 0 and < 1"),
+        ("model.weights=''", 'model.weights = "": text, not empty'),
+        ("data.crop=[96]", "data.crop = [96]: a list of 2, each a whole number >= 1"),
+        ("data.crop=[0, 96]", "data.crop = [0, 96]: a list of 2, each a whole number >= 1"),
+        ("data.crop=96", "data.crop = 96: a list of 2, each a whole number >= 1"),
+        ("data.resize=[8, 8, 8]", "data.resize = [8, 8, 8]: a list of 2, each a whole number >= 1"),
+        ("data.inputs=[]", "data.inputs = []: a list of at least one, each text"),
+        ('data.inputs=["rgb", "rgb"]', 'data.inputs = ["rgb", "rgb"]: a list of modality names, each named once'),
+        ("data.inputs=[rgb,depth]", 'data.inputs = "[rgb,depth]": a list of at least one, each text'),
+        ("data.augment.scale=[2, 1]", "data.augment.scale = [2, 1]: two numbers [lowest, highest], the lowest first"),
+        ("data.augment.color_jitter.hue=0.6", "data.augment.color_jitter.hue = 0.6: a number >= 0 and <= 0.5"),
+        (
+            "optimizer.encoder_lr=0",
+            "optimizer.encoder_lr = 0: a number > 0, or a list of at least one, each a number > 0",
+        ),
+        ("optimizer.betas=[0.9, 1]", "optimizer.betas = [0.9, 1]: a list of 2, each a number >= 0 and < 1"),
+        ("schedule=3", "schedule = 3: a table"),
+        ("data.normalize=3", "data.normalize = 3: a table"),
+        ("data.normalize.rgb=3", "data.normalize.rgb = 3: a table"),
+        ("name=a/b", 'name = "a/b": text of letters, digits, dots, dashes and underscores'),
+        ("task=translation", 'task = "translation": "segmentation"'),
+        ("model.fusion=exchnage", 'model.fusion = "exchnage": "exchange" or "none" (did you mean \'exchange\'?)'),
+        ("train.epoch=3", "train.epoch = 3: no such key (did you mean 'train.epochs'?)"),
+        ("train.threshold=3", "train.threshold = 3: no such key (did you mean 'exchange.threshold'?)"),
+        ("train.qqq=3", "train.qqq = 3: no such key"),
+        ("trains.epochs=3", "[trains]: no such table (did you mean 'train'?)"),
+        (
+            "data.normalize.rgb.men=3",
+            "data.normalize.rgb.men = 3: no such key (did you mean 'data.normalize.rgb.mean'?)",
+        ),
+    ],
+)
+def test_one_wrong_value_is_named_with_what_is_allowed(setting: str, message: str) -> None:
+    assert message in problems_of(setting)
+
+
+def test_all_problems_come_at_once() -> None:
+    found = problems_of(
+        "train.epochs=0",
+        "model.fusion=x",
+        "unknown=1",
+        "optimizer.encoder_lr=[1e-3, 1e-4]",
+        "train.best_by=ensemble.miou",
+    )
+    assert [problem.split(" ")[0] for problem in found] == [
+        "model.fusion",
+        "train.epochs",
+        "unknown",
+        "optimizer.encoder_lr",
+        "train.best_by",
+    ]
+
+
+def test_rule_is_not_checked_against_a_value_that_is_wrong_itself() -> None:
+    assert problems_of("schedule.kind=staged", "schedule.stage_epochs=[5]", "train.epochs=x") == [
+        'train.epochs = "x": a whole number >= 1',
+        "optimizer.encoder_lr = 0.002: a list of 1, one for each stage of schedule.stage_epochs",
+        "optimizer.decoder_lr = 0.002: a list of 1, one for each stage of schedule.stage_epochs",
+    ]
+
+
+# ---- rules between keys ----
+
+
+def test_shared_norms_leave_nothing_to_exchange_by() -> None:
+    (problem,) = problems_of("sharing.norm=shared")
+    assert problem.startswith('sharing.norm = "shared": one gamma for all modalities leaves nothing to exchange by')
+    for way_out in ("sharing.norm=statistics-private", "exchange.choose=none", "model.fusion=none"):
+        load_recipe("rooms", ["sharing.norm=shared", way_out])
+
+
+def test_one_modality_has_nothing_to_exchange_with() -> None:
+    (problem,) = problems_of('data.inputs=["rgb"]')
+    assert problem.startswith('model.fusion = "exchange": one modality ("rgb") has nothing to exchange with')
+    assert load_recipe("rooms", ['data.inputs=["rgb"]', "model.fusion=none"]).data.inputs == ("rgb",)
+
+
+def test_stages_sum_to_the_epochs() -> None:
+    (problem,) = problems_of("train.epochs=10", recipe="nyudv2")
+    assert problem == (
+        "schedule.stage_epochs = [100, 100, 100]: the epochs of each stage, which sum to train.epochs = 10 "
+        "(they sum to 300)"
+    )
+
+
+def test_staged_needs_a_rate_per_stage_for_every_group_that_has_one() -> None:
+    found = problems_of("optimizer.decoder_lr=[1e-3, 1e-4]", "optimizer.gamma_lr=1e-3", recipe="nyudv2")
+    assert found == [
+        "optimizer.decoder_lr = [0.001, 0.0001]: a list of 3, one for each stage of schedule.stage_epochs",
+        "optimizer.gamma_lr = 0.001: a list of 3, one for each stage of schedule.stage_epochs",
+    ]
+
+
+def test_list_of_rates_needs_stages() -> None:
+    (problem,) = problems_of("optimizer.encoder_lr=[1e-3, 1e-4]")
+    assert problem.endswith('one number; a list needs schedule.kind = "staged", and it is "poly"')
+
+
+def test_published_weights_have_their_own_width() -> None:
+    (problem,) = problems_of("model.weights=imagenet")
+    assert problem.startswith('model.encoder_width = 16: 64 with model.weights = "imagenet"')
+
+
+@pytest.mark.parametrize(
+    ("value", "ending"),
+    [("rgb.mean_iuo", "(did you mean 'rgb.mean_iou'?)"), ("normal.mean_iou", ""), ("mean_iou", ""), ("", "")],
+)
+def test_best_by_names_a_score(value: str, ending: str) -> None:
+    (problem,) = problems_of(f"train.best_by={value}")
+    assert problem.startswith(f'train.best_by = "{value}": a score: ensemble or rgb or depth_sensor, a dot, then ')
+    assert problem.endswith(ending)
+
+
+def test_best_by_may_be_a_branch() -> None:
+    assert load_recipe("rooms", ["train.best_by=rgb.pixel_accuracy"]).train.best_by == "rgb.pixel_accuracy"
+
+
+def test_expected_scores_are_named_and_complete() -> None:
+    (problem,) = problems_of('expected."ensemble.miou"={value=0.5, tolerance=0.1, source="x"}')
+    assert problem.startswith('[expected."ensemble.miou"]: named after a score')
+    assert problems_of('expected."rgb.mean_iou".value=51.1') == [
+        'expected."rgb.mean_iou".value = 51.1: a number >= 0 and <= 1',
+        'expected."rgb.mean_iou".tolerance: missing; a number >= 0 and <= 1',
+        'expected."rgb.mean_iou".source: missing; text, not empty',
+    ]
+
+
+def test_normalisation_is_of_an_input() -> None:
+    (problem,) = problems_of("data.normalize.rbg={mean=0, std=1}")
+    assert problem == '[data.normalize.rbg]: one of data.inputs = ["rgb", "depth_sensor"] (did you mean \'rgb\'?)'
+
+
+# ---- helpers ----
+
+
+def test_metrics_of_recipes_are_those_of_results() -> None:
+    assert METRICS == SCALAR_METRICS
+
+
+def test_long_values_are_cut() -> None:
+    assert show_value("x" * 100) == '"' + "x" * 56 + "..."
+
+
+def test_keys_by_their_last_part() -> None:
+    assert keys_named("epochs") == ["train.epochs"]
+    assert keys_named("seeed") == ["data.rooms.seed", "train.seed"]
+    assert keys_named("help") == []

@@ -1,0 +1,86 @@
+"""The shipped recipes, all of them, and the reference page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cen_cli.recipe import catalog, dump_toml, load_recipe, parse_recipe
+from cen_cli.recipe.load import differences
+from cen_cli.recipe.reference import refreshed
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("*.toml"))
+
+
+def test_catalog_finds_the_folder() -> None:
+    assert list(catalog.shipped()) == NAMES
+    assert {"rooms", "rooms-rgb", "rooms-depth", "rooms-none", "nyudv2", "nyudv2-small"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_recipe_is_valid_named_after_its_file_and_reads_back_equal(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert parse_recipe(dump_toml(recipe), name) == recipe
+    assert load_recipe(str(ROOT / "recipes" / f"{name}.toml")) == recipe
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_recipe_begins_with_what_it_is_needs_and_how_it_is_run(name: str) -> None:
+    path = catalog.shipped()[name]
+    opening = path.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    assert all(line.startswith("#") for line in opening)
+    assert len(catalog.summary(path)) > 20
+    assert any(line.startswith("# Needs: ") for line in opening)
+    (command,) = (line.removeprefix("# Run:   ") for line in opening if line.startswith("# Run:   "))
+    assert command.split()[:2] == ["cen", "train"]
+    assert load_recipe(command.split()[2]).name == name
+
+
+def test_recipe_path_of_the_checkout_works_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("recipes/nyudv2.toml").name == "nyudv2"
+    assert load_recipe("nyudv2").name == "nyudv2"
+
+
+def test_nyudv2_is_the_papers_experiment() -> None:
+    recipe = load_recipe("nyudv2")
+    assert recipe.data.augment.scale == (0.5, 2.0)
+    assert recipe.optimizer.encoder_lr == (5e-4, 2.5e-4, 1e-4)
+    assert recipe.optimizer.decoder_lr == (3e-3, 1.5e-3, 7e-4)
+    assert recipe.exchange.sparsity == pytest.approx(3 * 2e-4)
+    assert {name: line.value for name, line in recipe.expected.items()} == {
+        "ensemble.pixel_accuracy": 0.762,
+        "ensemble.mean_accuracy": 0.628,
+        "ensemble.mean_iou": 0.511,
+    }
+
+
+@pytest.mark.parametrize("base", ["rooms", "nyudv2-small"])
+def test_recipe_without_exchange_differs_in_nothing_else(base: str) -> None:
+    changed = differences(load_recipe(base), load_recipe(f"{base}-none"))
+    assert {key for key in changed if not key.startswith(("exchange.", "expected."))} == {"name", "model.fusion"}
+
+
+@pytest.mark.parametrize("base", ["rooms", "nyudv2-small"])
+@pytest.mark.parametrize("which", ["rgb", "depth"])
+def test_recipe_of_one_modality_trains_twice_as_long(base: str, which: str) -> None:
+    one, two = load_recipe(f"{base}-{which}"), load_recipe(base)
+    assert len(one.data.inputs) == 1
+    assert set(one.data.inputs) < set(two.data.inputs)
+    assert one.model.fusion == "none"
+    assert one.train.epochs == 2 * two.train.epochs
+
+
+def test_reference_page_says_what_the_schema_says() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert refreshed(page) == page, "run: python -m cen_cli.recipe.reference docs/recipes.md"
+    assert "| `threshold` | a number > 0 | `0.02` |" in page
+    assert '## `[data.rooms]`\n\nThe built-in rendered rooms. Read only with `data.kind = "rooms"`.' in page
+
+
+def test_reference_needs_its_marks() -> None:
+    with pytest.raises(ValueError, match="the page needs the lines"):
+        refreshed("# Recipes\n")

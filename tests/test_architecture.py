@@ -1,0 +1,173 @@
+"""The house rules that no linter knows: who may import whom, what stays in which room, what the command line loads."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "cen_cli"
+
+_BELOW = {"models", "data", "metrics", "results", "errors"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "results": set(),
+    "recipe": {"errors"},
+    "models": {"results", "errors"},
+    "data": {"results", "errors"},
+    "metrics": {"results", "errors"},
+    "engine": _BELOW,
+    "analysis": _BELOW,
+    "reporting": {"results", "errors"},
+    "build": {"recipe", "engine", "analysis", *_BELOW},
+    "cli": {"recipe", "engine", "analysis", "reporting", "build", "__init__", *_BELOW},
+    "__init__": {"models", "metrics", "build"},
+    "__main__": {"cli"},
+}
+"""Room -> rooms that it may import from (its own goes without saying)."""
+
+ALSO_ALLOWED = {("analysis", "cen_cli.engine.checkpoint"), ("analysis", "cen_cli.engine.evaluate")}
+"""(room, module): what may be imported of a room that is otherwise closed."""
+
+VERSION = "cen_cli.__version__"
+"""Open to all: the package itself imports nothing."""
+
+ONLY_IN = {"rich": "reporting", "matplotlib": "reporting", "typer": "cli"}
+NO_RECIPE_IN = {"models", "data", "engine", "metrics", "analysis", "reporting"}
+MOST_LINES = 450
+
+
+def room_of(module: str) -> str:
+    """The room of a module: cen_cli.data.rooms.scene is in data; the package itself is `__init__`."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def imported_modules(tree: ast.AST) -> Iterator[str]:
+    """Modules imported anywhere in the source: at its head, in functions, under TYPE_CHECKING."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            assert node.module is not None
+            if node.module == "cen_cli":
+                yield from (f"cen_cli.{alias.name}" if _is_open(alias.name) else "cen_cli" for alias in node.names)
+            else:
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _is_open(name: str) -> bool:
+    """Whether the name is a module, or the version; any other public name comes from the package's head."""
+    return name == "__version__" or (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+
+
+def violations(module: str, source: str) -> list[str]:
+    """What the source of this module does against the rules, in words."""
+    tree = ast.parse(source)
+    room = room_of(module)
+    found = []
+    for imported in imported_modules(tree):
+        top = imported.split(".")[0]
+        if top == "cen_cli" and not _may_import(room, imported):
+            found.append(f"{module} imports {imported}: {room} may not import {room_of(imported)}")
+        if ONLY_IN.get(top, room) != room:
+            found.append(f"{module} imports {top}, which belongs in {ONLY_IN[top]}")
+        if top in ("torch", "torchvision") and room in ("recipe", "results", "errors", "reporting"):
+            found.append(f"{module} imports {top}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            found.append(f"{module}:{node.lineno} calls print")
+        if isinstance(node, ast.arg) and room in NO_RECIPE_IN and _is_recipe(node.annotation):
+            found.append(f"{module}:{node.lineno} takes a Recipe: build hands over plain arguments")
+    if module.endswith("utils"):
+        found.append(f"{module}: no module is named utils; name it after what it holds")
+    if source.count("\n") > MOST_LINES:
+        found.append(f"{module} has more than {MOST_LINES} lines")
+    return found
+
+
+def _is_recipe(annotation: ast.expr | None) -> bool:
+    names = ast.walk(annotation) if annotation else ()
+    return any(isinstance(part, ast.Name) and part.id == "Recipe" for part in names)
+
+
+def _may_import(room: str, imported: str) -> bool:
+    other = room_of(imported)
+    if other == room or other in ALLOWED[room] or imported == VERSION:
+        return True
+    return any(room == allowed and imported.startswith(module) for allowed, module in ALSO_ALLOWED)
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Every module of the package by its dotted name."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+@pytest.mark.parametrize(("module", "path"), [pytest.param(*pair, id=pair[0]) for pair in sources()])
+def test_module_keeps_the_rules(module: str, path: Path) -> None:
+    assert room_of(module) in ALLOWED, "a new room needs a line in ALLOWED"
+    assert violations(module, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("cen_cli.models.x", "from cen_cli.data.sample import Batch", "models may not import data"),
+        ("cen_cli.models.x", "def f():\n    import cen_cli.engine.fit", "models may not import engine"),
+        (
+            "cen_cli.engine.x",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from cen_cli.recipe import Recipe",
+            "engine may not import recipe",
+        ),
+        ("cen_cli.recipe.x", "from cen_cli import results", "recipe may not import results"),
+        ("cen_cli.errors", "from cen_cli import to_cen", "errors may not import __init__"),
+        ("cen_cli.engine.x", "import cen_cli.analysis", "engine may not import analysis"),
+        ("cen_cli.analysis.x", "from cen_cli.engine.fit import Fit", "analysis may not import engine"),
+        ("cen_cli.build", "from cen_cli.reporting import tables", "build may not import reporting"),
+        ("cen_cli.recipe.x", "import torch.nn as nn", "imports torch"),
+        ("cen_cli.cli.x", "def f():\n    from rich.table import Table", "rich, which belongs in reporting"),
+        ("cen_cli.analysis.x", "import matplotlib.pyplot as plt", "matplotlib, which belongs in reporting"),
+        ("cen_cli.reporting.x", "import typer", "typer, which belongs in cli"),
+        ("cen_cli.data.x", "def f():\n    print('done')", "x:2 calls print"),
+        ("cen_cli.engine.x", "def f(recipe: 'int | None', other: list[Recipe]): ...", "x:1 takes a Recipe"),
+        ("cen_cli.models.utils", "", "no module is named utils"),
+        ("cen_cli.models.x", "\n" * 451, "more than 450 lines"),
+    ],
+)
+def test_checker_finds_what_is_against_the_rules(module: str, source: str, complaint: str) -> None:
+    (found,) = violations(module, source)
+    assert complaint in found
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("cen_cli.analysis.x", "from cen_cli.engine.checkpoint import read_model_file"),
+        ("cen_cli.cli.x", "from cen_cli import build, errors\nimport typer"),
+        ("cen_cli.engine.x", "from cen_cli import __version__"),
+        ("cen_cli.data.rooms.x", "from cen_cli.data.sample import Batch\nimport torch"),
+        ("cen_cli.reporting.x", "from rich.table import Table\nfrom cen_cli.results import Evaluation"),
+    ],
+)
+def test_checker_lets_pass_what_keeps_them(module: str, source: str) -> None:
+    assert violations(module, source) == []
+
+
+@pytest.mark.parametrize("module", ["cen_cli", "cen_cli.cli.app", "cen_cli.recipe", "cen_cli.results"])
+def test_import_loads_nothing_heavy(module: str) -> None:
+    heavy = "{'torch', 'torchvision', 'numpy', 'matplotlib', 'PIL', 'skimage'}"
+    code = f"import sys, {module}; sys.stdout.write(' '.join({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+
+
+def test_command_line_loads_no_rich_before_it_prints() -> None:
+    code = "import sys, cen_cli.cli.app; sys.exit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
