@@ -1,0 +1,207 @@
+"""A view of a room in every domain.
+
+Each pixel has antialias x antialias rays for the colour picture and one through its centre for geometry and labels, so
+that all domains agree to the sub-pixel. Lighting is direct light with soft shadows, taken once a pixel, plus ambient
+light that falls off in corners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from cen_cli.data.rooms import domains as derived
+from cen_cli.data.rooms.camera import Camera
+from cen_cli.data.rooms.cast import ROOM_FACES, Hits, PartTable, Surfaces, cast, curvature, surfaces, visibility
+from cen_cli.data.rooms.decals import FACE_AXES
+from cen_cli.data.rooms.geometry import Floats, Triple
+from cen_cli.data.rooms.layout import Light, Scene
+from cen_cli.data.rooms.materials import MaterialTable
+from cen_cli.data.rooms.scene import build_scene, place_camera
+from cen_cli.data.rooms.sensor import noisy_rgb, sensor_depth
+from cen_cli.data.rooms.settings import DOMAINS, RoomsSettings, view_generators
+
+DIM_SHARE = 0.3
+"""The share of views that are badly exposed."""
+_COLOUR = ("rgb", "rgb_clean", "edge_texture")
+
+View = dict[str, np.ndarray]
+
+
+def render_view(
+    settings: RoomsSettings, split: str, room: int, view: int, domains: Collection[str] = DOMAINS
+) -> dict[str, np.ndarray]:
+    """Return the domains of one view; H = W = `settings.size`.
+
+    rgb, rgb_clean: uint8 [H, W, 3]. depth_euclidean, depth_zbuffer, depth_sensor: float32 [H, W], metres, 0 = invalid
+    (the sensor's only). normal: float32 [H, W, 3], unit, camera axes (right, up, towards the viewer). reshading: uint8
+    [H, W]. edge_texture, edge_occlusion: float32 [H, W] in [0, 1]. principal_curvature: float32 [H, W, 2], 1/m.
+    labels: uint8 [H, W], 0..13, 255 void.
+    """
+    return render_scene(build_scene(settings, split, room), settings, split, room, view, domains)
+
+
+def view_camera(scene: Scene, settings: RoomsSettings, split: str, room: int, view: int) -> Camera:
+    """Return the camera of a view, seeded by (seed, split, room, view)."""
+    return place_camera(scene, view_generators(settings, split, room, view)[0])
+
+
+def render_scene(
+    scene: Scene, settings: RoomsSettings, split: str, room: int, view: int, domains: Collection[str] = DOMAINS
+) -> dict[str, np.ndarray]:
+    """Return the domains of one view of a scene that is already built; see `render_view`."""
+    unknown = sorted(set(domains) - set(DOMAINS))
+    if unknown:
+        raise ValueError(f"unknown domain {unknown[0]!r}: the domains are {', '.join(DOMAINS)}")
+    draws = view_generators(settings, split, room, view)
+    camera = place_camera(scene, draws[0])
+    coloured = any(domain in domains for domain in _COLOUR)
+    table = PartTable(scene)
+    rays = camera.rays(settings.size, sample_offsets(settings.antialias if coloured else 1))
+    hits = cast(scene, table, camera, rays)
+    points = surfaces(table, camera, rays, hits)
+    result = _geometry(scene, table, camera, rays, hits, points, draws[3], domains)
+    if coloured:
+        result |= _colours(scene, settings, points, table, draws[1], draws[2])
+    return {domain: result[domain] for domain in domains}
+
+
+def sample_offsets(antialias: int) -> Floats:
+    """Return the places [S, 2] of a pixel's rays relative to its centre: a grid, then the centre, last."""
+    steps = (np.arange(antialias, dtype=np.float32) + 0.5) / antialias - 0.5
+    grid = np.array([(x, y) for y in steps for x in steps], np.float32)
+    return grid if antialias == 1 else np.concatenate([grid, np.zeros((1, 2), np.float32)])
+
+
+def _geometry(
+    scene: Scene,
+    table: PartTable,
+    camera: Camera,
+    rays: Triple,
+    hits: Hits,
+    points: Surfaces,
+    draw: np.random.Generator,
+    domains: Collection[str],
+) -> View:
+    """Return what the rays through the pixel centres, the last ones, tell."""
+    way: Triple = (rays[0][-1], rays[1][-1], rays[2][-1])
+    depth = hits.depth[-1]
+    length = np.sqrt(way[0] ** 2 + way[1] ** 2 + way[2] ** 2)
+    normal = points.normal[0][-1], points.normal[1][-1], points.normal[2][-1]
+    view = np.stack(camera.to_view(normal), -1)
+    result: View = {"depth_zbuffer": depth, "depth_euclidean": depth * length, "normal": view}
+    if "labels" in domains:
+        result["labels"] = _labels(scene, table, hits, points)
+    if "depth_sensor" in domains:
+        facing = -(normal[0] * way[0] + normal[1] * way[1] + normal[2] * way[2]) / length
+        result["depth_sensor"] = sensor_depth(depth, facing, camera.focal_length(depth.shape[0]), draw)
+    if "reshading" in domains:
+        result["reshading"] = derived.reshading(view, camera.to_view(way), depth * length)
+    if "edge_occlusion" in domains:
+        result["edge_occlusion"] = derived.edge_occlusion(depth)
+    if "principal_curvature" in domains:
+        centre = Hits(depth, hits.part[-1], hits.face[-1])
+        position = points.position[0][-1], points.position[1][-1], points.position[2][-1]
+        result["principal_curvature"] = curvature(table, centre, position)
+    return result
+
+
+def _labels(scene: Scene, table: PartTable, hits: Hits, points: Surfaces) -> npt.NDArray[np.uint8]:
+    """Return the class at each pixel centre; decals cover the faces of the room."""
+    part = hits.part[-1]
+    labels = table.labels[part]
+    for decal in scene.decals:
+        where = np.flatnonzero(part == decal.face)
+        along, up = (points.position[axis][-1].ravel()[where] for axis in FACE_AXES[decal.face // 2])
+        labels.ravel()[where[decal.covers(along, up)[0]]] = decal.label
+    return labels
+
+
+def _colours(
+    scene: Scene,
+    settings: RoomsSettings,
+    points: Surfaces,
+    table: PartTable,
+    exposure: np.random.Generator,
+    noise: np.random.Generator,
+) -> View:
+    """Return the clean and the noisy colour picture and the edges of the clean one."""
+    count = settings.antialias**2
+    light = _shade(scene, table, points, count).mean(1)  # [3, H, W]
+    clean, strength = expose(light, exposure, house=settings.palette_style == "house")
+    return {
+        "rgb": noisy_rgb(clean, strength, noise),
+        "rgb_clean": clean,
+        "edge_texture": derived.edge_texture(clean),
+    }
+
+
+def expose(light: Floats, draw: np.random.Generator, *, house: bool) -> tuple[npt.NDArray[np.uint8], float]:
+    """Return the display picture [H, W, 3] of linear light [3, H, W], and the strength of the noise it deserves.
+
+    Three views in ten are dim, and noisier; house style views are all well lit.
+    """
+    dim = draw.random() < DIM_SHARE and not house
+    level = draw.uniform(0.02, 0.06) if dim else draw.uniform(0.2, 0.34)
+    strength = draw.uniform(0.09, 0.13) if dim else draw.uniform(0.05, 0.1)
+    balance = draw.uniform(0.85, 1.15, 3)
+    if house:
+        level, strength, balance = 0.27, 0.02, np.ones(3)
+    scaled = light * (balance * level / light.mean()).astype(np.float32)[:, None, None]
+    display = np.sqrt(1 - np.exp(-1.3 * scaled))
+    return (np.moveaxis(display, 0, -1) * 255 + 0.5).astype(np.uint8), float(strength)
+
+
+def _shade(scene: Scene, table: PartTable, points: Surfaces, count: int) -> Floats:
+    """Return the linear light [3, S, H, W] that the first `count` rays of each pixel bring."""
+    shape = (count, *points.part.shape[1:])
+    part = points.part[:count].ravel()
+    position: Triple = tuple(p[:count] for p in points.position)  # type: ignore[assignment]
+    normal: Triple = tuple(n[:count] for n in points.normal)  # type: ignore[assignment]
+    materials = MaterialTable(list(scene.materials))
+    number = table.materials[part]
+    albedo = materials.albedo(number, points.along[:count].ravel(), points.up[:count].ravel())
+    glow = materials.glow[number]
+    _paint_decals(scene, part, position, albedo, glow)
+    light = np.empty((3, *shape), np.float32)
+    light[:] = _ambient(scene, position, normal)
+    centre: Triple = tuple(p[-1] for p in points.position)  # type: ignore[assignment]
+    centre_normal: Triple = tuple(n[-1] for n in points.normal)  # type: ignore[assignment]
+    for lamp in scene.lights:
+        seen = visibility(scene, table, lamp, centre, centre_normal)
+        arriving = _direct(lamp, position, normal) * seen
+        for channel in range(3):
+            light[channel] += np.float32(lamp.strength[channel]) * arriving
+    return albedo.reshape(3, *shape) * (light + glow.reshape(shape))
+
+
+def _paint_decals(scene: Scene, part: npt.NDArray[np.int16], position: Triple, albedo: Floats, glow: Floats) -> None:
+    """Paint pictures, windows, doors and rugs over the faces of the room, in place."""
+    on_face = [np.flatnonzero(part == face) for face in range(ROOM_FACES)]
+    for decal in scene.decals:
+        where = on_face[decal.face]
+        along, up = (position[axis].ravel()[where] for axis in FACE_AXES[decal.face // 2])
+        covered, u, v = decal.covers(along, up)
+        inside = where[covered]
+        if len(inside):
+            albedo[:, inside] = decal.paint(u[covered], v[covered]) ** 2
+            glow[inside] = decal.glow
+
+
+def _ambient(scene: Scene, position: Triple, normal: Triple) -> Floats:
+    """Return ambient light: more from above, less near the edges of the room."""
+    corner = np.float32(1)
+    for axis in range(3):
+        low, high = position[axis], np.float32(scene.size[axis]) - position[axis]
+        corner = corner * (1 - np.float32(0.3) * np.exp(-4 * np.minimum(low, high) * (1 - np.abs(normal[axis]))))
+    return np.float32(scene.ambient) * (np.float32(0.85) + np.float32(0.15) * normal[2]) * corner
+
+
+def _direct(light: Light, position: Triple, normal: Triple) -> Floats:
+    """Return the unshadowed light of a lamp of strength one: cosine law, and fall-off with distance."""
+    offset = tuple(np.float32(target) - p for target, p in zip(light.position, position, strict=True))
+    square = offset[0] ** 2 + offset[1] ** 2 + offset[2] ** 2
+    facing = offset[0] * normal[0] + offset[1] * normal[1] + offset[2] * normal[2]
+    return np.maximum(facing, 0) / np.sqrt(square) * 3 / (np.float32(1.5) + square)

@@ -1,0 +1,129 @@
+"""A room from its random numbers: size, doors, furniture, pictures, lights; and a view into it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cen_cli.data.rooms import fittings, furniture
+from cen_cli.data.rooms import settings as names
+from cen_cli.data.rooms.camera import Camera
+from cen_cli.data.rooms.layout import Item, Light, Plan, Scene
+from cen_cli.data.rooms.palette import make_palette
+from cen_cli.data.rooms.settings import RoomsSettings, room_generator
+
+
+def build_scene(settings: RoomsSettings, split: str, room: int) -> Scene:
+    """Return a room of a split; equal seeds give equal rooms."""
+    draw = room_generator(settings, split, room)
+    size = (draw.uniform(3.2, 5.6), draw.uniform(3.2, 5.6), draw.uniform(2.4, 2.9))
+    plan = Plan(size, draw, make_palette(settings.palette_style, draw))
+    surfaces = _paint_room(plan)
+    _furnish(plan, surfaces)
+    _light(plan, neutral=settings.palette_style == "house")
+    return plan.finish(surfaces, plan.between(0.25, 0.45))
+
+
+def _paint_room(plan: Plan) -> tuple[int, ...]:
+    """Return the materials of the six faces; one wall in three rooms is of another colour."""
+    wall = plan.material(plan.palette.surface(names.WALL))
+    walls = [wall] * 4
+    if plan.chance(0.33):
+        walls[plan.pick(4)] = plan.paint(names.WALL, "plain", "stripes", "brick", "dots")
+    floor = plan.material(plan.palette.surface(names.FLOOR))
+    return (*walls, floor, plan.material(plan.palette.surface(names.CEILING)))
+
+
+def _furnish(plan: Plan, surfaces: tuple[int, ...]) -> None:
+    """Add everything, the things that need most room first."""
+    fittings.door(plan)
+    large = [furniture.bed, furniture.sofa, furniture.dining, furniture.cabinet, furniture.desk]
+    for number in plan.draw.permutation(len(large)):
+        if plan.chance(0.72):
+            large[number](plan)
+    for add, least, most in (
+        (furniture.cabinet, 0, 1),
+        (fittings.floor_lamp, 1, 2),
+        (fittings.table_lamp, 1, 2),
+        (fittings.boxes, 3, 5),
+        (furniture.stool, 0, 2),
+        (fittings.clutter, 0, 2),
+        (fittings.door, 0, 1),
+        (fittings.window, 1, 3),
+        (fittings.picture, 2, 4),
+        (fittings.rug, 1, 2),
+    ):
+        for _ in range(least + plan.pick(most - least + 1)):
+            add(plan)
+    if plan.chance(0.25):
+        fittings.column(plan, surfaces[0])
+    if plan.chance(0.6):
+        fittings.pendant(plan)
+
+
+def _light(plan: Plan, *, neutral: bool) -> None:
+    """Add one or two lights under the ceiling, warm to cold."""
+    width, depth, height = plan.size
+    for _ in range(1 + plan.pick(2)):
+        position = width * plan.between(0.2, 0.8), depth * plan.between(0.2, 0.8), height - plan.between(0.15, 0.4)
+        warmth = 0.0 if neutral else plan.between(-0.12, 0.2)
+        power = plan.between(0.8, 1.5)
+        strength = power * (1 + warmth), power, power * (1 - warmth)
+        plan.lights.append(Light(position, plan.between(0.06, 0.16), strength))
+
+
+def place_camera(scene: Scene, draw: np.random.Generator) -> Camera:
+    """Return the best of several random cameras: at eye height, in free space, looking into the room.
+
+    Best is the one that has most items in view at a fair distance, of many classes, and stands freely.
+    """
+    cameras = [_random_camera(scene, draw) for _ in range(10)]
+    scores = [_score(scene, camera) for camera in cameras]
+    return cameras[int(np.argmax(scores))]
+
+
+def _random_camera(scene: Scene, draw: np.random.Generator) -> Camera:
+    width, depth, height = scene.size
+    x, y = draw.uniform(0.35, width - 0.35), draw.uniform(0.35, depth - 0.35)
+    target = width * draw.uniform(0.25, 0.75), depth * draw.uniform(0.25, 0.75)
+    yaw = np.arctan2(target[1] - y, target[0] - x) + draw.normal(0, 0.15)
+    eye = min(draw.uniform(1.2, 1.75), height - 0.4)
+    return Camera((x, y, eye), float(yaw), float(-draw.uniform(0.08, 0.42)), float(draw.uniform(1.08, 1.35)))
+
+
+def _score(scene: Scene, camera: Camera) -> float:
+    """Return how much of the room a camera shows; standing in or right before furniture costs much."""
+    score = 0.0
+    seen = set()
+    for item in scene.items:
+        dx, dy = item.pose.x - camera.position[0], item.pose.y - camera.position[1]
+        distance = np.hypot(dx, dy)
+        angle = abs((np.arctan2(dy, dx) - camera.yaw + np.pi) % (2 * np.pi) - np.pi)
+        if distance - _reach(item) < 0.3:
+            score -= 6
+        elif angle < camera.field_of_view * 0.5 and distance > 0.9:
+            score += 0.5
+            seen.add(item.label)
+        elif angle < camera.field_of_view * 0.7 and distance - _reach(item) < 0.7 and _top(item) > 1.0:
+            score -= 3
+    flat = {decal.label for decal in scene.decals if _sees(camera, scene, decal.face, decal.centre)}
+    return score + len(seen) + 1.2 * len(flat)
+
+
+def _reach(item: Item) -> float:
+    return max(max(abs(p.centre[0]) + p.bounds[0], abs(p.centre[1]) + p.bounds[1]) for p in item.parts)
+
+
+def _top(item: Item) -> float:
+    return item.pose.z + max(p.centre[2] + p.bounds[2] for p in item.parts)
+
+
+def _sees(camera: Camera, scene: Scene, face: int, centre: tuple[float, float]) -> bool:
+    """Return whether the middle of a decal lies within the field of view, sideways."""
+    if face == 4:
+        x, y = centre
+    elif face < 2:
+        x, y = scene.size[0] * face, centre[0]
+    else:
+        x, y = centre[0], scene.size[1] * (face - 2)
+    angle = np.arctan2(y - camera.position[1], x - camera.position[0]) - camera.yaw
+    return bool(abs((angle + np.pi) % (2 * np.pi) - np.pi) < camera.field_of_view * 0.45)

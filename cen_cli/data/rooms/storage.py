@@ -1,0 +1,275 @@
+"""Rendered rooms as files: rendered on first use, in parallel, resumable, described by a manifest.
+
+    <folder>/manifest.json                              version, settings, domains, size and sha256 of every file
+    <folder>/<split>/<domain>/<room>_<view>.png         room in four digits
+
+Every file appears whole or not at all (written beside its place, then renamed), and equal settings give equal bytes, so
+a killed run is simply continued and several processes may render into one folder at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import platformdirs
+
+from cen_cli.data.rooms.encoding import encode
+from cen_cli.data.rooms.render import render_scene
+from cen_cli.data.rooms.scene import build_scene
+from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, SPLITS, RoomsSettings
+from cen_cli.errors import SaveError, UsageError
+
+MANIFEST = "manifest.json"
+Progress = Callable[[int, int], None]
+Records = dict[str, tuple[int, str]]
+"""Relative file name -> (size in bytes, sha256)."""
+
+_FLUSH_SECONDS = 2.0
+_IN_FLIGHT = 4
+"""Rooms handed to each worker process ahead of time."""
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What is still to be rendered of one room: for each view its missing domains."""
+
+    split: str
+    room: int
+    missing: tuple[tuple[int, tuple[str, ...]], ...]
+
+
+def default_folder() -> Path:
+    """Return the folder in the user's cache below which rendered rooms are kept."""
+    return platformdirs.user_cache_path("cen") / "rooms"
+
+
+def settings_key(settings: RoomsSettings) -> str:
+    """Return the name of a data set's own folder: a short hash of renderer version and settings."""
+    text = json.dumps({"version": RENDERER_VERSION, **asdict(settings)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def file_name(split: str, domain: str, room: int, view: int) -> str:
+    """Return where a view's domain is stored, relative to the folder."""
+    return f"{split}/{domain}/{room:04d}_{view}.png"
+
+
+def prepare(
+    settings: RoomsSettings,
+    folder: str | Path | None = None,
+    *,
+    domains: Sequence[str],
+    workers: int | None = None,
+    progress: Progress | None = None,
+    keyed: bool = True,
+    verify: bool = False,
+) -> Path:
+    """Render what is missing of a data set and return its folder.
+
+    The files lie in `folder/<key>`, the key being made of renderer version and settings, or with `keyed=False` in
+    `folder` itself; without a folder, in the user's cache. Files are trusted when they have the size that the manifest
+    records, with `verify` when they also have its sha256; all others are rendered (again). `workers` processes are
+    used, by default one for each processor; since they are spawned, a script that calls this needs the usual
+    `if __name__ == "__main__":` guard. `progress` is told (views done, views in all), also at the beginning.
+
+    Raises UsageError for an unknown domain, and for `keyed=False` on a folder that holds other rooms; SaveError where
+    the folder cannot be written.
+    """
+    wanted = _known(domains)
+    base = default_folder() if folder is None else Path(folder)
+    root = base / settings_key(settings) if keyed else base
+    records = _read_manifest(root, settings)
+    sound = _sound(root, records, verify=verify)
+    pending = list(_missing(settings, wanted, sound))
+    total = settings.views * sum(settings.rooms(split) for split in SPLITS)
+    done = total - sum(len(room.missing) for room in pending)
+    if progress is not None:
+        progress(done, total)
+    if pending:
+        _make_folders(root, settings, wanted)
+        count = _worker_count(workers, len(pending))
+        _render_all(root, settings, pending, count, sound, lambda more: progress and progress(done + more, total))
+    elif not (root / MANIFEST).exists():
+        _write_manifest(root, settings, sound)
+    return root
+
+
+def _known(domains: Sequence[str]) -> tuple[str, ...]:
+    for domain in domains:
+        if domain not in DOMAINS:
+            raise UsageError(f"unknown domain {domain!r}", hint=f"the rooms have {', '.join(DOMAINS)}")
+    return tuple(domain for domain in DOMAINS if domain in domains)
+
+
+def _worker_count(workers: int | None, rooms: int) -> int:
+    """Return how many processes to use; a daemon process, which may have no children, renders by itself."""
+    if multiprocessing.current_process().daemon:
+        return 1
+    return max(1, min(workers or os.cpu_count() or 1, rooms))
+
+
+def _sound(root: Path, records: Records, *, verify: bool) -> Records:
+    """Return the records whose files are there as recorded."""
+    sizes = {}
+    for folder in {str(Path(name).parent) for name in records}:
+        if (root / folder).is_dir():
+            with os.scandir(root / folder) as entries:
+                sizes.update({f"{folder}/{entry.name}": entry.stat().st_size for entry in entries})
+    sound = {name: record for name, record in records.items() if sizes.get(name) == record[0]}
+    if verify:
+        sound = {name: record for name, record in sound.items() if _digest((root / name).read_bytes()) == record[1]}
+    return sound
+
+
+def _missing(settings: RoomsSettings, domains: tuple[str, ...], sound: Records) -> Iterator[_Room]:
+    for split in SPLITS:
+        for room in range(settings.rooms(split)):
+            lacking = (
+                (view, tuple(d for d in domains if file_name(split, d, room, view) not in sound))
+                for view in range(settings.views)
+            )
+            views = tuple((view, some) for view, some in lacking if some)
+            if views:
+                yield _Room(split, room, views)
+
+
+def _render_all(
+    root: Path,
+    settings: RoomsSettings,
+    pending: list[_Room],
+    workers: int,
+    records: Records,
+    report: Callable[[int], object],
+) -> None:
+    """Render rooms, keeping the manifest on disk at most a few seconds behind, also when stopped."""
+    views, flushed = 0, time.monotonic()
+    try:
+        for task, fresh in _rendered(root, settings, pending, workers):
+            records.update(fresh)
+            views += len(task.missing)
+            report(views)
+            if time.monotonic() - flushed > _FLUSH_SECONDS:
+                _write_manifest(root, settings, records)
+                flushed = time.monotonic()
+    finally:
+        _write_manifest(root, settings, records)
+
+
+def _rendered(
+    root: Path, settings: RoomsSettings, pending: list[_Room], workers: int
+) -> Iterator[tuple[_Room, Records]]:
+    """Yield every room with the records of its new files, in the order in which they are finished."""
+    if workers == 1:
+        for task in pending:
+            yield task, _render_room(root, settings, task)
+        return
+    queue = iter(pending)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        running: dict[Future[Records], _Room] = {}
+        _submit(pool, root, settings, queue, running, workers * _IN_FLIGHT)
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield running.pop(future), future.result()
+            _submit(pool, root, settings, queue, running, workers * _IN_FLIGHT - len(running))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(
+    pool: ProcessPoolExecutor,
+    root: Path,
+    settings: RoomsSettings,
+    queue: Iterator[_Room],
+    running: dict[Future[Records], _Room],
+    count: int,
+) -> None:
+    for task in itertools.islice(queue, count):
+        running[pool.submit(_render_room, root, settings, task)] = task
+
+
+def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
+    """Render the missing files of a room and return their records."""
+    scene = build_scene(settings, task.split, task.room)
+    records: Records = {}
+    for view, domains in task.missing:
+        pictures = render_scene(scene, settings, task.split, task.room, view, domains)
+        for domain, values in pictures.items():
+            data = encode(domain, values)
+            name = file_name(task.split, domain, task.room, view)
+            _write(root / name, data)
+            records[name] = len(data), _digest(data)
+    return records
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _make_folders(root: Path, settings: RoomsSettings, domains: Iterable[str]) -> None:
+    for split in SPLITS:
+        for domain in domains if settings.rooms(split) else ():
+            try:
+                (root / split / domain).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise _save_error(root / split / domain, error) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file beside its place, then move it there; raises SaveError and leaves nothing behind where it cannot."""
+    scratch = None
+    try:
+        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.chmod(scratch, 0o644)
+        os.replace(scratch, path)
+    except OSError as error:
+        if scratch is not None and os.path.exists(scratch):
+            os.unlink(scratch)
+        raise _save_error(path, error) from error
+
+
+def _save_error(path: Path, error: OSError) -> SaveError:
+    return SaveError(
+        f"cannot write {path}: {error.strerror or error}",
+        hint="free some space or choose a folder that you may write to; what is rendered already is kept",
+    )
+
+
+def _read_manifest(root: Path, settings: RoomsSettings) -> Records:
+    """Return the manifest's records; none if it is absent or damaged."""
+    try:
+        content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        described, version = content["settings"], content["renderer_version"]
+        records = {str(name): (int(size), str(digest)) for name, (size, digest) in content["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    if described != asdict(settings) or version != RENDERER_VERSION:
+        raise UsageError(
+            f"{root} holds rooms of other settings or of another renderer version", hint="choose an empty folder"
+        )
+    return records
+
+
+def _write_manifest(root: Path, settings: RoomsSettings, records: Records) -> None:
+    """Write the manifest, keeping records that another process has added meanwhile."""
+    merged = _read_manifest(root, settings) | records
+    content = {
+        "renderer_version": RENDERER_VERSION,
+        "settings": asdict(settings),
+        "domains": sorted({name.split("/")[1] for name in merged}),
+        "files": {name: list(merged[name]) for name in sorted(merged)},
+    }
+    _write(root / MANIFEST, json.dumps(content, indent=0).encode())
