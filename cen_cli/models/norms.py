@@ -66,7 +66,7 @@ class ModalBatchNorm2d(nn.Module):
         if not self.training or self.frozen:
             return _normalise_by_running_statistics(self, x)
         if self.running_mean.shape[0] == self.modalities:
-            return _normalise_each_stream(self, x, training=True)
+            return _each_stream(self, x, self.running_mean, self.running_var, training=True)
         return self._normalise_all_streams(x)
 
     def _normalise_all_streams(self, x: Tensor) -> Tensor:
@@ -118,10 +118,7 @@ class ModalInstanceNorm2d(nn.Module):
         """Normalise [M*B, C, H, W], modality-major; the result has x's shape, dtype and memory format."""
         _check_input(x, self.channels, self.modalities)
         if x.shape[2] * x.shape[3] == 1:
-            y = _normalise_by_running_statistics(self, x)
-            if self.training:
-                self._follow_values(x.detach())
-            return y
+            return self._normalise_values(x)
         if self.use_running_statistics and not self.training:
             return _normalise_by_running_statistics(self, x)
         return self._normalise_each_map(x)
@@ -136,11 +133,16 @@ class ModalInstanceNorm2d(nn.Module):
         normalised = (wide - mean) * torch.rsqrt(variance + self.eps)
         return _scale_and_shift(normalised, self.weight, self.bias, self.modalities).to(x.dtype)
 
-    def _follow_values(self, x: Tensor) -> None:
-        """Running statistics of 1x1 maps [M*B, C, 1, 1]."""
-        values = x.flatten(1).to(self.running_mean.dtype)
-        centre = self.running_mean.expand(self.modalities, -1).repeat_interleave(x.shape[0] // self.modalities, dim=0)
+    def _normalise_values(self, x: Tensor) -> Tensor:
+        """1x1 maps [M*B, C, 1, 1], by the running statistics; in training these then follow."""
+        if not self.training:
+            return _normalise_by_running_statistics(self, x)
+        mean, variance = self.running_mean.clone(), self.running_var.clone()  # backward needs them as they were
+        y = _normalise_by(self, x, mean, variance)
+        values = x.detach().flatten(1).to(self.running_mean.dtype)
+        centre = mean.expand(self.modalities, -1).repeat_interleave(x.shape[0] // self.modalities, dim=0)
         self._follow(values, (values - centre).square())
+        return y
 
     def _follow(self, means: Tensor, variances: Tensor) -> None:
         """Move the running statistics towards the samples' average: means and variances are [M*B, C]."""
@@ -222,22 +224,23 @@ def _check_input(x: Tensor, channels: int, modalities: int) -> None:
 
 
 def _normalise_by_running_statistics(norm: ModalNorm, x: Tensor) -> Tensor:
-    """One multiplication and one addition; gradients reach x, gamma and beta."""
-    if x.dtype != _at_least_float32(x):
-        return _normalise_each_stream(norm, x, training=False)  # computes in float32 without a float32 copy of x
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # [M or 1, C]
-    return _scale_and_shift(x, scale, norm.bias - norm.running_mean * scale, norm.modalities)
+    return _normalise_by(norm, x, norm.running_mean, norm.running_var)
 
 
-def _normalise_each_stream(norm: ModalNorm, x: Tensor, *, training: bool) -> Tensor:
-    """Torch's batch norm on every stream; in training by its own batch, which its running statistics then follow."""
-    rows = [
-        tensor.expand(norm.modalities, -1).unbind()
-        for tensor in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    ]
+def _normalise_by(norm: ModalNorm, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """By given statistics [M or 1, C]: one multiplication, one addition; gradients reach x, gamma and beta."""
+    if x.dtype != _at_least_float32(x):  # torch's kernel computes in float32 without a float32 copy of x
+        return _each_stream(norm, x, mean, variance, training=False)
+    scale = norm.weight * torch.rsqrt(variance + norm.eps)  # [M or 1, C]
+    return _scale_and_shift(x, scale, norm.bias - mean * scale, norm.modalities)
+
+
+def _each_stream(norm: ModalNorm, x: Tensor, mean: Tensor, variance: Tensor, *, training: bool) -> Tensor:
+    """Torch's batch norm on every stream; in training by its own batch, which mean and variance [M, C] then follow."""
+    rows = [table.expand(norm.modalities, -1).unbind() for table in (mean, variance, norm.weight, norm.bias)]
     outputs = [
-        F.batch_norm(stream, mean, variance, gamma, beta, training, norm.momentum, norm.eps)
-        for stream, mean, variance, gamma, beta in zip(x.chunk(norm.modalities), *rows, strict=True)
+        F.batch_norm(stream, mu, var, gamma, beta, training, norm.momentum, norm.eps)
+        for stream, mu, var, gamma, beta in zip(x.chunk(norm.modalities), *rows, strict=True)
     ]
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 

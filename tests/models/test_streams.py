@@ -1,0 +1,85 @@
+"""Stacking, splitting, and convolutions with one kernel per modality."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cen_cli.models.streams import PrivateConv2d, split_modalities, stack_modalities
+
+
+def inputs(*names: str, shape=(2, 3, 4, 5)) -> dict[str, torch.Tensor]:
+    return {name: torch.full(shape, float(index)) for index, name in enumerate(names)}
+
+
+def test_a_stack_holds_one_modality_after_the_other_in_the_network_s_order():
+    stack = stack_modalities(inputs("depth", "rgb"), ("rgb", "depth"))
+    assert stack.shape == (4, 3, 4, 5)
+    assert stack[:, 0, 0, 0].tolist() == [1, 1, 0, 0]
+    assert split_modalities(stack, 2)[:, :, 0, 0, 0].tolist() == [[1, 1], [0, 0]]
+
+
+def test_a_stack_is_taken_as_it_is_with_or_without_its_own_axis():
+    stack = torch.randn(2, 3, 3, 4, 5)
+    assert torch.equal(stack_modalities(stack, ("rgb", "depth")), stack.flatten(0, 1))
+    assert torch.equal(stack_modalities(stack.flatten(0, 1), ("rgb", "depth")), stack.flatten(0, 1))
+
+
+def test_channels_last_images_stay_so():
+    images = {name: x.contiguous(memory_format=torch.channels_last) for name, x in inputs("a", "b").items()}
+    assert stack_modalities(images, ("a", "b")).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (inputs("rgb"), "missing: depth; unknown: none"),
+        (inputs("rgb", "depht"), "missing: depth; unknown: depht"),
+        (inputs("rgb", "depth", "edge"), "missing: none; unknown: edge"),
+        (inputs("rgb") | inputs("depth", shape=(2, 3, 4, 6)), r"one shape.*rgb \(2, 3, 4, 5\), depth \(2, 3, 4, 6\)"),
+        (inputs("rgb", "depth", shape=(3, 4, 5)), r"one shape \[B, C, H, W\].*rgb \(3, 4, 5\)"),
+        (torch.zeros(3, 3, 4, 5), r"x.shape\[0\] = 3 cannot be shared out among 2"),
+        (torch.zeros(3, 2, 3, 4, 5), r"expected a stack \[2, B, C, H, W\].*\(3, 2, 3, 4, 5\)"),
+        (torch.zeros(4, 3), r"got shape \(4, 3\)"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_named(given, message):
+    with pytest.raises(ValueError, match=message):
+        stack_modalities(given, ("rgb", "depth"))
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(4, 6, 3, stride=2, padding=1),
+        nn.Conv2d(4, 6, 1, bias=False),
+        nn.Conv2d(4, 6, 3, padding=2, dilation=2, groups=2),
+        nn.Conv2d(4, 6, (3, 1), padding="same"),
+        nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(4, 6, 3, padding="same", padding_mode="replicate"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("modalities", [1, 3])
+def test_a_private_convolution_starts_as_copies_and_then_differs(conv, modalities):
+    private = PrivateConv2d.from_conv(conv, modalities)
+    assert private.weight.shape == (modalities, *conv.weight.shape)
+    x = torch.randn(2 * modalities, 4, 7, 7).to(memory_format=torch.channels_last)
+    y = private(x)
+    torch.testing.assert_close(y, conv(x))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        private.weight[-1] *= 2
+    streams = private(x).chunk(modalities)
+    assert not torch.allclose(streams[-1], conv(x).chunk(modalities)[-1])
+    if modalities > 1:
+        torch.testing.assert_close(streams[0], conv(x).chunk(modalities)[0])
+
+
+def test_a_private_convolution_names_a_batch_that_does_not_fit():
+    conv = nn.Conv2d(4, 6, 3)
+    with pytest.raises(ValueError, match=r"x.shape\[0\] = 3 cannot be shared out among 2"):
+        PrivateConv2d.from_conv(conv, 2)(torch.zeros(3, 4, 5, 5))
+    with pytest.raises(ValueError, match="modalities = 0"):
+        PrivateConv2d.from_conv(conv, 0)
