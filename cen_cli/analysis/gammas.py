@@ -139,25 +139,25 @@ def _fates(below: Mask, pressed: Mask) -> npt.NDArray[np.int64]:
 
 # --- diagnosis ----------------------------------------------------------------------------------------------------
 
+_NEEDS_EXCHANGE = 'nothing is replaced; exchange needs model.fusion = "exchange" and two or more data.inputs'
+
 
 def diagnose(states: Sequence[LayerState], modalities: Sequence[str]) -> GammaDiagnosis:
     """Say in words whether the sparsity penalty chose channels, pressed all of them through, or did nothing."""
     if not states or len(modalities) < 2:
-        return GammaDiagnosis(
-            "no exchange",
-            (f"the network of {len(modalities)} modalities has {len(states)} exchanging layers",),
-            'nothing to analyse: exchange needs model.fusion = "exchange" and two or more inputs',
-        )
+        evidence: tuple[str, ...] = (f"{len(modalities)} modalities, {len(states)} layers that can exchange",)
+        return GammaDiagnosis("no exchange", evidence, _NEEDS_EXCHANGE)
     below, pressed = _pressed_counts(states)
     shares = below / np.maximum(pressed, 1)
-    evidence = [
-        f"{modality}: {100 * share:.1f}% of {total} pressed gammas are below the threshold"
+    evidence = tuple(
+        f"{modality}: {100 * share:.1f}% of {total} gammas of its part are below the threshold"
         for modality, share, total in zip(modalities, shares, pressed, strict=True)
-    ]
+    )
+    if not any(state.replaceable.any() for state in states):
+        return GammaDiagnosis("no exchange", ("exchange is switched off in this network", *evidence), _NEEDS_EXCHANGE)
     verdict, advice = _verdict(dict(zip(modalities, shares.tolist(), strict=True)))
-    if verdict == "no effect":
-        evidence.append(_distance_to_threshold(states))
-    return GammaDiagnosis(verdict, (*evidence, *_remarks(states)), advice)
+    remarks = _distance_to_threshold(states) if verdict == "no effect" else _dead_donors(states)
+    return GammaDiagnosis(verdict, (*evidence, *remarks), advice)
 
 
 def _pressed_counts(states: Sequence[LayerState]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -181,17 +181,14 @@ def _verdict(shares: Mapping[str, float]) -> tuple[str, str]:
     return "healthy", "nothing needs changing"
 
 
-def _distance_to_threshold(states: Sequence[LayerState]) -> str:
+def _distance_to_threshold(states: Sequence[LayerState]) -> tuple[str, ...]:
     smallest, threshold = min((float(state.gammas[state.pressed].min()), state.threshold) for state in states)
-    return f"the smallest pressed |gamma| is {smallest:.3g}; the threshold is {threshold:.3g}"
+    return (f"the smallest of them is {smallest:.3g}; the threshold is {threshold:.3g}",)
 
 
-def _remarks(states: Sequence[LayerState]) -> list[str]:
-    """What else a reader should know: exchange switched off, or donors that are dead themselves."""
-    if not any(state.replaceable.any() for state in states):
-        return ["exchange is switched off: gammas are pressed, but no channel is replaced"]
+def _dead_donors(states: Sequence[LayerState]) -> tuple[str, ...]:
+    """How many replaced channels are below the threshold in every modality, if any are."""
     replaced = sum(int(state.replaced.sum()) for state in states)
     dead = sum(int((state.replaced & state.below.all(axis=0)).sum()) for state in states)
-    if not dead:
-        return []
-    return [f"{dead} of {replaced} replaced channels have no donor above the threshold: the channel is lost to all"]
+    text = f"{dead} of {replaced} replaced channels have no donor above the threshold: they are lost to all modalities"
+    return (text,) if dead else ()

@@ -53,8 +53,8 @@ def exchange_stats(
         )
         return
     tables.show(console.out(), [f"checkpoint: {located.model_file}"])
-    if not states:
-        tables.show(console.out(), ["the network exchanges nothing: it has no exchanging layers"])
+    if not any(state.replaceable.any() for state in states):
+        tables.show(console.out(), ["This network was built without exchange: nothing is replaced."])
         return
     tables.show(console.out(), exchange_tables.exchange_parts(rows, by=by.value))
     if steps:

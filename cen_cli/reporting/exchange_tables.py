@@ -21,12 +21,16 @@ EXCHANGE_LEGEND = (
     "% pressed: of the channels that the sparsity penalty presses; % all: of all.",
 )
 
+UNFOLDED = 20
+"""Names of layers up to this length stay on one line."""
+
 
 def gamma_parts(rows: Sequence[GammaRow]) -> list[RenderableType]:
     """One row per layer and modality, then what the columns mean."""
     layers = [row.layer for row in rows]
-    table = _dense_table("layer", "modality", numbers=("min", "25%", "50%", "75%", "max", "in", "out", "overlap"))
-    for row, name in zip(rows, formats.short_names(layers), strict=True):
+    names = formats.short_names(layers)
+    table = _dense_table("layer", names, numbers=("min", "25%", "50%", "75%", "max", "in", "out", "overlap"))
+    for row, name in zip(rows, names, strict=True):
         shares = [formats.percent(share, 1) for share in (row.below_inside, row.below_outside, row.overlap)]
         table.add_row(name, row.modality, *(formats.short(value) for value in row.quantiles), *shares)
     return [*_heading(layers), table, *GAMMA_LEGEND]
@@ -75,11 +79,11 @@ def steps_parts(records: Sequence[ReplacedAtStep]) -> list[RenderableType]:
     return ["Replaced share of the pressed channels over the recorded steps, percent:", table]
 
 
-def _dense_table(*names: str, numbers: Sequence[str], last: str | None = None) -> Table:
-    """A table with two spaces between its columns, for many columns of numbers."""
+def _dense_table(by: str, names: Sequence[str], *, numbers: Sequence[str], last: str | None = None) -> Table:
+    """Layer (or stage), modality, numbers and perhaps `last`, two spaces apart; modalities fold before layers do."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    for name in names:
-        table.add_column(name, overflow="fold")
+    table.add_column(by, overflow="fold", no_wrap=max(map(len, names), default=0) <= UNFOLDED)
+    table.add_column("modality", overflow="fold")
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     if last is not None:

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from torch import nn
+
+from cen_cli.analysis.exchange import exchange_rows, replaced_at_steps, replaced_counts, replaced_shares
+from cen_cli.analysis.gammas import GammaHistory
+from cen_cli.analysis.layers import layer_states
+from cen_cli.engine.gammas import count_replaced
+from cen_cli.models.exchange import exchange_layers
+from cen_cli.results import ReplacedCount
+
+MODALITIES = ("rgb", "depth")
+
+
+def test_counts_are_those_of_the_training_loop(network: nn.Module) -> None:
+    assert replaced_counts(network, MODALITIES) == (ReplacedCount("rgb", 2, 3, 6), ReplacedCount("depth", 1, 3, 6))
+    assert replaced_counts(network, MODALITIES) == count_replaced(exchange_layers(network), MODALITIES)
+
+
+def test_a_network_without_exchanging_layers_has_no_counts_and_no_rows() -> None:
+    assert replaced_counts(nn.ReLU(), MODALITIES) == ()
+    assert exchange_rows(nn.ReLU(), MODALITIES) == []
+
+
+def test_rows_per_layer_end_in_totals(network: nn.Module) -> None:
+    rows = exchange_rows(network, MODALITIES)
+    assert [(row.layer, row.modality, row.replaced) for row in rows] == [
+        ("layer1.0", "rgb", 1),
+        ("layer1.0", "depth", 1),
+        ("layer2.0", "rgb", 1),
+        ("layer2.0", "depth", 0),
+        ("total", "rgb", 2),
+        ("total", "depth", 1),
+    ]
+    assert rows[0].donors == ("depth",)
+    assert (rows[0].share_of_pressed, rows[0].share_of_all) == (0.5, 0.25)
+
+
+def test_rows_per_stage_add_up_its_layers(network: nn.Module, make_layer) -> None:
+    network.layer1.append(make_layer([[0.0, 1.0], [1.0, 0.0]]))
+    rows = exchange_rows(network, MODALITIES, by="stage")
+    assert [(row.layer, row.replaced, row.pressed, row.channels) for row in rows[:4]] == [
+        ("layer1", 2, 3, 6),
+        ("layer1", 2, 3, 6),
+        ("layer2", 1, 1, 2),
+        ("layer2", 0, 1, 2),
+    ]
+
+
+def test_all_others_are_donors(make_layer) -> None:
+    rows = exchange_rows(make_layer([[1.0] * 3] * 3), ("a", "b", "c"))
+    assert [row.donors for row in rows[:3]] == [("b", "c"), ("a", "c"), ("a", "b")]
+
+
+@pytest.fixture
+def history(network: nn.Module) -> GammaHistory:
+    """11 records: all gammas 1 in the first ones; 0 everywhere from the sixth on."""
+    steps = np.arange(11) * 20
+    layers = {state.name: np.ones((11, *state.gammas.shape), np.float32) for state in layer_states(network)}
+    for values in layers.values():
+        values[5:] = 0
+    return GammaHistory(steps, layers, MODALITIES)
+
+
+def test_shares_over_steps_are_per_layer_and_modality(network: nn.Module, history: GammaHistory) -> None:
+    history.layers["layer1.0"][5:, 1] = -1  # signed, and far from 0
+    shares = replaced_shares(history, layer_states(network))
+    assert shares.shape == (11, 2, 2)
+    assert (shares[:5] == 0).all()
+    np.testing.assert_array_equal(shares[5:], np.tile([[1.0, 0.0], [1.0, 1.0]], (6, 1, 1)))
+
+
+def test_nothing_was_ever_replaced_where_exchange_is_off(make_layer) -> None:
+    model = nn.Sequential(make_layer([[0.0, 1.0], [1.0, 0.0]], active=False))
+    records = GammaHistory(np.array([0]), {"0": np.zeros((1, 2, 2), np.float32)}, MODALITIES)
+    assert (replaced_shares(records, layer_states(model)) == 0).all()
+
+
+def test_a_few_records_are_evenly_spaced(network: nn.Module, history: GammaHistory) -> None:
+    records = replaced_at_steps(history, layer_states(network), records=3)
+    assert [record.step for record in records] == [0, 100, 200]
+    assert [record.replaced[0].replaced for record in records] == [0, 3, 3]
+    assert [record.replaced[0].pressed for record in records] == [3, 3, 3]
+
+
+def test_fewer_records_than_asked_for_are_all_shown_once(network: nn.Module, history: GammaHistory) -> None:
+    short = GammaHistory(history.steps[:2], {name: values[:2] for name, values in history.layers.items()}, MODALITIES)
+    assert [record.step for record in replaced_at_steps(short, layer_states(network))] == [0, 20]

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cen_cli.reporting import panels
+
+PALETTE = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    inputs: dict[str, np.ndarray]
+    truth: np.ndarray | None
+    predictions: dict[str, np.ndarray]
+
+
+def labels(value: int) -> np.ndarray:
+    return np.full((40, 60), value, dtype=np.uint8)
+
+
+@pytest.fixture
+def row() -> Row:
+    image = np.full((40, 60, 3), 90, dtype=np.uint8)
+    depth = np.linspace(1, 4, 2400, dtype=np.float32).reshape(40, 60)
+    predictions = {"rgb": labels(1), "depth": labels(255), "ensemble": labels(0)}
+    return Row("room 7", {"rgb": image, "depth": depth}, labels(0), predictions)
+
+
+def test_labels_take_their_classes_colours_and_void_is_black() -> None:
+    picture = panels.colour_labels(np.array([[0, 2, 255]], dtype=np.uint8), PALETTE)
+    assert picture.tolist() == [[[200, 0, 0], [0, 0, 200], [0, 0, 0]]]
+
+
+def test_a_label_without_a_colour_is_refused() -> None:
+    with pytest.raises(ValueError, match="label 3 has no colour: the palette has 3"):
+        panels.colour_labels(np.array([[0, 3]]), PALETTE)
+
+
+def test_depth_grows_brighter_and_holes_are_black() -> None:
+    depth = np.array([[0.0, 1.0, 2.0, 3.0, np.nan]])
+    picture = panels.colour_depth(depth)[0]
+    assert picture[0].tolist() == picture[4].tolist() == [0, 0, 0]
+    brightness = picture[1:4].astype(int).sum(axis=1)
+    assert (np.diff(brightness) > 0).all()
+
+
+def test_depth_without_any_measurement_is_black() -> None:
+    assert not panels.colour_depth(np.zeros((2, 3))).any()
+
+
+def test_depth_of_one_distance_is_not_black() -> None:
+    assert panels.colour_depth(np.full((2, 3), 1.5)).any()
+
+
+def test_overlay_mixes_colours_and_leaves_void_alone() -> None:
+    image = np.full((1, 2, 3), 100, dtype=np.uint8)
+    mixed = panels.overlay(image, np.array([[0, 255]]), PALETTE, opacity=0.25)
+    assert mixed.tolist() == [[[125, 75, 75], [100, 100, 100]]]
+
+
+@pytest.mark.parametrize("classes", [1, 14, 40, 255])
+def test_default_palette_is_distinct_and_leaves_black_to_void(classes: int) -> None:
+    palette = panels.default_palette(classes)
+    assert len({(0, 0, 0), *palette}) == classes + 1
+    assert palette == panels.default_palette(255)[:classes]
+
+
+def test_panel_shows_every_picture_under_its_caption(row: Row) -> None:
+    image = np.asarray(panels.segmentation_panel([row, row], ("wall", "floor", "door"), PALETTE))
+    text = panels._text_width("depth branch")
+    step, top = max(60, text) + panels.GAP, panels.GAP + 2 * panels.TEXT_HEIGHT
+    middles = [image[top + 20, panels.GAP + index * step + 30].tolist() for index in range(6)]
+    depth = panels.colour_depth(row.inputs["depth"])[20, 30].tolist()
+    assert middles == [[90, 90, 90], depth, [200, 0, 0], [0, 200, 0], [0, 0, 0], [200, 0, 0]]
+    assert image.shape[1] == panels.GAP + 6 * step
+
+
+def test_legend_names_only_classes_that_occur(row: Row) -> None:
+    image = np.asarray(panels.segmentation_panel([row], ("wall", "floor", "door"), PALETTE))
+    legend = image[-(panels.TEXT_HEIGHT + panels.GAP) :]
+
+    def shown(colour: tuple[int, int, int]) -> bool:
+        return bool((legend == colour).all(axis=-1).sum() > 50)
+
+    assert [shown(colour) for colour in PALETTE] == [True, True, False]
+    assert shown((0, 0, 0))
+
+
+def test_a_long_legend_wraps_inside_the_panel(row: Row) -> None:
+    many = dataclasses.replace(row, truth=(np.arange(2400) % 40).reshape(40, 60).astype(np.uint8))
+    few, wrapped = (panels.segmentation_panel([item], [f"class {i}" for i in range(40)]) for item in (row, many))
+    assert wrapped.width == few.width
+    assert wrapped.height > few.height + 3 * panels.TEXT_HEIGHT
+
+
+def test_rows_without_truth_have_no_such_column(row: Row) -> None:
+    without = dataclasses.replace(row, truth=None)
+    names = ("wall", "floor", "door")
+    assert panels.segmentation_panel([without], names).width < panels.segmentation_panel([row], names).width
+
+
+def test_rows_of_different_columns_are_refused(row: Row) -> None:
+    other = dataclasses.replace(row, truth=None)
+    with pytest.raises(ValueError, match="the same inputs and predictions"):
+        panels.segmentation_panel([row, other], ("wall", "floor", "door"))
+    with pytest.raises(ValueError, match="at least one row"):
+        panels.segmentation_panel([], ("wall",))
+
+
+def test_write_panel(row: Row, tmp_path: Path) -> None:
+    path = panels.write_panel(tmp_path / "images" / "test.png", iter([row]), ("wall", "floor", "door"))
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert image.size == panels.segmentation_panel([row], ("wall", "floor", "door")).size

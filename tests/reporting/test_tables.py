@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import dataclasses
+
+from rich.console import Console
+
+from cen_cli.reporting import tables
+from cen_cli.results import DryRun, Evaluation, ExpectedScore, ReplacedCount, RunSummary, TrainingPlan
+
+
+def printed(console: Console, parts: list) -> list[str]:
+    """The lines that the parts print, without trailing spaces."""
+    tables.show(console, parts)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def row(lines: list[str], first: str) -> list[str]:
+    """The words of the first line that starts with a word."""
+    return next(line.split() for line in lines if line.split()[:1] == [first])
+
+
+def test_scores_per_branch_and_ensemble(console: Console, evaluation: Evaluation) -> None:
+    lines = printed(console, tables.evaluation_parts(evaluation))
+    assert lines[0] == "test split, 1,654 samples, strict protocol"
+    assert row(lines, "rgb") == ["rgb", "0.750", "90.00", "80.00", "25.00"]
+    assert row(lines, "ensemble") == ["ensemble", "-", "90.00", "80.00", "50.00"]
+
+
+def test_the_convention_and_one_line_to_copy_stand_under_the_scores(console: Console, evaluation: Evaluation) -> None:
+    lines = printed(console, tables.evaluation_parts(evaluation))
+    text = " ".join(lines)
+    assert "One confusion matrix over the split; classes absent from the truth are left out" in text
+    assert "void never counts" in text
+    assert lines[-1].startswith(
+        "metrics: split=test protocol=strict samples=1654 ensemble.pixel_accuracy=90.00 ensemble.mean_accuracy=80.00"
+        " ensemble.mean_iou=50.00 depth.pixel_accuracy=90.00"
+    )
+    assert lines[-1].endswith("rgb.mean_iou=25.00")
+
+
+def test_expected_scores_are_judged(console: Console, evaluation: Evaluation) -> None:
+    expected = [
+        ExpectedScore("ensemble.mean_iou", 0.51, 0.02, "S-Table 7", 0.5),
+        ExpectedScore("rgb.mean_iou", 0.49, 0.01, "S-Table 7", 0.25),
+        ExpectedScore("normal.mean_iou", 0.4, 0.01, "S-Table 7", None),
+    ]
+    lines = printed(console, tables.evaluation_parts(evaluation, expected))
+    assert row(lines, "ensemble.mean_iou") == ["ensemble.mean_iou", "51.00", "2.00", "50.00", "met"]
+    assert row(lines, "rgb.mean_iou") == ["rgb.mean_iou", "49.00", "1.00", "25.00", "MISSED"]
+    assert row(lines, "normal.mean_iou") == ["normal.mean_iou", "40.00", "1.00", "-", "no", "score"]
+    assert "rgb.mean_iou       S-Table 7" in lines
+
+
+def test_a_class_absent_from_the_truth_has_no_score(console: Console, evaluation: Evaluation) -> None:
+    lines = printed(console, tables.class_parts(evaluation))
+    assert row(lines, "wall") == ["wall", "25.00", "37.50", "50.00", "50.00"]
+    assert row(lines, "ceiling") == ["ceiling", "-", "-", "-", "-"]
+
+
+def test_four_branches_fit_into_eighty_columns(console: Console, evaluation: Evaluation) -> None:
+    scores = evaluation.scores["ensemble"]
+    names = ("rgb", "depth_sensor", "normal", "edge_texture", "ensemble")
+    wide = dataclasses.replace(evaluation, scores=dict.fromkeys(names, scores))
+    lines = printed(console, tables.class_parts(wide))
+    assert row(lines, "wall")[1:] == ["50.00"] * 6
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_plan(console: Console, plan: TrainingPlan) -> None:
+    text = "\n".join(printed(console, tables.plan_parts(plan)))
+    assert "1,000 = 10 epochs x 100" in text
+    assert "1,001,002 = 700,000 encoder + 300,000 decoder + 1,000 gamma + 2 ensemble" in " ".join(text.split())
+    assert "about step 1,234 from the sparsity penalty alone" in text
+    assert "changed         train.epochs = 10\n                train.precision = 'bf16'" in text
+
+
+def test_plan_without_exchange_in_sight(console: Console, plan: TrainingPlan) -> None:
+    lines = printed(console, tables.plan_parts(dataclasses.replace(plan, first_exchange_step=None)))
+    assert "first exchange  none expected in this run from the sparsity penalty alone" in lines
+
+
+def test_dry_run_adds_up_its_memory_and_says_that_it_wrote_nothing(console: Console, dry: DryRun) -> None:
+    lines = printed(console, tables.dry_run_parts(dry))
+    text = "\n".join(lines)
+    assert "about 1.0 GiB = 4.0 MiB parameters + 1.0 GiB activations + 8.0 MiB" in text
+    assert "61.3 G per training crop" in text
+    assert "losses    rgb 2.5  total 5" in text
+    assert lines[-1] == "Dry run: nothing was written."
+
+
+def test_summary_names_saturation_and_the_next_command(console: Console, summary: RunSummary) -> None:
+    lines = printed(console, tables.summary_parts(summary))
+    assert "best by ensemble.mean_iou, step 900: 1,654 samples, strict protocol" in lines
+    assert lines[0] == "last, step 1,000: 1,654 samples, strict protocol"
+    assert lines[-3].endswith("rgb 96.0% (saturated: lower exchange.sparsity), depth 10.0%")
+    assert lines[-2:] == ["1,000 steps, 10 epochs in 1:02:05: runs/rooms-1", "next: cen eval runs/rooms-1"]
+
+
+def test_summary_shows_one_table_where_the_last_is_the_best(console: Console, summary: RunSummary) -> None:
+    lines = printed(console, tables.summary_parts(dataclasses.replace(summary, best_step=1000)))
+    assert sum("mean IoU" in line for line in lines) == 1
+
+
+def test_the_alert_begins_above_95_percent() -> None:
+    assert tables.replaced_words(ReplacedCount("rgb", 95, 100, 200)) == "rgb 95.0%"
+    assert tables.replaced_words(ReplacedCount("rgb", 96, 100, 200)) == (
+        "rgb 96.0% (saturated: lower exchange.sparsity)"
+    )
+
+
+def test_recipe_names_are_never_cut(console: Console) -> None:
+    name = "sweep-nyudv2-refinenet101-all-channels"
+    lines = printed(console, tables.recipes_parts({name: "word " * 30}))
+    assert row(lines, name)[0] == name
+    assert sum("word" in line for line in lines) > 1
+
+
+def test_brackets_are_shown_as_they_are(console: Console) -> None:
+    assert printed(console, ["[bold]runs[/bold]"]) == ["[bold]runs[/bold]"]
