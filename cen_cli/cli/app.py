@@ -15,7 +15,7 @@ import typer
 
 import cen_cli
 from cen_cli.cli import analyze_gammas, data, evaluate, exchange_stats, predict, recipes, train
-from cen_cli.errors import CenError
+from cen_cli.errors import CenError, Interrupted
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 _ClickError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -147,7 +147,8 @@ def _report(error: Exception) -> int:
     from cen_cli.reporting.console import print_error
 
     if isinstance(error, CenError):
-        print_error(error.message, error.hint)
+        kind = "interrupted" if isinstance(error, Interrupted) else "error"
+        print_error(error.message, error.hint, kind=kind)
         return error.exit_code
     if isinstance(error, _ClickError):
         return _report_request(error)
