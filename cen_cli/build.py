@@ -15,7 +15,7 @@ import torch
 
 from cen_cli.data.nyudv2 import NYUDv2
 from cen_cli.data.rooms import PALETTE, RoomsSettings, default_folder, prepare
-from cen_cli.data.roomset import Rooms
+from cen_cli.data.roomset import Rooms, domains_of
 from cen_cli.data.sample import ModalitySpec
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform
 from cen_cli.data.views import ViewDataset
@@ -53,7 +53,7 @@ def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Pro
 def _rooms(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:
     data = recipe.data
     settings = RoomsSettings(**data.rooms.model_dump())
-    domains = Rooms.domains(data.inputs)
+    domains = domains_of(data.inputs)
     folder = prepare(settings, Path(data.root) if data.root else default_folder(), domains=domains, progress=progress)
     return Rooms(
         folder,

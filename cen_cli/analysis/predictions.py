@@ -52,6 +52,12 @@ def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int]) -> Pane
     )
 
 
+def picture(view: RawView) -> np.ndarray | None:
+    """The first modality of a view that is a picture, uint8 [H, W, 3]; None where all are depth maps."""
+    images = (image for image in view.inputs.values() if not isinstance(image, DepthMap))
+    return next((_picture(image) for image in images), None)
+
+
 def _picture(image: torch.Tensor) -> np.ndarray:
     if isinstance(image, DepthMap):
         return image.numpy()[0]

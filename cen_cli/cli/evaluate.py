@@ -43,6 +43,7 @@ def evaluate(
         cen eval checkpoints/best/model.safetensors --data-root /data/nyudv2 --json
     """
     from cen_cli import build
+    from cen_cli.data.loading import evaluation_loader
     from cen_cli.engine.device import resolve_device, resolve_precision
     from cen_cli.engine.evaluate import evaluate_segmentation
     from cen_cli.engine.rundir import locate
@@ -51,8 +52,6 @@ def evaluate(
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.progress import counting
     from cen_cli.results import as_json
-
-    from cen_cli.data.loading import evaluation_loader
 
     where = resolve_device(device)
     model = build.load(checkpoint, device)
@@ -95,5 +94,5 @@ def _save_panels(model: Segmenter, data: ViewDataset, count: int, folder: Path, 
     from cen_cli.analysis.predictions import panel_rows
     from cen_cli.reporting import panels
 
-    rows = panel_rows(model, data, range(min(count, len(data))))
+    rows = list(panel_rows(model, data, range(min(count, len(data)))))
     return panels.write_panel(folder / f"{split}.png", rows, data.class_names, build.palette(model.recipe))

@@ -36,10 +36,10 @@ def predict(
     import numpy as np
 
     from cen_cli import build
-    from cen_cli.analysis.predictions import panel_row
+    from cen_cli.analysis.predictions import panel_row, picture
     from cen_cli.data.transforms import resize_view
     from cen_cli.data.views import read_view
-    from cen_cli.reporting import console, panels, tables
+    from cen_cli.reporting import console, prediction, tables
     from cen_cli.results import ENSEMBLE, ClassShare, as_json
 
     model = build.load(checkpoint, device)
@@ -48,14 +48,13 @@ def predict(
     row = panel_row(model, view if resize is None else resize_view(view, resize), size=size)
     labels = row.predictions.get(ENSEMBLE, next(iter(row.predictions.values())))
     colors = build.palette(model.recipe)
-    image = next((part for part in view.inputs.values() if part.dtype.is_floating_point is False), None)
-    written = panels.write_prediction(out, labels, image, model.class_names, colors)
+    written = prediction.write_prediction(out, labels, picture(view), len(model.class_names), colors)
     counts = np.bincount(labels.ravel(), minlength=len(model.class_names)) / labels.size
     found = [ClassShare(model.class_names[index], float(counts[index])) for index in np.argsort(-counts) if counts[index]]
     if json:
         console.print_json({"files": [str(path) for path in written], "classes": as_json(found)})
     else:
-        tables.show(console.out(), tables.prediction_parts(found, written))
+        tables.show(console.out(), prediction.prediction_parts(found, written))
 
 
 def _files(inputs: list[str], model: Segmenter) -> dict[str, str]:

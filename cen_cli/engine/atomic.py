@@ -55,8 +55,10 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
         new.rename(target)
         _sync_folder(target.parent)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+    except (OSError, SaveError) as error:
         shutil.rmtree(new, ignore_errors=True)
+        if isinstance(error, SaveError):
+            raise
         raise unwritable(target, error) from error
 
 

@@ -1,0 +1,50 @@
+"""What `cen predict` shows: the label map, an overlay on the photograph, and the classes that were found."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from rich.console import RenderableType
+from rich.text import Text
+
+from cen_cli.reporting.files import write_whole
+from cen_cli.reporting.formats import percent
+from cen_cli.reporting.panels import Palette, default_palette, overlay
+from cen_cli.reporting.tables import new_table
+from cen_cli.results import ClassShare
+
+
+def write_prediction(
+    folder: Path, labels: npt.NDArray[np.uint8], image: npt.NDArray[Any] | None, classes: int, palette: Palette | None
+) -> list[Path]:
+    """Write `labels.png` (palette PNG of class indices) and, over a uint8 picture [H, W, 3], `overlay.png`.
+
+    Raises SaveError.
+    """
+    colors = palette or default_palette(classes)
+    indexed = Image.fromarray(labels, mode="P")
+    indexed.putpalette([value for color in colors for value in color])
+    written = [_write_png(folder / "labels.png", indexed)]
+    if image is not None:
+        written.append(_write_png(folder / "overlay.png", Image.fromarray(overlay(image, labels, colors))))
+    return written
+
+
+def prediction_parts(found: Sequence[ClassShare], written: Sequence[Path]) -> list[RenderableType]:
+    """The classes of the label map, largest first, and where it was written."""
+    table = new_table("class", "share", numbers=("share",))
+    for item in found:
+        table.add_row(item.class_name, percent(item.share))
+    return [table, Text("\n".join(f"wrote {path}" for path in written))]
+
+
+def _write_png(path: Path, image: Image.Image) -> Path:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return write_whole(buffer.getvalue(), path)

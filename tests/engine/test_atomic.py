@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from cen_cli.engine import atomic
+from cen_cli.errors import SaveError
+
+
+def write(text: str):
+    return lambda folder: (folder / "file").write_text(text)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
+    atomic.write_bytes(tmp_path / "file", b"one")
+    atomic.write_bytes(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_bytes() == b"two"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, monkeypatch):
+    atomic.write_bytes(tmp_path / "file", b"one")
+    monkeypatch.setattr(atomic.os, "fsync", no_space)
+    with pytest.raises(SaveError, match=r"could not write .*file: No space left on device"):
+        atomic.write_bytes(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_bytes() == b"one"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_leaves_the_folder_that_was_there(tmp_path, monkeypatch):
+    atomic.write_directory(tmp_path / "last", write("one"))
+    monkeypatch.setattr(atomic.os, "fsync", no_space)
+    with pytest.raises(SaveError, match="No space left on device") as caught:
+        atomic.write_directory(tmp_path / "last", write("two"))
+    assert (tmp_path / "last" / "file").read_text() == "one"
+    assert names(tmp_path) == ["last"]
+    assert "untouched" in caught.value.hint
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    atomic.write_directory(tmp_path / "last", write("one"))
+    atomic.write_directory(tmp_path / "last", write("two"))
+    assert (tmp_path / "last" / "file").read_text() == "two"
+    assert names(tmp_path) == ["last"]
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        (("last", "last.new"), "last"),  # killed while the new one was written: it may be incomplete
+        (("last.old", "last.new"), "last.new"),  # killed between the two renames: the new one is complete
+        (("last", "last.old"), "last"),  # killed before the old one was removed
+        (("last.old",), "last.old"),
+        (("last.new",), None),  # killed while the very first one was written
+    ],
+)
+def test_a_killed_replacement_is_finished_or_undone(tmp_path, present, expected):
+    for name in present:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    atomic.recover_directory(tmp_path / "last")
+    assert names(tmp_path) == ([] if expected is None else ["last"])
+    if expected:
+        assert (tmp_path / "last" / "file").read_text() == expected
+
+
+def test_a_link_or_a_copy_has_the_same_content(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("text")
+    atomic.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").samefile(tmp_path / "a")
+
+    def no_links(*_):
+        raise OSError("no hard links here")
+
+    monkeypatch.setattr(atomic.os, "link", no_links)
+    atomic.link_or_copy(tmp_path / "a", tmp_path / "c")
+    assert (tmp_path / "c").read_text() == "text"
+
+
+def no_space(_):
+    raise OSError(28, "No space left on device")
