@@ -1,0 +1,243 @@
+"""`to_cen`: converted networks do what the originals did, and exchange where they should."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from cen_cli.models.conversion import convert_layers, to_cen
+from cen_cli.models.exchange import ChannelExchange, exchange_layers
+from cen_cli.models.norms import SHARING, ModalBatchNorm2d, ModalInstanceNorm2d
+from cen_cli.models.streams import PrivateConv2d
+
+
+class SmallNet(nn.Module):
+    """A user's network: a stem, a pointwise convolution, an instance norm, a skip, a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 9, 5, padding=2), nn.BatchNorm2d(9), nn.ReLU(inplace=True))
+        self.point = nn.Sequential(nn.Conv2d(9, 9, 1), nn.BatchNorm2d(9), nn.ReLU(inplace=True))
+        self.wide = nn.Sequential(nn.Conv2d(9, 9, (1, 3), padding=(0, 1)), nn.InstanceNorm2d(9, affine=True))
+        self.head = nn.Linear(9, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = x + self.wide(self.point(x))
+        return self.head(x.mean((2, 3)))
+
+
+def fcn() -> nn.Module:
+    return torchvision.models.segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=5)
+
+
+NETWORKS = {
+    "resnet18": lambda: torchvision.models.resnet18(weights=None, num_classes=7),
+    "resnet50": lambda: torchvision.models.resnet50(weights=None, num_classes=7),
+    "fcn_resnet50": fcn,
+    "small": SmallNet,
+}
+
+
+def lively(net: nn.Module) -> nn.Module:
+    """Random running statistics, and gammas of both signs well above any threshold used here."""
+    generator = torch.Generator().manual_seed(0)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.copy_(torch.randn(layer.num_features, generator=generator) * 0.1)
+            layer.running_var.copy_(torch.rand(layer.num_features, generator=generator) + 0.5)
+            layer.weight.data.copy_(torch.rand(layer.num_features, generator=generator) * 0.5 + 0.5)
+            layer.weight.data[::3] *= -1
+    return net
+
+
+@pytest.mark.parametrize("modalities", [("rgb",), ("rgb", "depth"), ("rgb", "depth", "edge")])
+@pytest.mark.parametrize("conv", ["shared", "private"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_with_equal_inputs_every_branch_and_the_ensemble_equal_the_original(name, conv, modalities):
+    original = lively(NETWORKS[name]()).eval()
+    net = to_cen(original, modalities, conv=conv)
+    assert not net.training
+    x = torch.randn(1, 3, 40, 33, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected, found = original(x), net(dict.fromkeys(modalities, x))
+    pairs = [(expected[key], found[key]) for key in expected] if name == "fcn_resnet50" else [(expected, found)]
+    for reference, out in pairs:
+        assert out.branches.shape == (len(modalities), *reference.shape)
+        for branch in [*out.branches, out.ensemble]:
+            torch.testing.assert_close(branch, reference, rtol=1e-4, atol=1e-4)
+        assert out.weights.sum().item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "small"])
+def test_in_training_every_stream_equals_the_original_and_so_do_its_statistics(name):
+    original = lively(NETWORKS[name]()).double().train()
+    net = to_cen(original, ("a", "b"))
+    assert net.training
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected, out = original(x), net({"a": x, "b": x})
+    for branch in out.branches:
+        torch.testing.assert_close(branch, expected, rtol=1e-9, atol=1e-9)
+    first = next(layer for layer in original.modules() if isinstance(layer, nn.BatchNorm2d))
+    modal = next(layer for layer in net.modules() if isinstance(layer, ModalBatchNorm2d))
+    torch.testing.assert_close(modal.running_var, first.running_var.expand(2, -1))
+
+
+def test_different_inputs_meet_where_gammas_are_small():
+    net = to_cen(SmallNet().eval(), ("a", "b"), threshold=0.5)
+    x = {"a": torch.randn(1, 3, 8, 8), "b": torch.randn(1, 3, 8, 8)}
+    apart = net(x).branches
+    other = net({"a": x["a"], "b": torch.randn(1, 3, 8, 8)}).branches
+    torch.testing.assert_close(apart[0], other[0])
+    net.body.stem[1].norm.weight.data[0, :5] = 0.1
+    together = net(x).branches
+    assert not torch.allclose(together[0], apart[0])
+    torch.testing.assert_close(together[1], apart[1])
+
+
+def test_the_original_is_left_as_it_was():
+    original = lively(NETWORKS["resnet18"]())
+    before = copy.deepcopy(original.state_dict())
+    net = to_cen(original, ("a", "b"), gamma_init=0.3)
+    net.body.conv1.weight.data.zero_()
+    net(torch.randn(4, 3, 32, 32))
+    assert type(original.bn1) is nn.BatchNorm2d
+    assert all(torch.equal(value, original.state_dict()[key]) for key, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("resnet18", 1 + 16), ("resnet50", 1 + 16), ("fcn_resnet50", 1 + 16 + 1), ("small", 2)]
+)
+def test_exchange_follows_the_norms_of_larger_kernels(name, count):
+    net = to_cen(NETWORKS[name](), ("a", "b"))
+    found = exchange_layers(net)
+    assert len(found) == count
+    if name == "small":
+        assert list(found) == ["body.stem.1", "body.wide.1"]
+        assert isinstance(net.body.point[1], ModalBatchNorm2d)
+        assert isinstance(net.body.wide[1].norm, ModalInstanceNorm2d)
+    assert not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in net.modules())
+
+
+def test_the_places_can_be_chosen():
+    def late(name: str, conv: nn.Conv2d) -> bool:
+        return name.startswith("layer4") and conv.stride == (1, 1)
+
+    net = to_cen(NETWORKS["resnet18"](), ("a", "b"), after=late)
+    assert list(exchange_layers(net)) == ["body.layer4.0.bn2", "body.layer4.1.bn1", "body.layer4.1.bn2"]
+
+
+def test_a_norm_is_paired_by_order_and_channels():
+    apart = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4), nn.Conv2d(4, 6, 3))
+    apart.append(nn.BatchNorm2d(5))
+    net = to_cen(apart, ("a", "b"))
+    assert list(exchange_layers(net)) == ["body.1"]
+    upward = nn.Sequential(nn.ConvTranspose2d(3, 4, 2, stride=2), nn.BatchNorm2d(4))
+    assert list(exchange_layers(to_cen(upward, ("a", "b")))) == ["body.1"]
+
+
+def test_settings_reach_the_layers():
+    net = to_cen(
+        SmallNet(), ("a", "b"), threshold=0.3, region="all", replace="anywhere", gamma_init=0.7, exchange=False
+    )
+    for layer in exchange_layers(net).values():
+        assert (layer.threshold, layer.region, layer.replace, layer.active) == (0.3, "all", "anywhere", False)
+        assert (layer.norm.weight == 0.7).all()
+    assert (net.body.point[1].weight == 1).all()
+
+
+@pytest.mark.parametrize("norm", SHARING)
+def test_sharing_modes_shape_the_norms(norm):
+    affine, statistics = SHARING[norm]
+    net = to_cen(SmallNet(), ("a", "b", "c"), norm=norm, exchange=affine == "private")
+    layer = net.body.stem[1].norm
+    assert layer.weight.shape[0] == (3 if affine == "private" else 1)
+    assert layer.running_var.shape[0] == (3 if statistics == "private" else 1)
+    assert net(torch.randn(3, 3, 8, 8)).branches.shape == (3, 1, 4)
+
+
+def test_a_layer_used_twice_stays_one_layer():
+    block = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3))
+    net = to_cen(nn.Sequential(block, block, nn.ModuleDict({"again": block[1]})["again"]), ("a", "b"), conv="private")
+    assert net.body[0] is net.body[1]
+    assert net.body[2] is net.body[0][1]
+    assert isinstance(net.body[0][0], PrivateConv2d)
+
+
+def test_private_convolutions_leave_other_layers_shared():
+    net = to_cen(SmallNet(), ("a", "b"), conv="private")
+    assert net.body.stem[0].weight.shape == (2, 9, 3, 5, 5)
+    assert isinstance(net.body.head, nn.Linear)
+
+
+def test_frozen_batch_norms_and_group_norms_stay_shared():
+    frozen = torchvision.ops.FrozenBatchNorm2d(4)
+    net = to_cen(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), frozen, nn.GroupNorm(2, 4)), ("a", "b"))
+    assert isinstance(net.body[2], torchvision.ops.FrozenBatchNorm2d)
+    assert isinstance(net.body[3], nn.GroupNorm)
+
+
+def conv_norm(norm: nn.Module, conv: nn.Module | None = None) -> nn.Module:
+    return nn.Sequential(conv or nn.Conv2d(3, 4, 3), norm)
+
+
+@pytest.mark.parametrize(
+    ("net", "settings", "message"),
+    [
+        (nn.Conv2d(3, 4, 3), {}, "no BatchNorm2d or InstanceNorm2d"),
+        (conv_norm(nn.GroupNorm(2, 4)), {}, "no BatchNorm2d or InstanceNorm2d"),
+        (conv_norm(nn.SyncBatchNorm(4)), {}, "1: SyncBatchNorm would normalise all modalities together"),
+        (conv_norm(nn.BatchNorm2d(4, momentum=None)), {}, "1: momentum=None"),
+        (conv_norm(nn.BatchNorm2d(4)), {"norm": "own"}, "norm = 'own': one of private, shared"),
+        (conv_norm(nn.BatchNorm2d(4)), {"norm": "shared"}, "norm = 'shared' leaves one gamma"),
+        (conv_norm(nn.BatchNorm2d(4)), {"norm": "statistics-private"}, "leaves one gamma for all modalities"),
+        (conv_norm(nn.BatchNorm2d(4)), {"conv": "own"}, "conv = 'own'"),
+        (
+            conv_norm(nn.BatchNorm2d(4), nn.ConvTranspose2d(3, 4, 2)),
+            {"conv": "private"},
+            "0: a transposed convolution cannot be made private",
+        ),
+        (conv_norm(nn.BatchNorm2d(4)), {"modalities": ()}, r"modalities = \(\)"),
+        (conv_norm(nn.BatchNorm2d(4)), {"modalities": ("a", "a")}, r"modalities = \('a', 'a'\)"),
+        (conv_norm(nn.BatchNorm2d(4)), {"modalities": "rgb"}, "modalities = 'rgb'"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused(net, settings, message):
+    with pytest.raises(ValueError, match=message):
+        to_cen(net, **{"modalities": ("a", "b"), **settings})
+
+
+def test_other_batch_norms_may_be_shared_on_purpose():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.BatchNorm1d(16))
+    assert isinstance(to_cen(net, ("a", "b"), norm="shared", exchange=False).body[3], nn.BatchNorm1d)
+
+
+def test_an_output_that_is_neither_tensor_nor_mapping_is_refused():
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.norm(x), x
+
+    with pytest.raises(TypeError, match="returned tuple: expected a tensor or a mapping"):
+        to_cen(Pair(), ("a",))(torch.zeros(2, 3, 4, 4))
+
+
+def test_layers_are_converted_in_place():
+    net = SmallNet()
+    convert_layers(net, 4, threshold=0.1)
+    assert isinstance(net.stem[1], ChannelExchange)
+    assert net.stem[1].gamma.shape == (4, 9)
+
+
+def test_a_converted_network_is_traced_as_one_graph():
+    net = to_cen(SmallNet(), ("a", "b"), threshold=2.0).eval()
+    x = {"a": torch.randn(1, 3, 8, 8), "b": torch.randn(1, 3, 8, 8)}
+    compiled = torch.compile(net, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x).ensemble, net(x).ensemble)
