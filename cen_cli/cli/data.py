@@ -25,7 +25,12 @@ Domains = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed gives other rooms.")]
-Workers = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Rendering processes.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", min=1, help="Rendering processes; one per processor by default.", show_default=False
+    ),
+]
 
 
 def rooms(
@@ -37,7 +42,7 @@ def rooms(
     test_rooms: TestRooms = 75,
     domains: Domains = None,
     seed: Seed = 0,
-    workers: Workers = 1,
+    workers: Workers = None,
     json: options.Json = False,
 ) -> None:
     """Write the built-in rooms as PNG files: OUT/SPLIT/DOMAIN/ROOM_VIEW.png.

@@ -39,16 +39,20 @@ def _bar(console: Console) -> Progress:
 
 
 class PlainCounter:
-    """Writes `description: done/total` at most every ten seconds, and at the end."""
+    """Writes `description: done/total` at most every ten seconds, and at the end; nothing where nothing was to do."""
 
     def __init__(self, description: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._description = description
         self._clock = clock
         self._start = self._spoke = clock()
+        self._begun = False
 
     def __call__(self, done: int, total: int) -> None:
         """Report that `done` of `total` pieces are finished."""
         now = self._clock()
+        if done >= total and not self._begun:
+            return
+        self._begun = True
         if done < total and now - self._spoke < _SECONDS_BETWEEN_LINES:
             return
         self._spoke = now

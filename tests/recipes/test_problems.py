@@ -139,7 +139,7 @@ def test_published_weights_have_their_own_width() -> None:
 )
 def test_best_by_names_a_score(value: str, ending: str) -> None:
     (problem,) = problems_of(f"train.best_by={value}")
-    assert problem.startswith(f'train.best_by = "{value}": a score: ensemble or rgb or depth_sensor, a dot, then ')
+    assert problem.startswith(f'train.best_by = "{value}": a score: ensemble or rgb or depth, a dot, then ')
     assert problem.endswith(ending)
 
 
@@ -159,7 +159,7 @@ def test_expected_scores_are_named_and_complete() -> None:
 
 def test_normalisation_is_of_an_input() -> None:
     (problem,) = problems_of("data.normalize.rbg={mean=0, std=1}")
-    assert problem == '[data.normalize.rbg]: one of data.inputs = ["rgb", "depth_sensor"] (did you mean \'rgb\'?)'
+    assert problem == '[data.normalize.rbg]: one of data.inputs = ["rgb", "depth"] (did you mean \'rgb\'?)'
 
 
 # ---- helpers ----

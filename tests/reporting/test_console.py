@@ -77,6 +77,12 @@ def test_piped_progress_says_the_end_and_now_and_then_a_line(capsys: Captured) -
     ]
 
 
+def test_piped_progress_of_what_was_done_already_is_silent(capsys: Captured) -> None:
+    with progress.counting("rendering") as advance:
+        advance(4, 4)
+    assert capsys.readouterr().err == ""
+
+
 def test_piped_progress_that_is_never_told_anything_is_silent(capsys: Captured) -> None:
     with progress.counting("rendering"):
         pass
