@@ -8,6 +8,7 @@ worker from its traceback text; here a worker hands a `DataError` over as an obj
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -30,18 +31,43 @@ class BatchLoader:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        try:
-            for item in self._loader:
-                if isinstance(item, CenError):
-                    raise item
-                yield item
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise DataError(
-                f"a loading worker died: {error}",
-                hint="short of memory, or of shared memory (/dev/shm)? lower data.workers; 0 loads without workers",
-            ) from error
+        batches = iter(self._loader)
+        following = _next_of_workers if self._loader.num_workers else _next
+        while (item := following(batches)) is not None:
+            if not isinstance(item, Batch):
+                del batches  # ends the workers now; held by a traceback, they would be waited for
+                raise item
+            yield item
+
+
+def _next(batches: Iterator[Any]) -> Batch | CenError | None:
+    """The next batch, the error in its place, or None at the end."""
+    return next(batches, None)
+
+
+def _next_of_workers(batches: Iterator[Any]) -> Batch | CenError | None:
+    """As `_next`; of a worker that died, what is known."""
+    try:
+        return _next_or_lost(batches)
+    except RuntimeError as error:
+        if "DataLoader worker (pid" not in str(error):
+            raise
+        return _dead_worker(" ".join(str(error).split()))
+
+
+def _next_or_lost(batches: Iterator[Any]) -> Batch | CenError | None:
+    try:
+        return _next(batches)
+    except (ConnectionError, EOFError, FileNotFoundError) as error:
+        if "in DataLoader worker process" in str(error):
+            raise  # an error of the data set, which torch handed over
+        time.sleep(1)  # the signal of the worker's death follows the loss of its connection, raises here and says more
+        return _dead_worker(f"its connection was lost ({error})")
+
+
+def _dead_worker(reason: str) -> DataError:
+    hint = "short of memory, or of shared memory (/dev/shm)? lower data.workers; 0 loads without workers"
+    return DataError(f"a loading worker died: {reason}", hint=hint)
 
 
 def training_loader(

@@ -1,8 +1,9 @@
 """The built-in rooms as files: `folder/split/domain/room_view.png`, as the renderer stores them.
 
     rgb, rgb_clean, normal    8-bit RGB; in normals 127 means 0
+    principal_curvature       8-bit RGB; 127 means 0, blue is constant
     reshading                 8-bit grey
-    edge_*                    16-bit grey
+    edge_*                    16-bit grey, 65535 means 1
     depth_*                   16-bit grey, 512 units per metre, 65535 = invalid
     labels                    8-bit palette: labels 0 .. 13, 255 = void
 
@@ -42,6 +43,7 @@ SPECS = {
     "reshading": ModalitySpec("reshading", "image", mean=_HALF, std=_HALF),
     "edge_texture": ModalitySpec("edge_texture", "image", scale=65535.0, mean=_HALF, std=_HALF),
     "edge_occlusion": ModalitySpec("edge_occlusion", "image", scale=65535.0, mean=_HALF, std=_HALF),
+    "principal_curvature": ModalitySpec("principal_curvature", "image", mean=_HALF, std=_HALF),
 }
 
 _DOMAIN = {"depth": "depth_sensor"}

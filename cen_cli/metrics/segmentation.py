@@ -32,9 +32,14 @@ def confusion_matrix(prediction: Tensor, target: Tensor, classes: int, ignore: i
 
 
 def _count(index: Tensor, length: int) -> Tensor:
-    """How often each of 0 .. length - 1 occurs. `torch.bincount` waits for a CUDA device, a scatter does not."""
+    """How often each of 0 .. length - 1 occurs in `index`, int64 [N]."""
     if index.device.type == "cpu":
         return torch.bincount(index, minlength=length)
+    return _count_by_scatter(index, length)
+
+
+def _count_by_scatter(index: Tensor, length: int) -> Tensor:
+    """`_count` without waiting for the device, as `torch.bincount` does on CUDA."""
     return torch.zeros(length, dtype=torch.int64, device=index.device).scatter_add_(0, index, torch.ones_like(index))
 
 

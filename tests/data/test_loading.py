@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from multiprocessing import active_children, get_start_method
+
+import numpy as np
+import pytest
+import torch
+
+from cen_cli.data import Batch, NYUDv2, Rooms, TrainTransform, collate, evaluation_loader, training_loader
+from cen_cli.data.transforms import ColorJitter
+from cen_cli.errors import DataError
+
+AUGMENT = TrainTransform((12, 12), scale=(0.8, 1.5), jitter=ColorJitter(0.2, 0.2, 0.2, 0.05))
+
+
+def same(first: list[Batch], second: list[Batch]) -> bool:
+    return len(first) == len(second) and all(
+        a.names == b.names
+        and a.files == b.files
+        and torch.equal(a.target, b.target)
+        and all(torch.equal(a.inputs[name], b.inputs[name]) for name in a.inputs)
+        and all(torch.equal(a.valid[name], b.valid[name]) for name in a.valid)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+@pytest.fixture
+def rooms(write_rooms):
+    return Rooms(write_rooms(rooms=5), "train", transform=AUGMENT, seed=1)
+
+
+class TestTraining:
+    def test_batches_hold_samples(self, rooms):
+        batches = list(training_loader(rooms, 4, seed=0, epoch=1))
+        assert [len(batch.names) for batch in batches] == [4, 4]
+        assert len(training_loader(rooms, 4, seed=0, epoch=1)) == 2
+        batch = batches[0]
+        assert batch.inputs["rgb"].shape == batch.inputs["depth"].shape == (4, 3, 12, 12)
+        assert batch.valid["depth"].shape == (4, 1, 12, 12)
+        assert batch.target.shape == (4, 12, 12)
+        assert batch.files[2]["rgb"].endswith(f"{batch.names[2]}.png")
+
+    @pytest.mark.parametrize("cache", [False, True])
+    def test_workers_change_nothing(self, write_rooms, cache):
+        data = Rooms(write_rooms(rooms=5), "train", transform=AUGMENT, seed=1, cache=cache)
+        for epoch in range(2):
+            alone = list(training_loader(data, 2, 0, seed=3, epoch=epoch))
+            assert same(alone, list(training_loader(data, 2, 2, seed=3, epoch=epoch)))
+            assert same(alone, list(training_loader(data, 2, 1, seed=3, epoch=epoch)))
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    @pytest.mark.parametrize("start", [1, 3, 5])
+    def test_entered_in_its_middle_an_epoch_goes_on_as_it_would_have(self, rooms, workers, start):
+        whole = list(training_loader(rooms, 2, seed=3, epoch=4))
+        late = training_loader(rooms, 2, workers, seed=3, epoch=4, start_batch=start)
+        assert len(late) == 5 - start
+        assert same(list(late), whole[start:])
+
+    @pytest.mark.skipif(get_start_method() != "fork", reason="pages are shared with forked workers only")
+    def test_forked_workers_fill_one_cache(self, write_rooms):
+        root = write_rooms(rooms=5)
+        data = Rooms(root, "train", cache=True)
+        first = list(training_loader(data, 2, 2, seed=0, epoch=0))
+        for path in root.rglob("*.png"):
+            path.unlink()
+        assert same(first, list(training_loader(data, 2, 2, seed=0, epoch=0)))
+        assert same(first, list(training_loader(data, 2, 0, seed=0, epoch=0)))
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_global_random_state_is_not_used(self, rooms, workers):
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+        before = torch.get_rng_state(), np.random.get_state(), random.getstate()
+        list(training_loader(rooms, 2, workers, seed=0, epoch=0))
+        list(evaluation_loader(rooms, 2, workers))
+        assert torch.equal(before[0], torch.get_rng_state())
+        assert np.array_equal(before[1][1], np.random.get_state()[1])
+        assert before[2] == random.getstate()
+
+    def test_batch_without_valid_pixel_names_its_label_maps(self, write_rooms, write):
+        root = write_rooms(rooms=1)
+        for view in range(2):
+            write(root / f"train/labels/0000_{view}.png", np.full((16, 16), 255, np.uint8))
+        data = Rooms(root, "train", transform=AUGMENT)
+        with pytest.raises(
+            DataError, match=r"batch has no valid pixel: .*labels/0000_[01]\.png, .*labels/0000_[01]\.png"
+        ):
+            list(training_loader(data, 2, seed=0, epoch=0))
+        assert len(list(evaluation_loader(Rooms(root, "train"), 2))) == 1
+
+
+class TestEvaluation:
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_all_views_in_order_and_the_rest_too(self, write_rooms, workers):
+        data = Rooms(write_rooms(rooms=5), "train")
+        batches = list(evaluation_loader(data, 4, workers))
+        assert [len(batch.names) for batch in batches] == [4, 4, 2]
+        assert [name for batch in batches for name in batch.names] == [view.name for view in data.views]
+
+    def test_views_of_different_sizes_need_batch_1(self, write_nyudv2, write):
+        root = write_nyudv2()
+        write(root / "rgb/000002.png", np.zeros((20, 30, 3), np.uint8))
+        write(root / "masks/000002.png", np.zeros((20, 30), np.uint8))
+        write(root / "depth/000002.png", np.zeros((20, 30), np.uint16))
+        data = NYUDv2(root, "train")
+        assert len(list(evaluation_loader(data, 1))) == 6
+        with pytest.raises(DataError, match="000001 is 18 x 26, 000002 is 20 x 30") as caught:
+            list(evaluation_loader(data, 2))
+        assert "batch = 1" in str(caught.value.hint)
+
+
+class _Failing:
+    """A data set whose third view fails in a given way."""
+
+    def __init__(self, views: Rooms, fail: Callable[[], None]) -> None:
+        self._views = views
+        self._fail = fail
+        self.specs = views.specs
+        self.class_names = views.class_names
+        self.view = views.view
+        self.fingerprint = views.fingerprint
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, key):
+        if key == 2:
+            self._fail()
+        return self._views[key]
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _lose_a_file() -> None:
+    raise FileNotFoundError("statistics.json")
+
+
+def _compute_nonsense() -> None:
+    torch.zeros(2) + torch.zeros(3)
+
+
+class TestErrors:
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_a_data_error_arrives_as_it_was(self, write_rooms, workers):
+        root = write_rooms(rooms=5)
+        (root / "train/rgb/0003_1.png").write_bytes(b"not a picture")
+        with pytest.raises(DataError) as caught:
+            list(evaluation_loader(Rooms(root, "train"), 2, workers))
+        path = root / "train/rgb/0003_1.png"
+        assert caught.value.message == f"{path}: not an image file that can be read (13 bytes)"
+        assert str(caught.value) == caught.value.message
+        assert caught.value.hint == "copy or download the file again"
+
+    def test_workers_end_with_the_error_not_with_its_traceback(self, write_rooms):
+        root = write_rooms(rooms=5)
+        (root / "train/rgb/0001_0.png").unlink()
+        (root / "train/rgb/0001_0.png").mkdir()
+        with pytest.raises(DataError, match="Is a directory"):
+            list(evaluation_loader(Rooms(root, "train"), 1, 2))
+        assert active_children() == []
+
+    def test_a_worker_that_dies_is_reported(self, write_rooms):
+        data = _Failing(Rooms(write_rooms(), "train"), _die)
+        with pytest.raises(DataError, match="a loading worker died: DataLoader worker") as caught:
+            list(evaluation_loader(data, 1, 1))
+        assert "/dev/shm" in str(caught.value.hint)
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    @pytest.mark.parametrize(
+        ("fail", "kind", "message"),
+        [(_lose_a_file, FileNotFoundError, r"statistics\.json"), (_compute_nonsense, RuntimeError, "size of tensor")],
+    )
+    def test_a_mistake_of_a_data_set_is_not_taken_for_a_dead_worker(self, write_rooms, workers, fail, kind, message):
+        data = _Failing(Rooms(write_rooms(), "train"), fail)
+        with pytest.raises(kind, match=message):
+            list(evaluation_loader(data, 1, workers))
+
+    def test_an_error_of_the_consumer_is_left_alone(self, rooms):
+        def consume() -> None:
+            for _ in evaluation_loader(rooms, 2):
+                raise RuntimeError("out of memory")
+
+        with pytest.raises(RuntimeError, match="out of memory"):
+            consume()
+
+
+class TestBatch:
+    def test_to_changes_the_layout_only(self, rooms):
+        batch = collate([rooms[0], rooms[1]])
+        moved = batch.to("cpu", channels_last=True)
+        assert moved.inputs["rgb"].is_contiguous(memory_format=torch.channels_last)
+        assert not batch.inputs["rgb"].is_contiguous(memory_format=torch.channels_last)
+        assert same([moved], [batch])
+        assert moved.to("cpu").inputs["rgb"].is_contiguous()
+
+    def test_to_moves_everything(self, rooms):
+        moved = collate([rooms[0], rooms[1]]).to("meta")
+        tensors = [*moved.inputs.values(), *moved.valid.values(), moved.target]
+        assert {tensor.device.type for tensor in tensors} == {"meta"}

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cen_cli.data import NYUDv2, TrainTransform
+from cen_cli.data.nyudv2 import CLASS_NAMES
+from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD
+from cen_cli.errors import DataError
+
+
+@pytest.mark.parametrize(("suffix", "palette"), [("png", True), ("jpg", False)])
+def test_a_view_is_what_the_files_hold(write_nyudv2, suffix, palette):
+    root = write_nyudv2(suffix=suffix, palette=palette)
+    data = NYUDv2(root, "train")
+    assert len(data) == 6
+    sample = data[2]
+    rgb = np.asarray(Image.open(root / f"rgb/000003.{suffix}")) / 255
+    expected = ((rgb - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1)
+    np.testing.assert_allclose(sample.inputs["rgb"].numpy(), expected, atol=1e-5)
+    metres = np.asarray(Image.open(root / "depth/000003.png")).astype(np.float32) / np.float32(5000)
+    np.testing.assert_array_equal(sample.inputs["depth"].numpy(), np.stack([metres] * 3))
+    np.testing.assert_array_equal(sample.target.numpy(), np.asarray(Image.open(root / "masks/000003.png")))
+    assert sample.name == "000003"
+    assert sample.files == {
+        "rgb": str(root / f"rgb/000003.{suffix}"),
+        "depth": str(root / "depth/000003.png"),
+        "labels": str(root / "masks/000003.png"),
+    }
+
+
+def test_inputs_keep_their_order(write_nyudv2):
+    data = NYUDv2(write_nyudv2(), "train", ("depth", "rgb"))
+    assert list(data[0].inputs) == ["depth", "rgb"]
+    assert [spec.name for spec in data.specs] == ["depth", "rgb"]
+
+
+def test_test_is_val(write_nyudv2):
+    root = write_nyudv2()
+    assert len(NYUDv2(root, "val")) == 2
+    assert [NYUDv2(root, "test")[i].name for i in range(2)] == ["000007", "000008"]
+
+
+def test_another_list_takes_the_place_of_the_split(write_nyudv2):
+    root = write_nyudv2()
+    (root / "few.txt").write_text("rgb/000002.png\tmasks/000002.png\tdepth/000002.png\n\n")
+    assert [view.name for view in NYUDv2(root, "train", list_file="few.txt").views] == ["000002"]
+
+
+def test_forty_class_names():
+    assert len(CLASS_NAMES) == len(set(CLASS_NAMES)) == 40
+
+
+def test_depth_of_the_white_frame_is_cut_to_the_centre(write_nyudv2):
+    root = write_nyudv2(size=(468, 625), depth_size=(480, 640), views=1)
+    view = NYUDv2(root, "train").view(0)
+    whole = np.asarray(Image.open(root / "depth/000001.png")).astype(np.float32) / np.float32(5000)
+    np.testing.assert_array_equal(view.inputs["depth"][0].numpy(), whole[6:474, 7:632])
+
+
+@pytest.mark.parametrize("depth_size", [(17, 26), (36, 52), (20, 25)])
+def test_other_depth_sizes_are_refused(write_nyudv2, depth_size):
+    data = NYUDv2(write_nyudv2(depth_size=depth_size), "train")
+    height, width = depth_size
+    with pytest.raises(DataError, match=rf"masks/000001.png is 18 x 26, .*depth/000001.png is {height} x {width}"):
+        data[0]
+
+
+def test_rgb_of_another_size_is_refused(write_nyudv2, write):
+    root = write_nyudv2()
+    write(root / "rgb/000002.png", np.zeros((20, 26, 3), np.uint8))
+    with pytest.raises(DataError, match=r"masks/000002.png is 18 x 26, .*rgb/000002.png is 20 x 26"):
+        NYUDv2(root, "train")[1]
+
+
+def test_label_outside_the_classes_names_file_and_value(write_nyudv2, write):
+    root = write_nyudv2()
+    write(root / "masks/000002.png", np.full((18, 26), 40, np.uint8))
+    with pytest.raises(DataError, match=r"masks/000002\.png: label 40 is none of the 40 classes"):
+        NYUDv2(root, "train")[1]
+
+
+def test_resize_brings_all_parts_to_one_size(write_nyudv2):
+    view = NYUDv2(write_nyudv2(), "train", resize=(9, 13)).view(0)
+    assert view.size == (9, 13)
+    assert {tuple(part.shape) for part in (*view.inputs.values(), view.labels)} == {(3, 9, 13), (1, 9, 13)}
+
+
+def test_normalize_takes_the_place_of_the_defaults(write_nyudv2):
+    root = write_nyudv2()
+    data = NYUDv2(root, "train", normalize={"depth": (2.0, 4.0)})
+    metres, valid = NYUDv2(root, "train")[0].inputs["depth"], data[0].valid["depth"]
+    torch.testing.assert_close(data[0].inputs["depth"], torch.where(valid, (metres - 2) / 4, 0.0))
+    assert data.specs[0].mean == IMAGENET_MEAN
+
+
+class TestWhatIsRefused:
+    def test_no_folder_given(self):
+        with pytest.raises(DataError, match=r"no folder given for NYUDv2: set data\.root") as caught:
+            NYUDv2("", "train")
+        assert "https://cs.nyu.edu" in str(caught.value.hint)
+
+    def test_missing_root(self, tmp_path):
+        with pytest.raises(DataError, match=r"no folder .*nowhere \(it does not exist\)") as caught:
+            NYUDv2(tmp_path / "nowhere", "train")
+        assert "expected rgb/, masks/, depth/, train.txt and val.txt" in str(caught.value.hint)
+
+    def test_root_is_a_file(self, tmp_path):
+        (tmp_path / "nyu.mat").touch()
+        with pytest.raises(DataError, match=r"no folder .*nyu\.mat \(it is a file\)"):
+            NYUDv2(tmp_path / "nyu.mat", "train")
+
+    def test_missing_list_says_what_is_there(self, tmp_path):
+        (tmp_path / "images").mkdir()
+        (tmp_path / "nyu_depth_v2_labeled.mat").touch()
+        with pytest.raises(DataError, match=r"no list .*val\.txt .*it holds images/, nyu_depth_v2_labeled\.mat\)"):
+            NYUDv2(tmp_path, "val")
+
+    def test_empty_folder(self, tmp_path):
+        with pytest.raises(DataError, match=r"no list .*train\.txt .*\(it is empty\)"):
+            NYUDv2(tmp_path, "train")
+
+    @pytest.mark.parametrize("line", ["rgb/1.png masks/1.png depth/1.png", "rgb/1.png\tmasks/1.png", "a\t\tb"])
+    def test_malformed_line(self, write_nyudv2, line):
+        root = write_nyudv2()
+        with (root / "train.txt").open("a") as file:
+            file.write(line + "\n")
+        with pytest.raises(
+            DataError, match=r"train\.txt, line 7: expected rgb <TAB> masks <TAB> depth, found \d field"
+        ):
+            NYUDv2(root, "train")
+
+    def test_empty_list(self, write_nyudv2):
+        root = write_nyudv2()
+        (root / "train.txt").write_text("\n")
+        with pytest.raises(DataError, match=r"train\.txt: the list is empty"):
+            NYUDv2(root, "train")
+
+    def test_list_that_is_not_text(self, write_nyudv2):
+        root = write_nyudv2()
+        (root / "train.txt").write_bytes(b"\xff\xfe\x00")
+        with pytest.raises(DataError, match=r"train\.txt: cannot be read as text"):
+            NYUDv2(root, "train")
+
+    def test_missing_files_are_counted_and_the_first_is_named(self, write_nyudv2):
+        root = write_nyudv2()
+        for number in (2, 4):
+            (root / f"depth/{number:06d}.png").unlink()
+        with pytest.raises(DataError, match=r"train\.txt: 2 of 18 listed files are not there, .*depth/000002\.png"):
+            NYUDv2(root, "train")
+
+    def test_files_of_unused_inputs_need_not_be_there(self, write_nyudv2):
+        root = write_nyudv2()
+        (root / "depth/000002.png").unlink()
+        assert list(NYUDv2(root, "train", ["rgb"])[1].inputs) == ["rgb"]
+
+    def test_unknown_split(self, write_nyudv2):
+        with pytest.raises(DataError, match="unknown split 'dev': NYUDv2 has train, val, test"):
+            NYUDv2(write_nyudv2(), "dev")
+
+    def test_unknown_input(self, write_nyudv2):
+        with pytest.raises(DataError, match="unknown input 'dept': this data set has rgb, depth") as caught:
+            NYUDv2(write_nyudv2(), "train", ["rgb", "dept"])
+        assert caught.value.hint == "did you mean 'depth'?"
+
+    def test_unknown_modality_to_normalise(self, write_nyudv2):
+        with pytest.raises(DataError, match="unknown modality to normalise 'hha'"):
+            NYUDv2(write_nyudv2(), "train", normalize={"hha": (0.0, 1.0)})
+
+    @pytest.mark.parametrize("inputs", [[], ["rgb", "rgb"]])
+    def test_inputs_must_be_different(self, write_nyudv2, inputs):
+        with pytest.raises(DataError, match="one or more different modalities"):
+            NYUDv2(write_nyudv2(), "train", inputs)
+
+    def test_resize_to_nothing(self, write_nyudv2):
+        with pytest.raises(DataError, match="resize must be at least 1 x 1, not 0 x 4"):
+            NYUDv2(write_nyudv2(), "train", resize=(0, 4))
+
+
+@pytest.mark.nyudv2
+class TestRealImages:
+    @pytest.fixture
+    def root(self, nyudv2_root: Path) -> Path:
+        assert os.environ["CEN_NYUDV2"]
+        return nyudv2_root
+
+    def test_splits_have_the_official_sizes(self, root):
+        assert (len(NYUDv2(root, "train")), len(NYUDv2(root, "val")), len(NYUDv2(root, "test"))) == (795, 654, 654)
+
+    def test_splits_share_no_frame(self, root):
+        names = [{view.name for view in NYUDv2(root, split).views} for split in ("train", "val")]
+        assert not names[0] & names[1]
+
+    def test_values_are_plausible_metres_and_labels(self, root):
+        data = NYUDv2(root, "train")
+        for index in range(0, len(data), 100):
+            sample = data[index]
+            metres = sample.inputs["depth"][0][sample.valid["depth"][0]]
+            assert 0.3 < metres.min() < metres.median() < metres.max() <= 10.0
+            assert sample.inputs["rgb"].abs().max() < 3
+            assert (sample.target != 255).float().mean() > 0.4
+
+    def test_floor_is_lower_in_the_image_than_the_ceiling(self, root):
+        data = NYUDv2(root, "train", ["rgb"])
+        rows: dict[int, list[float]] = {1: [], 21: []}
+        for index in range(0, 200, 10):
+            target = data[index].target
+            for label, found in rows.items():
+                found += (target == label).nonzero()[:, 0].float().mean(0, keepdim=True).nan_to_num(-1).tolist()
+        floor, ceiling = ([row for row in found if row >= 0] for found in rows.values())
+        assert np.mean(floor) > np.mean(ceiling) + 100
+
+    def test_training_crops_of_the_published_recipe(self, root):
+        transform = TrainTransform((500, 500), scale=(0.5, 2.0), min_short_side=350)
+        sample = NYUDv2(root, "train", transform=transform)[(3, 5)]
+        assert sample.inputs["rgb"].shape == sample.inputs["depth"].shape == (3, 500, 500)
+        assert torch.isfinite(sample.inputs["rgb"]).all()
+
+    def test_class_names_are_those_of_the_data_set(self, root):
+        listed = (root / "classes40.txt").read_text().splitlines()
+        assert tuple(line.split("\t")[1] for line in listed) == CLASS_NAMES

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cen_cli.data.reading import read_depth, read_image, read_labels
+from cen_cli.data.sample import DepthMap
+from cen_cli.errors import DataError
+
+
+def test_rgb_is_uint8_in_channel_order(tmp_path, write):
+    values = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    write(tmp_path / "a.png", values)
+    image = read_image(tmp_path / "a.png")
+    assert image.dtype == torch.uint8
+    assert image.shape == (3, 4, 5)
+    assert torch.equal(torch.as_tensor(image), torch.from_numpy(values).permute(2, 0, 1))
+
+
+def test_grey_image_has_one_channel(tmp_path, write):
+    write(tmp_path / "a.png", np.full((4, 5), 7, np.uint8))
+    assert read_image(tmp_path / "a.png").shape == (1, 4, 5)
+
+
+def test_16_bit_image_is_divided_by_its_scale(tmp_path, write):
+    write(tmp_path / "a.png", np.array([[0, 5792, 11584, 65535]], np.uint16))
+    image = read_image(tmp_path / "a.png", scale=11584)
+    assert image.tolist() == [[[0.0, 0.5, 1.0, 1.0]]]
+
+
+def test_16_bit_depth_does_not_wrap(tmp_path, write):
+    write(tmp_path / "d.png", np.array([[0, 1, 5000, 32768, 65534, 65535]], np.uint16))
+    depth = read_depth(tmp_path / "d.png", scale=5000)
+    assert isinstance(depth, DepthMap)
+    assert depth.dtype == torch.float32
+    expected = np.array([0, 1, 5000, 32768, 65534, 65535], np.float32) / np.float32(5000)
+    np.testing.assert_array_equal(depth[0, 0].numpy(), expected)
+
+
+def test_invalid_depth_value_becomes_zero_metres(tmp_path, write):
+    write(tmp_path / "d.png", np.array([[0, 512, 65534, 65535]], np.uint16))
+    assert read_depth(tmp_path / "d.png", scale=512, invalid=65535).tolist() == [[[0.0, 1.0, 65534 / 512, 0.0]]]
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_labels_are_indices_not_colours(tmp_path, write, palette):
+    values = np.array([[0, 39, 255, 7]], np.uint8)
+    write(tmp_path / "m.png", values, palette=palette)
+    assert read_labels(tmp_path / "m.png", classes=40).tolist() == [values.tolist()]
+
+
+READERS = {
+    "image": read_image,
+    "depth": lambda path: read_depth(path, scale=1000),
+    "labels": lambda path: read_labels(path, classes=40),
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+class TestUnreadableFiles:
+    def test_missing(self, tmp_path, reader):
+        with pytest.raises(DataError, match=r"gone\.png: no such file"):
+            reader(tmp_path / "gone.png")
+
+    def test_empty(self, tmp_path, reader):
+        (tmp_path / "a.png").touch()
+        with pytest.raises(DataError, match=r"a\.png: the file is empty \(0 bytes\)"):
+            reader(tmp_path / "a.png")
+
+    def test_not_an_image(self, tmp_path, reader):
+        (tmp_path / "a.png").write_text("<html>404</html>")
+        with pytest.raises(DataError, match=r"a\.png: not an image file that can be read \(16 bytes\)") as caught:
+            reader(tmp_path / "a.png")
+        assert caught.value.hint == "copy or download the file again"
+
+    def test_directory(self, tmp_path, reader):
+        (tmp_path / "a.png").mkdir()
+        with pytest.raises(DataError, match=r"a\.png: cannot be read \(Is a directory\)"):
+            reader(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
+def test_truncated_image(tmp_path, write, suffix, kept):
+    path = tmp_path / f"a.{suffix}"
+    write(path, np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(DataError, match=rf"a\.{suffix}: truncated or damaged"):
+        read_image(path)
+
+
+def test_damaged_png_data(tmp_path, write):
+    path = tmp_path / "a.png"
+    write(path, np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    whole = bytearray(path.read_bytes())
+    middle = len(whole) // 2
+    whole[middle : middle + 50] = bytes(50)
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=r"a\.png: truncated or damaged"):
+        read_image(path)
+
+
+def test_8_bit_depth_is_refused(tmp_path, write):
+    write(tmp_path / "d.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(DataError, match=r"d\.png: the depth image is 8-bit grey, expected 16-bit grey") as caught:
+        read_depth(tmp_path / "d.png", scale=1000)
+    assert "lost the metric depth" in str(caught.value.hint)
+
+
+def test_colour_depth_is_refused(tmp_path, write):
+    write(tmp_path / "d.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(DataError, match="the depth image is 8-bit RGB colours"):
+        read_depth(tmp_path / "d.png", scale=1000)
+
+
+def test_colour_masks_are_refused(tmp_path, write):
+    write(tmp_path / "m.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(DataError, match=r"m\.png: the label map is 8-bit RGB colours") as caught:
+        read_labels(tmp_path / "m.png", classes=40)
+    assert "class indices, not colours" in str(caught.value.hint)
+
+
+def test_16_bit_masks_are_refused(tmp_path, write):
+    write(tmp_path / "m.png", np.zeros((4, 4), np.uint16))
+    with pytest.raises(DataError, match="the label map is 16-bit grey"):
+        read_labels(tmp_path / "m.png", classes=40)
+
+
+def test_lossy_masks_are_refused(tmp_path, write):
+    write(tmp_path / "m.jpg", np.zeros((8, 8), np.uint8))
+    with pytest.raises(DataError, match=r"m\.jpg: the label map is a JPEG file, which changes labels"):
+        read_labels(tmp_path / "m.jpg", classes=40)
+
+
+def test_16_bit_rgb_input_is_refused(tmp_path, write):
+    write(tmp_path / "a.png", np.zeros((4, 4), np.uint16))
+    with pytest.raises(DataError, match=r"a\.png: the image is 16-bit grey, expected 8-bit RGB or grey"):
+        read_image(tmp_path / "a.png")
+
+
+def test_palette_image_as_rgb_is_refused(tmp_path, write):
+    write(tmp_path / "a.png", np.zeros((4, 4), np.uint8), palette=True)
+    with pytest.raises(DataError, match="the image is 8-bit palette") as caught:
+        read_image(tmp_path / "a.png")
+    assert "label map" in str(caught.value.hint)
+
+
+def test_transparent_image_is_refused(tmp_path):
+    Image.new("RGBA", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="8-bit RGB colours with transparency"):
+        read_image(tmp_path / "a.png")
+
+
+def test_label_outside_the_classes(tmp_path: Path, write):
+    write(tmp_path / "m.png", np.array([[3, 200, 41, 255]], np.uint8))
+    with pytest.raises(DataError, match=r"m\.png: label 41, 200 is none of the 40 classes 0 \.\. 39 or 255") as caught:
+        read_labels(tmp_path / "m.png", classes=40)
+    assert caught.value.hint is None
+
+
+def test_labels_that_start_at_one(tmp_path, write):
+    write(tmp_path / "m.png", np.array([[0, 1, 40]], np.uint8))
+    with pytest.raises(DataError, match=r"m\.png: label 40 is none of") as caught:
+        read_labels(tmp_path / "m.png", classes=40)
+    assert "start at 1" in str(caught.value.hint)

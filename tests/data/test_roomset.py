@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cen_cli.data import Rooms
+from cen_cli.data.rooms import RoomsSettings, prepare, render_view
+from cen_cli.data.roomset import SPECS, domains_of
+from cen_cli.errors import DataError
+
+ALL = tuple(SPECS)
+
+
+def test_views_are_sorted_by_room_and_view(write_rooms):
+    data = Rooms(write_rooms(rooms=12), "train")
+    assert [view.name for view in data.views[:3]] == ["0000_0", "0000_1", "0001_0"]
+    assert data.views[-1].name == "0011_1"
+    assert len(data) == 24
+
+
+def test_every_domain_can_be_an_input(write_rooms):
+    sample = Rooms(write_rooms(), "train", ALL)[0]
+    assert tuple(sample.inputs) == ALL
+    assert all(image.shape == (3, 16, 16) and image.isfinite().all() for image in sample.inputs.values())
+
+
+def test_depth_is_the_depth_camera_in_metres(write_rooms):
+    root = write_rooms()
+    sample = Rooms(root, "train")[1]
+    stored = np.asarray(Image.open(root / "train/depth_sensor/0000_1.png"))
+    assert (stored == 65535).any()
+    metres = np.where(stored == 65535, 0, stored.astype(np.float64) / 512)
+    np.testing.assert_array_equal(sample.inputs["depth"][0].numpy(), metres)
+    np.testing.assert_array_equal(sample.valid["depth"][0].numpy(), stored != 65535)
+    assert sample.files["depth"] == str(root / "train/depth_sensor/0000_1.png")
+
+
+def test_images_lie_in_plus_minus_one(write_rooms):
+    sample = Rooms(write_rooms(), "train", ["reshading", "edge_texture"])[0]
+    for image in sample.inputs.values():
+        assert -1 <= image.min() < -0.9
+        assert 0.9 < image.max() <= 1
+
+
+def test_labels_and_class_names(write_rooms):
+    root = write_rooms()
+    data = Rooms(root, "train", ["rgb"])
+    np.testing.assert_array_equal(data[0].target.numpy(), np.asarray(Image.open(root / "train/labels/0000_0.png")))
+    assert len(data.class_names) == 14
+    assert data.class_names[:3] == ("wall", "floor", "ceiling")
+
+
+def test_domains_to_render():
+    assert domains_of(["rgb", "depth"]) == ("rgb", "depth_sensor", "labels")
+
+
+def test_other_files_in_the_folders_are_passed_over(write_rooms):
+    root = write_rooms()
+    (root / "train/rgb/.0000_9.png.tmp").touch()
+    (root / "train/rgb/notes.txt").touch()
+    assert len(Rooms(root, "train")) == 6
+
+
+class TestWhatIsRefused:
+    def test_missing_partner_names_both_files(self, write_rooms):
+        root = write_rooms()
+        (root / "train/depth_sensor/0001_1.png").unlink()
+        with pytest.raises(DataError, match=r"train/rgb/0001_1\.png has no partner .*train/depth_sensor/0001_1\.png"):
+            Rooms(root, "train")
+
+    def test_missing_first_partner(self, write_rooms):
+        root = write_rooms()
+        (root / "train/rgb/0002_0.png").unlink()
+        with pytest.raises(DataError, match=r"depth_sensor/0002_0\.png has no partner .*train/rgb/0002_0\.png"):
+            Rooms(root, "train")
+
+    def test_missing_folder(self, tmp_path):
+        with pytest.raises(DataError, match=r"looked for <room>_<view>\.png in .*none/val/rgb: no such folder"):
+            Rooms(tmp_path / "none", "val")
+
+    def test_missing_domain_says_what_is_there(self, write_rooms):
+        root = write_rooms()
+        shutil.rmtree(root / "train/depth_sensor")
+        with pytest.raises(DataError, match=r"train/depth_sensor: no such folder; .*it holds depth_euclidean/"):
+            Rooms(root, "train")
+
+    def test_folder_without_views(self, write_rooms):
+        root = write_rooms()
+        for path in (root / "train/rgb").iterdir():
+            path.unlink()
+        with pytest.raises(DataError, match=r"train/rgb: it is empty"):
+            Rooms(root, "train")
+
+    def test_unknown_split(self, write_rooms):
+        with pytest.raises(DataError, match="unknown split 'dev': the rooms have train, val, test"):
+            Rooms(write_rooms(), "dev")
+
+    def test_unknown_input(self, write_rooms):
+        with pytest.raises(DataError, match="unknown input 'normals'") as caught:
+            Rooms(write_rooms(), "train", ["normals"])
+        assert caught.value.hint == "did you mean 'normal'?"
+
+    def test_label_outside_the_classes(self, write_rooms, write):
+        root = write_rooms()
+        write(root / "train/labels/0000_0.png", np.full((16, 16), 17, np.uint8))
+        with pytest.raises(DataError, match=r"labels/0000_0\.png: label 17 is none of the 14 classes 0 \.\. 13"):
+            Rooms(root, "train")[0]
+
+    def test_8_bit_depth(self, write_rooms, write):
+        root = write_rooms()
+        write(root / "train/depth_sensor/0000_0.png", np.zeros((16, 16), np.uint8))
+        with pytest.raises(DataError, match=r"depth_sensor/0000_0\.png: the depth image is 8-bit grey"):
+            Rooms(root, "train")[0]
+
+    def test_depth_of_another_size_is_not_cut(self, write_rooms, write):
+        root = write_rooms()
+        write(root / "train/depth_sensor/0000_0.png", np.zeros((18, 18), np.uint16))
+        with pytest.raises(DataError, match=r"labels/0000_0\.png is 16 x 16, .*depth_sensor/0000_0\.png is 18 x 18"):
+            Rooms(root, "train")[0]
+
+
+def test_resize(write_rooms):
+    sample = Rooms(write_rooms(), "train", resize=(8, 8))[0]
+    assert sample.target.shape == (8, 8)
+    assert sample.inputs["depth"].dtype == torch.float32
+
+
+def test_what_the_renderer_stores_is_what_is_read(tmp_path):
+    settings = RoomsSettings(size=24, train_rooms=1, val_rooms=0, test_rooms=0, views=1)
+    domains = domains_of(ALL)
+    folder = prepare(settings, tmp_path, domains=domains)
+    data, rendered = Rooms(folder, "train", ALL), render_view(settings, "train", 0, 0)
+    view = data.view(0)
+    np.testing.assert_array_equal(view.labels[0].numpy(), rendered["labels"])
+    for name, image in view.inputs.items():
+        stored = rendered[domains_of([name])[0]]
+        if name.startswith("depth"):
+            np.testing.assert_allclose(image[0].numpy(), stored, atol=0.5 / 512)
+            np.testing.assert_array_equal(image[0].numpy() > 0, stored > 0)
+        elif name.startswith("edge"):
+            np.testing.assert_allclose(image[0].numpy(), stored, atol=1e-5)
+        elif name.startswith("rgb"):
+            np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), stored)
