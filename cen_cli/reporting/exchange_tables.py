@@ -58,9 +58,7 @@ def exchange_parts(rows: Sequence[ExchangeRow], *, by: str = "layer") -> list[Re
     """One row per layer (or stage) and modality with the totals last, then what the columns mean."""
     layers = [row.layer for row in rows if row.layer != TOTAL]
     names = [*formats.short_names(layers), *(TOTAL for _ in rows[len(layers) :])]
-    table = _dense_table(
-        by, "modality", numbers=("replaced", "pressed", "channels", "% pressed", "% all"), last="donors"
-    )
+    table = _dense_table(by, names, numbers=("replaced", "pressed", "channels", "% pressed", "% all"), last="donors")
     for row, name in zip(rows, names, strict=True):
         numbers = [formats.count(value) for value in (row.replaced, row.pressed, row.channels)]
         shares = [formats.percent(share, 1) for share in (row.share_of_pressed, row.share_of_all)]

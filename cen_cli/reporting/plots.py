@@ -55,12 +55,14 @@ def gamma_trajectories(
     """
     figure = _figure(3.6 * len(modalities) + 0.8, 3.4)
     panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
+    highest = max(threshold, float(np.abs(gammas[:, pressed]).max(initial=0)))
     for m, (axes, modality) in enumerate(zip(panels, modalities, strict=True)):
         channels = np.flatnonzero(pressed[m])
         _trajectories(axes, steps, np.abs(gammas[:, m, channels[:FIRST_CHANNELS]]), threshold)
         drawn = min(len(channels), FIRST_CHANNELS)
         axes.set_title(f"{modality}: {drawn} of {len(channels)} pressed channels", fontsize=9)
     panels[0].set_ylabel("|gamma|")
+    panels[0].set_ylim(0, 1.05 * highest)
     figure.suptitle(title, fontsize=10)
     figure.legend(handles=_trajectory_legend(threshold), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return _write(figure, out)
@@ -75,7 +77,6 @@ def _trajectories(axes: Axes, steps: Array, values: Array, threshold: float) -> 
     if fallen.any():
         axes.plot(steps, values[:, fallen], color=FALLEN, **style)
     axes.axhline(threshold, color="black", linewidth=0.8, linestyle="--")
-    axes.set_ylim(bottom=0)
     axes.set_xlabel("step")
     axes.margins(x=0)
     _plain(axes)

@@ -51,6 +51,16 @@ def test_trajectories(tmp_path: Path, records: int, modalities: int) -> None:
     assert {plots.KEPT, plots.FALLEN, "#000000"} <= colours(pixels)
 
 
+def test_trajectories_of_every_panel_fit_under_one_axis(tmp_path: Path) -> None:
+    values = np.full((2, 2, 2), 0.5)
+    values[:, 1, 1] = 50
+    out = plots.gamma_trajectories(
+        np.array([0, 20]), values, parts(2, 2), modalities=("a", "b"), threshold=0.1, title="t", out=tmp_path / "a.png"
+    )
+    right = picture(out)[:300, 480:]  # the second panel, without the legend
+    assert (np.abs(right.astype(int) - (0, 114, 178)).sum(axis=-1) < 200).any()
+
+
 def test_proportions_are_of_absolute_values_and_survive_dead_channels() -> None:
     shares = plots.proportions(np.array([[-1.0, 0.0, 2.0], [3.0, 0.0, -2.0]]))
     np.testing.assert_allclose(shares, [[0.25, 0.0, 0.5], [0.75, 0.0, 0.5]])

@@ -1,0 +1,194 @@
+"""`cen analyze-gammas` and `cen exchange-stats` on a run whose exchange is known."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from cen_cli.cli.app import main
+from cen_cli.engine.checkpoint import read_tensors, write_tensors
+
+Captured = pytest.CaptureFixture[str]
+
+PLOTS = ["gamma-proportions.png", "gamma-proportions-all.png"]
+PLOTS_OVER_STEPS = ["gamma-trajectories.png", "replaced-over-steps.png"]
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny run, but rgb's first channel is dead in every exchanging layer, and was from the second record on.
+
+    In the last record but one it was alive, in the first layer only.
+    """
+    folder = tmp_path_factory.mktemp("known") / "run"
+    shutil.copytree(tiny_run, folder)
+    history, metadata = read_tensors(folder / "gammas.safetensors")
+    layers = [name for name in history if name != "steps"]
+    for name in layers:
+        history[name][:] = 1.0
+        history[name][1:, 0, 0] = -0.001
+    history["encoder.layer1.0.bn1"][-2, 0, 0] = 0.9
+    write_tensors(folder / "gammas.safetensors", history, metadata)
+    model_file = folder / "checkpoints" / "best" / "model.safetensors"
+    weights, metadata = read_tensors(model_file)
+    for name in layers:
+        weights[f"{name}.norm.weight"].copy_(history[name][-1])
+    write_tensors(model_file, weights, metadata)
+    return folder
+
+
+@pytest.fixture
+def loose(run: Path, tmp_path: Path) -> Path:
+    """The same checkpoint outside of any run."""
+    return Path(shutil.copy(run / "checkpoints" / "best" / "model.safetensors", tmp_path / "net.safetensors"))
+
+
+def output(capsys: Captured, *arguments: str) -> list[str]:
+    assert main(arguments) == 0
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def document(capsys: Captured, *arguments: str) -> dict[str, Any]:
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refusal(capsys: Captured, code: int, *arguments: str) -> str:
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+# ---- analyze-gammas ----
+
+
+def test_analyze_prints_its_findings_and_lists_the_plots_it_wrote(run: Path, tmp_path: Path, capsys: Captured) -> None:
+    lines = output(capsys, "analyze-gammas", str(run), "--out", str(tmp_path / "plots"))
+    words = [line.split() for line in lines]
+    assert ["layer1.0.bn1", "rgb", "0.001", "0.750", "1.000", "1.000", "1.000", "50.0", "0.0", "0.0"] in words
+    assert ["rgb", "16", "1", "0", "6.2"] in words
+    assert ["diagnosis", "healthy"] in words
+    assert any("rgb: 13.3% of 120 gammas of its part are below the threshold" in line for line in lines)
+    assert lines[-1] == f"next: cen exchange-stats {run}"
+    listed = [line.removeprefix("plot: ") for line in lines if line.startswith("plot: ")]
+    assert listed == [str(tmp_path / "plots" / name) for name in [*PLOTS, *PLOTS_OVER_STEPS]]
+    assert sorted(listed) == sorted(str(path) for path in (tmp_path / "plots").iterdir())
+    for path in listed:
+        with Image.open(path) as image:
+            assert min(image.size) > 100
+
+
+def test_analyze_draws_into_the_run_by_default(run: Path, capsys: Captured) -> None:
+    output(capsys, "analyze-gammas", str(run))
+    assert {path.name for path in (run / "plots").iterdir()} == {*PLOTS, *PLOTS_OVER_STEPS}
+
+
+def test_analyze_without_a_run_says_what_is_missing(loose: Path, capsys: Captured) -> None:
+    lines = output(capsys, "analyze-gammas", str(loose))
+    assert "No recorded gammas beside this checkpoint: no recovery counts, no plots over steps." in lines
+    assert sorted(path.name for path in (loose.parent / "net-plots").iterdir()) == sorted(PLOTS)
+
+
+def test_analyze_takes_a_checkpoint_folder(run: Path, tmp_path: Path, capsys: Captured) -> None:
+    found = document(capsys, "analyze-gammas", str(run / "checkpoints" / "best"), "--out", str(tmp_path))
+    assert found["checkpoint"] == str(run / "checkpoints" / "best" / "model.safetensors")
+    assert found["recoveries"] is not None
+
+
+def test_analyze_as_json(run: Path, tmp_path: Path, capsys: Captured) -> None:
+    found = document(capsys, "analyze-gammas", str(run), "--out", str(tmp_path))
+    assert found["rows"][0] == {
+        "layer": "encoder.layer1.0.bn1",
+        "modality": "rgb",
+        "channels": 4,
+        "quantiles": pytest.approx([0.001, 0.75025, 1, 1, 1]),
+        "below_inside": 0.5,
+        "below_outside": 0.0,
+        "overlap": 0.0,
+    }
+    assert len(found["rows"]) == 32
+    assert found["recoveries"][0] == {"modality": "rgb", "fell": 16, "returned": 1, "ended_above": 0}
+    assert found["diagnosis"]["verdict"] == "healthy"
+    assert len(found["plots"]) == 4
+
+
+def test_analyze_of_an_unknown_layer_names_near_ones(run: Path, capsys: Captured) -> None:
+    text = refusal(capsys, 2, "analyze-gammas", str(run), "--layer", "encoder.layer1.0.bn3")
+    assert "--layer encoder.layer1.0.bn3: the network has no such exchanging layer" in text
+    assert "did you mean encoder.layer1.0.bn" in text
+
+
+def test_a_history_of_another_network_is_refused(run: Path, tmp_path: Path, capsys: Captured) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    tensors, metadata = read_tensors(copy / "gammas.safetensors")
+    del tensors["encoder.layer1.0.bn1"]
+    write_tensors(copy / "gammas.safetensors", tensors, metadata)
+    assert "do not fit the checkpoint: encoder.layer1.0.bn1 differ" in refusal(capsys, 1, "analyze-gammas", str(copy))
+
+
+# ---- exchange-stats ----
+
+
+def test_stats_by_layer_end_in_totals(run: Path, capsys: Captured) -> None:
+    words = [line.split() for line in output(capsys, "exchange-stats", str(run))]
+    assert ["layer1.0.bn1", "rgb", "1", "2", "4", "50.0", "25.0", "depth"] in words
+    assert ["layer4.1.bn2", "depth", "0", "16", "32", "0.0", "0.0", "rgb"] in words
+    assert ["total", "rgb", "16", "120", "240", "13.3", "6.7", "depth"] in words
+
+
+def test_stats_by_stage(run: Path, capsys: Captured) -> None:
+    words = [line.split() for line in output(capsys, "exchange-stats", str(run), "--by", "stage")]
+    assert ["layer1", "rgb", "4", "8", "16", "50.0", "25.0", "depth"] in words
+    assert ["layer4", "rgb", "4", "64", "128", "6.2", "3.1", "depth"] in words
+
+
+def test_stats_over_the_recorded_steps(run: Path, loose: Path, capsys: Captured) -> None:
+    found = document(capsys, "exchange-stats", str(run))
+    assert [(item["step"], item["replaced"][0]["replaced"]) for item in found["steps"]] == [
+        (0, 0),
+        (2, 16),
+        (4, 16),
+        (6, 15),
+        (8, 16),
+    ]
+    assert document(capsys, "exchange-stats", str(loose))["steps"] is None
+
+
+def test_stats_as_json_carry_shares_and_donors(run: Path, capsys: Captured) -> None:
+    total = document(capsys, "exchange-stats", str(run), "--by", "stage")["rows"][-2]
+    assert total["layer"] == "total"
+    assert (total["replaced"], total["pressed"], total["channels"]) == (16, 120, 240)
+    assert (total["share_of_pressed"], total["share_of_all"]) == (pytest.approx(16 / 120), pytest.approx(16 / 240))
+    assert total["donors"] == ["depth"]
+
+
+# ---- networks without exchange ----
+
+
+@pytest.fixture
+def separate(loose: Path) -> Path:
+    """The same network with exchange switched off by its recipe."""
+    weights, metadata = read_tensors(loose)
+    recipe = metadata["recipe"].replace('choose = "gamma"', 'choose = "none"')
+    assert recipe != metadata["recipe"]
+    write_tensors(loose, weights, {**metadata, "recipe": recipe})
+    return loose
+
+
+def test_switched_off_exchange_is_said_plainly(separate: Path, capsys: Captured) -> None:
+    assert "This network was built without exchange: nothing is replaced." in output(
+        capsys, "exchange-stats", str(separate)
+    )
+    words = [line.split() for line in output(capsys, "analyze-gammas", str(separate))]
+    assert ["diagnosis", "no", "exchange"] in words
+
+
+def test_a_path_that_is_not_there_is_refused(tmp_path: Path, capsys: Captured) -> None:
+    for command in ("analyze-gammas", "exchange-stats"):
+        assert "no such file or directory" in refusal(capsys, 2, command, str(tmp_path / "run"))
