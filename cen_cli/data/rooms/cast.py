@@ -92,7 +92,7 @@ def interval(part: Part, origin: Point, direction: Triple, inverse: Triple) -> t
     i, j, k = AXIS_ORDER[part.axis]
     radius, slope, height = part.half
     own, way = (start[i], start[j], start[k]), (direction[i], direction[j], direction[k])
-    enter, leave, face = cylinder_interval(own, way, radius, height, slope)  # type: ignore[arg-type]
+    enter, leave, face = cylinder_interval(own, way, radius, height, slope)
     if part.axis != 2:
         np.copyto(face, np.int8(part.axis), where=face == 2)
     return enter, leave, face
@@ -132,7 +132,7 @@ def _cast_item(
     top, bottom, left, right = whole
     pose = item.pose
     cos, sin = np.float32(np.cos(pose.yaw)), np.float32(np.sin(pose.yaw))
-    origin = turn(tuple(np.subtract(camera.position, (pose.x, pose.y, pose.z))), float(cos), float(sin))  # type: ignore[arg-type]
+    origin = turn(tuple(np.subtract(camera.position, (pose.x, pose.y, pose.z))), float(cos), float(sin))
     origin = tuple(np.float32(o) for o in origin)  # type: ignore[assignment]
     way = _nonzero(turn(tuple(d[:, top:bottom, left:right] for d in rays), cos, sin))  # type: ignore[arg-type]
     inverse = tuple(1 / d for d in way)
@@ -221,7 +221,7 @@ def curvature(table: PartTable, hits: Hits, position: Triple) -> Floats:
     for part, where in curved_parts(table, hits):
         row = hits.part.ravel()[where[0]]
         world = tuple(p.ravel()[where] - table.centres[row, axis] for axis, p in enumerate(position))
-        local = turn(world, table.cos[row], table.sin[row])  # type: ignore[arg-type]
+        local = turn(world, table.cos[row], table.sin[row])
         if part.shape == "cylinder":
             i, j, k = AXIS_ORDER[part.axis]
             pair = cylinder_curvature((local[i], local[j], local[k]), part.half[0], part.half[1])  # type: ignore[arg-type]
@@ -244,7 +244,7 @@ def visibility(scene: Scene, table: PartTable, light: Light, position: Triple, n
     facing = sum((t - p) * n for t, p, n in zip(target, position, normal, strict=True))
     lit = np.flatnonzero(facing > 0)
     start: Triple = tuple((p + np.float32(_BIAS) * n).ravel()[lit] for p, n in zip(position, normal, strict=True))  # type: ignore[assignment]
-    way: Triple = tuple(t.ravel()[lit] - s for t, s in zip(target, start, strict=True))  # type: ignore[assignment]
+    way: Triple = tuple(t.ravel()[lit] - s for t, s in zip(target, start, strict=True))
     dark = np.zeros(len(lit), bool)
     reach = _from_light(light, start)
     for number, item in enumerate(scene.items):

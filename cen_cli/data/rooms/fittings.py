@@ -50,7 +50,7 @@ def table_lamp(plan: Plan) -> None:
     if pose is None:
         return
     label, shade, body = names.LAMP, _shade_material(plan), plan.accent(names.LAMP, "plain", "stripes")
-    height, radius = plan.between(0.16, 0.26), plan.between(0.13, 0.2)
+    height, radius = plan.between(0.16, 0.26), plan.between(0.12, 0.17)
     foot = ball(label, body, 0, 0, height / 2, 0.09, 0.09, height / 2)
     if plan.chance(0.4):
         foot = pillar(label, body, 0, 0, 0, 0.09, height, 0.04)
@@ -62,7 +62,7 @@ def pendant(plan: Plan) -> None:
     label, shade, cord = names.LAMP, _shade_material(plan), plan.accent(names.LAMP, "plain")
     width, depth, height = plan.size
     pose = Pose(width * plan.between(0.3, 0.7), depth * plan.between(0.3, 0.7))
-    bottom, radius = height - plan.between(0.5, 0.85), plan.between(0.2, 0.32)
+    bottom, radius = height - plan.between(0.45, 0.75), plan.between(0.16, 0.26)
     part = _shade(plan, shade, bottom, radius)
     top = part.centre[2] + part.bounds[2] - 0.01
     plan.add(pose, label, [part, pillar(label, cord, 0, 0, top, 0.012, height - top)])
@@ -118,10 +118,10 @@ def clutter(plan: Plan) -> None:
     if kind == 0:
         parts = [ball(label, main, 0, 0, 0.1, 0.09, 0.09, 0.1), pillar(label, main, 0, 0, 0.17, 0.035, 0.12, 0.06)]
     elif kind == 1:
-        radius = plan.between(0.1, 0.18)
+        radius = plan.between(0.1, 0.2)
         parts = [ball(label, main, 0, 0, radius, radius, radius, radius)]
     else:
-        parts = [roll(label, main, 0, 0, 0.1, 0.1, 0.4, 0)]
+        parts = [roll(label, main, 0, 0, 0.11, 0.11, 0.5, 0)]
     plan.add(pose, label, parts)
 
 

@@ -147,7 +147,21 @@ class RandomPalette:
 
 
 _STYLE_SURFACES = (("plain", "planks"), ("stripes", "tiles"), ("dots", "checks"))
-_STYLE_HUES = (0.07, 0.55, 0.33)
+_STYLE_HUES = (0.0, 0.52, 0.28)
+_HOUSE = {  # hue, saturation, value of each class in the first style; the others turn the hue
+    names.WALL: (0.11, 0.14, 0.9),
+    names.FLOOR: (0.08, 0.45, 0.6),
+    names.TABLE: (0.06, 0.6, 0.45),
+    names.CHAIR: (0.0, 0.6, 0.6),
+    names.SOFA: (0.58, 0.45, 0.55),
+    names.BED: (0.5, 0.25, 0.75),
+    names.CABINET: (0.1, 0.4, 0.75),
+    names.LAMP: (0.14, 0.4, 0.95),
+    names.PICTURE: (0.92, 0.45, 0.6),
+    names.DOOR: (0.05, 0.35, 0.7),
+    names.RUG: (0.97, 0.5, 0.5),
+    names.BOX: (0.25, 0.4, 0.5),
+}
 
 
 class HousePalette:
@@ -170,7 +184,7 @@ class HousePalette:
 
     def accent(self, label: int, kinds: tuple[str, ...]) -> Material:
         """Return the style's second material for the class."""
-        return self._paint(label + len(names.CLASS_NAMES), kinds[self._draw.integers(len(kinds))])
+        return self._paint(label, kinds[self._draw.integers(len(kinds))], turn=0.12)
 
     def decal(self, label: int) -> tuple[Colour, ...]:
         """Return the style's colours for the pattern."""
@@ -183,10 +197,10 @@ class HousePalette:
             return shade(main.first, 0.5), (0.9, 0.88, 0.8), main.first, main.second
         return (0.25, 0.2, 0.15), (0.95, 0.95, 0.9), main.first, shade(main.second, 0.8), shade(main.first, 0.5)
 
-    def _paint(self, label: int, kind: str) -> Material:
-        hue = _STYLE_HUES[self.style] + 0.382 * (label % 29) + 0.05 * len(kind)
-        value = 0.85 if label in (names.WALL, names.FLOOR) else 0.45 + 0.4 * ((label * 0.618) % 1)
-        colour = from_hsv(hue, 0.2 if label == names.WALL else 0.55, value)
+    def _paint(self, label: int, kind: str, turn: float = 0.0) -> Material:
+        hue, saturation, value = _HOUSE.get(label, (0.75, 0.3, 0.5))
+        hue += _STYLE_HUES[self.style] + turn + 0.015 * len(kind)
+        colour = from_hsv(hue, saturation * (1 - 2 * turn), value + turn)
         low, high = _SCALES.get(kind, (0.1, 0.2))
         return Material(kind, colour, shade(colour, 0.72), (low + high) / 2)
 

@@ -167,8 +167,8 @@ def _shade(scene: Scene, table: PartTable, points: Surfaces, count: int) -> Floa
     _paint_decals(scene, part, position, albedo, glow)
     light = np.empty((3, *shape), np.float32)
     light[:] = _ambient(scene, position, normal)
-    centre: Triple = tuple(p[-1] for p in points.position)  # type: ignore[assignment]
-    centre_normal: Triple = tuple(n[-1] for n in points.normal)  # type: ignore[assignment]
+    centre: Triple = tuple(p[-1] for p in points.position)
+    centre_normal: Triple = tuple(n[-1] for n in points.normal)
     for lamp in scene.lights:
         seen = visibility(scene, table, lamp, centre, centre_normal)
         arriving = _direct(lamp, position, normal) * seen

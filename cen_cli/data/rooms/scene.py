@@ -38,25 +38,25 @@ def _furnish(plan: Plan, surfaces: tuple[int, ...]) -> None:
     fittings.door(plan)
     large = [furniture.bed, furniture.sofa, furniture.dining, furniture.cabinet, furniture.desk]
     for number in plan.draw.permutation(len(large)):
-        if plan.chance(0.72):
+        if plan.chance(0.68):
             large[number](plan)
     for add, least, most in (
-        (furniture.cabinet, 0, 1),
-        (fittings.floor_lamp, 1, 2),
-        (fittings.table_lamp, 1, 2),
-        (fittings.boxes, 3, 5),
+        (furniture.cabinet, 1, 2),
+        (fittings.floor_lamp, 0, 2),
+        (fittings.table_lamp, 0, 2),
+        (fittings.boxes, 2, 4),
         (furniture.stool, 0, 2),
-        (fittings.clutter, 0, 2),
+        (fittings.clutter, 1, 3),
         (fittings.door, 0, 1),
         (fittings.window, 1, 3),
-        (fittings.picture, 2, 4),
+        (fittings.picture, 3, 5),
         (fittings.rug, 1, 2),
     ):
         for _ in range(least + plan.pick(most - least + 1)):
             add(plan)
     if plan.chance(0.25):
         fittings.column(plan, surfaces[0])
-    if plan.chance(0.6):
+    if plan.chance(0.5):
         fittings.pendant(plan)
 
 

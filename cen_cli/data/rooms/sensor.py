@@ -49,7 +49,7 @@ def sensor_depth(depth: Floats, facing: Floats, focal: float, draw: np.random.Ge
     disparity = np.round(product / np.maximum(measured, 0.1) * 8) / 8
     measured = product / np.maximum(disparity, np.float32(0.125))
     lost = projector_shadow(depth, focal) | (measured < NEAREST) | (measured > FARTHEST)
-    lost |= draw.random(shape, np.float32) < np.clip((0.3 - facing) * 3, 0.004, 0.85)
+    lost |= draw.random(shape, np.float32) < np.clip((0.36 - facing) * 3, 0.01, 0.9)
     lost |= _blobs(shape, draw)
     return np.where(lost, np.float32(0), measured).astype(np.float32)
 
@@ -71,9 +71,9 @@ def _blobs(shape: tuple[int, int], draw: np.random.Generator) -> npt.NDArray[np.
     """Return random elliptic holes covering a few per cent of the picture."""
     lost = np.zeros(shape, bool)
     size = shape[0]
-    for _ in range(draw.poisson(13)):
+    for _ in range(draw.poisson(14)):
         y, x = draw.random(2) * size
-        radius = size * (0.006 + 0.028 * draw.random() ** 2)
+        radius = size * (0.008 + 0.04 * draw.random() ** 2)
         wide = radius * draw.uniform(0.7, 2.0)
         y0, y1 = max(int(y - radius), 0), min(int(y + radius) + 2, shape[0])
         x0, x1 = max(int(x - wide), 0), min(int(x + wide) + 2, shape[1])

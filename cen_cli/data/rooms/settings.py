@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 
 CLASS_NAMES = (
     "wall",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import tempfile
@@ -37,6 +38,8 @@ Records = dict[str, tuple[int, str]]
 _FLUSH_SECONDS = 2.0
 _IN_FLIGHT = 4
 """Rooms handed to each worker process ahead of time."""
+_ROOMS_WORTH_A_PROCESS = 16
+"""Starting a process takes about as long as rendering this many rooms."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def prepare(
     The files lie in `folder/<key>`, the key being made of renderer version and settings, or with `keyed=False` in
     `folder` itself; without a folder, in the user's cache. Files are trusted when they have the size that the manifest
     records, with `verify` when they also have its sha256; all others are rendered (again). `workers` processes are
-    used, by default one for each processor; since they are spawned, a script that calls this needs the usual
+    used, by default up to one for each processor; since they are spawned, a script that calls this needs the usual
     `if __name__ == "__main__":` guard. `progress` is told (views done, views in all), also at the beginning.
 
     Raises UsageError for an unknown domain, and for `keyed=False` on a folder that holds other rooms; SaveError where
@@ -112,10 +115,11 @@ def _known(domains: Sequence[str]) -> tuple[str, ...]:
 
 
 def _worker_count(workers: int | None, rooms: int) -> int:
-    """Return how many processes to use; a daemon process, which may have no children, renders by itself."""
+    """Return how many processes to use: few for little work; one in a daemon process, which may have no children."""
     if multiprocessing.current_process().daemon:
         return 1
-    return max(1, min(workers or os.cpu_count() or 1, rooms))
+    useful = math.ceil(rooms / _ROOMS_WORTH_A_PROCESS) if workers is None else rooms
+    return max(1, min(workers or os.cpu_count() or 1, useful))
 
 
 def _sound(root: Path, records: Records, *, verify: bool) -> Records:
