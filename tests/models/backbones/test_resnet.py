@@ -30,12 +30,12 @@ def test_streams_with_a_torchvision_network_s_weights_equal_it(name, tmp_path):
             nn.init.normal_(layer.running_mean, std=0.1)
     torch.save(net.state_dict(), tmp_path / "net.pth")
     encoder = resnet_encoder(name, 2, weights=str(tmp_path / "net.pth"), gamma_init=0.0).eval()
-    x = torch.randn(1, 3, 50, 40)
+    x = torch.randn(1, 3, 50, 40, dtype=torch.float64)
     with torch.inference_mode():
-        expected, found = torchvision_features(net, x), encoder(torch.cat([x, x]))
+        expected, found = torchvision_features(net.double(), x), encoder.double()(torch.cat([x, x]))
     assert encoder.channels == tuple(features.shape[1] for features in expected)
     for reference, features in zip(expected, found, strict=True):
-        torch.testing.assert_close(features, torch.cat([reference] * 2), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(features, torch.cat([reference] * 2), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(
