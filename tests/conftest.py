@@ -1,4 +1,4 @@
-"""What all tests share: few threads, and when the tests on real images run."""
+"""What all tests share: few threads, a tiny data set and run, and when the tests on real images run."""
 
 from __future__ import annotations
 
@@ -27,3 +27,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def nyudv2_root() -> Path:
     """The folder of the real NYUDv2 images; ask for it in tests marked `nyudv2` only."""
     return Path(os.environ["CEN_NYUDV2"])
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few frames in NYUDv2's processed layout; read only."""
+    return write_nyudv2(tmp_path_factory.mktemp("nyudv2"))
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path: Path, tiny_root: Path) -> Path:
+    """A recipe that trains on them in seconds."""
+    return write_recipe(tmp_path / "tiny.toml", tiny_root)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
+    """A finished run of that recipe; read only."""
+    folder = tmp_path_factory.mktemp("run")
+    recipe = write_recipe(folder / "tiny.toml", tiny_root)
+    assert main(["train", str(recipe), "--out", str(folder / "tiny"), "--device", "cpu", "--json"]) == 0
+    return folder / "tiny"
