@@ -1,8 +1,9 @@
 """Colours and textures of a room and its furniture: free ones, or those of a house style.
 
 The free palette hides furniture on purpose: 45% of the items take the colours of the wall or of the floor, so that
-rgb alone cannot tell them from their background. The house palette ties every colour to class, texture and one of three
-styles, and a style also shows in the textures of wall and floor; colours can then be predicted from shape and texture.
+rgb alone cannot tell them from their background; half of the others have a colour typical of their class. The house
+palette ties every colour to class, texture and one of three styles, and a style also shows in the textures of wall and
+floor; colours can then be predicted from shape and texture.
 """
 
 from __future__ import annotations
@@ -61,8 +62,22 @@ _SCALES = {
 }
 
 
+TYPICAL = 0.5
+"""The share of the other furniture that has a colour typical of its class."""
+_Range = tuple[float, float]
+_TYPICAL: dict[int, tuple[_Range, _Range, _Range]] = {  # ranges of hue, saturation and value
+    names.TABLE: ((0.05, 0.11), (0.35, 0.7), (0.3, 0.7)),
+    names.CHAIR: ((0.95, 1.1), (0.4, 0.8), (0.2, 0.7)),
+    names.SOFA: ((0.5, 0.75), (0.25, 0.7), (0.25, 0.7)),
+    names.BED: ((0.0, 1.0), (0.0, 0.15), (0.75, 0.97)),
+    names.CABINET: ((0.05, 0.13), (0.15, 0.5), (0.5, 0.9)),
+    names.LAMP: ((0.1, 0.16), (0.1, 0.45), (0.85, 1.0)),
+    names.BOX: ((0.07, 0.1), (0.4, 0.6), (0.5, 0.75)),
+}
+
+
 class RandomPalette:
-    """Free colours; 45% of the furniture camouflaged."""
+    """Free colours, half of them typical of the class; 45% of the furniture camouflaged."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._draw = generator
@@ -79,19 +94,19 @@ class RandomPalette:
             return Material("plain", tint, shade(tint, 0.9))
         return self._wall
 
-    def item(self, label: int, kinds: tuple[str, ...]) -> Material:  # noqa: ARG002 (free of class)
+    def item(self, label: int, kinds: tuple[str, ...]) -> Material:
         """Return the main material of the next piece of furniture."""
         background = self._wall if self._draw.random() < 0.6 else self._floor
         if self._draw.random() < CAMOUFLAGED:
             self._last = self._near(background, kinds)
         else:
-            self._last = self._free(kinds)
+            self._last = self._free(label, kinds)
         return self._last
 
-    def accent(self, label: int, kinds: tuple[str, ...]) -> Material:  # noqa: ARG002 (free of class)
+    def accent(self, label: int, kinds: tuple[str, ...]) -> Material:
         """Return a relative of the last main material or, for a third of the items, a free one."""
         if self._draw.random() < 0.33:
-            return self._free(kinds)
+            return self._free(label, kinds)
         return self._near(self._last, kinds)
 
     def decal(self, label: int) -> tuple[Colour, ...]:
@@ -117,11 +132,13 @@ class RandomPalette:
         kind = kinds[self._draw.integers(len(kinds))]
         return kind, self._draw.uniform(*_SCALES.get(kind, (0.1, 0.2)))
 
-    def _free(self, kinds: tuple[str, ...]) -> Material:
+    def _free(self, label: int, kinds: tuple[str, ...]) -> Material:
         draw = self._draw
         kind, scale = self._kind(kinds)
-        hue = draw.uniform(0.04, 0.12) if kind in ("wood", "planks") and draw.random() < 0.5 else draw.random()
-        colour = from_hsv(hue, draw.uniform(0.05, 0.75), draw.uniform(0.2, 0.92))
+        hues, saturations, values = (0.0, 1.0), (0.05, 0.75), (0.2, 0.92)
+        if label in _TYPICAL and draw.random() < TYPICAL:
+            hues, saturations, values = _TYPICAL[label]
+        colour = from_hsv(draw.uniform(*hues), draw.uniform(*saturations), draw.uniform(*values))
         return Material(kind, colour, shade(colour, draw.uniform(0.6, 0.85)), scale)
 
     def _near(self, background: Material, kinds: tuple[str, ...]) -> Material:

@@ -144,8 +144,8 @@ def expose(light: Floats, draw: np.random.Generator, *, house: bool) -> tuple[np
     Three views in ten are dim, and noisier; house style views are all well lit.
     """
     dim = draw.random() < DIM_SHARE and not house
-    level = draw.uniform(0.02, 0.06) if dim else draw.uniform(0.2, 0.34)
-    strength = draw.uniform(0.09, 0.13) if dim else draw.uniform(0.05, 0.1)
+    level = draw.uniform(0.03, 0.08) if dim else draw.uniform(0.2, 0.34)
+    strength = draw.uniform(0.06, 0.1) if dim else draw.uniform(0.04, 0.08)
     balance = draw.uniform(0.85, 1.15, 3)
     if house:
         level, strength, balance = 0.27, 0.02, np.ones(3)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-RENDERER_VERSION = 2
+RENDERER_VERSION = 3
 
 CLASS_NAMES = (
     "wall",
