@@ -76,7 +76,7 @@ def refinenet_segmenter(
     region: Region = "disjoint",
     replace: Replace = "own-part",
     exchange: bool = True,
-    gamma_init: float = 1.0,
+    gamma_init: float | None = None,
 ) -> Segmenter:
     """RefineNet on a ResNet, as in S-Table 7.
 

@@ -91,7 +91,7 @@ def resnet_encoder(
     conv: Share = "shared",
     norm: NormSharing = "private",
     exchange: bool = True,
-    gamma_init: float = 1.0,
+    gamma_init: float | None = None,
     between: Sequence[nn.Module] | None = None,
 ) -> ResNetEncoder:
     """A ResNet of M streams.
@@ -103,7 +103,7 @@ def resnet_encoder(
         weights: None or "none" (random), "imagenet" (torchvision's IMAGENET1K_V1) or a file of a torchvision ResNet's
             weights (.safetensors, or a torch file); every stream starts from a copy.
         threshold, region, replace, conv, norm, exchange: as in `to_cen`.
-        gamma_init: initial gamma of the exchanging norms, where there are no weights.
+        gamma_init: initial gamma of the exchanging norms, where there are no weights; None: 1.
         between: 4 modules, applied to the stages' outputs; default identity.
 
     Raises ValueError for a bad argument and CheckpointError where weights cannot be had or do not fit.
