@@ -49,14 +49,20 @@ def view_camera(scene: Scene, settings: RoomsSettings, split: str, room: int, vi
 
 
 def render_scene(
-    scene: Scene, settings: RoomsSettings, split: str, room: int, view: int, domains: Collection[str] = DOMAINS
+    scene: Scene,
+    settings: RoomsSettings,
+    split: str,
+    room: int,
+    view: int,
+    domains: Collection[str] = DOMAINS,
+    camera: Camera | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the domains of one view of a scene that is already built; see `render_view`."""
+    """Return the domains of one view of a scene that is built already, or of another camera's view; see `render_view`."""
     unknown = sorted(set(domains) - set(DOMAINS))
     if unknown:
         raise ValueError(f"unknown domain {unknown[0]!r}: the domains are {', '.join(DOMAINS)}")
     draws = view_generators(settings, split, room, view)
-    camera = place_camera(scene, draws[0])
+    camera = camera or place_camera(scene, draws[0])
     coloured = any(domain in domains for domain in _COLOUR)
     table = PartTable(scene)
     rays = camera.rays(settings.size, sample_offsets(settings.antialias if coloured else 1))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from cen_cli.data.rooms import fittings, furniture
 from cen_cli.data.rooms import settings as names
 from cen_cli.data.rooms.camera import Camera
+from cen_cli.data.rooms.decals import Decal
 from cen_cli.data.rooms.layout import Item, Light, Plan, Scene
 from cen_cli.data.rooms.palette import make_palette
 from cen_cli.data.rooms.settings import RoomsSettings, room_generator
@@ -76,8 +79,9 @@ def place_camera(scene: Scene, draw: np.random.Generator) -> Camera:
 
     Best is the one that has most items in view at a fair distance, of many classes, and stands freely.
     """
+    sights = _sights(scene)
     cameras = [_random_camera(scene, draw) for _ in range(10)]
-    scores = [_score(scene, camera) for camera in cameras]
+    scores = [_score(sights, camera) for camera in cameras]
     return cameras[int(np.argmax(scores))]
 
 
@@ -90,23 +94,21 @@ def _random_camera(scene: Scene, draw: np.random.Generator) -> Camera:
     return Camera((x, y, eye), float(yaw), float(-draw.uniform(0.08, 0.42)), float(draw.uniform(1.08, 1.35)))
 
 
-def _score(scene: Scene, camera: Camera) -> float:
-    """Return how much of the room a camera shows; standing in or right before furniture costs much."""
-    score = 0.0
-    seen = set()
-    for item in scene.items:
-        dx, dy = item.pose.x - camera.position[0], item.pose.y - camera.position[1]
-        distance = np.hypot(dx, dy)
-        angle = abs((np.arctan2(dy, dx) - camera.yaw + np.pi) % (2 * np.pi) - np.pi)
-        if distance - _reach(item) < 0.3:
-            score -= 6
-        elif angle < camera.field_of_view * 0.5 and distance > 0.9:
-            score += 0.5
-            seen.add(item.label)
-        elif angle < camera.field_of_view * 0.7 and distance - _reach(item) < 0.7 and _top(item) > 1.0:
-            score -= 3
-    flat = {decal.label for decal in scene.decals if _sees(camera, scene, decal.face, decal.centre)}
-    return score + len(seen) + 1.2 * len(flat)
+@dataclass(frozen=True)
+class _Sights:
+    """What is worth looking at: x, y, reach, top and label of the items (reach > 0) and decals (reach 0)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    reach: np.ndarray
+    top: np.ndarray
+    label: np.ndarray
+
+
+def _sights(scene: Scene) -> _Sights:
+    rows = [(item.pose.x, item.pose.y, _reach(item), _top(item), item.label) for item in scene.items]
+    rows += [(*_on_plan(scene, decal), 0.0, 0.0, decal.label) for decal in scene.decals]
+    return _Sights(*np.array(rows, np.float64).reshape(-1, 5).T)
 
 
 def _reach(item: Item) -> float:
@@ -117,13 +119,25 @@ def _top(item: Item) -> float:
     return item.pose.z + max(p.centre[2] + p.bounds[2] for p in item.parts)
 
 
-def _sees(camera: Camera, scene: Scene, face: int, centre: tuple[float, float]) -> bool:
-    """Return whether the middle of a decal lies within the field of view, sideways."""
-    if face == 4:
-        x, y = centre
-    elif face < 2:
-        x, y = scene.size[0] * face, centre[0]
-    else:
-        x, y = centre[0], scene.size[1] * (face - 2)
-    angle = np.arctan2(y - camera.position[1], x - camera.position[0]) - camera.yaw
-    return bool(abs((angle + np.pi) % (2 * np.pi) - np.pi) < camera.field_of_view * 0.45)
+def _on_plan(scene: Scene, decal: Decal) -> tuple[float, float]:
+    """Return x and y of the middle of a decal."""
+    if decal.face == 4:
+        return decal.centre
+    if decal.face < 2:
+        return scene.size[0] * decal.face, decal.centre[0]
+    return decal.centre[0], scene.size[1] * (decal.face - 2)
+
+
+def _score(sights: _Sights, camera: Camera) -> float:
+    """Return how much of the room a camera shows; standing in or right before furniture costs much."""
+    dx, dy = sights.x - camera.position[0], sights.y - camera.position[1]
+    distance = np.hypot(dx, dy)
+    angle = np.abs((np.arctan2(dy, dx) - camera.yaw + np.pi) % (2 * np.pi) - np.pi)
+    item = sights.reach > 0
+    within = item & (distance - sights.reach < 0.3)
+    shown = item & ~within & (angle < camera.field_of_view * 0.5) & (distance > 0.9)
+    barred = item & ~within & ~shown & (distance - sights.reach < 0.7) & (sights.top > 1.0)
+    barred &= angle < camera.field_of_view * 0.7
+    flat = ~item & (angle < camera.field_of_view * 0.45)
+    kinds = len(np.unique(sights.label[shown])) + 1.2 * len(np.unique(sights.label[flat]))
+    return float(kinds + 0.5 * shown.sum() - 6 * within.sum() - 3 * barred.sum())

@@ -1,6 +1,6 @@
 """Rendered rooms as files: rendered on first use, in parallel, resumable, described by a manifest.
 
-    <folder>/manifest.json                              version, settings, domains, size and sha256 of every file
+    <folder>/manifest.json                              version, settings, domains, cameras, size and sha256 of files
     <folder>/<split>/<domain>/<room>_<view>.png         room in four digits
 
 Every file appears whole or not at all (written beside its place, then renamed), and equal settings give equal bytes, so
@@ -15,25 +15,43 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import platformdirs
 
+from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.encoding import encode
-from cen_cli.data.rooms.render import render_scene
+from cen_cli.data.rooms.render import render_scene, view_camera
 from cen_cli.data.rooms.scene import build_scene
 from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, SPLITS, RoomsSettings
-from cen_cli.errors import SaveError, UsageError
+from cen_cli.errors import DataError, SaveError, UsageError
 
 MANIFEST = "manifest.json"
 Progress = Callable[[int, int], None]
-Records = dict[str, tuple[int, str]]
-"""Relative file name -> (size in bytes, sha256)."""
+
+
+@dataclass
+class Records:
+    """What a manifest knows of: for each relative file name its size in bytes and sha256, and the cameras of views.
+
+    A camera is [x, y, z, yaw, pitch, field of view] in metres and radians, by "<split>/<room>_<view>".
+    """
+
+    files: dict[str, tuple[int, str]] = field(default_factory=dict)
+    cameras: dict[str, list[float]] = field(default_factory=dict)
+
+    def update(self, other: Records) -> None:
+        """Add the records of another manifest."""
+        self.files.update(other.files)
+        self.cameras.update(other.cameras)
+
 
 _FLUSH_SECONDS = 2.0
 _IN_FLIGHT = 4
@@ -86,7 +104,7 @@ def prepare(
     `if __name__ == "__main__":` guard. `progress` is told (views done, views in all), also at the beginning.
 
     Raises UsageError for an unknown domain, and for `keyed=False` on a folder that holds other rooms; SaveError where
-    the folder cannot be written.
+    the folder cannot be written; DataError where a rendering process was killed.
     """
     wanted = _known(domains)
     base = default_folder() if folder is None else Path(folder)
@@ -96,14 +114,15 @@ def prepare(
     pending = list(_missing(settings, wanted, sound))
     total = settings.views * sum(settings.rooms(split) for split in SPLITS)
     done = total - sum(len(room.missing) for room in pending)
-    if progress is not None:
-        progress(done, total)
+
+    def report(more: int) -> None:
+        if progress is not None:
+            progress(done + more, total)
+
+    report(0)
     if pending:
         _make_folders(root, settings, wanted)
-        count = _worker_count(workers, len(pending))
-        _render_all(root, settings, pending, count, sound, lambda more: progress and progress(done + more, total))
-    elif not (root / MANIFEST).exists():
-        _write_manifest(root, settings, sound)
+        _render_all(root, settings, pending, _worker_count(workers, len(pending)), sound, report)
     return root
 
 
@@ -125,21 +144,21 @@ def _worker_count(workers: int | None, rooms: int) -> int:
 def _sound(root: Path, records: Records, *, verify: bool) -> Records:
     """Return the records whose files are there as recorded."""
     sizes = {}
-    for folder in {str(Path(name).parent) for name in records}:
+    for folder in {str(Path(name).parent) for name in records.files}:
         if (root / folder).is_dir():
             with os.scandir(root / folder) as entries:
                 sizes.update({f"{folder}/{entry.name}": entry.stat().st_size for entry in entries})
-    sound = {name: record for name, record in records.items() if sizes.get(name) == record[0]}
+    sound = {name: record for name, record in records.files.items() if sizes.get(name) == record[0]}
     if verify:
         sound = {name: record for name, record in sound.items() if _digest((root / name).read_bytes()) == record[1]}
-    return sound
+    return Records(sound, records.cameras)
 
 
 def _missing(settings: RoomsSettings, domains: tuple[str, ...], sound: Records) -> Iterator[_Room]:
     for split in SPLITS:
         for room in range(settings.rooms(split)):
             lacking = (
-                (view, tuple(d for d in domains if file_name(split, d, room, view) not in sound))
+                (view, tuple(d for d in domains if file_name(split, d, room, view) not in sound.files))
                 for view in range(settings.views)
             )
             views = tuple((view, some) for view, some in lacking if some)
@@ -153,7 +172,7 @@ def _render_all(
     pending: list[_Room],
     workers: int,
     records: Records,
-    report: Callable[[int], object],
+    report: Callable[[int], None],
 ) -> None:
     """Render rooms, keeping the manifest on disk at most a few seconds behind, also when stopped."""
     views, flushed = 0, time.monotonic()
@@ -178,7 +197,9 @@ def _rendered(
             yield task, _render_room(root, settings, task)
         return
     queue = iter(pending)
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_the_caller
+    )
     try:
         running: dict[Future[Records], _Room] = {}
         _submit(pool, root, settings, queue, running, workers * _IN_FLIGHT)
@@ -187,8 +208,15 @@ def _rendered(
             for future in finished:
                 yield running.pop(future), future.result()
             _submit(pool, root, settings, queue, running, workers * _IN_FLIGHT - len(running))
+    except BrokenProcessPool as error:
+        hint = "what is rendered already is kept; one process alone (workers=1) needs the least memory"
+        raise DataError("a process that renders rooms ended unexpectedly", hint=hint) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts_to_the_caller() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _submit(
@@ -206,15 +234,21 @@ def _submit(
 def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
     """Render the missing files of a room and return their records."""
     scene = build_scene(settings, task.split, task.room)
-    records: Records = {}
+    records = Records()
     for view, domains in task.missing:
-        pictures = render_scene(scene, settings, task.split, task.room, view, domains)
+        camera = view_camera(scene, settings, task.split, task.room, view)
+        records.cameras[f"{task.split}/{task.room:04d}_{view}"] = _describe(camera)
+        pictures = render_scene(scene, settings, task.split, task.room, view, domains, camera)
         for domain, values in pictures.items():
             data = encode(domain, values)
             name = file_name(task.split, domain, task.room, view)
             _write(root / name, data)
-            records[name] = len(data), _digest(data)
+            records.files[name] = len(data), _digest(data)
     return records
+
+
+def _describe(camera: Camera) -> list[float]:
+    return [round(value, 6) for value in (*camera.position, camera.yaw, camera.pitch, camera.field_of_view)]
 
 
 def _digest(data: bytes) -> str:
@@ -257,23 +291,26 @@ def _read_manifest(root: Path, settings: RoomsSettings) -> Records:
     try:
         content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
         described, version = content["settings"], content["renderer_version"]
-        records = {str(name): (int(size), str(digest)) for name, (size, digest) in content["files"].items()}
+        files = {str(name): (int(size), str(digest)) for name, (size, digest) in content["files"].items()}
+        cameras = {str(name): [float(value) for value in camera] for name, camera in content["cameras"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return Records()
     if described != asdict(settings) or version != RENDERER_VERSION:
         raise UsageError(
             f"{root} holds rooms of other settings or of another renderer version", hint="choose an empty folder"
         )
-    return records
+    return Records(files, cameras)
 
 
 def _write_manifest(root: Path, settings: RoomsSettings, records: Records) -> None:
     """Write the manifest, keeping records that another process has added meanwhile."""
-    merged = _read_manifest(root, settings) | records
+    merged = _read_manifest(root, settings)
+    merged.update(records)
     content = {
         "renderer_version": RENDERER_VERSION,
         "settings": asdict(settings),
-        "domains": sorted({name.split("/")[1] for name in merged}),
-        "files": {name: list(merged[name]) for name in sorted(merged)},
+        "domains": sorted({name.split("/")[1] for name in merged.files}),
+        "cameras": dict(sorted(merged.cameras.items())),
+        "files": {name: list(record) for name, record in sorted(merged.files.items())},
     }
-    _write(root / MANIFEST, json.dumps(content, indent=0).encode())
+    _write(root / MANIFEST, json.dumps(content).encode())

@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from PIL import Image
 
 from cen_cli.data.rooms import DOMAINS, PALETTE, RoomsSettings, prepare, render_view, storage
 from cen_cli.data.rooms.encoding import decode, encode
-from cen_cli.errors import SaveError, UsageError
+from cen_cli.data.rooms.render import view_camera
+from cen_cli.data.rooms.scene import build_scene
+from cen_cli.errors import DataError, SaveError, UsageError
 
 TINY = RoomsSettings(size=16, train_rooms=2, val_rooms=1, test_rooms=1, views=2, antialias=1)
 PAIR = ("rgb", "labels")
@@ -36,9 +40,9 @@ def counted(monkeypatch):
     calls = []
     original = storage.render_scene
 
-    def render(scene, settings, split, room, view, domains):
+    def render(scene, settings, split, room, view, domains, camera):
         calls.append((split, room, view, tuple(domains)))
-        return original(scene, settings, split, room, view, domains)
+        return original(scene, settings, split, room, view, domains, camera)
 
     monkeypatch.setattr(storage, "render_scene", render)
     return calls
@@ -60,6 +64,9 @@ def test_the_folder_has_every_file_and_a_true_manifest(finished):
     assert manifest["settings"]["size"] == 16
     described = {name: [len(data), hashlib.sha256(data).hexdigest()] for name, data in files.items()}
     assert manifest["files"] == described
+    camera = view_camera(build_scene(TINY, "val", 0), TINY, "val", 0, 1)
+    np.testing.assert_allclose(manifest["cameras"]["val/0000_1"][:4], [*camera.position, camera.yaw], atol=1e-5)
+    assert len(manifest["cameras"]) == 8
 
 
 def test_settings_and_version_make_the_key(monkeypatch):
@@ -211,3 +218,13 @@ def test_invalid_depth_is_stored_as_taskonomy_has_it():
     data = encode("depth_sensor", np.float32([[0, 1.5]]))
     stored = np.array(Image.open(io.BytesIO(data)))
     np.testing.assert_array_equal(stored, [[65535, 768]])
+
+
+def test_a_killed_worker_is_reported(tmp_path, monkeypatch):
+    class Broken(ProcessPoolExecutor):
+        def submit(self, *_):
+            raise BrokenProcessPool
+
+    monkeypatch.setattr(storage, "ProcessPoolExecutor", Broken)
+    with pytest.raises(DataError, match="a process that renders rooms ended unexpectedly"):
+        prepare(TINY, tmp_path, domains=PAIR, workers=2)
