@@ -57,7 +57,7 @@ def render_scene(
     domains: Collection[str] = DOMAINS,
     camera: Camera | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the domains of one view of a scene that is built already, or of another camera's view; see `render_view`."""
+    """Return one view of a scene that is built already, by default from its own camera; see `render_view`."""
     unknown = sorted(set(domains) - set(DOMAINS))
     if unknown:
         raise ValueError(f"unknown domain {unknown[0]!r}: the domains are {', '.join(DOMAINS)}")

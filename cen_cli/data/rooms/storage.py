@@ -197,9 +197,7 @@ def _rendered(
             yield task, _render_room(root, settings, task)
         return
     queue = iter(pending)
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_the_caller
-    )
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
     try:
         running: dict[Future[Records], _Room] = {}
         _submit(pool, root, settings, queue, running, workers * _IN_FLIGHT)
@@ -215,7 +213,8 @@ def _rendered(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts_to_the_caller() -> None:
+def _ignore_interrupts() -> None:
+    """Let Ctrl-C stop the caller alone, which then ends its processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
