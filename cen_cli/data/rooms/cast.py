@@ -152,8 +152,10 @@ def _cast_item(
 
 
 def _nonzero(vector: Point) -> Triple:
-    x, y, z = vector
-    return np.where(np.abs(x) < 1e-6, np.float32(1e-6), x), np.where(np.abs(y) < 1e-6, np.float32(1e-6), y), z  # type: ignore[return-value]
+    """Return directions without zero components, which the intersections cannot have."""
+    tiny = np.float32(1e-6)
+    x, y, z = (np.where(np.abs(component) < tiny, tiny, component) for component in vector)
+    return x, y, z
 
 
 @dataclass(frozen=True)

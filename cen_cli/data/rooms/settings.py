@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-RENDERER_VERSION = 4
+RENDERER_VERSION = 5
 
 CLASS_NAMES = (
     "wall",
