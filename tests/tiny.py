@@ -53,7 +53,7 @@ def write_frame(root: Path, stem: str, *, size: tuple[int, int] = (32, 40), seed
     labels = np.zeros(size, dtype=np.uint8)
     labels[:, random.integers(8, width - 8) :] = 1
     rgb = np.clip(labels[..., None] * 120 + random.normal(60, 20, (height, width, 3)), 0, 255).astype(np.uint8)
-    depth = (5000 * (1 + labels)).astype(np.uint16)
+    depth = 5000 * (1 + labels.astype(np.uint16))
     labels[:2] = 255
     for folder in ("rgb", "masks", "depth"):
         (root / folder).mkdir(parents=True, exist_ok=True)

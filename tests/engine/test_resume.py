@@ -1,0 +1,94 @@
+"""A run that is killed or stopped anywhere and resumed ends as if it had not been, bit for bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cen_cli.engine.checkpoint import read_tensors
+from tests.tiny import write_nyudv2, write_recipe
+
+COMMAND = [sys.executable, "-c", "import sys; from cen_cli.cli.app import main; sys.exit(main())", "train"]
+SETTINGS = ["--set", "train.log_every=1", "--set", "train.checkpoint_every=4", "--device", "cpu", "--json"]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+LAST_STEP = 32
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("resume")
+    return write_recipe(folder / "tiny.toml", write_nyudv2(folder / "data", train=32))
+
+
+@pytest.fixture(scope="module")
+def straight(recipe) -> Path:
+    run = recipe.parent / "straight"
+    subprocess.run([*COMMAND, str(recipe), "--out", str(run), *SETTINGS], env=ENVIRONMENT, check=True, timeout=120)
+    return run
+
+
+def stop_after(recipe: Path, run: Path, step: int, number: signal.Signals, workers: int) -> int:
+    """Start a run, send it a signal once it has logged `step`, and return its exit code."""
+    options = [*SETTINGS, "--set", f"data.workers={workers}", "--out", str(run)]
+    with subprocess.Popen([*COMMAND, str(recipe), *options], env=ENVIRONMENT, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 100
+        while last_logged(run) < step:
+            assert process.poll() is None, process.stderr.read().decode()
+            assert time.monotonic() < deadline, "the run logs nothing"
+            time.sleep(0.002)
+        process.send_signal(number)
+        process.wait(timeout=60)
+        return process.returncode
+
+
+def last_logged(run: Path) -> int:
+    try:
+        lines = (run / "events.jsonl").read_text().splitlines()
+        return json.loads(lines[-1])["step"] if lines else 0
+    except (FileNotFoundError, ValueError):  # not there yet, or a line half written
+        return 0
+
+
+def resume(run: Path) -> None:
+    subprocess.run([*COMMAND, "--resume", str(run), "--device", "cpu", "--json"], env=ENVIRONMENT, check=True, timeout=120)
+
+
+def assert_same(run: Path, straight: Path) -> None:
+    for name in ("events.jsonl", "metrics.json"):
+        assert (run / name).read_bytes() == (straight / name).read_bytes(), name
+    checkpoint = "checkpoints/last"
+    for name in ("gammas.safetensors", f"{checkpoint}/model.safetensors", f"{checkpoint}/training.safetensors"):
+        assert tensors_of(run / name) == tensors_of(straight / name), name
+    states = [json.loads((each / "checkpoints" / "last" / "state.json").read_text()) for each in (run, straight)]
+    for state in states:
+        del state["progress"]["seconds"]
+    assert states[0] == states[1]
+    assert states[0]["progress"]["step"] == LAST_STEP
+
+
+def tensors_of(path: Path) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in read_tensors(path)[0].items()}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_in_the_middle_of_an_epoch(recipe, straight, tmp_path, workers):
+    run = tmp_path / "run"
+    assert stop_after(recipe, run, 6, signal.SIGKILL, workers) == -signal.SIGKILL
+    assert last_logged(run) < LAST_STEP
+    resume(run)
+    assert_same(run, straight)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_by_a_signal_it_saves_and_exits(recipe, straight, tmp_path, number, code):
+    run = tmp_path / "run"
+    assert stop_after(recipe, run, 18, number, workers=0) == code
+    stopped_at = json.loads((run / "checkpoints" / "last" / "state.json").read_text())["progress"]["step"]
+    assert last_logged(run) == stopped_at < LAST_STEP
+    resume(run)
+    assert_same(run, straight)
