@@ -16,7 +16,7 @@ import torch
 from cen_cli.data.nyudv2 import NYUDv2
 from cen_cli.data.rooms import PALETTE, RoomsSettings, default_folder, prepare
 from cen_cli.data.roomset import Rooms, domains_of
-from cen_cli.data.sample import ModalitySpec
+from cen_cli.data.sample import ModalitySpec, Normalization
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.checkpoint import load_weights, read_tensors
@@ -104,7 +104,7 @@ def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform
     )
 
 
-def _normalization(recipe: Recipe) -> Mapping[str, tuple[object, object]]:
+def _normalization(recipe: Recipe) -> Normalization:
     return {name: (entry.mean, entry.std) for name, entry in recipe.data.normalize.items()}
 
 
@@ -274,8 +274,8 @@ def _first_exchange(recipe: Recipe, model: Segmenter, schedule: Schedule, rate: 
 def load(path: str | Path, device: str = "cpu") -> Segmenter:
     """A trained network in eval mode, from a run directory, a checkpoint directory or a `model.safetensors`.
 
-    Beside `.modalities` and `.task` it carries `.recipe`, `.class_names` and `.specs` (how each modality is stored and
-    normalised). Raises UsageError for a path that does not exist, CheckpointError for a file that is damaged.
+    Beside `.modalities` and `.task` it carries `.recipe`, `.class_names` and `.specs`. Raises UsageError for a path
+    that does not exist, CheckpointError for a file that is damaged or does not fit its recipe.
     """
     file = locate(path).model_file
     tensors, metadata = read_tensors(file)
@@ -283,9 +283,7 @@ def load(path: str | Path, device: str = "cpu") -> Segmenter:
     class_names = tuple(json.loads(metadata["classes"]))
     model = segmenter(recipe, len(class_names), weights="none")
     load_weights(model, tensors, file)
-    model.recipe = recipe  # type: ignore[assignment]  # labels, not parts of the network
-    model.class_names = class_names  # type: ignore[assignment]
-    model.specs = _specs(metadata)  # type: ignore[assignment]
+    model.recipe, model.class_names, model.specs = recipe, class_names, _specs(metadata)
     return model.to(resolve_device(device)).eval()
 
 

@@ -55,7 +55,6 @@ class Evaluation:
             raise KeyError(name)
         return float(getattr(scores, field))
 
-
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Evaluation:
         """Read back what `as_json` wrote; None stands for NaN."""

@@ -50,7 +50,8 @@ def predict(
     colors = build.palette(model.recipe)
     written = prediction.write_prediction(out, labels, picture(view), len(model.class_names), colors)
     counts = np.bincount(labels.ravel(), minlength=len(model.class_names)) / labels.size
-    found = [ClassShare(model.class_names[index], float(counts[index])) for index in np.argsort(-counts) if counts[index]]
+    largest_first = [int(index) for index in np.argsort(-counts) if counts[index]]
+    found = [ClassShare(model.class_names[index], float(counts[index])) for index in largest_first]
     if json:
         console.print_json({"files": [str(path) for path in written], "classes": as_json(found)})
     else:
@@ -68,10 +69,11 @@ def _files(inputs: list[str], model: Segmenter) -> dict[str, str]:
     missing = [name for name in model.modalities if name not in names]
     unknown = [name for name in names if name not in model.modalities]
     if missing or unknown or len(set(names)) != len(names):
-        problems = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
-        problems = problems or ["given twice: " + ", ".join(sorted({name for name in names if names.count(name) > 1}))]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        problems = {"missing": missing, "unknown": unknown, "given twice": repeated}
+        listed = "; ".join(f"{what}: {', '.join(which)}" for what, which in problems.items() if which)
         raise UsageError(
-            f"this network takes one file for each of {', '.join(model.modalities)}; {'; '.join(problems)}",
+            f"this network takes one file for each of {', '.join(model.modalities)}; {listed}",
             hint=" ".join(f"--input {name}=FILE" for name in model.modalities),
         )
     return {name: file for name, _, file in pairs}

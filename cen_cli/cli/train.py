@@ -41,8 +41,8 @@ def train(
 ) -> None:
     """Train a network by a recipe.
 
-    Shows losses, replaced channels and validation scores while it runs, keeps the best and the last checkpoint, and ends
-    with a table of scores per branch and ensemble. Ctrl-C saves before it stops.
+    Shows losses, replaced channels and validation scores while it runs, keeps the best and the last checkpoint, and
+    ends with a table of scores per branch and ensemble. Ctrl-C saves before it stops.
 
     Examples:
 
@@ -98,7 +98,7 @@ def _resume(
     json: bool,
 ) -> None:
     """Continue a run: `cen train --resume DIR`, `cen train RECIPE --resume [DIR]`."""
-    from cen_cli.engine.rundir import newest_run, open_run
+    from cen_cli.engine.rundir import open_run
     from cen_cli.errors import UsageError
     from cen_cli.recipe.load import load_recipe, parse_recipe
 
@@ -109,9 +109,7 @@ def _resume(
     given = load_recipe(recipe, options.with_seed(overrides, seed), data_root) if recipe is not None else None
     if given is None and (overrides or seed is not None):
         raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
-    if run is None and given is None:
-        raise UsageError("which run is to be resumed?", hint="cen train --resume DIR")
-    directory = open_run(Path(run) if run is not None or given is None else newest_run(given.name))
+    directory = open_run(_which_run(given, run))
     own = parse_recipe(directory.recipe.read_text(), source=str(directory.recipe))
     if given is not None:
         _check_same(own, given, directory)
@@ -120,6 +118,18 @@ def _resume(
     job = _job(own, device)
     _check_data(job, directory)
     _fit(job, directory, resume=True, json=json)
+
+
+def _which_run(given: Recipe | None, run: str | None) -> Path:
+    """The folder that was named, or the recipe's newest. Raises UsageError where there is neither."""
+    from cen_cli.engine.rundir import newest_run
+    from cen_cli.errors import UsageError
+
+    if run is not None:
+        return Path(run)
+    if given is not None:
+        return newest_run(given.name)
+    raise UsageError("which run is to be resumed?", hint="cen train --resume DIR")
 
 
 def _check_same(own: Recipe, given: Recipe, directory: RunDirectory) -> None:

@@ -1,7 +1,7 @@
 """Files and folders written whole or not at all: temporary name, fsync, rename.
 
-A reader, or a process killed at any moment, sees either what was there before or what is there now, never a part. A full
-disk or a read-only folder raises SaveError and leaves what was there before as it was.
+A reader, or a process killed at any moment, sees either what was there before or what is there now, never a part. A
+full disk or a read-only folder raises SaveError and leaves what was there before as it was.
 """
 
 from __future__ import annotations

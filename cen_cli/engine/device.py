@@ -13,7 +13,7 @@ Precision = Literal["fp32", "bf16"]
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Raises DeviceError for one this machine does not have."""
+    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Raises DeviceError for one that is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
     try:
@@ -53,7 +53,7 @@ def _has_mps() -> bool:
 
 def _check_cuda(name: str, device: torch.device) -> None:
     if not torch.cuda.is_available():
-        raise DeviceError(f"device {name} was asked for, but torch finds no CUDA device on this machine", hint=_FALLBACK)
+        raise DeviceError(f"device {name} was asked for, but torch finds no CUDA device here", hint=_FALLBACK)
     if device.index is not None and device.index >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise DeviceError(f"device {name} was asked for, but this machine has {count} CUDA device(s)", hint=_FALLBACK)

@@ -17,9 +17,7 @@ from cen_cli.results import DryRun, TrainingPlan
 
 def measure_step(task: SegmentationTask, batch: Batch, plan: TrainingPlan) -> DryRun:
     """Count what one forward computes and what one step keeps in memory, by making that step on `batch`."""
-    saved = _SavedBytes(task.model)
-    with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
-        task.losses(batch.to(task.device))
+    activations = _activation_bytes(task, batch)
     started = time.perf_counter()
     terms = task.step(batch, step=0)
     losses = {name: float(value) for name, value in terms.items()}
@@ -30,11 +28,19 @@ def measure_step(task: SegmentationTask, batch: Batch, plan: TrainingPlan) -> Dr
         plan=plan,
         macs=_forward_macs(task, batch),
         parameter_bytes=sum(_bytes(parameter) for parameter in task.model.parameters()),
-        activation_bytes=saved.total,
+        activation_bytes=activations,
         optimizer_bytes=sum(_bytes(tensor) for tensor in kept),
         losses=losses,
         step_seconds=seconds,
     )
+
+
+def _activation_bytes(task: SegmentationTask, batch: Batch) -> int:
+    """Memory that the forward of one training step keeps for its backward; freed again on return."""
+    saved = _SavedBytes(task.model)
+    with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
+        task.losses(batch.to(task.device))
+    return saved.total
 
 
 class _SavedBytes:

@@ -62,7 +62,8 @@ def evaluate_segmentation(
             moved = batch.to(device)
             with autocast(device, precision):
                 output = model(moved.inputs)
-            predictions = predict_labels(output, moved.target.shape[-2:])
+            height, width = moved.target.shape[-2:]
+            predictions = predict_labels(output, (height, width))
             for index, prediction in enumerate(predictions):
                 confusion[index] += confusion_matrix(prediction, moved.target, classes)
             samples, weights = samples + len(batch.names), output.weights

@@ -1,8 +1,8 @@
 """The fit loop: one loop for every task, exact to the bit when it is stopped anywhere and resumed.
 
 All that a run's future depends on is in the checkpoint: weights, optimisers, generators, the position inside the epoch,
-the best score so far, the unfinished log interval. Batches depend on seed, epoch and index alone, so a run that starts in
-the middle of an epoch sees what the uninterrupted one saw. bf16 needs no loss scaler, so there is none to keep.
+the best score so far, the unfinished log interval. Batches depend on seed, epoch and index alone, so a run that starts
+in the middle of an epoch sees what the uninterrupted one saw. bf16 needs no loss scaler, so there is none to keep.
 """
 
 from __future__ import annotations
@@ -20,8 +20,14 @@ from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.atomic import link_or_copy, write_directory, write_json
-from cen_cli.engine.checkpoint import load_weights, read_state, read_tensors, write_checkpoint
-from cen_cli.engine.checkpoint import MODEL_FILE, TRAINING_FILE
+from cen_cli.engine.checkpoint import (
+    MODEL_FILE,
+    TRAINING_FILE,
+    load_weights,
+    read_state,
+    read_tensors,
+    write_checkpoint,
+)
 from cen_cli.engine.gammas import GammaRecorder, count_replaced
 from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
@@ -37,7 +43,10 @@ class TrainingTask(Protocol):
     """What a task offers to the loop."""
 
     model: nn.Module
-    optimizers: Mapping[str, torch.optim.Optimizer]
+
+    @property
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """Every optimiser whose state belongs to the run, by name."""
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Make one optimiser step; returns the loss terms without waiting for the device."""
@@ -241,8 +250,13 @@ class Fit:
         self.directory.append_event(event)
         write_json(
             self.directory.metrics,
-            {"best_by": self.settings.best_by, "best_step": progress.best_step, "best": progress.best,
-             "last_step": progress.step, "last": progress.last},
+            {
+                "best_by": self.settings.best_by,
+                "best_step": progress.best_step,
+                "best": progress.best,
+                "last_step": progress.step,
+                "last": progress.last,
+            },
         )
         self.listener.on_validation(
             ValidationReport(epoch, progress.step, evaluation, self.settings.best_by, value, improved)
@@ -271,7 +285,7 @@ class Fit:
         )
 
     def _save(self, *, best: bool = False) -> None:
-        """Write the gammas, then the checkpoint; the best one first, so that `last` never speaks of a best that is not there."""
+        """Write the gammas, then the checkpoint; the best one first, so that `last` never speaks of one not there."""
         self.losses.flush()
         progress = self.progress
         progress.window, progress.window_steps = self.losses.state()

@@ -18,7 +18,7 @@ STEPS = "steps"
 
 
 class GammaRecorder:
-    """Keeps a copy of every exchanging layer's gamma at chosen steps; copies stay on the device until they are saved."""
+    """Keeps copies of every exchanging layer's gamma at chosen steps; they stay on the device until they are saved."""
 
     def __init__(self, layers: Mapping[str, ChannelExchange], modalities: Sequence[str]) -> None:
         self._layers = layers
@@ -41,7 +41,7 @@ class GammaRecorder:
             write_tensors(path, {STEPS: steps, **tensors}, metadata)
 
     def restore(self, path: Path, last_step: int) -> None:
-        """Take over the records up to and including `last_step` from a file that `save` wrote; later ones are dropped."""
+        """Take over the records up to and including `last_step` from a file that `save` wrote; drop later ones."""
         if not path.exists():
             return
         tensors, _ = read_tensors(path)

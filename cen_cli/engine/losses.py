@@ -1,4 +1,4 @@
-"""Loss terms between log intervals: kept on the device, fetched once, checked for NaN and infinity before anything is saved."""
+"""Loss terms between log intervals: kept on the device, fetched once, checked for NaN and infinity before saving."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class LossWindow:
         self._since = time.monotonic()
 
     def add(self, terms: Mapping[str, Tensor], *, epoch: int, step: int, files: Sequence[Mapping[str, str]]) -> None:
-        """Remember the terms of one step and where they came from; on a CPU, check them at once (nothing to wait for)."""
+        """Remember the terms of one step and where they came from; on a CPU there is no wait, so check them at once."""
         self._pending.append((epoch, step, files, terms))
         if terms["total"].device.type == "cpu":
             self.flush()
 
     def flush(self) -> None:
-        """Fetch what is pending. Raises DivergedError naming epoch, step, terms and files of the first non-finite loss."""
+        """Fetch what is pending. Raises DivergedError naming epoch, step, term and files of the first bad loss."""
         if not self._pending:
             return
         values = torch.stack([torch.stack(list(terms.values())) for *_, terms in self._pending]).double().cpu().tolist()
@@ -64,12 +64,10 @@ class LossWindow:
         self._sums, self._steps = dict(sums), steps
 
 
-def _diverged(
-    epoch: int, step: int, terms: Mapping[str, float], files: Sequence[Mapping[str, Any]]
-) -> DivergedError:
+def _diverged(epoch: int, step: int, terms: Mapping[str, float], files: Sequence[Mapping[str, Any]]) -> DivergedError:
     named = ", ".join(f"{name} = {value}" for name, value in terms.items())
     paths = "\n".join(f"  {path}" for sample in files for path in sample.values())
     return DivergedError(
         f"the loss is not finite in epoch {epoch}, step {step}: {named}\nfiles of this batch:\n{paths}",
-        hint="the last good checkpoint is untouched; try a lower learning rate, optimizer.clip_norm, or train.precision fp32",
+        hint="the last good checkpoint is untouched; try lower learning rates, optimizer.clip_norm, or precision fp32",
     )

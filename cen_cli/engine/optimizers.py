@@ -25,7 +25,7 @@ def build_optimizer(
     betas: tuple[float, float],
     weight_decay: Mapping[str, float],
 ) -> torch.optim.Optimizer:
-    """SGD or Adam over `groups`; each optimiser group carries its name. Rates are set by `set_rates` before each step."""
+    """SGD or Adam over `groups`; each optimiser group carries its name. `set_rates` sets the rates before each step."""
     described = [
         {"params": list(parameters), "name": name, "weight_decay": weight_decay[name]}
         for name, parameters in groups.items()
@@ -78,7 +78,7 @@ def restore_optimizer(
 
 
 def _laid_out_like(value: Any, parameter: nn.Parameter) -> Any:
-    """Give a per-weight tensor the memory format of its parameter (files hold contiguous ones), so steps stay the same."""
+    """Give a per-weight tensor its parameter's memory format (files hold contiguous ones), so steps stay the same."""
     if isinstance(value, Tensor) and value.shape == parameter.shape:
         return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     return value

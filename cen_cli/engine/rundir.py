@@ -1,13 +1,13 @@
 """The run directory: everything a training leaves behind, never overwritten.
 
-    <run>/
-      recipe.toml          resolved; reading it back gives the same run
-      environment.json     versions, device, command line, git commit, data fingerprint
-      events.jsonl         one line per log interval and per validation
-      gammas.safetensors   recorded gammas, [records, M, C] per layer, with their steps
-      metrics.json         last and best validation
-      checkpoints/{last,best}/{model.safetensors, training.safetensors, state.json}
-      images/ plots/
+<run>/
+  recipe.toml          resolved; reading it back gives the same run
+  environment.json     versions, device, command line, git commit, data fingerprint
+  events.jsonl         one line per log interval and per validation
+  gammas.safetensors   recorded gammas, [records, M, C] per layer, with their steps
+  metrics.json         last and best validation
+  checkpoints/{last,best}/{model.safetensors, training.safetensors, state.json}
+  images/ plots/
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def default_root(name: str, parent: Path = Path("runs")) -> Path:
 
 
 def open_run(path: Path) -> RunDirectory:
-    """An existing run that can be resumed. Raises UsageError where `path` is none, CheckpointError without a checkpoint."""
+    """An existing run that can be resumed. Raises UsageError for another folder, CheckpointError without a save."""
     run = RunDirectory(path)
     if not run.recipe.is_file():
         raise UsageError(f"{path}: not a run directory (no recipe.toml)", hint="--resume takes the folder of a run")

@@ -46,8 +46,8 @@ def first_exchange_step(
     """Step at which the L1 penalty alone has carried a pressed gamma over `gap` = |gamma| - threshold.
 
     SGD with momentum mu moves it by lr * sparsity / (1 - mu) a step; Adam, whose step does not depend on the gradient's
-    size, by lr. The task's gradient comes on top, so this is when exchanging may start, not when it must. None where the
-    run ends before.
+    size, by lr. The task's gradient comes on top, so this is when exchanging may start, not when it must. None where
+    the run ends before.
     """
     if sparsity <= 0:
         return None

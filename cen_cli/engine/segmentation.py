@@ -35,7 +35,9 @@ def segmentation_losses(output: ModalOutput, target: Tensor, modalities: tuple[s
     Resizing is linear, so the ensemble is summed from the resized branches instead of being resized itself.
     """
     size = target.shape[-2:]
-    resized = [F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False) for logits in output.branches]
+    resized = [
+        F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False) for logits in output.branches
+    ]
     losses = {
         name: F.cross_entropy(logits, target, ignore_index=VOID)
         for name, logits in zip(modalities, resized, strict=True)

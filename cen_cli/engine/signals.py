@@ -27,7 +27,7 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal is not None
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -22,6 +23,13 @@ class Segmenter(nn.Module):
     """
 
     task = "segmentation"
+
+    class_names: tuple[str, ...]
+    """Set by `cen_cli.load`, like the two below: names of the K classes."""
+    specs: tuple[Any, ...]
+    """How each modality's files are stored and normalised."""
+    recipe: Any
+    """What the network was trained by; a label for people, not read by the network."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, modalities: Sequence[str]) -> None:
         super().__init__()

@@ -191,11 +191,11 @@ def _without_effect(table: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _one_gamma_for_all(fusion: str, norm: str, choose: str) -> Iterator[Problem]:
-    if fusion == "exchange" and choose == "gamma" and norm == "shared":
+    if fusion == "exchange" and choose == "gamma" and norm in ("shared", "statistics-private"):
         yield Problem(
             ("sharing", "norm"),
             f'sharing.norm = "{norm}": one gamma for all modalities leaves nothing to exchange by; '
-            '"private", or model.fusion = "none", or exchange.choose = "none"',
+            '"private" or "affine-private", or model.fusion = "none", or exchange.choose = "none"',
         )
 
 

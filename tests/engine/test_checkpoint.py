@@ -11,7 +11,12 @@ from cen_cli.errors import CheckpointError, SaveError, UsageError
 
 @pytest.fixture
 def tensors():
-    return {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([1, 2]), "empty": torch.zeros(0), "one": torch.ones(())}
+    return {
+        "b": torch.arange(6.0).reshape(2, 3),
+        "a": torch.tensor([1, 2]),
+        "empty": torch.zeros(0),
+        "one": torch.ones(()),
+    }
 
 
 def test_tensors_and_metadata_come_back(tmp_path, tensors):
@@ -57,7 +62,8 @@ def test_files_that_are_not_ours_are_refused(tmp_path, tensors):
 
 def test_weights_of_another_network_are_refused_by_name_and_shape(tmp_path):
     model = nn.Conv2d(3, 4, 3)
-    with pytest.raises(CheckpointError, match=r"missing bias; unexpected extra; weight has shape \[1\], the model \[4, 3, 3, 3\]"):
+    expected = r"missing bias; unexpected extra; weight has shape \[1\], the model \[4, 3, 3, 3\]"
+    with pytest.raises(CheckpointError, match=expected):
         load_weights(model, {"weight": torch.ones(1), "extra": torch.ones(1)}, tmp_path / "x.safetensors")
 
 

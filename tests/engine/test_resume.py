@@ -55,7 +55,8 @@ def last_logged(run: Path) -> int:
 
 
 def resume(run: Path) -> None:
-    subprocess.run([*COMMAND, "--resume", str(run), "--device", "cpu", "--json"], env=ENVIRONMENT, check=True, timeout=120)
+    options = ["--device", "cpu", "--json"]
+    subprocess.run([*COMMAND, "--resume", str(run), *options], env=ENVIRONMENT, check=True, timeout=120)
 
 
 def assert_same(run: Path, straight: Path) -> None:

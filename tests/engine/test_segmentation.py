@@ -64,7 +64,8 @@ def test_evaluating_puts_the_mode_back_also_after_an_error():
             assert torch.is_inference_mode_enabled()
             raise KeyError
 
-    pytest.raises(KeyError, fail)
+    with pytest.raises(KeyError):
+        fail()
     assert model.training
 
 

@@ -94,11 +94,12 @@ def test_rule_is_not_checked_against_a_value_that_is_wrong_itself() -> None:
 # ---- rules between keys ----
 
 
-def test_shared_norms_leave_nothing_to_exchange_by() -> None:
-    (problem,) = problems_of("sharing.norm=shared")
-    assert problem.startswith('sharing.norm = "shared": one gamma for all modalities leaves nothing to exchange by')
-    for way_out in ("sharing.norm=statistics-private", "exchange.choose=none", "model.fusion=none"):
-        load_recipe("rooms", ["sharing.norm=shared", way_out])
+@pytest.mark.parametrize("norm", ["shared", "statistics-private"])
+def test_one_shared_gamma_leaves_nothing_to_exchange_by(norm: str) -> None:
+    (problem,) = problems_of(f"sharing.norm={norm}")
+    assert problem.startswith(f'sharing.norm = "{norm}": one gamma for all modalities leaves nothing to exchange by')
+    for way_out in ("sharing.norm=affine-private", "exchange.choose=none", "model.fusion=none"):
+        load_recipe("rooms", [f"sharing.norm={norm}", way_out])
 
 
 def test_one_modality_has_nothing_to_exchange_with() -> None:
