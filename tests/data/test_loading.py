@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from cen_cli.data import Batch, NYUDv2, Rooms, TrainTransform, collate, evaluation_loader, training_loader
-from cen_cli.data.transforms import ColorJitter
+from cen_cli.data.loading import evaluation_loader, training_loader
+from cen_cli.data.nyudv2 import NYUDv2
+from cen_cli.data.roomset import Rooms
+from cen_cli.data.sample import Batch, collate
+from cen_cli.data.transforms import ColorJitter, TrainTransform
 from cen_cli.errors import DataError
 
 AUGMENT = TrainTransform((12, 12), scale=(0.8, 1.5), jitter=ColorJitter(0.2, 0.2, 0.2, 0.05))

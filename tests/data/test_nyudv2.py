@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cen_cli.data import NYUDv2, TrainTransform
-from cen_cli.data.nyudv2 import CLASS_NAMES
+from cen_cli.data.nyudv2 import CLASS_NAMES, NYUDv2
 from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD
+from cen_cli.data.transforms import TrainTransform
 from cen_cli.errors import DataError
 
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cen_cli.data import Rooms
 from cen_cli.data.rooms import RoomsSettings, prepare, render_view
-from cen_cli.data.roomset import SPECS, domains_of
+from cen_cli.data.roomset import SPECS, Rooms, domains_of
 from cen_cli.errors import DataError
 
 ALL = tuple(SPECS)

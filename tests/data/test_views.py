@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from cen_cli.data import NYUDv2, Rooms, TrainTransform, ViewDataset, read_view
 from cen_cli.data.cache import ViewCache
+from cen_cli.data.nyudv2 import NYUDv2
+from cen_cli.data.roomset import Rooms
 from cen_cli.data.sample import Sample
-from cen_cli.data.transforms import ColorJitter
+from cen_cli.data.transforms import ColorJitter, TrainTransform
+from cen_cli.data.views import ViewDataset, read_view
 from cen_cli.errors import DataError
 
 AUGMENT = TrainTransform((12, 12), scale=(0.8, 1.5), jitter=ColorJitter(0.2, 0.2, 0.2, 0.05))
