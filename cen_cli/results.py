@@ -15,7 +15,7 @@ ENSEMBLE = "ensemble"
 
 @dataclasses.dataclass(frozen=True)
 class SegmentationScores:
-    """Scores of one confusion matrix, each in [0, 1] (METHOD: Section 8 of the design, P Table 2).
+    """Scores of one confusion matrix, each in [0, 1] (P Table 2).
 
     `class_iou` and `class_accuracy` hold one entry per class, NaN for a class that the truth never shows; such classes
     are left out of both means.
