@@ -43,7 +43,9 @@ def predict(
     from cen_cli.results import ENSEMBLE, ClassShare, as_json
 
     model = build.load(checkpoint, device)
-    view = read_view("prediction", _files(inputs, model), model.specs, classes=len(model.class_names))
+    framed = model.recipe.data.kind == "nyudv2"  # its depth images keep the white frame that the others have lost
+    files = _files(inputs, model)
+    view = read_view("prediction", files, model.specs, classes=len(model.class_names), crop_depth=framed)
     size, resize = view.size, model.recipe.data.resize
     row = panel_row(model, view if resize is None else resize_view(view, resize), size=size)
     labels = row.predictions.get(ENSEMBLE, next(iter(row.predictions.values())))
