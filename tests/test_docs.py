@@ -76,11 +76,13 @@ def test_the_index_lists_every_page():
     assert listed == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
 
 
-@pytest.mark.parametrize("name", ["quickstart.md", "own-network.md"])
-def test_python_blocks_run(name, tiny_run, tmp_path, monkeypatch):
+RUNNABLE = [ROOT / "README.md", DOCS / "quickstart.md", DOCS / "own-network.md"]
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=relative)
+def test_python_blocks_run(page, tiny_run, tmp_path, monkeypatch):
     shutil.copytree(tiny_run, tmp_path / "runs" / "quick")
     monkeypatch.chdir(tmp_path)
-    page = DOCS / name
     blocks = fences(page.read_text(), "python")
     assert blocks
     names: dict[str, object] = {"__name__": "block"}
