@@ -17,6 +17,9 @@ _HOME = {
     "ModalBatchNorm2d": "cen_cli.models.norms",
     "ModalInstanceNorm2d": "cen_cli.models.norms",
     "PrivateConv2d": "cen_cli.models.streams",
+    "exchange_layers": "cen_cli.models.exchange",
+    "set_frozen_statistics": "cen_cli.models.norms",
+    "sparsity_penalty": "cen_cli.models.sparsity",
     "ModalOutput": "cen_cli.models.streams",
     "to_cen": "cen_cli.models.conversion",
     "load": "cen_cli.build",
@@ -30,8 +33,11 @@ __all__ = [
     "PrivateConv2d",
     "__version__",
     "exchange_channels",
+    "exchange_layers",
     "load",
     "metrics",
+    "set_frozen_statistics",
+    "sparsity_penalty",
     "to_cen",
 ]
 
@@ -39,8 +45,9 @@ if TYPE_CHECKING:
     from cen_cli import metrics
     from cen_cli.build import load
     from cen_cli.models.conversion import to_cen
-    from cen_cli.models.exchange import ChannelExchange, exchange_channels
-    from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d
+    from cen_cli.models.exchange import ChannelExchange, exchange_channels, exchange_layers
+    from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_frozen_statistics
+    from cen_cli.models.sparsity import sparsity_penalty
     from cen_cli.models.streams import ModalOutput, PrivateConv2d
 
 

@@ -54,7 +54,9 @@ def _rooms(recipe: Recipe, split: str, training: bool, progress: Progress | None
     data = recipe.data
     settings = RoomsSettings(**data.rooms.model_dump())
     domains = domains_of(data.inputs)
-    folder = prepare(settings, Path(data.root) if data.root else default_folder(), domains=domains, progress=progress)
+    root = Path(data.root) if data.root else default_folder()
+    written = (root / "manifest.json").exists()  # by `cen data rooms`: these rooms, not a cache of several sets
+    folder = prepare(settings, root, domains=domains, progress=progress, keyed=not written)
     return Rooms(
         folder,
         split,

@@ -43,7 +43,7 @@ def analyze_gammas(
 
     Examples:
         cen analyze-gammas runs/rooms-261123-101500
-        cen analyze-gammas runs/rooms-261123-101500 --layer encoder.layer3.0.bn1 --out figures
+        cen analyze-gammas runs/rooms-261123-101500 --layer layer3.0.bn1 --out figures
         cen analyze-gammas checkpoints/best/model.safetensors --json
     """
     from cen_cli import build
@@ -89,11 +89,14 @@ def _report(
 
 
 def _choose(layer: str | None, names: Sequence[str]) -> str | None:
-    """The layer of the single-layer plots. Raises UsageError for one that the network does not have."""
+    """The layer of the single-layer plots, named in full or by its end. Raises UsageError for one that is not there."""
     import difflib
 
     from cen_cli.errors import UsageError
 
+    endings = [name for name in names if layer is not None and f".{name}".endswith(f".{layer}")]
+    if layer is not None and layer not in names and len(endings) == 1:
+        return endings[0]
     if layer is not None and layer not in names:
         near = difflib.get_close_matches(layer, names, n=3, cutoff=0.3) or list(names[:3])
         hint = f"did you mean {', '.join(near)}?" if near else "the network exchanges nothing"

@@ -152,7 +152,6 @@ def _report(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, _ClickError):
         return _report_request(error)
-        return 2
     text = " ".join(f"{type(error).__name__}: {error}".split())
     print_error(f"{text} (run again with --debug for the traceback)", kind="internal error")
     return 1

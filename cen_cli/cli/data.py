@@ -69,7 +69,7 @@ def rooms(
         console.print_json({"folder": str(folder), "views": total, "domains": chosen})
         return
     console.print_text(str(folder))
-    console.note(f"{total} views of {len(chosen)} domains; next: cen train rooms")
+    console.note(f"{total} views of {len(chosen)} domains; next: cen train rooms --data-root {out}")
 
 
 def _known_domains(names: list[str] | None) -> tuple[str, ...]:

@@ -42,13 +42,12 @@ def _device_name(device: torch.device) -> str:
 def _git_commit() -> str | None:
     """The commit of the source tree that this package runs from; None where it is not one."""
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(Path(cen_cli.__file__).parent), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=5,
-        )
+        _git("ls-files", "--error-unmatch", "__init__.py")  # a package installed inside some other repository is not it
+        return _git("rev-parse", "HEAD")
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(cen_cli.__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()

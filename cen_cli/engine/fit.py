@@ -8,6 +8,7 @@ in the middle of an epoch sees what the uninterrupted one saw. bf16 needs no los
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -34,7 +35,7 @@ from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.rundir import RunDirectory
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
-from cen_cli.errors import CheckpointError, Interrupted
+from cen_cli.errors import CheckpointError, DataError, Interrupted
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json
 
@@ -242,6 +243,11 @@ class Fit:
         progress = self.progress
         progress.seconds += time.monotonic() - started
         value = evaluation.metric(self.settings.best_by)
+        if math.isnan(value):
+            raise DataError(
+                f"validation of epoch {epoch}: {self.settings.best_by} is undefined, no pixel of the split has a label",
+                hint="look at the label maps of the validation split",
+            )
         improved = progress.best_value is None or value > progress.best_value
         progress.last = as_json(evaluation)
         if improved:

@@ -69,5 +69,5 @@ def _diverged(epoch: int, step: int, terms: Mapping[str, float], files: Sequence
     paths = "\n".join(f"  {path}" for sample in files for path in sample.values())
     return DivergedError(
         f"the loss is not finite in epoch {epoch}, step {step}: {named}\nfiles of this batch:\n{paths}",
-        hint="the last good checkpoint is untouched; try lower learning rates, optimizer.clip_norm, or precision fp32",
+        hint="what was saved before is untouched; try lower learning rates, optimizer.clip_norm, or precision fp32",
     )

@@ -163,8 +163,8 @@ class Exchange(Table):
     gamma_init: float = Field(
         default=1.0,
         gt=0,
-        description="Gamma of the exchanging norms at the start. From scratch 1.0 needs very long runs to come down "
-        "to the threshold; 0.2 works.",
+        description="Gamma of the exchanging norms at the start, where no weights are loaded. From scratch 1.0 needs "
+        "very long runs to come down to the threshold; 0.2 works.",
     )
 
 
@@ -274,6 +274,7 @@ METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou")
 
 READ_ONLY_WITH: tuple[tuple[str, str, str], ...] = (
     ("exchange", "model.fusion", "exchange"),
+    ("exchange.gamma_init", "model.weights", "none"),
     ("optimizer.gamma_lr", "model.fusion", "exchange"),
     ("optimizer.gamma_weight_decay", "model.fusion", "exchange"),
     ("data.rooms", "data.kind", "rooms"),
