@@ -242,7 +242,7 @@ def test_recipes_show_resolved_and_as_json(capsys: Captured) -> None:
     assert app.main(["recipes", "show", "rooms-none", "--set", "train.epochs=77"]) == 0
     assert "epochs = 77" in capsys.readouterr().out
     assert app.main(["recipes", "show", "rooms-none", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["model"]["fusion"] == "none"
+    assert json.loads(capsys.readouterr().out)["exchange"]["choose"] == "none"
 
 
 def test_recipes_copy_writes_once_and_never_over(

@@ -178,3 +178,9 @@ def test_keys_by_their_last_part() -> None:
     assert keys_named("epochs") == ["train.epochs"]
     assert keys_named("seeed") == ["data.rooms.seed", "train.seed"]
     assert keys_named("help") == []
+
+
+def test_initial_gammas_are_not_set_beside_loaded_weights() -> None:
+    (problem,) = problems_of("exchange.gamma_init=0.2", recipe="nyudv2")
+    assert problem.startswith("exchange.gamma_init = 0.2")
+    assert load_recipe("nyudv2", ["exchange.gamma_init=0.2", "model.weights=none"]).exchange.gamma_init == 0.2
