@@ -28,7 +28,7 @@ from cen_cli.engine.rundir import RunDirectory, locate
 from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
 from cen_cli.engine.seeding import seed_everything
 from cen_cli.engine.segmentation import SegmentationTask
-from cen_cli.errors import UsageError
+from cen_cli.errors import CheckpointError, RecipeError, UsageError
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.norms import set_frozen_statistics
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
@@ -39,6 +39,8 @@ from cen_cli.results import TrainingPlan
 Progress = Callable[[int, int], None]
 
 ARCHITECTURES = {"refinenet": refinenet_segmenter}
+COARSEST_STRIDE = 32
+"""Pixels of the input, in height and in width, for each position of the encoders' last feature map."""
 
 
 def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Progress | None = None) -> ViewDataset:
@@ -169,12 +171,12 @@ def training_job(recipe: Recipe, *, device_name: str = "auto", progress: Progres
     precision = resolve_precision(recipe.train.precision, device)
     train_data = dataset(recipe, "train", training=True, progress=progress)
     validation = dataset(recipe, "val", progress=progress)
+    _check_batch_norm(recipe, views=len(train_data))
     settings = _fit_settings(recipe)
     seed_everything(recipe.train.seed)
     model = segmenter(recipe, len(train_data.class_names))
     set_frozen_statistics(model, recipe.train.freeze_bn)
-    layout = torch.channels_last if recipe.train.channels_last else torch.contiguous_format
-    model = model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch's stub lacks this signature
+    model = _placed(model, device, channels_last=recipe.train.channels_last)
     groups = model.parameter_groups()
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
@@ -216,6 +218,26 @@ def training_job(recipe: Recipe, *, device_name: str = "auto", progress: Progres
     )
     fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
     return TrainingJob(recipe, task, train_data, plan, settings, fingerprint)
+
+
+def _placed(model: Segmenter, device: torch.device, *, channels_last: bool) -> Segmenter:
+    """The network on its device; private kernels [M, out, in, k, k], which have no such layout, keep theirs."""
+    model = model.to(device)
+    for parameter in model.parameters():
+        if channels_last and parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
+
+
+def _check_batch_norm(recipe: Recipe, views: int) -> None:
+    """Raises UsageError where batch norm would see one value per channel, which has no variance."""
+    height, width = (-(-side // COARSEST_STRIDE) for side in recipe.data.crop)
+    batch = min(recipe.train.batch, views)
+    if batch * height * width == 1 and not recipe.train.freeze_bn:
+        raise UsageError(
+            f"train.batch = {batch} and data.crop = {list(recipe.data.crop)} leave batch norm one value per channel",
+            hint=f"a larger batch, a crop of more than {COARSEST_STRIDE} pixels, or train.freeze_bn = true",
+        )
 
 
 def _fit_settings(recipe: Recipe) -> FitSettings:
@@ -281,12 +303,27 @@ def load(path: str | Path, device: str = "cpu") -> Segmenter:
     """
     file = locate(path).model_file
     tensors, metadata = read_tensors(file)
-    recipe = parse_recipe(metadata["recipe"], source=f"{file} (its recipe)")
-    class_names = tuple(json.loads(metadata["classes"]))
+    recipe, class_names, specs = _labels(metadata, file)
     model = segmenter(recipe, len(class_names), weights="none")
     load_weights(model, tensors, file)
-    model.recipe, model.class_names, model.specs = recipe, class_names, _specs(metadata)
+    model.recipe, model.class_names, model.specs = recipe, class_names, specs
     return model.to(resolve_device(device)).eval()
+
+
+def _labels(metadata: Mapping[str, str], file: Path) -> tuple[Recipe, tuple[str, ...], tuple[ModalitySpec, ...]]:
+    """Recipe, class names and encoding of the modalities, as stored beside the weights. Raises CheckpointError."""
+    try:
+        recipe = parse_recipe(metadata["recipe"], source=f"{file}: its recipe")
+        return recipe, tuple(json.loads(metadata["classes"])), _specs(metadata)
+    except KeyError as error:
+        raise CheckpointError(
+            f"{file}: holds no network (no {error} in its metadata)",
+            hint="give a run directory, or the model.safetensors of one of its checkpoints",
+        ) from error
+    except RecipeError as error:
+        raise CheckpointError(error.message, hint="the file is damaged, or of another version of cen") from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{file}: its metadata are damaged ({error})", hint="copy the file again") from error
 
 
 def _specs(metadata: Mapping[str, str]) -> tuple[ModalitySpec, ...]:

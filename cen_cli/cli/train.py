@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cen_cli.cli import options
+from cen_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from cen_cli.build import TrainingJob
     from cen_cli.engine.rundir import RunDirectory
     from cen_cli.recipe.schema import Recipe
+
+_ONE_OF_THEM = "leave out one of them"
 
 
 def train(
@@ -54,10 +57,11 @@ def train(
 
         cen train --resume runs/quick
     """
+    if resume and dry_run:
+        raise UsageError("--dry-run shows what a new run would do; --resume continues an old one", hint=_ONE_OF_THEM)
     if resume:
         _resume(recipe, run, out=out, overrides=overrides, data_root=data_root, device=device, seed=seed, json=json)
         return
-    from cen_cli.errors import UsageError
     from cen_cli.recipe.load import load_recipe
 
     if recipe is None or run is not None:
@@ -99,18 +103,17 @@ def _resume(
 ) -> None:
     """Continue a run: `cen train --resume DIR`, `cen train RECIPE --resume [DIR]`."""
     from cen_cli.engine.rundir import open_run
-    from cen_cli.errors import UsageError
     from cen_cli.recipe.load import load_recipe, parse_recipe
 
     if out is not None:
-        raise UsageError("--out names a new run; --resume continues an old one", hint="leave out one of them")
-    if recipe is not None and run is None and Path(recipe).is_dir():
+        raise UsageError("--out names a new run; --resume continues an old one", hint=_ONE_OF_THEM)
+    if recipe is not None and run is None and _names_a_folder(recipe):
         recipe, run = None, recipe
     given = load_recipe(recipe, options.with_seed(overrides, seed), data_root) if recipe is not None else None
     if given is None and (overrides or seed is not None):
         raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
     directory = open_run(_which_run(given, run))
-    own = parse_recipe(directory.recipe.read_text(), source=str(directory.recipe))
+    own = parse_recipe(directory.read_recipe(), source=str(directory.recipe))
     if given is not None:
         _check_same(own, given, directory)
     if data_root is not None:
@@ -120,10 +123,15 @@ def _resume(
     _fit(job, directory, resume=True, json=json)
 
 
+def _names_a_folder(text: str) -> bool:
+    """Whether the one argument of --resume is a run directory and not a recipe; one with a slash may not exist."""
+    path = Path(text)
+    return path.is_dir() or (len(path.parts) > 1 and path.suffix != ".toml" and not path.exists())
+
+
 def _which_run(given: Recipe | None, run: str | None) -> Path:
     """The folder that was named, or the recipe's newest. Raises UsageError where there is neither."""
     from cen_cli.engine.rundir import newest_run
-    from cen_cli.errors import UsageError
 
     if run is not None:
         return Path(run)
@@ -134,7 +142,6 @@ def _which_run(given: Recipe | None, run: str | None) -> Path:
 
 def _check_same(own: Recipe, given: Recipe, directory: RunDirectory) -> None:
     """A run continues its own recipe. Where data lie and how they are loaded may differ. Raises UsageError."""
-    from cen_cli.errors import UsageError
     from cen_cli.recipe.load import differences
 
     differing = [key for key in differences(own, given) if key not in ("data.root", "data.workers")]

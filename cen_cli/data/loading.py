@@ -135,6 +135,10 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _start_worker(_: int) -> None:
-    """Work on one thread; leave Ctrl-C to the main process, which saves its state and then stops its workers."""
+    """Work on one thread; leave signals to the main process, which saves its state and then stops its workers.
+
+    Ctrl-C, and a scheduler's SIGTERM, reach every process of the group.
+    """
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

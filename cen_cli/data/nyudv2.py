@@ -42,7 +42,7 @@ _COLUMNS = ("rgb", LABELS, "depth")
 
 
 def modality_specs(inputs: Sequence[str], normalize: Normalization | None = None) -> tuple[ModalitySpec, ...]:
-    """How `inputs` (of `rgb`, `depth`) are encoded and normalised. Raises DataError for other names."""
+    """How `inputs` (of `rgb`, `depth`) are encoded and normalised. Raises UsageError for other names."""
     return choose_specs(SPECS, inputs, normalize)
 
 

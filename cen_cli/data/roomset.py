@@ -50,7 +50,7 @@ _DOMAIN = {"depth": "depth_sensor"}
 
 
 def modality_specs(inputs: Sequence[str], normalize: Normalization | None = None) -> tuple[ModalitySpec, ...]:
-    """How `inputs` are encoded and normalised. Raises DataError for names that the rooms do not have."""
+    """How `inputs` are encoded and normalised. Raises UsageError for names that the rooms do not have."""
     return choose_specs(SPECS, inputs, normalize)
 
 

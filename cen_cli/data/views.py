@@ -19,7 +19,7 @@ from cen_cli.data.reading import read_depth, read_image, read_labels
 from cen_cli.data.sample import LABELS, DepthMap, ModalitySpec, Normalization, RawView, Sample
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.transforms import EvalTransform, resize_view
-from cen_cli.errors import DataError
+from cen_cli.errors import DataError, UsageError
 
 Key = int | tuple[int, int]
 """A view's index (epoch 0), or (epoch, index)."""
@@ -126,7 +126,7 @@ def _size(image: Tensor) -> str:
 def choose_specs(
     available: Mapping[str, ModalitySpec], inputs: Sequence[str], normalize: Normalization | None = None
 ) -> tuple[ModalitySpec, ...]:
-    """The specs of `inputs`, normalised by `normalize` where it names them. Raises DataError for unknown names."""
+    """The specs of `inputs`, normalised by `normalize` where it names them. Raises UsageError for unknown names."""
     if not inputs or len(set(inputs)) != len(inputs):
         raise DataError(f"inputs must be one or more different modalities, not {list(inputs)}")
     specs = [available[_known(name, available, "input")] for name in inputs]
@@ -139,7 +139,7 @@ def _known(name: str, available: Iterable[str], what: str) -> str:
         return name
     nearest = difflib.get_close_matches(name, list(available), n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else None
-    raise DataError(f"unknown {what} {name!r}: this data set has {', '.join(available)}", hint=hint)
+    raise UsageError(f"unknown {what} {name!r}: this data set has {', '.join(available)}", hint=hint)
 
 
 class FileViews:

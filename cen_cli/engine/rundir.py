@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +67,13 @@ class RunDirectory:
         """The checkpoint of the best validation."""
         return self.root / "checkpoints" / "best"
 
+    def read_recipe(self) -> str:
+        """The text of recipe.toml. Raises CheckpointError where it cannot be read."""
+        try:
+            return self.recipe.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{self.recipe}: not readable ({error})") from error
+
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Append one line to events.jsonl. Raises SaveError where it cannot be written."""
         try:
@@ -116,6 +124,8 @@ def default_root(name: str, parent: Path = Path("runs")) -> Path:
 def open_run(path: Path) -> RunDirectory:
     """An existing run that can be resumed. Raises UsageError for another folder, CheckpointError without a save."""
     run = RunDirectory(path)
+    if not path.exists():
+        raise UsageError(f"{path}: no such run directory", hint="--resume takes the folder of a run")
     if not run.recipe.is_file():
         raise UsageError(f"{path}: not a run directory (no recipe.toml)", hint="--resume takes the folder of a run")
     recover_directory(run.last)
@@ -129,11 +139,20 @@ def open_run(path: Path) -> RunDirectory:
 
 def newest_run(name: str, parent: Path = Path("runs")) -> Path:
     """The newest run of the recipe `name` that has a checkpoint. Raises UsageError where there is none."""
-    runs = [path.parent for path in parent.glob(f"{name}-*/recipe.toml") if (path.parent / "checkpoints").is_dir()]
-    runs = [run for run in runs if (run / "checkpoints" / "last").is_dir()]
+    folders = [path.parent for path in parent.glob("*/recipe.toml") if _recipe_name(path) == name]
+    runs = [run for run in folders if (run / "checkpoints" / "last").is_dir()]
     if not runs:
         raise UsageError(f"no run of {name!r} with a checkpoint in {parent}/", hint="name it: --resume DIR")
     return max(runs, key=lambda run: (run / "checkpoints" / "last").stat().st_mtime)
+
+
+def _recipe_name(path: Path) -> str | None:
+    """The name that a run's recipe gives itself; the folder's may be another, and `rooms-` also begins others."""
+    try:
+        name = tomllib.loads(path.read_text(encoding="utf-8")).get("name")
+    except (OSError, ValueError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,7 @@ EVALUATION_KEYS = (
     "data.val_list",
     "data.rooms.*",
     "eval.*",
+    "expected.*",
     "train.precision",
 )
 """Keys that still have an effect once a network is trained (fnmatch patterns)."""

@@ -230,7 +230,9 @@ class Train(Table):
         description='Score by which the best checkpoint is kept: "ensemble" or a modality, a dot, and pixel_accuracy, '
         "mean_accuracy or mean_iou.",
     )
-    seed: int = Field(default=0, ge=0, description="Seed of initial weights, order of views, augmentation and dropout.")
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="Seed of initial weights, order of views, augmentation and dropout."
+    )
 
 
 class Eval(Table):

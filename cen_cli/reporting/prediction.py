@@ -38,7 +38,7 @@ def write_prediction(
 
 def prediction_parts(found: Sequence[ClassShare], written: Sequence[Path]) -> list[RenderableType]:
     """The classes of the label map, largest first, and where it was written."""
-    table = new_table("class", "share", numbers=("share",))
+    table = new_table("class", numbers=("share",))
     for item in found:
         table.add_row(item.class_name, percent(item.share))
     return [table, Text("\n".join(f"wrote {path}" for path in written))]

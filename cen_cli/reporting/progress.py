@@ -52,7 +52,7 @@ class PlainCounter:
         now = self._clock()
         if done >= total and not self._begun:
             return
-        self._begun = True
+        self._begun = done < total
         if done < total and now - self._spoke < _SECONDS_BETWEEN_LINES:
             return
         self._spoke = now

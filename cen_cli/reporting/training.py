@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cen_cli.reporting import formats, tables
+from cen_cli.reporting.console import err
 from cen_cli.results import RunSummary, StepReport, TrainingPlan, ValidationReport
 
 
@@ -78,7 +79,7 @@ class TrainingDisplay:
     """Shows a training run on stderr; use it as a context manager so that the terminal is always given back."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+        self.console = console or err()
         self._live: Live | None = None
         self._clock = Clock()
         self._step: StepReport | None = None

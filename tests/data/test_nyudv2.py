@@ -11,7 +11,7 @@ from PIL import Image
 from cen_cli.data.nyudv2 import CLASS_NAMES, NYUDv2
 from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD
 from cen_cli.data.transforms import TrainTransform
-from cen_cli.errors import DataError
+from cen_cli.errors import DataError, UsageError
 
 
 @pytest.mark.parametrize(("suffix", "palette"), [("png", True), ("jpg", False)])
@@ -164,12 +164,12 @@ class TestWhatIsRefused:
             NYUDv2(write_nyudv2(), "dev")
 
     def test_unknown_input(self, write_nyudv2):
-        with pytest.raises(DataError, match="unknown input 'dept': this data set has rgb, depth") as caught:
+        with pytest.raises(UsageError, match="unknown input 'dept': this data set has rgb, depth") as caught:
             NYUDv2(write_nyudv2(), "train", ["rgb", "dept"])
         assert caught.value.hint == "did you mean 'depth'?"
 
     def test_unknown_modality_to_normalise(self, write_nyudv2):
-        with pytest.raises(DataError, match="unknown modality to normalise 'hha'"):
+        with pytest.raises(UsageError, match="unknown modality to normalise 'hha'"):
             NYUDv2(write_nyudv2(), "train", normalize={"hha": (0.0, 1.0)})
 
     @pytest.mark.parametrize("inputs", [[], ["rgb", "rgb"]])

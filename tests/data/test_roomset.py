@@ -9,7 +9,7 @@ from PIL import Image
 
 from cen_cli.data.rooms import RoomsSettings, prepare, render_view
 from cen_cli.data.roomset import SPECS, Rooms, domains_of
-from cen_cli.errors import DataError
+from cen_cli.errors import DataError, UsageError
 
 ALL = tuple(SPECS)
 
@@ -99,7 +99,7 @@ class TestWhatIsRefused:
             Rooms(write_rooms(), "dev")
 
     def test_unknown_input(self, write_rooms):
-        with pytest.raises(DataError, match="unknown input 'normals'") as caught:
+        with pytest.raises(UsageError, match="unknown input 'normals'") as caught:
             Rooms(write_rooms(), "train", ["normals"])
         assert caught.value.hint == "did you mean 'normal'?"
 

@@ -32,16 +32,18 @@ def straight(recipe) -> Path:
     return run
 
 
-def stop_after(recipe: Path, run: Path, step: int, number: signal.Signals, workers: int) -> int:
+def stop_after(recipe: Path, run: Path, step: int, number: signal.Signals, workers: int, *, group: bool = False) -> int:
     """Start a run, send it a signal once it has logged `step`, and return its exit code."""
     options = [*SETTINGS, "--set", f"data.workers={workers}", "--out", str(run)]
-    with subprocess.Popen([*COMMAND, str(recipe), *options], env=ENVIRONMENT, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [*COMMAND, str(recipe), *options], env=ENVIRONMENT, stderr=subprocess.PIPE, start_new_session=group
+    ) as process:
         deadline = time.monotonic() + 100
         while last_logged(run) < step:
             assert process.poll() is None, process.stderr.read().decode()
             assert time.monotonic() < deadline, "the run logs nothing"
             time.sleep(0.002)
-        process.send_signal(number)
+        (os.killpg if group else os.kill)(process.pid, number)
         process.wait(timeout=60)
         return process.returncode
 
@@ -91,5 +93,12 @@ def test_stopped_by_a_signal_it_saves_and_exits(recipe, straight, tmp_path, numb
     assert stop_after(recipe, run, 18, number, workers=0) == code
     stopped_at = json.loads((run / "checkpoints" / "last" / "state.json").read_text())["progress"]["step"]
     assert last_logged(run) == stopped_at < LAST_STEP
+    resume(run)
+    assert_same(run, straight)
+
+
+def test_a_signal_to_the_whole_process_group_spares_the_workers(recipe, straight, tmp_path):
+    run = tmp_path / "run"
+    assert stop_after(recipe, run, 6, signal.SIGTERM, workers=2, group=True) == 143
     resume(run)
     assert_same(run, straight)

@@ -1,0 +1,235 @@
+"""What users get wrong: a few lines that say what and where, the right exit code, nothing lost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import cen_cli
+from cen_cli.engine import atomic
+from tests.cli.conftest import Cen
+from tests.tiny import write_nyudv2, write_recipe
+
+STEM = "000003"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_nyudv2(tmp_path / "data")
+
+
+@pytest.fixture
+def fails(cen: Cen, data: Path, tmp_path: Path):
+    """Train on `data`, which must fail with exit code 1; returns what was printed on stderr."""
+
+    def run(*settings: str, code: int = 1) -> str:
+        recipe = write_recipe(tmp_path / "tiny.toml", data)
+        return cen("train", recipe, "--device", "cpu", "--out", tmp_path / "run", settings=settings, code=code).err
+
+    return run
+
+
+# ---- recipes ----
+
+
+def test_all_mistakes_of_a_recipe_at_once(train: Cen) -> None:
+    settings = ("train.epoch=3", "model.width=wide", "exchange.threshold=-1", "data.inputs=[]", "modle.width=3")
+    text = train(settings=settings, code=2).err
+    assert "5 problems" in text
+    assert "train.epoch" in text
+    assert "did you mean train.epochs" in text or "did you mean 'epochs'" in text or "train.epochs" in text
+    assert 'model.width = "wide": a whole number >= 4' in text
+    assert "exchange.threshold = -1: a number > 0" in text
+    assert "modle" in text
+
+
+def test_an_impossible_batch_norm_is_refused_before_training(train: Cen) -> None:
+    text = train(settings=("train.batch=1",), code=2).err
+    assert "train.batch = 1 and data.crop = [32, 32] leave batch norm one value per channel" in text
+
+
+# ---- images ----
+
+
+def damage_nothing(_: Path) -> None:
+    """A file that is not there."""
+
+
+def leave_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def write_text(path: Path) -> None:
+    path.write_text("not an image")
+
+
+@pytest.mark.parametrize("damage", [damage_nothing, leave_empty, make_folder, write_text])
+@pytest.mark.parametrize("folder", ["rgb", "depth", "masks"])
+def test_a_missing_empty_or_unreadable_file_is_named(fails, data: Path, folder: str, damage) -> None:
+    path = data / folder / f"{STEM}.png"
+    path.unlink()
+    damage(path)
+    assert f"{folder}/{STEM}.png" in fails()
+
+
+@pytest.mark.parametrize("folder", ["rgb", "depth", "masks"])
+def test_a_truncated_file_is_named(fails, data: Path, folder: str) -> None:
+    path = data / folder / f"{STEM}.png"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert str(path) in fails()
+
+
+@pytest.mark.parametrize("folder", ["rgb", "depth"])
+def test_images_of_another_size_are_named(fails, data: Path, folder: str) -> None:
+    path = data / folder / f"{STEM}.png"
+    image = Image.open(path)
+    image.crop((0, 0, 20, 20)).save(path)
+    text = fails()
+    assert "sizes differ" in text
+    assert str(path) in text
+
+
+def test_a_label_outside_the_classes_is_named(fails, data: Path) -> None:
+    path = data / "masks" / f"{STEM}.png"
+    labels = np.array(Image.open(path))
+    labels[5, 5] = 77
+    Image.fromarray(labels).save(path)
+    text = fails()
+    assert str(path) in text
+    assert "77" in text
+
+
+def test_a_batch_without_a_valid_pixel(fails, data: Path) -> None:
+    for path in (data / "masks").iterdir():
+        Image.fromarray(np.full((32, 40), 255, dtype=np.uint8)).save(path)
+    assert "batch has no valid pixel" in fails()
+
+
+def test_a_validation_split_without_a_valid_pixel(fails, data: Path) -> None:
+    for path in (data / "masks").glob("001*.png"):
+        Image.fromarray(np.full((32, 40), 255, dtype=np.uint8)).save(path)
+    text = fails()
+    assert "validation of epoch 1: ensemble.mean_iou is undefined, no pixel of the split has a label" in text
+
+
+# ---- training ----
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(fails, data: Path, tmp_path: Path) -> None:
+    text = fails("optimizer.encoder_lr=1e30", "optimizer.decoder_lr=1e30", "optimizer.kind=sgd")
+    assert "the loss is not finite in epoch 1, step " in text
+    assert f"{data}/rgb/" in text
+    assert f"{data}/masks/" in text
+    assert "hint: what was saved before is untouched" in text
+
+
+def test_what_was_saved_before_the_loss_went_astray_stays(fails, tmp_path: Path) -> None:
+    text = fails(
+        "optimizer.kind=sgd",
+        "optimizer.encoder_lr=[1e-3, 1e30]",
+        "optimizer.decoder_lr=[1e-3, 1e30]",
+        "schedule.kind=staged",
+        "schedule.stage_epochs=[1, 1]",
+    )
+    assert "the loss is not finite in epoch 2, step " in text
+    model = cen_cli.load(tmp_path / "run" / "checkpoints" / "last")
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_a_run_directory_is_never_overwritten(train: Cen, tiny_run: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")}
+    text = train("--out", tiny_run, code=2).err
+    assert f"{tiny_run}: exists already, and a run directory is never overwritten" in text
+    assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")} == before
+
+
+def test_an_impossible_folder(train: Cen, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert f"could not write {tmp_path / 'file' / 'run'}" in train("--out", tmp_path / "file" / "run", code=1).err
+
+
+def test_a_disk_that_fills_up_leaves_the_previous_checkpoint(
+    train: Cen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = atomic.os.fsync
+    run = tmp_path / "run"
+
+    def fills_up(descriptor: int) -> None:
+        if (run / "checkpoints" / "last").exists():
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(atomic.os, "fsync", fills_up)
+    text = train("--out", run, settings=("train.epochs=3",), code=1).err
+    assert "No space left on device" in text
+    assert "what was saved there before is untouched" in text
+    monkeypatch.undo()
+    assert cen_cli.load(run / "checkpoints" / "last").modalities == ("rgb", "depth")
+    assert [path.name for path in (run / "checkpoints").iterdir() if path.suffix] == []
+
+
+def test_devices_that_are_not_there(train: Cen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "torch finds no CUDA device here" in train("--device", "cuda", code=2).err
+    assert "unknown device 'gpu'" in train("--device", "gpu", code=2).err
+
+
+# ---- checkpoints ----
+
+
+def checkpoint_of(run: Path, folder: Path) -> Path:
+    return Path(shutil.copy(run / "checkpoints" / "last" / "model.safetensors", folder / "model.safetensors"))
+
+
+@pytest.mark.parametrize("command", ["eval", "analyze-gammas", "exchange-stats"])
+def test_damaged_checkpoints(cen: Cen, tiny_run: Path, tmp_path: Path, command: str) -> None:
+    path = checkpoint_of(tiny_run, tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1000])
+    assert "not a readable safetensors file" in cen(command, path, code=1).err
+    path.write_bytes(content[:-8] + bytes(8))
+    assert "corrupted, its contents do not match its digest" in cen(command, path, code=1).err
+    path.write_bytes(b"")
+    assert "not a readable safetensors file" in cen(command, path, code=1).err
+
+
+def test_files_that_are_not_ours(cen: Cen, tmp_path: Path) -> None:
+    torch.save({"weight": torch.ones(3)}, tmp_path / "theirs.pth")
+    assert "not a readable safetensors file" in cen("eval", tmp_path / "theirs.pth", code=1).err
+    save_file({"weight": torch.ones(3)}, tmp_path / "theirs.safetensors")
+    assert "not a checkpoint of cen" in cen("eval", tmp_path / "theirs.safetensors", code=1).err
+    assert "no such file or directory" in cen("eval", tmp_path / "nothing", code=2).err
+    assert "no checkpoint in this folder" in cen("eval", tmp_path, code=2).err
+
+
+def test_a_checkpoint_of_another_recipe_does_not_continue_a_run(
+    cen: Cen, train: Cen, tiny_run: Path, tmp_path: Path
+) -> None:
+    train("--out", tmp_path / "wide", settings=("train.epochs=1", "model.width=8"))
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    shutil.rmtree(run / "checkpoints" / "last")
+    shutil.copytree(tmp_path / "wide" / "checkpoints" / "last", run / "checkpoints" / "last")
+    text = cen("train", "--resume", run, "--device", "cpu", code=1).err
+    assert "does not fit the recipe's model" in text
+    assert "has shape" in text
+
+
+def test_a_damaged_checkpoint_does_not_continue_a_run(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    for name in ("training.safetensors", "state.json"):
+        path = run / "checkpoints" / "last" / name
+        kept = path.read_bytes()
+        path.write_bytes(kept[: len(kept) // 2])
+        assert str(path) in cen("train", "--resume", run, "--device", "cpu", code=1).err
+        path.write_bytes(kept)

@@ -1,0 +1,86 @@
+"""`cen predict`: one own pair, labelled as the network says; what does not fit is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import cen_cli
+from cen_cli.data.nyudv2 import NYUDv2
+from tests.cli.conftest import Cen
+
+STEM = "001000"
+
+
+def pair(root: Path, **changed: Path) -> list[str]:
+    files = {"rgb": root / "rgb" / f"{STEM}.png", "depth": root / "depth" / f"{STEM}.png"} | changed
+    return [word for name, file in files.items() for word in ("--input", f"{name}={file}")]
+
+
+def test_the_label_map_is_what_the_ensemble_says(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
+    found = cen("predict", tiny_run, *pair(tiny_root), "--out", tmp_path / "out", "--json").document
+    with Image.open(tmp_path / "out" / "labels.png") as image:
+        assert image.mode == "P"
+        labels = np.asarray(image)
+    with Image.open(tmp_path / "out" / "overlay.png") as image:
+        assert image.size == (40, 32)
+
+    model = cen_cli.load(tiny_run)
+    sample = NYUDv2(tiny_root, "val")[0]
+    with torch.inference_mode():
+        logits = model({name: image[None] for name, image in sample.inputs.items()}).ensemble
+    expected = torch.nn.functional.interpolate(logits, size=(32, 40), mode="bicubic").argmax(1)[0]
+    assert np.array_equal(labels, expected.numpy())
+    shares = {entry["class_name"]: entry["share"] for entry in found["classes"]}
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["wall"] == pytest.approx(float((expected == 0).float().mean()))
+
+
+def test_classes_and_files_are_printed(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
+    shown = cen("predict", tiny_run, *pair(tiny_root), "--out", tmp_path / "out").out
+    assert "class" in shown
+    assert f"wrote {tmp_path / 'out' / 'labels.png'}" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--input", "rgb=a.png"], "one file for each of rgb, depth; missing: depth"),
+        (["--input", "rgb=a.png", "--input", "dpeth=b.png"], "missing: depth; unknown: dpeth"),
+        (["--input", "rgb=a.png", "--input", "rgb=a.png", "--input", "depth=b.png"], "given twice: rgb"),
+        (["--input", "a.png"], "--input takes MODALITY=FILE"),
+    ],
+)
+def test_inputs_that_do_not_fit_the_network(cen: Cen, tiny_run: Path, words: list[str], message: str) -> None:
+    assert message in cen("predict", tiny_run, *words, code=2).err
+
+
+def test_files_that_do_not_fit_together(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.fromarray(np.full((16, 16), 5000, dtype=np.uint16)).save(small)
+    text = cen("predict", tiny_run, *pair(tiny_root, depth=small), "--out", tmp_path / "out", code=1).err
+    assert "sizes differ" in text
+    assert str(small) in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_cannot_be_read(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.png"
+    cut.write_bytes((tiny_root / "rgb" / f"{STEM}.png").read_bytes()[:200])
+    assert str(cut) in cen("predict", tiny_run, *pair(tiny_root, rgb=cut), code=1).err
+    missing = tmp_path / "missing.png"
+    assert str(missing) in cen("predict", tiny_run, *pair(tiny_root, rgb=missing), code=1).err
+
+
+def test_the_official_layouts_framed_depth_is_cut(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
+    depth = np.asarray(Image.open(tiny_root / "depth" / f"{STEM}.png"))
+    framed = tmp_path / "framed.png"
+    Image.fromarray(np.pad(depth, 2)).save(framed)
+    plain, cut = tmp_path / "plain", tmp_path / "cut"
+    cen("predict", tiny_run, *pair(tiny_root), "--out", plain)
+    cen("predict", tiny_run, *pair(tiny_root, depth=framed), "--out", cut)
+    assert (plain / "labels.png").read_bytes() == (cut / "labels.png").read_bytes()
