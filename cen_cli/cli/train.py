@@ -172,8 +172,14 @@ def _check_data(job: TrainingJob, directory: RunDirectory) -> None:
 
 def _job(recipe: Recipe, device: str) -> TrainingJob:
     from cen_cli.build import training_job
+    from cen_cli.reporting.console import note
     from cen_cli.reporting.progress import counting
 
+    if recipe.train.freeze_bn and recipe.model.weights == "none":
+        note(
+            "train.freeze_bn = true without pretrained weights freezes statistics that nothing has measured; "
+            "losses start huge and may diverge: --set train.freeze_bn=false"
+        )
     with counting("rendering rooms") as progress:
         return training_job(recipe, device_name=device, progress=progress)
 

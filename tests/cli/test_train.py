@@ -416,3 +416,9 @@ def test_a_run_continues_on_its_own_data_only(cen: Cen, tiny_run: Path, tiny_roo
 def test_a_recipe_elsewhere_with_the_same_settings_continues_the_run(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "tiny.toml", write_nyudv2(tmp_path / "data"))
     assert cen("train", recipe, "--resume", tiny_run, "--json").document["summary"]["steps"] == 8
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_statistics_that_nothing_has_measured_are_pointed_out(train: Cen, frozen: bool) -> None:
+    text = train("--dry-run", settings=(f"train.freeze_bn={str(frozen).lower()}",)).err
+    assert ("freezes statistics that nothing has measured" in text) == frozen
