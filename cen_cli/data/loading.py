@@ -20,6 +20,9 @@ from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import Key, ViewDataset
 from cen_cli.errors import CenError, DataError
 
+GRACE_SECONDS = 10
+"""How long a loading worker goes on after SIGTERM: enough for the main process to finish its step and save."""
+
 
 class BatchLoader:
     """An iterable of `Batch`; each pass loads anew. Raises DataError for bad files and for a worker that died."""
@@ -137,8 +140,10 @@ def _unchanged(batch: Any) -> Any:
 def _start_worker(_: int) -> None:
     """Work on one thread; leave signals to the main process, which saves its state and then stops its workers.
 
-    Ctrl-C, and a scheduler's SIGTERM, reach every process of the group.
+    Ctrl-C, and a scheduler's SIGTERM, reach every process of the group. A worker outlives its SIGTERM by a grace period
+    only, since it is also how an interpreter that exits ends the workers it still has, and waits for them.
     """
     torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_SECONDS))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from safetensors.torch import save_file
 
 import cen_cli
 from cen_cli.engine import atomic
+from cen_cli.engine.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
 from tests.tiny import write_nyudv2, write_recipe
 
@@ -52,6 +57,28 @@ def test_all_mistakes_of_a_recipe_at_once(train: Cen) -> None:
 def test_an_impossible_batch_norm_is_refused_before_training(train: Cen) -> None:
     text = train(settings=("train.batch=1",), code=2).err
     assert "train.batch = 1 and data.crop = [32, 32] leave batch norm one value per channel" in text
+
+
+def test_one_view_in_a_step_is_enough_where_maps_are_larger_or_statistics_frozen(train: Cen) -> None:
+    for setting in ("data.crop=[32,33]", "train.freeze_bn=true"):
+        train("--dry-run", "--json", settings=("train.batch=1", setting))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (('train.batch="2"',), 'train.batch = "2": a whole number >= 1'),
+        (("train.batch=2.0",), "train.batch = 2.0: a whole number >= 1"),
+        (("data.crop=[32]",), "data.crop = [32]: a list of 2, each a whole number >= 1"),
+        (("model.fusion=exchnge",), '"exchange" or "none" (did you mean \'exchange\'?)'),
+        (("sharing.norm=shared",), "one gamma for all modalities leaves nothing to exchange by"),
+        (("train.seed=9223372036854775808",), "train.seed = 9223372036854775808: a whole number >= 0 and < 92233720"),
+        (('data.inputs=["rgb","dept"]',), "unknown input 'dept': this data set has rgb, depth"),
+        (('data.root=""',), "data.root is not set"),
+    ],
+)
+def test_what_a_recipe_may_hold(train: Cen, settings: tuple[str, ...], message: str) -> None:
+    assert message in train("--dry-run", settings=settings, code=2).err
 
 
 # ---- images ----
@@ -108,6 +135,26 @@ def test_a_label_outside_the_classes_is_named(fails, data: Path) -> None:
     text = fails()
     assert str(path) in text
     assert "77" in text
+
+
+def test_a_worker_names_the_file_too(fails, data: Path) -> None:
+    path = data / "masks" / f"{STEM}.png"
+    Image.fromarray(np.full((32, 40), 77, dtype=np.uint8)).save(path)
+    text = fails("data.workers=2")
+    assert f"error: {path}: label 77 is none of the 40 classes 0 .. 39 or 255 (void)" in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train.txt", "", "train.txt: the list is empty"),
+        ("val.txt", "rgb/a.png\n", "val.txt, line 1: expected rgb <TAB> masks <TAB> depth, found 1 field"),
+    ],
+)
+def test_lists_that_cannot_be_used(fails, data: Path, tmp_path: Path, name: str, content: str, message: str) -> None:
+    (data / name).write_text(content)
+    assert message in fails()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_batch_without_a_valid_pixel(fails, data: Path) -> None:
@@ -179,6 +226,29 @@ def test_a_disk_that_fills_up_leaves_the_previous_checkpoint(
     assert [path.name for path in (run / "checkpoints").iterdir() if path.suffix] == []
 
 
+@pytest.mark.parametrize("call", [0, 1, 3, 6, 10, 13])
+def test_wherever_in_a_save_the_disk_fills_up_the_run_resumes_as_if_it_had_not(
+    train: Cen, cen: Cen, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    run, sync, seen = tmp_path / "run", os.fsync, []
+
+    def fills_up(descriptor: int) -> None:
+        if '"epoch": 2' in (run / "events.jsonl").read_text() if (run / "events.jsonl").exists() else False:
+            seen.append(descriptor)
+        if len(seen) > call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    with monkeypatch.context() as full:
+        full.setattr(atomic.os, "fsync", fills_up)
+        text = train("--out", run, "--json", code=1).err
+    assert re.match(f"error: could not write {run}/.*: No space left on device\n", text)
+    cen("eval", run / "checkpoints" / "last", "--json")
+    cen("train", "--resume", run, "--device", "cpu", "--json")
+    ours, straight = (read_tensors(each / "checkpoints" / "last" / "model.safetensors")[0] for each in (run, tiny_run))
+    assert all(torch.equal(ours[name], straight[name]) for name in straight)
+
+
 def test_devices_that_are_not_there(train: Cen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "torch finds no CUDA device here" in train("--device", "cuda", code=2).err
@@ -233,3 +303,56 @@ def test_a_damaged_checkpoint_does_not_continue_a_run(cen: Cen, tiny_run: Path, 
         path.write_bytes(kept[: len(kept) // 2])
         assert str(path) in cen("train", "--resume", run, "--device", "cpu", code=1).err
         path.write_bytes(kept)
+
+
+def forget(key: str) -> Callable[[dict[str, str]], dict[str, str]]:
+    return lambda metadata: {name: value for name, value in metadata.items() if name != key}
+
+
+def rewrite(key: str, old: str, new: str) -> Callable[[dict[str, str]], dict[str, str]]:
+    return lambda metadata: {**metadata, key: metadata[key].replace(old, new)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (forget("recipe"), "holds no network (no 'recipe' in its metadata)"),
+        (forget("specs"), "holds no network (no 'specs' in its metadata)"),
+        (rewrite("classes", "[", "{"), "its metadata are damaged"),
+        (rewrite("recipe", "threshold", "treshold"), "its recipe: 1 problem"),
+        (rewrite("recipe", "\nwidth = 4\n", "\nwidth = 8\n"), "does not fit the recipe's model"),
+    ],
+)
+def test_damaged_metadata(cen: Cen, tiny_run: Path, tmp_path: Path, change, message: str) -> None:
+    path = checkpoint_of(tiny_run, tmp_path)
+    tensors, metadata = read_tensors(path)
+    changed = change(metadata)
+    assert changed != metadata
+    write_tensors(path, tensors, changed)
+    assert cen("eval", path, code=1).err.startswith(f"error: {path}: {message}")
+
+
+@pytest.mark.parametrize("file", ["gammas.safetensors", "checkpoints/last/training.safetensors"])
+def test_other_files_of_a_run_are_no_networks(cen: Cen, tiny_run: Path, file: str) -> None:
+    text = cen("eval", tiny_run / file, code=1).err
+    assert f"{tiny_run / file}: holds no network (no 'recipe' in its metadata)" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("checkpoints/last/state.json", b"{}", "not the state of this recipe's training"),
+        ("checkpoints/last/model.safetensors", b"", "not a readable safetensors file"),
+        ("gammas.safetensors", b"x", "not a readable safetensors file"),
+        ("environment.json", b"{}", "not readable"),
+        ("recipe.toml", b"\xff\xfe", "not readable"),
+    ],
+)
+def test_other_damage_to_a_run(
+    cen: Cen, tiny_run: Path, tmp_path: Path, file: str, content: bytes, message: str
+) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    (run / file).write_bytes(content)
+    text = cen("train", "--resume", run, "--device", "cpu", code=1).err
+    assert message in text
+    assert str((run / file).parent) in text

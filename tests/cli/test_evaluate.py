@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -48,6 +49,21 @@ def test_pictures_are_written(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
         width, height = image.size
     assert width >= 6 * 40  # inputs, truth, two branches, ensemble
     assert height >= 2 * 32
+
+
+def test_a_row_begins_with_the_views_photograph(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
+    out = evaluate(cen, tiny_run, "--save-images", 2, "--out", tmp_path, "--json").document["images"]
+    gap, text = 6, 18
+    for row, stem in enumerate(("001000", "001001")):
+        top = gap + 2 * text + row * (text + 32 + gap)
+        with Image.open(out) as panel, Image.open(tiny_root / "rgb" / f"{stem}.png") as stored:
+            np.testing.assert_array_equal(np.asarray(panel.crop((gap, top, gap + 40, top + 32))), np.asarray(stored))
+
+
+def test_a_file_alone_is_enough(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
+    file = shutil.copy(tiny_run / "checkpoints" / "best" / "model.safetensors", tmp_path / "net.safetensors")
+    best = json.loads((tiny_run / "metrics.json").read_text())["best"]["scores"]
+    assert evaluate(cen, Path(file), "--json").document["evaluation"]["scores"] == best
 
 
 @pytest.mark.parametrize(("value", "code"), [(0.0, 0), (1.0, 1)])

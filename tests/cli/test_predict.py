@@ -11,6 +11,7 @@ from PIL import Image
 
 import cen_cli
 from cen_cli.data.nyudv2 import NYUDv2
+from cen_cli.reporting.panels import default_palette
 from tests.cli.conftest import Cen
 
 STEM = "001000"
@@ -42,8 +43,25 @@ def test_the_label_map_is_what_the_ensemble_says(cen: Cen, tiny_run: Path, tiny_
 
 def test_classes_and_files_are_printed(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
     shown = cen("predict", tiny_run, *pair(tiny_root), "--out", tmp_path / "out").out
-    assert "class" in shown
+    assert ["class", "share"] in [line.split() for line in shown.splitlines()]
     assert f"wrote {tmp_path / 'out' / 'labels.png'}" in shown
+
+
+def test_the_palette_colours_the_classes(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
+    cen("predict", tiny_run, *pair(tiny_root), "--out", tmp_path)
+    with Image.open(tmp_path / "labels.png") as labels:
+        colours = np.asarray(labels.getpalette()).reshape(-1, 3)[:40].tolist()
+    assert colours == [list(colour) for colour in default_palette(40)]
+
+
+def test_the_label_map_has_the_inputs_size_where_the_recipe_resizes(
+    train: Cen, cen: Cen, tiny_root: Path, tmp_path: Path
+) -> None:
+    train("--out", tmp_path / "run", "--json", settings=("train.epochs=1", "data.resize=[24,24]"))
+    cen("predict", tmp_path / "run", *pair(tiny_root), "--out", tmp_path / "out")
+    for name in ("labels.png", "overlay.png"):
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert picture.size == (40, 32)
 
 
 @pytest.mark.parametrize(
