@@ -7,7 +7,9 @@ worker from its traceback text; here a worker hands a `DataError` over as an obj
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,9 +21,6 @@ from cen_cli.data.sample import LABELS, VOID, Batch, collate
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import Key, ViewDataset
 from cen_cli.errors import CenError, DataError
-
-GRACE_SECONDS = 10
-"""How long a loading worker goes on after SIGTERM: enough for the main process to finish its step and save."""
 
 
 class BatchLoader:
@@ -140,10 +139,17 @@ def _unchanged(batch: Any) -> Any:
 def _start_worker(_: int) -> None:
     """Work on one thread; leave signals to the main process, which saves its state and then stops its workers.
 
-    Ctrl-C, and a scheduler's SIGTERM, reach every process of the group. A worker outlives its SIGTERM by a grace period
-    only, since it is also how an interpreter that exits ends the workers it still has, and waits for them.
+    Ctrl-C, and a scheduler's SIGTERM, reach every process of the group; a SIGTERM of the main process still counts.
     """
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "alarm"):
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_SECONDS))
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_heed_the_main_process_alone, daemon=True).start()
+
+
+def _heed_the_main_process_alone() -> None:
+    """End at a SIGTERM that the main process sent, and pass over those of others."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
