@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 
@@ -63,11 +64,7 @@ def _rooms(recipe: Recipe, split: str, training: bool, progress: Progress | None
         folder,
         split,
         data.inputs,
-        transform=_transform(recipe, training),
-        seed=recipe.train.seed,
-        resize=data.resize,
-        cache=data.cache,
-        normalize=_normalization(recipe),
+        **_reading(recipe, training),
     )
 
 
@@ -82,16 +79,31 @@ def _nyudv2(recipe: Recipe, split: str, training: bool, progress: Progress | Non
         Path(data.root),
         split,
         data.inputs,
-        transform=_transform(recipe, training),
-        seed=recipe.train.seed,
-        resize=data.resize,
-        cache=data.cache,
-        normalize=_normalization(recipe),
+        **_reading(recipe, training),
         list_file=data.train_list if split == "train" else data.val_list,
     )
 
 
 DATASETS = {"rooms": _rooms, "nyudv2": _nyudv2}
+
+
+class _Reading(TypedDict):
+    transform: TrainTransform | EvalTransform
+    seed: int
+    resize: tuple[int, int] | None
+    cache: bool
+    normalize: Normalization
+
+
+def _reading(recipe: Recipe, training: bool) -> _Reading:
+    """How views are read and transformed, whatever the data set."""
+    return {
+        "transform": _transform(recipe, training),
+        "seed": recipe.train.seed,
+        "resize": recipe.data.resize,
+        "cache": recipe.data.cache,
+        "normalize": {name: (entry.mean, entry.std) for name, entry in recipe.data.normalize.items()},
+    }
 
 
 def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform:
@@ -106,10 +118,6 @@ def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform
         mirror=augment.mirror,
         jitter=ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue),
     )
-
-
-def _normalization(recipe: Recipe) -> Normalization:
-    return {name: (entry.mean, entry.std) for name, entry in recipe.data.normalize.items()}
 
 
 def segmenter(recipe: Recipe, classes: int, *, weights: str | None = None) -> Segmenter:
