@@ -36,6 +36,10 @@ class DivergedError(CenError):
     """A loss term became NaN or infinite."""
 
 
+class UnavailableError(CenError):
+    """Something that is fetched once and never by itself is not on this machine; the hint says how to get it."""
+
+
 class ExpectationError(CenError):
     """A score lies outside the recipe's `[expected]` tolerance."""
 

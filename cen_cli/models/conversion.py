@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import ChannelExchange, Region, Replace
-from cen_cli.models.norms import SHARING, ModalNorm, NormSharing, Share, from_norm
-from cen_cli.models.streams import ModalOutput, PrivateConv2d, split_modalities, stack_modalities
+from cen_cli.models.norms import ModalNorm, NormSharing, Share, from_norm
+from cen_cli.models.settings import StreamSettings
+from cen_cli.models.streams import ModalOutput, PrivateConv2d, PrivateConvTranspose2d, stack_modalities
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 After = Callable[[str, Convolution], bool]
@@ -48,15 +49,10 @@ class ModalNetwork(nn.Module):
         """
         outputs = self.body(stack_modalities(inputs, self.modalities))
         if isinstance(outputs, Tensor):
-            return self._combine(outputs)
+            return self.ensemble.combine(outputs)
         if isinstance(outputs, Mapping):
-            return {name: self._combine(output) for name, output in outputs.items()}
+            return {name: self.ensemble.combine(output) for name, output in outputs.items()}
         raise TypeError(f"the converted network returned {type(outputs).__name__}: expected a tensor or a mapping")
-
-    def _combine(self, output: Tensor) -> ModalOutput:
-        """[M*B, ...] -> branches [M, B, ...] and their ensemble."""
-        branches = split_modalities(output, len(self.modalities))
-        return ModalOutput(branches, self.ensemble(branches), self.ensemble.weights())
 
 
 def to_cen(
@@ -80,7 +76,7 @@ def to_cen(
         threshold: channels with |gamma| below it are replaced.
         region: "disjoint": each modality's gammas are pressed in its own part of the channels; "all": everywhere.
         replace: "own-part": a channel is replaced only where it is pressed; "anywhere": wherever gamma is small.
-        conv: "private" gives each modality its own kernels (nn.Conv2d; linear and other layers stay shared).
+        conv: "private" gives each modality its own kernels (nn.Conv2d and nn.ConvTranspose2d; others stay shared).
         norm: what norms share: "private" nothing, "shared" all, "statistics-private" gamma and beta,
             "affine-private" mean and variance.
         exchange: False keeps the norms pressed but exchanges nothing.
@@ -91,70 +87,38 @@ def to_cen(
         ValueError: no norm to convert, gammas shared while exchanging, a layer that cannot be converted, bad names.
     """
     names = checked_names(modalities)
+    settings = StreamSettings(threshold, region, replace, conv, norm, exchange, gamma_init)
     body = copy.deepcopy(model)
-    convert_layers(
-        body,
-        len(names),
-        threshold=threshold,
-        region=region,
-        replace=replace,
-        conv=conv,
-        norm=norm,
-        exchange=exchange,
-        gamma_init=gamma_init,
-        after=after,
-    )
+    convert_layers(body, len(names), settings, after=after)
     return ModalNetwork(body, names).train(model.training)
 
 
 def convert_layers(
-    module: nn.Module,
-    modalities: int,
-    *,
-    threshold: float = 1e-2,
-    region: Region = "disjoint",
-    replace: Replace = "own-part",
-    conv: Share = "shared",
-    norm: NormSharing = "private",
-    exchange: bool = True,
-    gamma_init: float | None = None,
-    after: After = larger_than_one,
+    module: nn.Module, modalities: int, settings: StreamSettings, *, after: After = larger_than_one
 ) -> None:
-    """Convert the layers of `module` in place, for `modalities` streams; arguments and errors as in `to_cen`."""
-    if norm not in SHARING:
-        raise ValueError(f"norm = {norm!r}: one of {', '.join(SHARING)}")
-    affine, statistics = SHARING[norm]
-    if exchange and affine == "shared" and modalities > 1:
-        raise ValueError(f"norm = {norm!r} leaves one gamma for all modalities: nothing to exchange by")
+    """Convert the layers of `module` in place, for `modalities` streams; `after` and errors as in `to_cen`."""
+    settings.check(modalities)
     exchanging = _norms_after(module, after)
     replacements: dict[nn.Module, nn.Module] = {}
-    for name, layer in _norms(module, allow_others=norm == "shared"):
-        modal = _converted(name, layer, modalities, affine, statistics)
-        replacements[layer] = modal
-        if layer in exchanging:
-            if gamma_init is not None:
-                nn.init.constant_(modal.weight, gamma_init)
-            replacements[layer] = ChannelExchange(
-                modal, threshold=threshold, region=region, replace=replace, active=exchange and affine == "private"
-            )
+    for name, layer in _norms(module, allow_others=settings.norm == "shared"):
+        modal = _converted(name, layer, modalities, settings)
+        replacements[layer] = _exchanged(modal, settings) if layer in exchanging else modal
     if not replacements:
         raise ValueError("the network has no BatchNorm2d or InstanceNorm2d: there is no gamma to exchange channels by")
-    if conv == "private":
-        replacements |= private_convolutions(module, modalities)
-    elif conv != "shared":
-        raise ValueError(f"conv = {conv!r}: 'shared' or 'private'")
     replace_layers(module, replacements)
+    if settings.conv == "private":
+        make_convolutions_private(module, modalities)
 
 
-def private_convolutions(module: nn.Module, modalities: int) -> dict[nn.Module, nn.Module]:
-    """Every nn.Conv2d of `module` -> a `PrivateConv2d`. Raises ValueError at a transposed convolution."""
-    found: dict[nn.Module, nn.Module] = {}
-    for name, layer in module.named_modules():
-        if isinstance(layer, nn.ConvTranspose2d):
-            raise ValueError(f"{name}: a transposed convolution cannot be made private; use conv='shared'")
+def make_convolutions_private(module: nn.Module, modalities: int) -> None:
+    """Give each of `modalities` streams its own kernels, in place: every nn.Conv2d and nn.ConvTranspose2d."""
+    replacements: dict[nn.Module, nn.Module] = {}
+    for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            found[layer] = PrivateConv2d.from_conv(layer, modalities)
-    return found
+            replacements[layer] = PrivateConv2d.from_conv(layer, modalities)
+        elif isinstance(layer, nn.ConvTranspose2d):
+            replacements[layer] = PrivateConvTranspose2d.from_conv(layer, modalities)
+    replace_layers(module, replacements)
 
 
 def replace_layers(module: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> None:
@@ -200,9 +164,22 @@ def _norms(module: nn.Module, *, allow_others: bool) -> Iterator[tuple[str, nn.B
 
 
 def _converted(
-    name: str, layer: nn.BatchNorm2d | nn.InstanceNorm2d, modalities: int, affine: Share, statistics: Share
+    name: str, layer: nn.BatchNorm2d | nn.InstanceNorm2d, modalities: int, settings: StreamSettings
 ) -> ModalNorm:
     try:
-        return from_norm(layer, modalities, affine=affine, statistics=statistics)
+        return from_norm(layer, modalities, affine=settings.affine, statistics=settings.statistics)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _exchanged(norm: ModalNorm, settings: StreamSettings) -> ChannelExchange:
+    """The norm, followed by the exchange of its channels."""
+    if settings.gamma_init is not None:
+        nn.init.constant_(norm.weight, settings.gamma_init)
+    return ChannelExchange(
+        norm,
+        threshold=settings.threshold,
+        region=settings.region,
+        replace=settings.replace,
+        active=settings.exchange and settings.affine == "private",
+    )

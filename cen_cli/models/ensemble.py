@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cen_cli.models.streams import ModalOutput, split_modalities
+
 
 class LearnedEnsemble(nn.Module):
     """Weighted sum of M branches; starts as their mean. One modality has weight 1."""
@@ -28,3 +30,8 @@ class LearnedEnsemble(nn.Module):
             raise ValueError(f"expected {self.alpha.shape[0]} branches, got {branches.shape[0]}")
         weights = self.weights().view(-1, *[1] * (branches.dim() - 1))
         return (weights * branches.detach()).sum(0)
+
+    def combine(self, stack: Tensor) -> ModalOutput:
+        """What the streams return, [M*B, ...] modality-major -> the branches, their ensemble and its weights."""
+        branches = split_modalities(stack, self.alpha.shape[0])
+        return ModalOutput(branches, self(branches), self.weights())

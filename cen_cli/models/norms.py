@@ -124,14 +124,30 @@ class ModalInstanceNorm2d(nn.Module):
         return self._normalise_each_map(x)
 
     def _normalise_each_map(self, x: Tensor) -> Tensor:
-        """Statistics of each sample's map; in training the running statistics follow."""
-        wide = x.to(_at_least_float32(x))
-        variance, mean = torch.var_mean(wide, dim=(2, 3), keepdim=True, correction=0)  # [M*B, C, 1, 1]
+        """Statistics of each sample's map, through torch's batch norm; in training the running statistics follow.
+
+        To it each map is a channel of one sample, or, where x is channels_last, each sample is a batch: no copy of x.
+        """
+        wide, per_stream = _at_least_float32(x), x.shape[0] // self.modalities
+        mean, variance = x.new_zeros(2, *x.shape[:2], dtype=wide).unbind()  # [M*B, C], overwritten: momentum 1
+        gamma, beta = (
+            table.expand(self.modalities, -1).repeat_interleave(per_stream, dim=0).to(wide)
+            for table in (self.weight, self.bias)
+        )
+        if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+            maps = x.reshape(1, -1, *x.shape[2:])  # [1, M*B*C, H, W]
+            y = self._batch_norm(maps, mean.reshape(-1), variance.reshape(-1), gamma.reshape(-1), beta.reshape(-1))
+            y = y.view(x.shape)
+        else:
+            samples = zip(x.split(1), mean, variance, gamma.unbind(), beta.unbind(), strict=True)
+            y = torch.cat([self._batch_norm(*sample) for sample in samples])
         if self.training:
-            pixels = x.shape[2] * x.shape[3]
-            self._follow(mean.detach().flatten(1), variance.detach().flatten(1) * (pixels / (pixels - 1)))
-        normalised = (wide - mean) * torch.rsqrt(variance + self.eps)
-        return _scale_and_shift(normalised, self.weight, self.bias, self.modalities).to(x.dtype)
+            self._follow(mean, variance)
+        return y
+
+    def _batch_norm(self, x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        """Torch's batch norm in training, which writes this batch's mean and unbiased variance into its arguments."""
+        return F.batch_norm(x, mean, variance, gamma, beta, True, 1.0, self.eps)
 
     def _normalise_values(self, x: Tensor) -> Tensor:
         """1x1 maps [M*B, C, 1, 1], by the running statistics; in training these then follow."""
@@ -190,6 +206,19 @@ def set_frozen_statistics(model: nn.Module, frozen: bool) -> None:
     for module in model.modules():
         if isinstance(module, ModalBatchNorm2d):
             module.frozen = frozen
+
+
+def set_norm_statistics(model: nn.Module, statistics: str) -> None:
+    """Choose what every `ModalInstanceNorm2d` in `model` normalises by in evaluation.
+
+    "instance": each map's own mean and variance, as in training; "running": the running ones (S-Table 9). Raises
+    ValueError for another word.
+    """
+    if statistics not in ("instance", "running"):
+        raise ValueError(f"norm statistics {statistics!r}: 'instance' or 'running'")
+    for module in model.modules():
+        if isinstance(module, ModalInstanceNorm2d):
+            module.use_running_statistics = statistics == "running"
 
 
 def _allocate(norm: nn.Module, channels: int, modalities: int, affine: Share, statistics: Share) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from cen_cli.models.backbones.resnet import resnet_encoder
-from cen_cli.models.conversion import checked_names, private_convolutions, replace_layers
+from cen_cli.models.conversion import checked_names, make_convolutions_private
 from cen_cli.models.ensemble import LearnedEnsemble
-from cen_cli.models.exchange import Region, Replace, exchange_layers
+from cen_cli.models.exchange import Region, Replace
 from cen_cli.models.heads.refinenet import RefineNetDecoder
 from cen_cli.models.norms import NormSharing, Share
-from cen_cli.models.streams import ModalOutput, split_modalities, stack_modalities
+from cen_cli.models.parameters import parameter_groups
+from cen_cli.models.settings import StreamSettings
+from cen_cli.models.streams import ModalOutput, stack_images
 
 
 class Segmenter(nn.Module):
@@ -44,29 +46,12 @@ class Segmenter(nn.Module):
         `inputs`: normalised images, one [B, 3, H, W] per modality, or a stack of them (see `stack_modalities`).
         Raises ValueError naming the shape or modality that does not fit.
         """
-        x = stack_modalities(inputs, self.modalities)  # [M*B, 3, H, W]
-        if x.shape[1] != 3:
-            raise ValueError(f"each modality must have 3 channels (repeat a single one), got shape {tuple(x.shape)}")
-        logits = self.decoder(self.encoder(x))  # [M*B, K, h, w]
-        branches = split_modalities(logits, len(self.modalities))
-        return ModalOutput(branches, self.ensemble(branches), self.ensemble.weights())
+        x = stack_images(inputs, self.modalities)  # [M*B, 3, H, W]
+        return self.ensemble.combine(self.decoder(self.encoder(x)))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by how they are trained: "encoder", "decoder", "gamma" (of exchanging norms), "ensemble".
-
-        Each parameter is in exactly one group.
-        """
-        gammas = [layer.norm.weight for layer in exchange_layers(self).values()]
-        taken = {id(gamma) for gamma in gammas}
-        groups = {
-            "encoder": [p for p in self.encoder.parameters() if id(p) not in taken],
-            "decoder": [p for p in self.decoder.parameters() if id(p) not in taken],
-            "gamma": gammas,
-            "ensemble": list(self.ensemble.parameters()),
-        }
-        grouped = sorted(id(p) for group in groups.values() for p in group)
-        assert grouped == sorted(id(p) for p in self.parameters()), "a parameter is in no group, or in two"
-        return groups
+        """Parameters by how they are trained (see `parameter_groups`)."""
+        return parameter_groups(self)
 
 
 def refinenet_segmenter(
@@ -77,6 +62,7 @@ def refinenet_segmenter(
     width: int = 256,
     encoder_width: int = 64,
     dropout: float = 0.5,
+    light: bool = False,
     weights: str | None = None,
     conv: Share = "shared",
     norm: NormSharing = "private",
@@ -88,24 +74,13 @@ def refinenet_segmenter(
 ) -> Segmenter:
     """RefineNet on a ResNet, as in S-Table 7.
 
-    `width` and `dropout` are the decoder's; `conv = "private"` gives each modality its own kernels in encoder and
-    decoder. The other arguments, and errors, are those of `resnet_encoder`.
+    `width`, `dropout` and `light` are the decoder's, `backbone`, `encoder_width` and `weights` those of
+    `resnet_encoder`; the rest are the fields of `StreamSettings`. Errors as in `resnet_encoder`.
     """
     names = checked_names(modalities)
-    encoder = resnet_encoder(
-        backbone,
-        len(names),
-        width=encoder_width,
-        weights=weights,
-        threshold=threshold,
-        region=region,
-        replace=replace,
-        conv=conv,
-        norm=norm,
-        exchange=exchange,
-        gamma_init=gamma_init,
-    )
-    decoder = RefineNetDecoder(encoder.channels, classes, width, dropout)
+    settings = StreamSettings(threshold, region, replace, conv, norm, exchange, gamma_init)
+    encoder = resnet_encoder(backbone, len(names), settings, width=encoder_width, weights=weights)
+    decoder = RefineNetDecoder(encoder.channels, classes, width, dropout, light=light)
     if conv == "private":
-        replace_layers(decoder, private_convolutions(decoder, len(names)))
+        make_convolutions_private(decoder, len(names))
     return Segmenter(encoder, decoder, names)

@@ -2,12 +2,12 @@
 
 A layer that the modalities share is then an ordinary torch layer, one call instead of M. The only layers that know M
 are the norms (`norms`), the exchange (`exchange`) and the convolutions with one kernel per modality (`PrivateConv2d`
-here), which the unshared rows of S-Tables 7 and 8 need.
+and `PrivateConvTranspose2d` here), which the unshared rows of S-Tables 7 and 8 need.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -47,6 +47,14 @@ def stack_modalities(inputs: Mapping[str, Tensor] | Tensor, modalities: Sequence
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise ValueError(f"expected one shape [B, C, H, W] for all modalities, got {listed}")
     return torch.cat([inputs[name] for name in modalities])
+
+
+def stack_images(inputs: Mapping[str, Tensor] | Tensor, modalities: Sequence[str]) -> Tensor:
+    """`stack_modalities` of images with 3 channels each: [M*B, 3, H, W]; ValueError where they have not."""
+    x = stack_modalities(inputs, modalities)
+    if x.shape[1] != 3:
+        raise ValueError(f"each modality must have 3 channels (repeat a single one), got shape {tuple(x.shape)}")
+    return x
 
 
 def _flatten_stack(inputs: Tensor, modalities: Sequence[str]) -> Tensor:
@@ -106,16 +114,14 @@ class PrivateConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve each stream with its own kernel: [M*B, in, H, W] -> [M*B, out, h, w]."""
-        check_divisible(x, self.modalities)
         padding: str | tuple[int, ...] | int = self.padding
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._margins, mode=self.padding_mode), 0
-        biases = [None] * self.modalities if self.bias is None else self.bias.unbind()
-        outputs = [
-            F.conv2d(stream, kernel, bias, self.stride, padding, self.dilation, self.groups)
-            for stream, kernel, bias in zip(x.chunk(self.modalities), self.weight.unbind(), biases, strict=True)
-        ]
-        return torch.cat(outputs)
+
+        def convolve(stream: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+            return F.conv2d(stream, kernel, bias, self.stride, padding, self.dilation, self.groups)
+
+        return _each_stream(convolve, x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
@@ -123,6 +129,60 @@ class PrivateConv2d(nn.Module):
             f"{self.in_channels}, {self.out_channels}, modalities={self.modalities}, kernel_size={self.kernel_size}, "
             f"stride={self.stride}"
         )
+
+
+class PrivateConvTranspose2d(nn.Module):
+    """A transposed convolution with one kernel per modality: M times nn.ConvTranspose2d, on streams.
+
+    `weight` is [M, in, out / groups, k, k], `bias` [M, out] or None. Made from an ordinary one (`from_conv`), whose
+    stride, padding, output padding, dilation and groups it keeps.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(self, conv: nn.ConvTranspose2d, modalities: int) -> None:
+        super().__init__()
+        if modalities < 1:
+            raise ValueError(f"modalities = {modalities}: at least 1 is needed")
+        self.modalities = modalities
+        assert isinstance(conv.padding, tuple), "transposed convolutions know no padding by name"
+        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
+        self.kernel_size, self.stride, self.dilation = conv.kernel_size, conv.stride, conv.dilation
+        self.padding, self.output_padding, self.groups = conv.padding, conv.output_padding, conv.groups
+        self.weight = _repeat_parameter(conv.weight, modalities)
+        self.bias = None if conv.bias is None else _repeat_parameter(conv.bias, modalities)
+
+    @classmethod
+    def from_conv(cls, conv: nn.ConvTranspose2d, modalities: int) -> PrivateConvTranspose2d:
+        """A private transposed convolution of `modalities` streams, each starting from a copy of `conv`'s tensors."""
+        return cls(conv, modalities)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve each stream with its own kernel: [M*B, in, h, w] -> [M*B, out, H, W]."""
+
+        def convolve(stream: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+            return F.conv_transpose2d(
+                stream, kernel, bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+            )
+
+        return _each_stream(convolve, x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return (
+            f"{self.in_channels}, {self.out_channels}, modalities={self.modalities}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}"
+        )
+
+
+def _each_stream(
+    convolve: Callable[[Tensor, Tensor, Tensor | None], Tensor], x: Tensor, weight: Tensor, bias: Tensor | None
+) -> Tensor:
+    """Call `convolve` on every stream of [M*B, C, H, W] with its row of weight [M, ...] and of bias [M, out]."""
+    modalities = weight.shape[0]
+    check_divisible(x, modalities)
+    biases = [None] * modalities if bias is None else bias.unbind()
+    return torch.cat([convolve(*row) for row in zip(x.chunk(modalities), weight.unbind(), biases, strict=True)])
 
 
 def _repeat_parameter(parameter: Tensor, modalities: int) -> nn.Parameter:

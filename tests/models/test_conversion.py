@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from cen_cli.models.conversion import convert_layers, to_cen
 from cen_cli.models.exchange import ChannelExchange, exchange_layers
 from cen_cli.models.norms import SHARING, ModalBatchNorm2d, ModalInstanceNorm2d
-from cen_cli.models.streams import PrivateConv2d
+from cen_cli.models.settings import StreamSettings
+from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d
 
 
 class SmallNet(nn.Module):
@@ -174,6 +175,16 @@ def test_private_convolutions_leave_other_layers_shared():
     assert isinstance(net.body.head, nn.Linear)
 
 
+def test_transposed_convolutions_become_private_too():
+    upward = nn.Sequential(nn.ConvTranspose2d(3, 4, 4, stride=2, padding=1), nn.BatchNorm2d(4)).eval()
+    net = to_cen(upward, ("a", "b"), conv="private")
+    assert isinstance(net.body[0], PrivateConvTranspose2d)
+    assert list(exchange_layers(net)) == ["body.1"]
+    x = torch.randn(2, 3, 5, 6)
+    for branch in net({"a": x, "b": x}).branches:
+        torch.testing.assert_close(branch, upward(x))
+
+
 def test_frozen_batch_norms_and_group_norms_stay_shared():
     frozen = torchvision.ops.FrozenBatchNorm2d(4)
     net = to_cen(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), frozen, nn.GroupNorm(2, 4)), ("a", "b"))
@@ -196,11 +207,6 @@ def conv_norm(norm: nn.Module, conv: nn.Module | None = None) -> nn.Module:
         (conv_norm(nn.BatchNorm2d(4)), {"norm": "shared"}, "norm = 'shared' leaves one gamma"),
         (conv_norm(nn.BatchNorm2d(4)), {"norm": "statistics-private"}, "leaves one gamma for all modalities"),
         (conv_norm(nn.BatchNorm2d(4)), {"conv": "own"}, "conv = 'own'"),
-        (
-            conv_norm(nn.BatchNorm2d(4), nn.ConvTranspose2d(3, 4, 2)),
-            {"conv": "private"},
-            "0: a transposed convolution cannot be made private",
-        ),
         (conv_norm(nn.BatchNorm2d(4)), {"modalities": ()}, r"modalities = \(\)"),
         (conv_norm(nn.BatchNorm2d(4)), {"modalities": ("a", "a")}, r"modalities = \('a', 'a'\)"),
         (conv_norm(nn.BatchNorm2d(4)), {"modalities": "rgb"}, "modalities = 'rgb'"),
@@ -231,7 +237,7 @@ def test_an_output_that_is_neither_tensor_nor_mapping_is_refused():
 
 def test_layers_are_converted_in_place():
     net = SmallNet()
-    convert_layers(net, 4, threshold=0.1)
+    convert_layers(net, 4, StreamSettings(threshold=0.1))
     assert isinstance(net.stem[1], ChannelExchange)
     assert net.stem[1].gamma.shape == (4, 9)
 

@@ -9,7 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from cen_cli.models.norms import SHARING, ModalBatchNorm2d, ModalInstanceNorm2d, from_norm, set_frozen_statistics
+from cen_cli.models.norms import (
+    SHARING,
+    ModalBatchNorm2d,
+    ModalInstanceNorm2d,
+    from_norm,
+    set_frozen_statistics,
+    set_norm_statistics,
+)
 from tests.reference import normalising
 
 KINDS = {ModalBatchNorm2d: normalising.batch_norm, ModalInstanceNorm2d: normalising.instance_norm}
@@ -96,6 +103,23 @@ def test_shared_running_statistics_of_instance_norms_show_in_evaluation():
         norm.eval()
     assert torch.allclose(shared.running_mean, private.running_mean.mean(0, keepdim=True))
     assert not torch.allclose(shared(x), private(x))
+
+
+def test_norm_statistics_are_chosen_for_a_whole_network():
+    inner, outer, batch = ModalInstanceNorm2d(5, 2), randomised(ModalInstanceNorm2d(5, 2)), ModalBatchNorm2d(5, 2)
+    net = nn.Sequential(nn.Sequential(inner), outer, batch).eval()
+    x = activations(4, 5)
+    by_instance = outer(x)
+    set_norm_statistics(net, "running")
+    assert inner.use_running_statistics
+    by_running = outer(x)
+    expected = torch.cat([twin.eval()(stream) for twin, stream in zip(torch_twins(outer), x.chunk(2), strict=True)])
+    torch.testing.assert_close(by_running, expected)
+    set_norm_statistics(net, "instance")
+    assert torch.equal(outer(x), by_instance)
+    assert not torch.allclose(by_running, by_instance)
+    with pytest.raises(ValueError, match="norm statistics 'batch': 'instance' or 'running'"):
+        set_norm_statistics(net, "batch")
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from cen_cli.models.streams import PrivateConv2d, split_modalities, stack_modalities
+from cen_cli.models.streams import (
+    PrivateConv2d,
+    PrivateConvTranspose2d,
+    split_modalities,
+    stack_images,
+    stack_modalities,
+)
 
 
 def inputs(*names: str, shape=(2, 3, 4, 5)) -> dict[str, torch.Tensor]:
@@ -58,12 +64,15 @@ def test_inputs_that_do_not_fit_are_named(given, message):
         nn.Conv2d(4, 6, (3, 1), padding="same"),
         nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"),
         nn.Conv2d(4, 6, 3, padding="same", padding_mode="replicate"),
+        nn.ConvTranspose2d(4, 6, 4, stride=2, padding=1),
+        nn.ConvTranspose2d(4, 6, 3, stride=2, output_padding=1, dilation=2, groups=2, bias=False),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("modalities", [1, 3])
 def test_a_private_convolution_starts_as_copies_and_then_differs(conv, modalities):
-    private = PrivateConv2d.from_conv(conv, modalities)
+    kind = PrivateConvTranspose2d if isinstance(conv, nn.ConvTranspose2d) else PrivateConv2d
+    private = kind.from_conv(conv, modalities)
     assert private.weight.shape == (modalities, *conv.weight.shape)
     x = torch.randn(2 * modalities, 4, 7, 7).to(memory_format=torch.channels_last)
     y = private(x)
@@ -77,9 +86,17 @@ def test_a_private_convolution_starts_as_copies_and_then_differs(conv, modalitie
         torch.testing.assert_close(streams[0], conv(x).chunk(modalities)[0])
 
 
-def test_a_private_convolution_names_a_batch_that_does_not_fit():
-    conv = nn.Conv2d(4, 6, 3)
+@pytest.mark.parametrize(
+    ("kind", "conv"), [(PrivateConv2d, nn.Conv2d(4, 6, 3)), (PrivateConvTranspose2d, nn.ConvTranspose2d(4, 6, 3))]
+)
+def test_a_private_convolution_names_a_batch_that_does_not_fit(kind, conv):
     with pytest.raises(ValueError, match=r"x.shape\[0\] = 3 cannot be shared out among 2"):
-        PrivateConv2d.from_conv(conv, 2)(torch.zeros(3, 4, 5, 5))
+        kind.from_conv(conv, 2)(torch.zeros(3, 4, 5, 5))
     with pytest.raises(ValueError, match="modalities = 0"):
-        PrivateConv2d.from_conv(conv, 0)
+        kind.from_conv(conv, 0)
+
+
+def test_images_of_another_number_of_channels_are_refused():
+    assert stack_images(inputs("a", shape=(2, 3, 4, 5)), ("a",)).shape == (2, 3, 4, 5)
+    with pytest.raises(ValueError, match=r"3 channels \(repeat a single one\), got shape \(2, 1, 4, 5\)"):
+        stack_images(inputs("a", shape=(2, 1, 4, 5)), ("a",))

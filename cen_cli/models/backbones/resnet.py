@@ -11,6 +11,7 @@ exchange.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -18,8 +19,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from cen_cli.models.backbones.pretrained import read_resnet_weights
 from cen_cli.models.conversion import Convolution, convert_layers
-from cen_cli.models.exchange import Region, Replace
-from cen_cli.models.norms import NormSharing, Share
+from cen_cli.models.settings import StreamSettings
 
 
 class Depth(NamedTuple):
@@ -82,16 +82,10 @@ class ResNetEncoder(nn.Module):
 def resnet_encoder(
     name: str,
     modalities: int,
+    settings: StreamSettings,
     *,
     width: int = 64,
     weights: str | None = None,
-    threshold: float = 1e-2,
-    region: Region = "disjoint",
-    replace: Replace = "own-part",
-    conv: Share = "shared",
-    norm: NormSharing = "private",
-    exchange: bool = True,
-    gamma_init: float | None = None,
     between: Sequence[nn.Module] | None = None,
 ) -> ResNetEncoder:
     """A ResNet of M streams.
@@ -99,11 +93,10 @@ def resnet_encoder(
     Args:
         name: resnet18, resnet34, resnet50, resnet101 or resnet152.
         modalities: M >= 1.
+        settings: what the streams share and exchange; its gamma_init counts where there are no weights.
         width: channels of stem and stage 1; other than 64 only without weights.
         weights: None or "none" (random), "imagenet" (torchvision's IMAGENET1K_V1) or a file of a torchvision ResNet's
             weights (.safetensors, or a torch file); every stream starts from a copy.
-        threshold, region, replace, conv, norm, exchange: as in `to_cen`.
-        gamma_init: initial gamma of the exchanging norms, where there are no weights; None: 1.
         between: 4 modules, applied to the stages' outputs; default identity.
 
     Raises ValueError for a bad argument and CheckpointError where weights cannot be had or do not fit.
@@ -120,18 +113,8 @@ def resnet_encoder(
     resnet.fc = nn.Identity()
     if weights is not None and not random:
         resnet.load_state_dict(read_resnet_weights(name, weights, resnet.state_dict()))
-    convert_layers(
-        resnet,
-        modalities,
-        threshold=threshold,
-        region=region,
-        replace=replace,
-        conv=conv,
-        norm=norm,
-        exchange=exchange,
-        gamma_init=gamma_init if random else None,
-        after=_is_three_by_three,
-    )
+        settings = replace(settings, gamma_init=None)
+    convert_layers(resnet, modalities, settings, after=_is_three_by_three)
     channels = tuple(width * 2**stage * depth.block.expansion for stage in range(4))
     return ResNetEncoder(resnet, channels, between)
 

@@ -8,6 +8,9 @@
 
 It treats every sample alone, so streams stacked on the batch axis share it. Different from the original RefineNet: the
 shortcut of a residual unit carries the rectified input, as in the networks behind the paper's numbers.
+
+The light variant (Nekrasov et al., Light-Weight RefineNet, BMVC 2018) has no residual units (RCU), and convolutions of
+1x1 but for the classifier. It learns from scratch in far fewer steps.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ POOLINGS = 4
 """Links of a chained residual pooling."""
 
 
-def conv3x3(inputs: int, outputs: int, *, bias: bool = False) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size."""
-    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=bias)
+def same_size(inputs: int, outputs: int, *, kernel: int = 3, bias: bool = False) -> nn.Conv2d:
+    """A convolution that keeps the size."""
+    return nn.Conv2d(inputs, outputs, kernel_size=kernel, padding=kernel // 2, bias=bias)
 
 
 class ResidualUnits(nn.Module):
@@ -29,8 +32,8 @@ class ResidualUnits(nn.Module):
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
-        self.first = nn.ModuleList(conv3x3(channels, channels, bias=True) for _ in range(blocks))
-        self.second = nn.ModuleList(conv3x3(channels, channels) for _ in range(blocks))
+        self.first = nn.ModuleList(same_size(channels, channels, bias=True) for _ in range(blocks))
+        self.second = nn.ModuleList(same_size(channels, channels) for _ in range(blocks))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, channels, h, w] -> the same shape."""
@@ -43,9 +46,9 @@ class ResidualUnits(nn.Module):
 class ChainedPooling(nn.Module):
     """CRP: four times top <- conv(maxpool5x5(top)), x <- x + top, starting from top = x."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(conv3x3(channels, channels) for _ in range(POOLINGS))
+        self.convs = nn.ModuleList(same_size(channels, channels, kernel=kernel) for _ in range(POOLINGS))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, channels, h, w] -> the same shape."""
@@ -59,14 +62,17 @@ class ChainedPooling(nn.Module):
 class RefinePath(nn.Module):
     """One stage's path: its features, refined together with the coarser path's result."""
 
-    def __init__(self, inputs: int, width: int, outputs: int | None, *, coarsest: bool = False) -> None:
+    def __init__(
+        self, inputs: int, width: int, outputs: int | None, *, coarsest: bool = False, light: bool = False
+    ) -> None:
         super().__init__()
-        self.reduce = conv3x3(inputs, width)
-        self.adapt = ResidualUnits(width, 2)
-        self.join: nn.Module = nn.Identity() if coarsest else conv3x3(width, width)
-        self.pooling = ChainedPooling(width)
-        self.refine = ResidualUnits(width, 3)
-        self.widen: nn.Module = nn.Identity() if outputs is None else conv3x3(width, outputs)
+        kernel = 1 if light else 3
+        self.reduce = same_size(inputs, width, kernel=kernel)
+        self.adapt: nn.Module = nn.Identity() if light else ResidualUnits(width, 2)
+        self.join: nn.Module = nn.Identity() if coarsest else same_size(width, width, kernel=kernel)
+        self.pooling = ChainedPooling(width, kernel)
+        self.refine: nn.Module = nn.Identity() if light else ResidualUnits(width, 3)
+        self.widen: nn.Module = nn.Identity() if outputs is None else same_size(width, outputs, kernel=kernel)
 
     def forward(self, features: Tensor, coarser: Tensor | None) -> Tensor:
         """features [N, inputs, h, w] and the coarser path's output, of any size, or None -> [N, outputs, h, w]."""
@@ -84,20 +90,23 @@ class RefineNetDecoder(nn.Module):
         classes: K.
         width: channels of paths 1 to 3; path 4 has twice as many.
         dropout: probability, in training, on the features of stages 4 and 3 and before the classifier.
+        light: the light variant.
     """
 
-    def __init__(self, channels: tuple[int, ...], classes: int, width: int = 256, dropout: float = 0.5) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], classes: int, width: int = 256, dropout: float = 0.5, *, light: bool = False
+    ) -> None:
         super().__init__()
         if len(channels) != 4:
             raise ValueError(f"channels = {channels}: four feature maps are needed")
         if classes < 1 or width < 1:
             raise ValueError(f"classes = {classes}, width = {width}: both must be at least 1")
         self.drop = nn.Dropout(dropout)
-        self.path4 = RefinePath(channels[3], 2 * width, width, coarsest=True)
-        self.path3 = RefinePath(channels[2], width, width)
-        self.path2 = RefinePath(channels[1], width, width)
-        self.path1 = RefinePath(channels[0], width, None)
-        self.classifier = conv3x3(width, classes, bias=True)
+        self.path4 = RefinePath(channels[3], 2 * width, width, coarsest=True, light=light)
+        self.path3 = RefinePath(channels[2], width, width, light=light)
+        self.path2 = RefinePath(channels[1], width, width, light=light)
+        self.path1 = RefinePath(channels[0], width, None, light=light)
+        self.classifier = same_size(width, classes, bias=True)
         self.init_weights()
 
     def init_weights(self) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from cen_cli.models.backbones.resnet import RESNETS, resnet_encoder
 from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.settings import StreamSettings
 from cen_cli.models.streams import PrivateConv2d
 
 
@@ -29,7 +30,7 @@ def test_streams_with_a_torchvision_network_s_weights_equal_it(name, tmp_path):
             nn.init.uniform_(layer.running_var, 0.5, 1.5)
             nn.init.normal_(layer.running_mean, std=0.1)
     torch.save(net.state_dict(), tmp_path / "net.pth")
-    encoder = resnet_encoder(name, 2, weights=str(tmp_path / "net.pth"), gamma_init=0.0).eval()
+    encoder = resnet_encoder(name, 2, StreamSettings(gamma_init=0.0), weights=str(tmp_path / "net.pth")).eval()
     x = torch.randn(1, 3, 50, 40, dtype=torch.float64)
     with torch.inference_mode():
         expected, found = torchvision_features(net.double(), x), encoder.double()(torch.cat([x, x]))
@@ -43,7 +44,7 @@ def test_streams_with_a_torchvision_network_s_weights_equal_it(name, tmp_path):
 )
 def test_exchange_follows_every_three_by_three_convolution(name, places):
     with torch.device("meta"):
-        encoder = resnet_encoder(name, 2)
+        encoder = resnet_encoder(name, 2, StreamSettings())
     found = list(exchange_layers(encoder))
     assert len(found) == places
     assert "bn1" not in found
@@ -54,7 +55,7 @@ def test_exchange_follows_every_three_by_three_convolution(name, places):
 @pytest.mark.parametrize("name", RESNETS)
 def test_parameters_are_named_and_shaped_as_in_torchvision(name):
     with torch.device("meta"):
-        encoder = resnet_encoder(name, 3)
+        encoder = resnet_encoder(name, 3, StreamSettings())
         net = torchvision.models.get_model(name, weights=None)
     found = {key.replace(".norm.", "."): tuple(value.shape) for key, value in encoder.state_dict().items()}
     expected = {key: tuple(value.shape) for key, value in net.state_dict().items() if not key.startswith("fc.")}
@@ -66,7 +67,7 @@ def test_parameters_are_named_and_shaped_as_in_torchvision(name):
 
 @pytest.mark.parametrize(("name", "width"), [("resnet18", 8), ("resnet50", 24), ("resnet34", 64)])
 def test_width_scales_every_stage(name, width):
-    encoder = resnet_encoder(name, 2, width=width)
+    encoder = resnet_encoder(name, 2, StreamSettings(), width=width)
     expansion = 4 if name == "resnet50" else 1
     assert encoder.channels == tuple(width * expansion * factor for factor in (1, 2, 4, 8))
     assert encoder.conv1.out_channels == width
@@ -78,14 +79,16 @@ def test_width_scales_every_stage(name, width):
 
 
 def test_initial_gamma_is_set_where_weights_are_random():
-    encoder = resnet_encoder("resnet18", 2, width=8, gamma_init=0.4)
+    encoder = resnet_encoder("resnet18", 2, StreamSettings(gamma_init=0.4), width=8)
     assert all((layer.norm.weight == 0.4).all() for layer in exchange_layers(encoder).values())
     assert (encoder.bn1.weight == 1).all()
 
 
 def test_what_stands_between_the_stages_is_applied_after_each():
-    plain = resnet_encoder("resnet18", 2, width=8).eval()
-    seam = resnet_encoder("resnet18", 2, width=8, between=[nn.Identity(), nn.Hardtanh(), nn.Identity(), nn.ReLU()])
+    plain = resnet_encoder("resnet18", 2, StreamSettings(), width=8).eval()
+    seam = resnet_encoder(
+        "resnet18", 2, StreamSettings(), width=8, between=[nn.Identity(), nn.Hardtanh(), nn.Identity(), nn.ReLU()]
+    )
     assert not seam.eval().load_state_dict(plain.state_dict()).missing_keys
     x = torch.randn(2, 3, 64, 64)
     before, after = plain(x), seam(x)
@@ -93,11 +96,11 @@ def test_what_stands_between_the_stages_is_applied_after_each():
     assert torch.equal(after[1], before[1].clamp(-1, 1))
     assert torch.equal(after[2], plain.layer3(before[1].clamp(-1, 1)))
     with pytest.raises(ValueError, match="between holds 1 modules"):
-        resnet_encoder("resnet18", 2, width=8, between=[nn.Identity()])
+        resnet_encoder("resnet18", 2, StreamSettings(), width=8, between=[nn.Identity()])
 
 
 def test_private_convolutions():
-    encoder = resnet_encoder("resnet18", 2, width=8, conv="private")
+    encoder = resnet_encoder("resnet18", 2, StreamSettings(conv="private"), width=8)
     assert isinstance(encoder.conv1, PrivateConv2d)
     assert not any(isinstance(layer, nn.Conv2d) for layer in encoder.modules())
 
@@ -112,4 +115,4 @@ def test_private_convolutions():
 )
 def test_bad_arguments_are_named(name, settings, message):
     with pytest.raises(ValueError, match=message):
-        resnet_encoder(name, 2, **settings)
+        resnet_encoder(name, 2, StreamSettings(), **settings)

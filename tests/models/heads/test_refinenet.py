@@ -50,7 +50,7 @@ def test_residual_units_carry_the_rectified_input():
 
 
 def test_chained_pooling():
-    pooling = ChainedPooling(3).double()
+    pooling = ChainedPooling(3, kernel=3).double()
     x = image(3)
     expected = refining.chained_pooling(array(x)[0], [array(conv.weight) for conv in pooling.convs])
     np.testing.assert_allclose(array(pooling(x))[0], expected, **TOLERANCE)
@@ -124,3 +124,32 @@ def test_channels_last_stays_channels_last():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         RefineNetDecoder(*arguments)
+
+
+def test_the_light_decoder_has_no_residual_units_and_mixes_pixels_only_by_pooling_resizing_and_classifying():
+    decoder = RefineNetDecoder((2, 3, 4, 5), classes=3, width=2, light=True)
+    assert not [module for module in decoder.modules() if isinstance(module, ResidualUnits)]
+    kernels = {name: conv.kernel_size for name, conv in decoder.named_modules() if isinstance(conv, nn.Conv2d)}
+    assert kernels.pop("classifier") == (3, 3)
+    assert set(kernels.values()) == {(1, 1)}
+    assert len(kernels) == 4 + 3 + 3 + 4 * 4  # reduce, join, widen, pooling
+
+
+def test_the_light_decoder_equals_plain_products():
+    decoder = RefineNetDecoder((2, 3, 4, 5), classes=3, width=2, light=True).double().eval()
+    features = tuple(image(channels, side, side) for channels, side in zip((2, 3, 4, 5), (8, 4, 2, 1), strict=True))
+
+    def product(conv: nn.Module, x: np.ndarray) -> np.ndarray:
+        return np.einsum("oi,ihw->ohw", array(conv.weight)[..., 0, 0], x) if isinstance(conv, nn.Conv2d) else x
+
+    x = None
+    for path, stage in zip((decoder.path4, decoder.path3, decoder.path2, decoder.path1), features[::-1], strict=True):
+        own = product(path.join, product(path.reduce, array(stage)[0]))
+        own = own if x is None else own + refining.resize_bilinear(x, *own.shape[1:])
+        link = own = refining.relu(own)
+        for conv in path.pooling.convs:
+            link = product(conv, refining.max_pool5(link))
+            own = own + link
+        x = product(path.widen, own)
+    expected = refining.conv3x3(x, array(decoder.classifier.weight), array(decoder.classifier.bias))
+    np.testing.assert_allclose(array(decoder(features))[0], expected, **TOLERANCE)

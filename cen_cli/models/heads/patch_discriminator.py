@@ -1,0 +1,66 @@
+"""The PatchGAN discriminator (Isola et al., CVPR 2017): is each patch of this image real, given what it was made from?
+
+Different from common implementations: it returns logits, to be trained by binary cross entropy with logits. It treats
+every sample alone, so all streams share it, each conditioned on its own input (S Section 2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from cen_cli.models.initialisation import draw_normal_weights
+
+WIDEST = 8
+"""Layers have at most this many times the channels of the first."""
+SLOPE = 0.2
+"""Of the LeakyReLU."""
+
+
+class PatchDiscriminator(nn.Module):
+    """4x4 convolutions with padding 1: a first one, `layers` normalised ones and one that judges.
+
+    | convolution      | stride | channels                          | then                            |
+    |------------------|--------|-----------------------------------|---------------------------------|
+    | first            | 2      | `filters`                         | LeakyReLU                       |
+    | middle, `layers` | 2      | doubling, to at most 8 `filters`  | instance norm, LeakyReLU        |
+    | the last of them | 1      |                                   |                                 |
+    | judging          | 1      | 1                                 | nothing: logits                 |
+
+    With 3 `layers` each logit sees 70 x 70 pixels, with 2 34 x 34, with 1 16 x 16. Raises ValueError for bad arguments.
+    """
+
+    def __init__(self, filters: int = 64, layers: int = 3) -> None:
+        super().__init__()
+        if filters < 1 or layers < 1:
+            raise ValueError(f"filters = {filters}, layers = {layers}: both must be at least 1")
+        self.smallest_side = 3 * 2**layers
+        """Pixels: a middle norm needs a map of 2 x 2 or more."""
+        widths = [filters * min(2**layer, WIDEST) for layer in range(layers + 1)]
+        body: list[nn.Module] = [_conv(6, filters, stride=2)]
+        for layer in range(1, layers + 1):
+            conv = _conv(widths[layer - 1], widths[layer], stride=1 if layer == layers else 2)
+            body += [nn.LeakyReLU(SLOPE), conv, nn.InstanceNorm2d(widths[layer], affine=True)]
+        self.body = nn.Sequential(*body, nn.LeakyReLU(SLOPE), _conv(widths[-1], 1, stride=1))
+        draw_normal_weights(self)
+
+    def forward(self, condition: Tensor, image: Tensor) -> Tensor:
+        """Logits [N, 1, h, w], high where the patch looks real.
+
+        `condition`, what the image was made from, and `image`, real or generated: both [N, 3, H, W] in [-1, 1]. Raises
+        ValueError where they differ in shape or are too small.
+        """
+        if condition.shape != image.shape or image.dim() != 4 or image.shape[1] != 3:
+            raise ValueError(
+                f"condition and image must both be [N, 3, H, W], got {tuple(condition.shape)} and {tuple(image.shape)}"
+            )
+        if min(image.shape[2:]) < self.smallest_side:
+            raise ValueError(
+                f"images of {image.shape[2]} x {image.shape[3]} are too small for the discriminator: sides of at least "
+                f"{self.smallest_side} pixels are needed, or fewer layers"
+            )
+        return self.body(torch.cat([condition, image], dim=1))
+
+
+def _conv(inputs: int, outputs: int, *, stride: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel_size=4, stride=stride, padding=1)

@@ -1,0 +1,45 @@
+"""How M streams share their layers and exchange channels: what `to_cen` and the networks built with it are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cen_cli.models.exchange import Region, Replace
+from cen_cli.models.norms import SHARING, NormSharing, Share
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """Sharing (S-Tables 7, 8, 9) and exchange (P Eq. 4 and 6) of M streams; the fields are explained in `to_cen`.
+
+    Raises ValueError for an unknown word.
+    """
+
+    threshold: float = 1e-2
+    region: Region = "disjoint"
+    replace: Replace = "own-part"
+    conv: Share = "shared"
+    norm: NormSharing = "private"
+    exchange: bool = True
+    gamma_init: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.norm not in SHARING:
+            raise ValueError(f"norm = {self.norm!r}: one of {', '.join(SHARING)}")
+        if self.conv not in ("shared", "private"):
+            raise ValueError(f"conv = {self.conv!r}: 'shared' or 'private'")
+
+    @property
+    def affine(self) -> Share:
+        """Whether each modality has its own gamma and beta."""
+        return SHARING[self.norm][0]
+
+    @property
+    def statistics(self) -> Share:
+        """Whether each modality has its own mean and variance."""
+        return SHARING[self.norm][1]
+
+    def check(self, modalities: int) -> None:
+        """Raise ValueError where `modalities` streams are to exchange by a gamma that they share."""
+        if self.exchange and self.affine == "shared" and modalities > 1:
+            raise ValueError(f"norm = {self.norm!r} leaves one gamma for all modalities: nothing to exchange by")
