@@ -1,0 +1,73 @@
+"""Features of real images kept on disk: computed once for a data set, its preprocessing and the Inception weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+_NAME = "features"
+
+
+def feature_key(**parts: str) -> str:
+    """Fingerprint of everything that decides the features, for example of files, preprocessing and weights."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def cached_features(folder: Path, key: str, compute: Callable[[], Tensor]) -> Tensor:
+    """Features float64 [N, D] kept in `folder` under `key`; else those of `compute`, kept from now on.
+
+    A file that is damaged, or was written under another key, is as good as none: its contents are checked against a
+    digest. Files are written whole or not at all; a folder that cannot be written to costs the next run time, nothing
+    else. Raises ValueError for a key that is no plain word.
+    """
+    if not key.isalnum():
+        raise ValueError(f"a key of letters and digits names the file, not {key!r}")
+    path = folder / f"{key}.safetensors"
+    kept = _read(path, key)
+    if kept is not None:
+        return kept
+    features = compute().detach().cpu().double().contiguous()
+    _write(path, save({_NAME: features}, {"key": key, "digest": _digest(features)}))
+    return features
+
+
+def _read(path: Path, key: str) -> Tensor | None:
+    """The features of a whole file written under this key, or None."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata, features = file.metadata() or {}, file.get_tensor(_NAME)
+    except (SafetensorError, OSError):
+        return None
+    whole = metadata.get("key") == key and metadata.get("digest") == _digest(features)
+    return features if whole else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write by a temporary name of its own, so that runs at the same time do not meet; give up where it fails."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".new", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _digest(features: Tensor) -> str:
+    """SHA-256 over type, shape and bytes."""
+    sha = hashlib.sha256(f"{features.dtype} {list(features.shape)}".encode())
+    sha.update(features.numpy().tobytes())
+    return sha.hexdigest()
