@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from cen_cli.data.sample import LABELS, RawView
+from cen_cli.data.sample import TARGET, RawView
 
 
 class ViewCache:
@@ -44,8 +44,8 @@ class ViewCache:
             key: tv_tensors.wrap(self._slots[key][index].permute(2, 0, 1), like=like)
             for key, like in _stored(self._example).items()
         }
-        labels = maps.pop(LABELS, None)
-        return RawView(name, maps, labels, files)
+        target = maps.pop(TARGET, None)
+        return RawView(name, maps, target, files)
 
     def put(self, index: int, view: RawView) -> None:
         """Keep a view, unless its shape is not the cache's."""
@@ -60,7 +60,7 @@ class ViewCache:
 
 
 def _stored(view: RawView) -> dict[str, Any]:
-    return dict(view.inputs) if view.labels is None else {**view.inputs, LABELS: view.labels}
+    return dict(view.inputs) if view.target is None else {**view.inputs, TARGET: view.target}
 
 
 def _interleaved(image: Tensor) -> Tensor:

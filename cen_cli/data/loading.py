@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from cen_cli.data.sample import LABELS, VOID, Batch, collate
+from cen_cli.data.sample import LABELS, TARGET, VOID, Batch, collate
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import Key, ViewDataset
 from cen_cli.errors import CenError, DataError
@@ -78,44 +78,46 @@ def training_loader(
     """Shuffled batches of one epoch from batch `start_batch` on, augmented by the data set's transform.
 
     The last batch is dropped where it is incomplete, unless it is the only one. Raises DataError for a batch without a
-    single labelled pixel.
+    single pixel to learn from: all labels void, or nothing measured in the images to be translated to.
     """
     order = EpochBatches(len(dataset), batch, seed, epoch, start_batch)
-    return _loader(_Fetch(dataset, needs_labels=True), order, workers)
+    return _loader(_Fetch(dataset, needs_target=True), order, workers)
 
 
 def evaluation_loader(dataset: ViewDataset, batch: int = 1, workers: int = 0) -> BatchLoader:
     """All views in order, the last batch perhaps smaller."""
     indices = list(range(len(dataset)))
     order = [indices[start : start + batch] for start in range(0, len(indices), batch)]
-    return _loader(_Fetch(dataset, needs_labels=False), order, workers)
+    return _loader(_Fetch(dataset, needs_target=False), order, workers)
 
 
 class _Fetch(Dataset[Any]):
     """A data set that loads whole batches, and returns an error of ours instead of raising it."""
 
-    def __init__(self, dataset: ViewDataset, *, needs_labels: bool) -> None:
+    def __init__(self, dataset: ViewDataset, *, needs_target: bool) -> None:
         self._dataset = dataset
-        self._needs_labels = needs_labels
+        self._needs_target = needs_target
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch | CenError:
         try:
             batch = collate([self._dataset[key] for key in keys])
-            if self._needs_labels:
-                _check_labelled(batch)
+            if self._needs_target:
+                _check_target(batch)
         except CenError as error:
             return error
         return batch
 
 
-def _check_labelled(batch: Batch) -> None:
-    if bool((batch.target != VOID).any()):
+def _check_target(batch: Batch) -> None:
+    if bool(batch.target_valid.any()):
         return
-    files = [files.get(LABELS, name) for name, files in zip(batch.names, batch.files, strict=True)]
+    files = [files.get(LABELS, files.get(TARGET, name)) for name, files in zip(batch.names, batch.files, strict=True)]
     listed = ", ".join(files[:4]) + (f" and {len(files) - 4} more" if len(files) > 4 else "")
+    labels = batch.target.dtype == torch.int64
+    what = f"every label is void ({VOID})" if labels else "nothing was measured"
     raise DataError(
-        f"batch has no valid pixel: every label is void ({VOID}) in the crops of {listed}",
-        hint="a larger crop or batch, or a look at these label maps",
+        f"batch has no valid pixel: {what} in the crops of {listed}",
+        hint=f"a larger crop or batch, or a look at these {'label maps' if labels else 'files'}",
     )
 
 

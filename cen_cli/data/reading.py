@@ -33,18 +33,23 @@ _MODES = {
 }
 
 
-def read_image(path: str | Path, *, scale: float = 255.0) -> tv_tensors.Image:
-    """Read an 8-bit RGB or grey image, or a 16-bit grey one.
+def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) -> tv_tensors.Image:
+    """Read an 8-bit RGB or grey image (only RGB, with `colour`), or where `scale` is above 255 a 16-bit grey one.
 
     Returns uint8 [3 or 1, H, W] for 8 bits, float32 [1, H, W] = value / `scale`, at most 1, for 16 bits (`scale` is the
     value that means 1.0). Raises DataError for other encodings and unreadable files.
     """
     mode, _, values = _decode(path)
-    if mode in ("RGB", "L"):
+    if scale > VOID:
+        if mode in _SIXTEEN_BIT:
+            return tv_tensors.Image(_planes(np.minimum(values.astype(np.float32) / np.float32(scale), np.float32(1))))
+        raise DataError(
+            f"{path}: the image is {_describe(mode)}, expected 16-bit grey (full scale {scale:g})",
+            hint="8-bit copies have lost the scale: use the 16-bit files of the data set",
+        )
+    if mode == "RGB" or (mode == "L" and not colour):
         return tv_tensors.Image(_planes(values))
-    if mode in _SIXTEEN_BIT and scale > VOID:
-        return tv_tensors.Image(_planes(np.minimum(values.astype(np.float32) / np.float32(scale), np.float32(1))))
-    expected = "8-bit RGB or grey" if scale <= VOID else "8-bit RGB or grey, or 16-bit grey"
+    expected = "8-bit RGB" if colour else "8-bit RGB or grey"
     hint = "a palette image looks like a label map: is it the right file?" if mode == "P" else None
     raise DataError(f"{path}: the image is {_describe(mode)}, expected {expected}", hint=hint)
 

@@ -3,11 +3,15 @@
     rgb, rgb_clean, normal    8-bit RGB; in normals 127 means 0
     principal_curvature       8-bit RGB; 127 means 0, blue is constant
     reshading                 8-bit grey
-    edge_*                    16-bit grey, 65535 means 1
+    edge_texture              16-bit grey, 11355 means 1
+    edge_occlusion            16-bit grey, 11584 means 1
     depth_*                   16-bit grey, 512 units per metre, 65535 = invalid
     labels                    8-bit palette: labels 0 .. 13, 255 = void
 
-The input `depth` is what a depth camera would see (`depth_sensor`); the others bear the name of their domain.
+The names of inputs and targets are those of the folders or their short forms, but for two. `depth` is what a depth
+camera would see (`depth_sensor`) where views have labels, and the true `depth_euclidean` where they are translated. The
+target `rgb` is read from `rgb_clean`: the noise of the colour camera cannot be predicted from anything, so it would
+only add a constant to every error. As an input `rgb` has its noise.
 """
 
 from __future__ import annotations
@@ -16,13 +20,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from cen_cli.data.domains import SHORT_NAMES
+from cen_cli.data.rooms.encoding import DEPTH_INVALID, DEPTH_UNITS, EDGE_UNITS
 from cen_cli.data.rooms.settings import CLASS_NAMES, SPLITS
-from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD, LABELS, ModalitySpec, Normalization
-from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, describe_folder
-from cen_cli.errors import DataError
+from cen_cli.data.sample import HALF, IMAGENET_MEAN, IMAGENET_STD, LABELS, TARGET, ModalitySpec, Normalization
+from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder
+from cen_cli.errors import DataError, UsageError
 
-_HALF = (0.5, 0.5, 0.5)
 _NAME = re.compile(r"(\d+)_(\d+)\.png")
+_DEPTH_CAMERA = "depth"
+_TARGET_FOLDER = {"rgb": "rgb_clean"}
 
 
 def _photograph(name: str) -> ModalitySpec:
@@ -30,41 +37,69 @@ def _photograph(name: str) -> ModalitySpec:
 
 
 def _depth(name: str) -> ModalitySpec:
-    return ModalitySpec(name, "depth", scale=512.0, invalid=65535)
+    return ModalitySpec(name, "depth", scale=DEPTH_UNITS, invalid=DEPTH_INVALID)
+
+
+def _edges(name: str) -> ModalitySpec:
+    return ModalitySpec(name, "image", scale=EDGE_UNITS[name], mean=HALF, std=HALF)
 
 
 SPECS = {
     "rgb": _photograph("rgb"),
-    "depth": _depth("depth"),
+    _DEPTH_CAMERA: _depth(_DEPTH_CAMERA),
     "rgb_clean": _photograph("rgb_clean"),
     "depth_zbuffer": _depth("depth_zbuffer"),
     "depth_euclidean": _depth("depth_euclidean"),
-    "normal": ModalitySpec("normal", "image", mean=_HALF, std=_HALF, mirror_sum=254),
-    "reshading": ModalitySpec("reshading", "image", mean=_HALF, std=_HALF),
-    "edge_texture": ModalitySpec("edge_texture", "image", scale=65535.0, mean=_HALF, std=_HALF),
-    "edge_occlusion": ModalitySpec("edge_occlusion", "image", scale=65535.0, mean=_HALF, std=_HALF),
-    "principal_curvature": ModalitySpec("principal_curvature", "image", mean=_HALF, std=_HALF),
+    "normal": ModalitySpec("normal", "image", mean=HALF, std=HALF, mirror_sum=254, colour=True),
+    "reshading": ModalitySpec("reshading", "image", mean=HALF, std=HALF),
+    "edge_texture": _edges("edge_texture"),
+    "edge_occlusion": _edges("edge_occlusion"),
+    "principal_curvature": ModalitySpec("principal_curvature", "image", mean=HALF, std=HALF, colour=True),
 }
-
-_DOMAIN = {"depth": "depth_sensor"}
-
-
-def modality_specs(inputs: Sequence[str], normalize: Normalization | None = None) -> tuple[ModalitySpec, ...]:
-    """How `inputs` are encoded and normalised. Raises UsageError for names that the rooms do not have."""
-    return choose_specs(SPECS, inputs, normalize)
+"""By full name; for translation without the depth camera."""
+LOG_SCALE, MAX_DEPTH = 1.0, 10.0
+"""Of depth in translation: its logarithm, up to 10 metres."""
 
 
-def domains_of(inputs: Sequence[str]) -> tuple[str, ...]:
-    """The folders that hold `inputs` and the labels: what must have been rendered."""
-    return (*(_DOMAIN.get(name, name) for name in inputs), LABELS)
+def modality_specs(
+    inputs: Sequence[str], normalize: Normalization | None = None, *, target: str | None = None
+) -> tuple[tuple[ModalitySpec, ...], ModalitySpec | None]:
+    """How `inputs` and `target` are encoded and normalised; a target makes everything fit for translation.
+
+    Raises UsageError for unknown or repeated names, and for a target that is one of the inputs.
+    """
+    if target is None:
+        return choose_specs(SPECS, inputs, normalize, names={**SHORT_NAMES, "depth": _DEPTH_CAMERA}), None
+    ranged = {
+        name: spec.for_translation(log_scale=LOG_SCALE, max_depth=MAX_DEPTH)
+        for name, spec in SPECS.items()
+        if name != _DEPTH_CAMERA
+    }
+    chosen = choose_target(ranged, inputs, target, normalize)
+    *folders, truth = domains_of(inputs, target)
+    if truth in folders:
+        raise UsageError(
+            f"the target {target!r} is read from {truth}, which is one of the inputs", hint="leave it out of the inputs"
+        )
+    return choose_specs(ranged, inputs), chosen
+
+
+def domains_of(inputs: Sequence[str], target: str | None = None) -> tuple[str, ...]:
+    """The folders that hold `inputs` and the target, or the labels: what must have been rendered."""
+    if target is None:
+        folders = {**SHORT_NAMES, "depth": "depth_sensor"}
+        return (*(folders.get(name, name) for name in inputs), LABELS)
+    truth = SHORT_NAMES.get(target, target)
+    return (*(SHORT_NAMES.get(name, name) for name in inputs), _TARGET_FOLDER.get(truth, truth))
 
 
 class Rooms(FileViews):
     """The views of one split (`train`, `val`, `test`) below `folder`, sorted by room and view.
 
-    `resize`: (height, width) to which every image and label map is brought on reading. `normalize`:
-    {modality: (mean, std)} in place of the defaults: ImageNet's statistics for rgb, 0 and 1 for depth (metres), 0.5 and
-    0.5 for the other images. Raises DataError where a folder, or one modality's file of a view, is not there.
+    `target`: the domain to translate to; without one, views have labels. `resize`: (height, width) to which every
+    image and label map is brought on reading. `normalize`: {modality: (mean, std)} in place of the defaults: ImageNet's
+    statistics for rgb, 0 and 1 for depth (metres), 0.5 and 0.5 for the other images. Raises DataError where a folder,
+    or one modality's file of a view, is not there.
     """
 
     def __init__(
@@ -72,6 +107,7 @@ class Rooms(FileViews):
         folder: str | Path,
         split: str,
         inputs: Sequence[str] = ("rgb", "depth"),
+        target: str | None = None,
         *,
         resize: tuple[int, int] | None = None,
         transform: Transform | None = None,
@@ -79,12 +115,21 @@ class Rooms(FileViews):
         normalize: Normalization | None = None,
         seed: int = 0,
     ) -> None:
-        specs = modality_specs(inputs, normalize)
+        specs, target_spec = modality_specs(inputs, normalize, target=target)
         if split not in SPLITS:
             raise DataError(f"unknown split {split!r}: the rooms have {', '.join(SPLITS)}")
-        views = _find_views(Path(folder), split, dict(zip((*inputs, LABELS), domains_of(inputs), strict=True)))
+        keys = (*inputs, LABELS if target is None else TARGET)
+        views = _find_views(Path(folder), split, dict(zip(keys, domains_of(inputs, target), strict=True)))
         super().__init__(
-            Path(folder), views, specs, CLASS_NAMES, resize=resize, transform=transform, cache=cache, seed=seed
+            Path(folder),
+            views,
+            specs,
+            CLASS_NAMES,
+            target=target_spec,
+            resize=resize,
+            transform=transform,
+            cache=cache,
+            seed=seed,
         )
 
 

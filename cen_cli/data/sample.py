@@ -1,6 +1,7 @@
 """What travels from a file to the network: a raw view, a sample, a batch; and how a modality is encoded.
 
-A view is M aligned images of one scene and, where there is one, its label map. Stages:
+A view is M aligned images of one scene and, where there is one, its target: a label map (segmentation) or one more
+image (translation). Stages:
 
     files -> reading -> RawView (as stored: uint8 or metres) -> transforms -> Sample (float32, normalised) -> Batch
 """
@@ -23,8 +24,13 @@ VOID = 255
 LABELS = "labels"
 """Key of the label map among a view's files."""
 
+TARGET = "target"
+"""Key of the image to be translated to among a view's files."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+"""As mean and standard deviation: [0, 1] becomes [-1, 1]."""
 
 Triple = tuple[float, float, float]
 Normalization = Mapping[str, tuple[float | Sequence[float], float | Sequence[float]]]
@@ -43,14 +49,15 @@ class DepthMap(tv_tensors.Mask):
 class ModalitySpec:
     """How one modality is stored and how it is normalised for the network.
 
-    Images become value / scale, depths metres = value / scale; both are then (x - mean) / std, three channels each (one
-    stored channel is repeated). Pixels that are invalid or lie outside the view are 0 after normalisation.
+    Images become value / scale, depths metres = value / scale (and, with `log_scale`, their logarithm); both are then
+    (x - mean) / std, three channels each (one stored channel is repeated). Pixels that are invalid or lie outside the
+    view are 0 after normalisation.
     """
 
     name: str
     kind: Literal["image", "depth"]
     scale: float = 255.0
-    """Images: the stored value that means 1.0. Depth: stored units per metre."""
+    """Images: the stored value that means 1.0; above 255 the file must have 16 bits. Depth: stored units per metre."""
     invalid: int = 0
     """Depth only: the stored value of pixels that have no depth (0 metres always means invalid, too)."""
     mean: Triple = (0.0, 0.0, 0.0)
@@ -59,6 +66,14 @@ class ModalitySpec:
     """Whether colour jitter applies: photographs only."""
     mirror_sum: int | None = None
     """Surface normals: channel 0 is the horizontal component, and a mirrored value v becomes mirror_sum - v."""
+    colour: bool = False
+    """Images: whether the file must have three channels (grey ones are taken as they are where it need not)."""
+    derived: Literal["", "edge_texture", "normal"] = ""
+    """Computed on reading: edges from a photograph, or surface normals from a depth map (`cen_cli.data.derived`)."""
+    log_scale: float = 0.0
+    """Depth: d metres become log(1 + log_scale d) / log(1 + log_scale max_depth), at most 1; 0: metres as they are."""
+    max_depth: float = 0.0
+    """Depth in metres that becomes 1 where `log_scale` is given."""
 
     def normalized_by(self, mean: float | Sequence[float], std: float | Sequence[float]) -> ModalitySpec:
         """The same modality with another mean and standard deviation (one number or three). Raises DataError."""
@@ -66,6 +81,11 @@ class ModalitySpec:
         if min(spec.std) <= 0:
             raise DataError(f"normalisation of {self.name!r}: std must be above 0, not {std}")
         return spec
+
+    def for_translation(self, *, log_scale: float, max_depth: float) -> ModalitySpec:
+        """The same modality in [-1, 1], depth by its logarithm; never with colour jitter."""
+        spec = dataclasses.replace(self, mean=HALF, std=HALF, jitter=False)
+        return dataclasses.replace(spec, log_scale=log_scale, max_depth=max_depth) if self.kind == "depth" else spec
 
 
 def _triple(name: str, what: str, value: float | Sequence[float]) -> Triple:
@@ -83,14 +103,15 @@ class RawView:
     name: str
     inputs: dict[str, tv_tensors.Image | DepthMap]
     """By modality: an Image, uint8 in [0, 255] or float32 in [0, 1], [1 or 3, H, W]; or a DepthMap."""
-    labels: tv_tensors.Mask | None
-    """uint8 [1, H, W]: class indices and `VOID`; None where the view has no labels."""
+    target: tv_tensors.Mask | tv_tensors.Image | DepthMap | None
+    """Labels: a Mask, uint8 [1, H, W], class indices and `VOID`. Translation: an Image or a DepthMap, as the inputs.
+    None where the view has neither."""
     files: dict[str, str]
-    """Path of the file behind each modality and, under `labels`, behind the labels."""
+    """Path of the file behind each modality and behind the target, under `LABELS` or `TARGET`."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width, the same for all modalities and the labels."""
+        """Height and width, the same for all modalities and the target."""
         height, width = next(iter(self.inputs.values())).shape[-2:]
         return height, width
 
@@ -105,7 +126,11 @@ class Sample:
     valid: dict[str, Tensor]
     """By modality: bool [1, H, W], False where nothing was measured or the crop reaches beyond the view."""
     target: Tensor
-    """int64 [H, W]: class indices, `VOID` elsewhere (everywhere, if the view has no labels)."""
+    """Labels: int64 [H, W], class indices, `VOID` elsewhere (everywhere, if the view has none). Translation: float32
+    [3, H, W], in [-1, 1]; 0 where invalid."""
+    target_valid: Tensor
+    """bool [1, H, W]: what counts in loss and metrics. Labels: where they are not `VOID`. Images: where something was
+    measured, inside the view."""
     files: dict[str, str]
 
 
@@ -119,7 +144,9 @@ class Batch:
     valid: dict[str, Tensor]
     """By modality: bool [B, 1, H, W]."""
     target: Tensor
-    """int64 [B, H, W]."""
+    """int64 [B, H, W], or float32 [B, 3, H, W]."""
+    target_valid: Tensor
+    """bool [B, 1, H, W]."""
     files: list[dict[str, str]]
 
     def to(self, device: torch.device | str, channels_last: bool = False) -> Batch:
@@ -133,6 +160,7 @@ class Batch:
             },
             valid={name: mask.to(device, non_blocking=True) for name, mask in self.valid.items()},
             target=self.target.to(device, non_blocking=True),
+            target_valid=self.target_valid.to(device, non_blocking=True),
         )
 
     def pin_memory(self) -> Batch:
@@ -142,6 +170,7 @@ class Batch:
             inputs={name: image.pin_memory() for name, image in self.inputs.items()},
             valid={name: mask.pin_memory() for name, mask in self.valid.items()},
             target=self.target.pin_memory(),
+            target_valid=self.target_valid.pin_memory(),
         )
 
 
@@ -149,7 +178,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples of one size into a batch. Raises DataError where their sizes differ, naming two of the views."""
     first = samples[0]
     for sample in samples[1:]:
-        if sample.target.shape != first.target.shape:
+        if sample.target_valid.shape != first.target_valid.shape:
             raise DataError(
                 f"views of different sizes in one batch: {first.name} is {_size(first)}, "
                 f"{sample.name} is {_size(sample)}",
@@ -160,10 +189,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
         inputs={name: torch.stack([sample.inputs[name] for sample in samples]) for name in first.inputs},
         valid={name: torch.stack([sample.valid[name] for sample in samples]) for name in first.valid},
         target=torch.stack([sample.target for sample in samples]),
+        target_valid=torch.stack([sample.target_valid for sample in samples]),
         files=[sample.files for sample in samples],
     )
 
 
 def _size(sample: Sample) -> str:
-    height, width = sample.target.shape
+    height, width = sample.target_valid.shape[-2:]
     return f"{height} x {width}"

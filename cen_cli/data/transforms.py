@@ -1,8 +1,8 @@
-"""From a raw view to a sample: one geometry for all modalities and the labels, then normalisation.
+"""From a raw view to a sample: one geometry for all modalities and the target, then normalisation; and the way back.
 
 Images are resized bilinearly with anti-aliasing, depth and labels by the nearest pixel (pixel centres aligned), with
 torchvision's v2 kernels. Geometry happens on the stored type (uint8, metres); what a crop reaches beyond the view is
-filled after normalisation: 0 in every input (an image's mean colour, no depth), `VOID` in the target.
+filled after normalisation: 0 in every image (its mean colour, no depth), `VOID` in label maps; it is not valid.
 
 Augmentation draws from the generator that it is handed and from nothing else: a sample depends on its seed only.
 """
@@ -10,6 +10,7 @@ Augmentation draws from the generator that it is handed and from nothing else: a
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -35,10 +36,10 @@ def resize(image: Map, size: tuple[int, int]) -> Map:
 
 
 def resize_view(view: RawView, size: tuple[int, int]) -> RawView:
-    """Bring every modality and the labels to `size` = (height, width)."""
+    """Bring every modality and the target to `size` = (height, width)."""
     inputs = {name: resize(image, size) for name, image in view.inputs.items()}
-    labels = None if view.labels is None else resize(view.labels, size)
-    return dataclasses.replace(view, inputs=inputs, labels=labels)
+    target = None if view.target is None else resize(view.target, size)
+    return dataclasses.replace(view, inputs=inputs, target=target)
 
 
 def normalize(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
@@ -48,6 +49,8 @@ def normalize(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
     mean = torch.tensor(spec.mean).mul_(unit)[:, None, None]
     std = torch.tensor(spec.std).mul_(unit)[:, None, None]
     values = plain.to(torch.float32, memory_format=torch.contiguous_format)
+    if spec.log_scale:
+        values = values.mul(spec.log_scale).log1p_().div_(math.log1p(spec.log_scale * spec.max_depth)).clamp_(max=1.0)
     normalized = values.sub(mean).div_(std)  # [3, H, W]: one channel is repeated
     if spec.kind == "image":
         return normalized, torch.ones((1, *plain.shape[-2:]), dtype=torch.bool)
@@ -57,16 +60,38 @@ def normalize(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
     return normalized, valid
 
 
+def denormalize(image: Tensor, spec: ModalitySpec) -> Tensor:
+    """What `normalize` would have made into `image`, float [3, H, W]: the way from a network's output to a file.
+
+    Returns uint8 [3, H, W] for images, float32 [1, H, W] metres for depth (the mean of the three channels counts; what
+    lies beyond the range of a logarithm is brought into it).
+    """
+    mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
+    values = image.detach().float().cpu() * std[:, None, None] + mean[:, None, None]
+    if spec.kind == "image":
+        return values.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+    values = values.mean(0, keepdim=True)
+    if not spec.log_scale:
+        return values.clamp_(min=0.0)
+    return values.clamp_(0.0, 1.0).mul_(math.log1p(spec.log_scale * spec.max_depth)).expm1_().div_(spec.log_scale)
+
+
 class EvalTransform:
     """Normalise only: every view at its full size."""
 
     def __call__(
-        self, view: RawView, specs: Sequence[ModalitySpec], generator: torch.Generator | None = None
+        self,
+        view: RawView,
+        specs: Sequence[ModalitySpec],
+        generator: torch.Generator | None = None,
+        target: ModalitySpec | None = None,
     ) -> Sample:
-        """Turn a view into a sample of the same size; the generator is not used."""
+        """Turn a view into a sample of the same size; the generator is not used. `target`: what it is translated to."""
         del generator
         pairs = {spec.name: normalize(view.inputs[spec.name], spec) for spec in specs}
-        return _sample(view, pairs, _target(view.labels, view.size))
+        if target is None:
+            return _sample(view, pairs, _labels(view.target, view.size))
+        return _sample(view, pairs, _no_image(view.size) if view.target is None else normalize(view.target, target))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,17 +189,33 @@ class TrainTransform:
         self.mirror = mirror
         self.jitter = jitter if jitter is not None and any(dataclasses.astuple(jitter)) else None
 
-    def __call__(self, view: RawView, specs: Sequence[ModalitySpec], generator: torch.Generator) -> Sample:
-        """Turn a view into a sample of size `crop`; all randomness comes from `generator` (on the CPU)."""
+    def __call__(
+        self,
+        view: RawView,
+        specs: Sequence[ModalitySpec],
+        generator: torch.Generator,
+        target: ModalitySpec | None = None,
+    ) -> Sample:
+        """Turn a view into a sample of size `crop`; all randomness comes from `generator` (on the CPU).
+
+        `target`: what the view is translated to; None where its target is a label map.
+        """
         geometry = self._draw(view.size, generator)
-        pairs = {}
-        for spec in specs:
-            inside = self._recolored(geometry.cut(view.inputs[spec.name]), spec, geometry, generator)
-            image, valid = normalize(inside, spec)
-            pairs[spec.name] = geometry.pad(image, 0.0), geometry.pad(valid, False)
-        if view.labels is None:
-            return _sample(view, pairs, _target(None, self.crop))
-        return _sample(view, pairs, geometry.pad(_target(geometry.cut(view.labels), self.crop), VOID))
+        pairs = {spec.name: self._image(view.inputs[spec.name], spec, geometry, generator) for spec in specs}
+        if view.target is None:
+            return _sample(view, pairs, _labels(None, self.crop) if target is None else _no_image(self.crop))
+        if target is not None:
+            return _sample(view, pairs, self._image(view.target, target, geometry, generator))
+        labels, valid = _labels(geometry.cut(view.target), self.crop)
+        return _sample(view, pairs, (geometry.pad(labels, VOID), geometry.pad(valid, False)))
+
+    def _image(
+        self, image: Tensor, spec: ModalitySpec, geometry: _Geometry, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """One image [C, H, W] of a view as float32 [3, *crop], normalised, and where it is valid, bool [1, *crop]."""
+        inside = self._recolored(geometry.cut(image), spec, geometry, generator)
+        normalized, valid = normalize(inside, spec)
+        return geometry.pad(normalized, 0.0), geometry.pad(valid, False)
 
     def _draw(self, size: tuple[int, int], generator: torch.Generator) -> _Geometry:
         factor = _uniform(*self.scale, generator)
@@ -210,18 +251,26 @@ def _offset(spare: int, generator: torch.Generator) -> int:
     return start if spare > 0 else -start
 
 
-def _target(labels: Tensor | None, size: tuple[int, int]) -> Tensor:
-    """Labels [1, H, W] as an int64 target [H, W]; all void where there are none."""
+def _labels(labels: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Labels [1, H, W] as an int64 target [H, W] and where it is valid, [1, H, W]; all void where there are none."""
     if labels is None:
-        return torch.full(size, VOID, dtype=torch.int64)
-    return labels.as_subclass(Tensor)[0].to(torch.int64)
+        target = torch.full(size, VOID, dtype=torch.int64)
+    else:
+        target = labels.as_subclass(Tensor)[0].to(torch.int64)
+    return target, (target != VOID)[None]
 
 
-def _sample(view: RawView, pairs: dict[str, tuple[Tensor, Tensor]], target: Tensor) -> Sample:
+def _no_image(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """The target of a view that has no image to be translated to."""
+    return torch.zeros(3, *size), torch.zeros(1, *size, dtype=torch.bool)
+
+
+def _sample(view: RawView, pairs: dict[str, tuple[Tensor, Tensor]], target: tuple[Tensor, Tensor]) -> Sample:
     return Sample(
         name=view.name,
         inputs={name: image for name, (image, _) in pairs.items()},
         valid={name: valid for name, (_, valid) in pairs.items()},
-        target=target,
+        target=target[0],
+        target_valid=target[1],
         files=view.files,
     )

@@ -1,4 +1,4 @@
-"""What every data set of view files shares: the protocol, reading and checking, seeding, fingerprint."""
+"""What every data set of view files shares: the protocol, reading and checking, choosing modalities, fingerprint."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from cen_cli.data.cache import ViewCache
+from cen_cli.data.derived import surface_normals, texture_edges
+from cen_cli.data.domains import SHORT_NAMES
 from cen_cli.data.reading import read_depth, read_image, read_labels
-from cen_cli.data.sample import LABELS, DepthMap, ModalitySpec, Normalization, RawView, Sample
+from cen_cli.data.sample import LABELS, TARGET, DepthMap, ModalitySpec, Normalization, RawView, Sample
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.transforms import EvalTransform, resize_view
 from cen_cli.errors import DataError, UsageError
@@ -24,19 +26,23 @@ from cen_cli.errors import DataError, UsageError
 Key = int | tuple[int, int]
 """A view's index (epoch 0), or (epoch, index)."""
 
-Transform = Callable[[RawView, Sequence[ModalitySpec], torch.Generator], Sample]
+Transform = Callable[[RawView, Sequence[ModalitySpec], torch.Generator, ModalitySpec | None], Sample]
 
 
 class ViewDataset(Protocol):
-    """A set of views with labels, all modalities aligned."""
+    """A set of views with their targets, all modalities aligned."""
 
     @property
     def specs(self) -> tuple[ModalitySpec, ...]:
         """The modalities, in the order of the network's streams."""
 
     @property
+    def target(self) -> ModalitySpec | None:
+        """What the views are translated to; None where their targets are labels."""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, by label."""
+        """Names of the classes, by label; none where views are translated."""
 
     def __len__(self) -> int:
         """Number of views."""
@@ -53,10 +59,19 @@ class ViewDataset(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class ViewFiles:
-    """Where one view lies: `files` by modality, and `LABELS`; relative to the data set's root."""
+    """Where one view lies: `files` by modality, and `LABELS` or `TARGET`; relative to the data set's root."""
 
     name: str
     files: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A border without content: views of `size` (height, width) are cut to `rows` and `columns`."""
+
+    size: tuple[int, int]
+    rows: slice
+    columns: slice
 
 
 def read_view(
@@ -64,57 +79,79 @@ def read_view(
     files: Mapping[str, str | Path],
     specs: Sequence[ModalitySpec],
     *,
-    classes: int,
+    classes: int = 0,
+    target: ModalitySpec | None = None,
     resize: tuple[int, int] | None = None,
     crop_depth: bool = False,
+    frame: Frame | None = None,
 ) -> RawView:
-    """Read one view from `files` (paths by modality, and `labels` where there are any) and check that its parts fit.
+    """Read one view from `files` (paths by modality, `LABELS` or `TARGET` where there is one) and check that it fits.
 
-    `resize`: bring everything to (height, width). `crop_depth`: a depth image that is larger by a border is cut to its
-    centre. Raises DataError naming the files.
+    `target`: the encoding of the image under `TARGET`; without it, `LABELS` are read. `resize`: bring everything to
+    (height, width). `crop_depth`: a depth image that is larger by a border is cut to its centre. `frame` is cut away.
+    Raises DataError naming the files.
     """
-    inputs = {spec.name: _read_modality(files[spec.name], spec) for spec in specs}
-    labels = read_labels(files[LABELS], classes=classes) if LABELS in files else None
-    used = {key: str(files[key]) for key in (*inputs, LABELS) if key in files}
-    view = RawView(name, inputs, labels, used)
+    wanted = {spec.name: (files[spec.name], spec) for spec in specs}
+    if target is not None and TARGET in files:
+        wanted[TARGET] = files[TARGET], target
+    stored: dict[str, Tensor] = {key: _read_stored(path, spec) for key, (path, spec) in wanted.items()}
+    if target is None and LABELS in files:
+        stored[LABELS] = read_labels(files[LABELS], classes=classes)
+    used = {key: str(files[key]) for key in stored}
     if crop_depth:
-        view = _crop_depth(view)
-    _check_sizes(view)
+        stored = _crop_depth(stored)
+    _check_sizes(stored, used)
+    if frame is not None:
+        stored = {key: _cut(image, frame) for key, image in stored.items()}
+    maps = {key: _derived(image, wanted[key][1]) if key in wanted else image for key, image in stored.items()}
+    truth = maps.pop(LABELS, None) if target is None else maps.pop(TARGET, None)
+    view = RawView(name, {spec.name: maps[spec.name] for spec in specs}, truth, used)
     return view if resize is None else resize_view(view, resize)
 
 
-def _read_modality(path: str | Path, spec: ModalitySpec) -> tv_tensors.Image | DepthMap:
-    if spec.kind == "depth":
+def _read_stored(path: str | Path, spec: ModalitySpec) -> Tensor:
+    """The file of a modality, or that from which it is derived: an Image or a DepthMap."""
+    if spec.kind == "depth" or spec.derived == "normal":
         return read_depth(path, scale=spec.scale, invalid=spec.invalid)
-    return read_image(path, scale=spec.scale)
+    return read_image(path, scale=spec.scale, colour=spec.colour)
 
 
-def _parts(view: RawView) -> dict[str, Tensor]:
-    """All maps of a view, the one that the others must fit first: the labels, else an image, else a depth map."""
-    images = {name: image for name, image in view.inputs.items() if not isinstance(image, DepthMap)}
-    labels = {} if view.labels is None else {LABELS: view.labels}
-    return {**labels, **images, **view.inputs}
+def _derived(image: Tensor, spec: ModalitySpec) -> Tensor:
+    if spec.derived == "edge_texture":
+        return texture_edges(image)
+    return surface_normals(image) if spec.derived == "normal" else image
 
 
-def _crop_depth(view: RawView) -> RawView:
+def _by_authority(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The maps of a view, the one that the others must fit first: the labels, else an image, else a depth map."""
+    return dict(sorted(maps.items(), key=lambda entry: (entry[0] != LABELS, isinstance(entry[1], DepthMap))))
+
+
+def _crop_depth(maps: dict[str, Tensor]) -> dict[str, Tensor]:
     """Cut depth images to the centre where they are larger than the rest by at most a quarter (a white frame)."""
-    height, width = next(iter(_parts(view).values())).shape[-2:]
-    inputs = dict(view.inputs)
-    for name, image in view.inputs.items():
+    height, width = next(iter(_by_authority(maps).values())).shape[-2:]
+    cropped = dict(maps)
+    for name, image in maps.items():
         top, left = image.shape[-2] - height, image.shape[-1] - width
         if isinstance(image, DepthMap) and 0 <= top <= height // 4 and 0 <= left <= width // 4:
             rows, columns = slice(top // 2, top // 2 + height), slice(left // 2, left // 2 + width)
-            inputs[name] = DepthMap(image.as_subclass(Tensor)[:, rows, columns])
-    return dataclasses.replace(view, inputs=inputs)
+            cropped[name] = DepthMap(image.as_subclass(Tensor)[:, rows, columns])
+    return cropped
 
 
-def _check_sizes(view: RawView) -> None:
-    (first, reference), *others = _parts(view).items()
+def _cut(image: Tensor, frame: Frame) -> Tensor:
+    if image.shape[-2:] != frame.size:
+        return image
+    return tv_tensors.wrap(image.as_subclass(Tensor)[:, frame.rows, frame.columns], like=image)
+
+
+def _check_sizes(maps: Mapping[str, Tensor], files: Mapping[str, str]) -> None:
+    (first, reference), *others = _by_authority(maps).items()
     for name, image in others:
         if image.shape[-2:] != reference.shape[-2:]:
             raise DataError(
-                f"sizes differ: {view.files[first]} is {_size(reference)}, {view.files[name]} is {_size(image)}",
-                hint="all modalities and the labels of a view must be aligned and of one size",
+                f"sizes differ: {files[first]} is {_size(reference)}, {files[name]} is {_size(image)}",
+                hint="all modalities and the target of a view must be aligned and of one size",
             )
 
 
@@ -124,20 +161,62 @@ def _size(image: Tensor) -> str:
 
 
 def choose_specs(
-    available: Mapping[str, ModalitySpec], inputs: Sequence[str], normalize: Normalization | None = None
+    available: Mapping[str, ModalitySpec],
+    inputs: Sequence[str],
+    normalize: Normalization | None = None,
+    *,
+    names: Mapping[str, str] = SHORT_NAMES,
 ) -> tuple[ModalitySpec, ...]:
-    """The specs of `inputs`, normalised by `normalize` where it names them. Raises UsageError for unknown names."""
-    if not inputs or len(set(inputs)) != len(inputs):
-        raise DataError(f"inputs must be one or more different modalities, not {list(inputs)}")
-    specs = [available[_known(name, available, "input")] for name in inputs]
-    overrides = {_known(name, available, "modality to normalise"): value for name, value in (normalize or {}).items()}
-    return tuple(spec.normalized_by(*overrides[spec.name]) if spec.name in overrides else spec for spec in specs)
+    """The specs of `inputs`, called as they are there and normalised by `normalize` where it names them.
+
+    `available` is by full name, which `names` gives for short ones. Raises UsageError for unknown names and where two
+    inputs are one domain.
+    """
+    full = [_known(name, available, names, "input") for name in inputs]
+    if not inputs or len(set(full)) != len(full):
+        twice = [name for name, domain in zip(inputs, full, strict=True) if full.count(domain) > 1]
+        reason = f": {' and '.join(twice)} are the same" if len(set(twice)) > 1 else ""
+        raise UsageError(f"inputs must be one or more different modalities, not {list(inputs)}{reason}")
+    overrides = {_known(name, available, names, "modality to normalise"): v for name, v in (normalize or {}).items()}
+    specs = [dataclasses.replace(available[domain], name=name) for name, domain in zip(inputs, full, strict=True)]
+    return tuple(
+        spec.normalized_by(*overrides[domain]) if domain in overrides else spec
+        for spec, domain in zip(specs, full, strict=True)
+    )
 
 
-def _known(name: str, available: Iterable[str], what: str) -> str:
-    if name in available:
-        return name
-    nearest = difflib.get_close_matches(name, list(available), n=1)
+def choose_target(
+    available: Mapping[str, ModalitySpec],
+    inputs: Sequence[str],
+    target: str,
+    normalize: Normalization | None = None,
+    *,
+    names: Mapping[str, str] = SHORT_NAMES,
+) -> ModalitySpec:
+    """The spec of what `inputs` are translated to. Raises UsageError where it is unknown or one of the inputs.
+
+    Nothing is left to `normalize` here: images lie in [-1, 1] as the network's output does.
+    """
+    domain = _known(target, available, names, "target")
+    for name in inputs:
+        if names.get(name, name) == domain:
+            also = "" if name == target else f" ({name} and {target} are the same)"
+            raise UsageError(f"the target {target!r} is one of the inputs{also}", hint="leave it out of the inputs")
+    if normalize:
+        raise UsageError(
+            f"normalisation of {', '.join(normalize)}: in translation every image is brought to [-1, 1]",
+            hint="leave data.normalize out",
+        )
+    return dataclasses.replace(available[domain], name=target)
+
+
+def _known(name: str, available: Iterable[str], names: Mapping[str, str], what: str) -> str:
+    """The full name. Raises UsageError where it is not available."""
+    full = names.get(name, name)
+    if full in available:
+        return full
+    short = [short for short, long in names.items() if long in available and short not in available]
+    nearest = difflib.get_close_matches(name, [*available, *short], n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else None
     raise UsageError(f"unknown {what} {name!r}: this data set has {', '.join(available)}", hint=hint)
 
@@ -145,8 +224,9 @@ def _known(name: str, available: Iterable[str], what: str) -> str:
 class FileViews:
     """A `ViewDataset` over listed files; what a data set adds is how it finds them and how they are encoded.
 
-    `transform` is handed the view, the specs and a generator seeded by (seed, epoch, index); no global random state is
-    used. `settings` enter the fingerprint beside the files.
+    `target`: what the views are translated to; without it their targets are labels of `class_names`. `transform` is
+    handed the view, the specs, a generator seeded by (seed, epoch, index) and the target; no global random state is
+    used. `crop_depth` and `frame` as in `read_view`.
     """
 
     def __init__(
@@ -156,22 +236,26 @@ class FileViews:
         specs: tuple[ModalitySpec, ...],
         class_names: tuple[str, ...],
         *,
+        target: ModalitySpec | None = None,
         resize: tuple[int, int] | None = None,
         transform: Transform | None = None,
         cache: bool = False,
         seed: int = 0,
         crop_depth: bool = False,
+        frame: Frame | None = None,
     ) -> None:
         if resize is not None and min(resize) < 1:
             raise DataError(f"resize must be at least 1 x 1, not {resize[0]} x {resize[1]}")
         self.root = root
         self.views = tuple(views)
         self.specs = specs
-        self.class_names = class_names
+        self.target = target
+        self.class_names = () if target else class_names
         self.resize = None if resize is None else (resize[0], resize[1])
         self.transform: Transform = EvalTransform() if transform is None else transform
         self.seed = seed
         self._crop_depth = crop_depth
+        self._frame = frame
         self._cache = ViewCache(len(self.views), self._read(0)) if cache else None
 
     def __len__(self) -> int:
@@ -180,7 +264,7 @@ class FileViews:
     def __getitem__(self, key: Key) -> Sample:
         epoch, index = (0, key) if isinstance(key, int) else key
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, index))
-        return self.transform(self.view(index), self.specs, generator)
+        return self.transform(self.view(index), self.specs, generator, self.target)
 
     def view(self, index: int) -> RawView:
         """The view at `index`, from the cache where it is kept. Its tensors are not to be written to."""
@@ -195,11 +279,12 @@ class FileViews:
         return kept
 
     def fingerprint(self) -> str:
-        """SHA-256 over the sorted names and sizes of the files, the modalities' encoding and `resize`."""
+        """SHA-256 over the sorted names and sizes of the files, the encoding of modalities and target, and `resize`."""
         digest = hashlib.sha256()
         for name in sorted({name for view in self.views for name in view.files.values()}):
             digest.update(f"{name}\0{self._bytes(name)}\n".encode())
-        settings = [[dataclasses.asdict(spec) for spec in self.specs], self.class_names, self.resize]
+        target = None if self.target is None else dataclasses.asdict(self.target)
+        settings = [[dataclasses.asdict(spec) for spec in self.specs], target, self.class_names, self.resize]
         digest.update(json.dumps(settings).encode())
         return digest.hexdigest()
 
@@ -209,8 +294,10 @@ class FileViews:
             self._paths(index),
             self.specs,
             classes=len(self.class_names),
+            target=self.target,
             resize=self.resize,
             crop_depth=self._crop_depth,
+            frame=self._frame,
         )
 
     def _paths(self, index: int) -> dict[str, str]:

@@ -77,12 +77,45 @@ def write_rooms(tmp_path: Path) -> Writer:
                     save(root / split / domain / name, generator.integers(0, 255, (size, size, 3), dtype=np.uint8))
                 save(root / split / "reshading" / name, generator.integers(0, 256, (size, size), dtype=np.uint8))
                 for domain in ("edge_texture", "edge_occlusion"):
-                    save(root / split / domain / name, generator.integers(0, 65536, (size, size), dtype=np.uint16))
+                    save(root / split / domain / name, generator.integers(0, 11356, (size, size), dtype=np.uint16))
                 for domain in ("depth_sensor", "depth_zbuffer", "depth_euclidean"):
                     units = generator.integers(1, 5120, (size, size), dtype=np.uint16)
                     units[generator.random((size, size)) < 0.1] = 65535
                     save(root / split / domain / name, units)
                 save(root / split / "labels" / name, labels_of(generator, (size, size), 14), palette=True)
+        return root
+
+    return writer
+
+
+TASKONOMY_POINTS = (0, 1, 2, 3, 11)
+"""Of these, `split_of_point` gives 11 to val and 1 to test."""
+
+
+@pytest.fixture
+def write_taskonomy(tmp_path: Path) -> Writer:
+    """Write views 0 and 3 of each point, every domain in the sample's own encoding; reshading grey or RGB."""
+
+    def writer(
+        points: Sequence[int] = TASKONOMY_POINTS, size: tuple[int, int] = (16, 16), *, grey: bool = True
+    ) -> Path:
+        root = tmp_path / "taskonomy"
+        generator = np.random.default_rng(11)
+
+        def store(domain: str, name: str, values: np.ndarray) -> None:
+            save(root / domain / f"{name}_domain_{domain}.png", values)
+
+        for name in (f"point_{point}_view_{view}" for point in points for view in (0, 3)):
+            for domain in ("rgb", "normal", "principal_curvature"):
+                store(domain, name, generator.integers(0, 255, (*size, 3), dtype=np.uint8))
+            shade = generator.integers(0, 256, size, dtype=np.uint8)
+            store("reshading", name, shade if grey else np.stack([shade] * 3, -1))
+            for domain, full in (("edge_texture", 11355), ("edge_occlusion", 11584)):
+                store(domain, name, generator.integers(0, full + 1, size, dtype=np.uint16))
+            for domain in ("depth_euclidean", "depth_zbuffer"):
+                units = generator.integers(1, 5120, size, dtype=np.uint16)
+                units[generator.random(size) < 0.1] = 65535
+                store(domain, name, units)
         return root
 
     return writer

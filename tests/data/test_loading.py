@@ -25,6 +25,7 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
         a.names == b.names
         and a.files == b.files
         and torch.equal(a.target, b.target)
+        and torch.equal(a.target_valid, b.target_valid)
         and all(torch.equal(a.inputs[name], b.inputs[name]) for name in a.inputs)
         and all(torch.equal(a.valid[name], b.valid[name]) for name in a.valid)
         for a, b in zip(first, second, strict=True)
@@ -45,6 +46,7 @@ class TestTraining:
         assert batch.inputs["rgb"].shape == batch.inputs["depth"].shape == (4, 3, 12, 12)
         assert batch.valid["depth"].shape == (4, 1, 12, 12)
         assert batch.target.shape == (4, 12, 12)
+        assert torch.equal(batch.target_valid, (batch.target != 255)[:, None])
         assert batch.files[2]["rgb"].endswith(f"{batch.names[2]}.png")
 
     @pytest.mark.parametrize("cache", [False, True])
@@ -84,6 +86,13 @@ class TestTraining:
         assert torch.equal(before[0], torch.get_rng_state())
         assert np.array_equal(before[1][1], np.random.get_state()[1])
         assert before[2] == random.getstate()
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_translation_is_loaded_alike(self, write_rooms, workers):
+        data = Rooms(write_rooms(rooms=5), "train", ["shade", "texture"], "depth", transform=AUGMENT, cache=True)
+        first = list(training_loader(data, 2, 0, seed=3, epoch=1))
+        assert same(first, list(training_loader(data, 2, workers, seed=3, epoch=1)))
+        assert first[0].target.shape == (2, 3, 12, 12)
 
     def test_batch_without_valid_pixel_names_its_label_maps(self, write_rooms, write):
         root = write_rooms(rooms=1)
@@ -205,5 +214,5 @@ class TestBatch:
 
     def test_to_moves_everything(self, rooms):
         moved = collate([rooms[0], rooms[1]]).to("meta")
-        tensors = [*moved.inputs.values(), *moved.valid.values(), moved.target]
+        tensors = [*moved.inputs.values(), *moved.valid.values(), moved.target, moved.target_valid]
         assert {tensor.device.type for tensor in tensors} == {"meta"}

@@ -8,7 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from cen_cli.data.loading import training_loader
 from cen_cli.data.nyudv2 import CLASS_NAMES, NYUDv2
+from cen_cli.data.rooms.domains import edge_texture
 from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD
 from cen_cli.data.transforms import TrainTransform
 from cen_cli.errors import DataError, UsageError
@@ -88,7 +90,7 @@ def test_label_outside_the_classes_names_file_and_value(write_nyudv2, write):
 def test_resize_brings_all_parts_to_one_size(write_nyudv2):
     view = NYUDv2(write_nyudv2(), "train", resize=(9, 13)).view(0)
     assert view.size == (9, 13)
-    assert {tuple(part.shape) for part in (*view.inputs.values(), view.labels)} == {(3, 9, 13), (1, 9, 13)}
+    assert {tuple(part.shape) for part in (*view.inputs.values(), view.target)} == {(3, 9, 13), (1, 9, 13)}
 
 
 def test_normalize_takes_the_place_of_the_defaults(write_nyudv2):
@@ -174,12 +176,124 @@ class TestWhatIsRefused:
 
     @pytest.mark.parametrize("inputs", [[], ["rgb", "rgb"]])
     def test_inputs_must_be_different(self, write_nyudv2, inputs):
-        with pytest.raises(DataError, match="one or more different modalities"):
+        with pytest.raises(UsageError, match="one or more different modalities"):
             NYUDv2(write_nyudv2(), "train", inputs)
 
     def test_resize_to_nothing(self, write_nyudv2):
         with pytest.raises(DataError, match="resize must be at least 1 x 1, not 0 x 4"):
             NYUDv2(write_nyudv2(), "train", resize=(0, 4))
+
+
+class TestDerivedModalities:
+    @pytest.mark.parametrize("name", ["edge_texture", "texture", "edge"])
+    def test_edges_are_those_of_the_photograph(self, write_nyudv2, name):
+        root = write_nyudv2()
+        sample = NYUDv2(root, "train", ["depth", name])[0]
+        rgb = np.asarray(Image.open(root / "rgb/000001.png"))
+        np.testing.assert_allclose(sample.inputs[name][0].numpy(), 2 * edge_texture(rgb) - 1, atol=0.51 / 127)
+        assert sample.files[name] == str(root / "rgb/000001.png")
+
+    def test_normals_are_those_of_the_depth(self, write_nyudv2, write):
+        root = write_nyudv2()
+        write(root / "depth/000001.png", np.full((18, 26), 10000, np.uint16))
+        sample = NYUDv2(root, "train", ["rgb", "normal"])[0]
+        facing = (torch.tensor([127.0, 127.0, 254.0]) / 127.5 - 1)[:, None, None].expand(3, 18, 26)
+        torch.testing.assert_close(sample.inputs["normal"], facing)
+        assert sample.files["normal"] == str(root / "depth/000001.png")
+
+    def test_normals_of_framed_depth_fit_the_masks(self, write_nyudv2):
+        root = write_nyudv2(size=(468, 625), depth_size=(480, 640), views=1)
+        assert NYUDv2(root, "train", ["rgb", "normal"]).view(0).inputs["normal"].shape == (3, 468, 625)
+
+    def test_8_bit_depth_has_no_normals(self, write_nyudv2, write):
+        root = write_nyudv2()
+        write(root / "depth/000001.png", np.zeros((18, 26), np.uint8))
+        with pytest.raises(DataError, match=r"depth/000001\.png: the depth image is 8-bit grey"):
+            NYUDv2(root, "train", ["normal"])[0]
+
+
+class TestTranslation:
+    def test_everything_lies_in_plus_minus_one(self, write_nyudv2):
+        root = write_nyudv2()
+        sample = NYUDv2(root, "train", ["rgb", "edge"], "depth")[1]
+        rgb = np.asarray(Image.open(root / "rgb/000002.png")) / 127.5 - 1
+        np.testing.assert_allclose(sample.inputs["rgb"].numpy(), rgb.transpose(2, 0, 1), atol=1e-6)
+        metres = np.asarray(Image.open(root / "depth/000002.png")) / 5000
+        expected = np.where(metres > 0, 2 * np.log1p(metres) / np.log(11) - 1, 0)
+        np.testing.assert_allclose(sample.target.numpy(), np.stack([expected] * 3), atol=1e-5)
+        np.testing.assert_array_equal(sample.target_valid[0].numpy(), metres > 0)
+        assert sample.files["target"] == str(root / "depth/000002.png")
+
+    def test_depth_beyond_ten_metres_is_clipped(self, write_nyudv2, write):
+        root = write_nyudv2()
+        write(root / "depth/000001.png", np.full((18, 26), 60000, np.uint16))
+        assert (NYUDv2(root, "train", ["rgb"], "depth")[0].target == 1).all()
+
+    def test_any_modality_can_be_the_target(self, write_nyudv2):
+        root = write_nyudv2()
+        for target in ("rgb", "depth", "normal", "texture"):
+            inputs = [name for name in ("rgb", "depth", "normal", "texture") if name != target]
+            data = NYUDv2(root, "train", inputs, target)
+            sample = data[0]
+            assert sample.target.shape == (3, 18, 26)
+            assert all(-1 <= image.min() < image.max() <= 1 for image in (sample.target, *sample.inputs.values()))
+            assert (data.target.name, data.class_names) == (target, ())
+
+    def test_masks_are_not_needed(self, write_nyudv2):
+        root = write_nyudv2()
+        for path in (root / "masks").iterdir():
+            path.unlink()
+        assert len(NYUDv2(root, "train", ["rgb"], "depth")) == 6
+
+    def test_the_white_frame_is_cut_away_before_edges_are_looked_for(self, write_nyudv2, write):
+        root = write_nyudv2(size=(480, 640), views=1)
+        rgb = np.full((480, 640, 3), 255, np.uint8)
+        rgb[6:474, 7:632] = 90
+        write(root / "rgb/000001.png", rgb)
+        view = NYUDv2(root, "train", ["rgb", "edge"], "depth").view(0)
+        assert (view.inputs["rgb"] == 90).all()
+        assert (view.inputs["edge"] == 0).all()
+        whole = np.asarray(Image.open(root / "depth/000001.png")).astype(np.float32) / np.float32(5000)
+        np.testing.assert_array_equal(view.target[0].numpy(), whole[6:474, 7:632])
+        assert NYUDv2(root, "train", ["rgb", "edge"]).view(0).size == (480, 640)
+
+    def test_frames_of_468_x_625_are_taken_as_they_are(self, write_nyudv2):
+        root = write_nyudv2(size=(468, 625), depth_size=(480, 640), views=1)
+        view = NYUDv2(root, "train", ["rgb"], "depth", resize=(32, 40)).view(0)
+        assert view.size == view.target.shape[-2:] == (32, 40)
+        assert NYUDv2(root, "train", ["rgb"], "normal").view(0).target.shape == (3, 468, 625)
+
+    def test_depth_target_without_a_valid_pixel_names_its_file(self, write_nyudv2, write):
+        root = write_nyudv2(views=1)
+        write(root / "depth/000001.png", np.zeros((18, 26), np.uint16))
+        data = NYUDv2(root, "train", ["rgb"], "depth", transform=TrainTransform((12, 12)))
+        with pytest.raises(
+            DataError, match=r"no valid pixel: nothing was measured in the crops of .*depth/000001\.png$"
+        ):
+            list(training_loader(data, 1, seed=0, epoch=0))
+
+    @pytest.mark.parametrize(
+        ("inputs", "target", "message"),
+        [
+            (["rgb", "depth"], "depth", "the target 'depth' is one of the inputs$"),
+            (
+                ["rgb", "edge"],
+                "texture",
+                r"the target 'texture' is one of the inputs \(edge and texture are the same\)",
+            ),
+            (["edge", "texture"], "depth", "edge and texture are the same"),
+            (["rgb"], "shade", "unknown target 'shade': this data set has rgb, depth, edge_texture, normal"),
+            (["edge_occlusion"], "rgb", "unknown input 'edge_occlusion'"),
+        ],
+    )
+    def test_names_that_do_not_go_together(self, write_nyudv2, inputs, target, message):
+        with pytest.raises(UsageError, match=message):
+            NYUDv2(write_nyudv2(), "train", inputs, target)
+
+    def test_sizes_that_differ(self, write_nyudv2):
+        root = write_nyudv2(depth_size=(17, 26))
+        with pytest.raises(DataError, match=r"rgb/000001\.png is 18 x 26, .*depth/000001\.png is 17 x 26"):
+            NYUDv2(root, "train", ["rgb"], "depth")[0]
 
 
 @pytest.mark.nyudv2
@@ -220,6 +334,30 @@ class TestRealImages:
         sample = NYUDv2(root, "train", transform=transform)[(3, 5)]
         assert sample.inputs["rgb"].shape == sample.inputs["depth"].shape == (3, 500, 500)
         assert torch.isfinite(sample.inputs["rgb"]).all()
+
+    def test_translation_sees_no_white_frame(self, root):
+        data = NYUDv2(root, "val", ["rgb", "edge"], "depth")
+        for index in (0, 300):
+            view = data.view(index)
+            assert view.size == (468, 625)
+            border = torch.cat([view.inputs["edge"][0, :2].flatten(), view.inputs["edge"][0, :, :2].flatten()])
+            assert border.float().mean() < 60
+            sample = data[index]
+            assert sample.target_valid.all()
+            assert -0.8 < sample.target.min() < sample.target.max() <= 1
+
+    def test_floors_look_up_and_nothing_looks_away(self, root):
+        data = NYUDv2(root, "train", ["rgb", "normal"])
+        up = []
+        for index in (0, 150, 300):
+            view = data.view(index)
+            normals = (view.inputs["normal"].permute(1, 2, 0).numpy().astype(float) - 127) / 127
+            labels = view.target[0].numpy()
+            inside = labels != 255
+            np.testing.assert_allclose(np.linalg.norm(normals[inside], axis=-1), 1, atol=0.01)
+            assert (normals[inside][:, 2] > -0.1).mean() > 0.97
+            up += normals[labels == 1][:, 1].tolist()
+        assert np.median(up) > 0.7
 
     def test_class_names_are_those_of_the_data_set(self, root):
         listed = (root / "classes40.txt").read_text().splitlines()

@@ -143,6 +143,19 @@ def test_16_bit_rgb_input_is_refused(tmp_path, write):
         read_image(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 3)])
+def test_8_bit_image_is_refused_where_16_bits_are_stored(tmp_path, write, shape):
+    write(tmp_path / "a.png", np.zeros(shape, np.uint8))
+    with pytest.raises(DataError, match=r"a\.png: the image is 8-bit .*, expected 16-bit grey \(full scale 11584\)"):
+        read_image(tmp_path / "a.png", scale=11584)
+
+
+def test_grey_image_is_refused_where_colours_are_stored(tmp_path, write):
+    write(tmp_path / "a.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(DataError, match=r"a\.png: the image is 8-bit grey, expected 8-bit RGB$"):
+        read_image(tmp_path / "a.png", colour=True)
+
+
 def test_palette_image_as_rgb_is_refused(tmp_path, write):
     write(tmp_path / "a.png", np.zeros((4, 4), np.uint8), palette=True)
     with pytest.raises(DataError, match="the image is 8-bit palette") as caught:

@@ -10,7 +10,15 @@ from torchvision.transforms import v2
 from cen_cli.data.nyudv2 import SPECS
 from cen_cli.data.roomset import SPECS as ROOM_SPECS
 from cen_cli.data.sample import DepthMap, ModalitySpec, RawView
-from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform, normalize, resize, resize_view
+from cen_cli.data.transforms import (
+    ColorJitter,
+    EvalTransform,
+    TrainTransform,
+    denormalize,
+    normalize,
+    resize,
+    resize_view,
+)
 from cen_cli.errors import DataError
 
 BOTH = (SPECS["rgb"], SPECS["depth"])
@@ -96,7 +104,7 @@ class TestResize:
         ramp = torch.arange(200, dtype=torch.float32).expand(1, 8, 200).contiguous()
         inputs = {"rgb": tv_tensors.Image(ramp.to(torch.uint8)), "depth": DepthMap(ramp)}
         view = resize_view(RawView("v", inputs, tv_tensors.Mask(ramp.to(torch.uint8)), {}), (4, 50))
-        rgb, depth, labels = (part[0, 0].float() for part in (*view.inputs.values(), view.labels))
+        rgb, depth, labels = (part[0, 0].float() for part in (*view.inputs.values(), view.target))
         assert (rgb - depth).abs().max() <= 1
         assert torch.equal(depth, labels)
 
@@ -109,7 +117,7 @@ class TestEval:
             "depth": (3, 24, 32),
         }
         assert sample.target.dtype == torch.int64
-        assert torch.equal(sample.target, aligned_view().labels[0].long())
+        assert torch.equal(sample.target, aligned_view().target[0].long())
 
     def test_without_labels_the_target_is_void(self):
         view = RawView("v", aligned_view().inputs, None, {})
@@ -166,14 +174,14 @@ class TestTrain:
         mirrored = 0
         for seed in range(60):
             target = transform(view, PLAIN, seeded(seed)).target
-            is_mirrored = torch.equal(target, view.labels[0].flip(-1).long())
-            assert is_mirrored or torch.equal(target, view.labels[0].long())
+            is_mirrored = torch.equal(target, view.target[0].flip(-1).long())
+            assert is_mirrored or torch.equal(target, view.target[0].long())
             mirrored += is_mirrored
         assert 18 <= mirrored <= 42
 
     def test_mirror_can_be_switched_off(self):
         transform, view = TrainTransform((24, 32), mirror=False), aligned_view()
-        assert all(torch.equal(transform(view, PLAIN, seeded(s)).target, view.labels[0].long()) for s in range(20))
+        assert all(torch.equal(transform(view, PLAIN, seeded(s)).target, view.target[0].long()) for s in range(20))
 
     def test_mirrored_normals_point_the_other_way(self):
         normals = torch.randint(0, 255, (3, 6, 8), dtype=torch.uint8, generator=seeded())
@@ -225,6 +233,86 @@ class TestTrain:
     def test_settings_that_make_no_sense(self, arguments, message):
         with pytest.raises(DataError, match=message):
             TrainTransform(**arguments)
+
+
+class TestImageTarget:
+    """A target that is an image is cut, scaled and mirrored as the inputs are."""
+
+    target = ModalitySpec("depth_zbuffer", "depth")
+    picture = ModalitySpec("picture", "image")
+
+    def numbered(self, height=24, width=32, first=1):
+        number = (torch.arange(height * width, dtype=torch.float32) % 250 + first).view(1, height, width)
+        image = tv_tensors.Image(number.repeat(3, 1, 1).to(torch.uint8))
+        return image, DepthMap(number)
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_one_geometry_for_inputs_and_target(self, seed):
+        image, depth = self.numbered()
+        transform = TrainTransform((12, 20))
+        to_depth = transform(RawView("v", {"picture": image}, depth, {}), [self.picture], seeded(seed), self.target)
+        assert torch.equal((to_depth.inputs["picture"] * 255).round(), to_depth.target)
+        twin = RawView("v", {"depth_zbuffer": depth}, image, {})
+        to_image = transform(twin, [self.target], seeded(seed), self.picture)
+        assert torch.equal(to_image.inputs["depth_zbuffer"], to_depth.target)
+        torch.testing.assert_close(to_image.target, to_depth.inputs["picture"])
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_beyond_the_view_nothing_is_valid(self, seed):
+        image, depth = self.numbered(24, 32)
+        view = RawView("v", {"picture": image}, depth, {})
+        sample = TrainTransform((30, 40))(view, [self.picture], seeded(seed), self.target)
+        assert sample.target_valid.sum() == 24 * 32
+        assert torch.equal(sample.target_valid, sample.valid["picture"])
+        assert (sample.target[:, ~sample.target_valid[0]] == 0).all()
+
+    def test_scaled_depth_takes_existing_values_only(self):
+        image, depth = self.numbered()
+        view = RawView("v", {"picture": image}, DepthMap((depth > 100) * 4.0), {})
+        sample = TrainTransform((20, 20), scale=(0.6, 0.6))(view, [self.picture], seeded(), self.target)
+        assert set(sample.target.unique().tolist()) == {0.0, 4.0}
+
+    def test_at_full_size(self):
+        image, depth = self.numbered(first=0)
+        sample = EvalTransform()(RawView("v", {"picture": image}, depth, {}), [self.picture], None, self.target)
+        assert torch.equal(sample.target, depth.expand(3, -1, -1))
+        assert torch.equal(sample.target_valid, depth > 0)
+
+    @pytest.mark.parametrize("transform", [EvalTransform(), TrainTransform((24, 32))])
+    def test_a_view_without_target_has_nothing_valid(self, transform):
+        view = RawView("v", {"picture": self.numbered()[0]}, None, {})
+        sample = transform(view, [self.picture], seeded(), self.target)
+        assert sample.target.shape == (3, 24, 32)
+        assert sample.target.dtype == torch.float32
+        assert not sample.target_valid.any()
+
+    def test_valid_labels_are_those_that_are_not_void(self):
+        view = aligned_view()
+        view.target[:, :3] = 255
+        sample = EvalTransform()(view, BOTH)
+        assert torch.equal(sample.target_valid, (view.target != 255).as_subclass(torch.Tensor))
+        padded = TrainTransform((30, 40))(view, BOTH, seeded())
+        assert torch.equal(padded.target_valid[0], padded.target != 255)
+
+
+class TestTranslationSpecs:
+    def test_images_and_depth_lie_in_plus_minus_one(self):
+        rgb = SPECS["rgb"].for_translation(log_scale=1.0, max_depth=10.0)
+        assert (rgb.mean, rgb.std, rgb.jitter, rgb.log_scale) == ((0.5,) * 3, (0.5,) * 3, False, 0.0)
+        depth = SPECS["depth"].for_translation(log_scale=2.0, max_depth=10.0)
+        values, valid = normalize(DepthMap(torch.tensor([[[0.0, 1.0, 10.0, 12.0]]])), depth)
+        expected = [0.0, 2 * np.log(3) / np.log(21) - 1, 1.0, 1.0]
+        np.testing.assert_allclose(values.numpy(), [[expected]] * 3, atol=1e-6)
+        assert valid.tolist() == [[[False, True, True, True]]]
+
+    def test_denormalize_of_metres(self):
+        spec = SPECS["depth"].normalized_by(2.0, 4.0)
+        metres = denormalize(normalize(DepthMap(torch.tensor([[[1.0, 3.5]]])), spec)[0], spec)
+        assert metres.tolist() == [[[1.0, 3.5]]]
+
+    def test_denormalize_takes_the_mean_of_the_channels(self):
+        spec = SPECS["depth"]
+        assert denormalize(torch.tensor([1.0, 2.0, 3.0])[:, None, None], spec).tolist() == [[[2.0]]]
 
 
 class TestColorJitter:

@@ -11,6 +11,7 @@ from cen_cli.data.cache import ViewCache
 from cen_cli.data.nyudv2 import NYUDv2
 from cen_cli.data.roomset import Rooms
 from cen_cli.data.sample import Sample
+from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, TrainTransform
 from cen_cli.data.views import ViewDataset, read_view
 from cen_cli.errors import DataError
@@ -21,14 +22,30 @@ AUGMENT = TrainTransform((12, 12), scale=(0.8, 1.5), jitter=ColorJitter(0.2, 0.2
 def same(first: Sample, second: Sample) -> bool:
     inputs = all(torch.equal(first.inputs[name], second.inputs[name]) for name in first.inputs)
     valid = all(torch.equal(first.valid[name], second.valid[name]) for name in first.valid)
-    return inputs and valid and torch.equal(first.target, second.target) and first.files == second.files
+    target = torch.equal(first.target, second.target) and torch.equal(first.target_valid, second.target_valid)
+    return inputs and valid and target and first.files == second.files
 
 
-def test_both_data_sets_keep_the_protocol(write_rooms, write_nyudv2):
-    data: list[ViewDataset] = [Rooms(write_rooms(), "train"), NYUDv2(write_nyudv2(), "train")]
-    for views in data:
+def test_all_data_sets_keep_the_protocol(write_rooms, write_nyudv2, write_taskonomy):
+    rooms, nyudv2 = write_rooms(), write_nyudv2()
+    labelled: list[ViewDataset] = [Rooms(rooms, "train"), NYUDv2(nyudv2, "train")]
+    for views in labelled:
         assert [spec.name for spec in views.specs] == ["rgb", "depth"]
-        assert views.view(0).labels is not None
+        assert views.view(0).target is not None
+        assert views.target is None
+        assert len(views) == 6
+    inputs = ["rgb", "normal"]
+    translated: list[ViewDataset] = [
+        Rooms(rooms, "train", inputs, "depth"),
+        NYUDv2(nyudv2, "train", inputs, "depth"),
+        Taskonomy(write_taskonomy(), "train", inputs, "depth"),
+    ]
+    for views in translated:
+        assert [spec.name for spec in views.specs] == inputs
+        assert views.view(0).target is not None
+        assert views.target is not None
+        assert views.target.name == "depth"
+        assert views.class_names == ()
         assert len(views) == 6
 
 
@@ -106,6 +123,13 @@ class TestCache:
         assert data.view(1).size == data.view(1).size == (20, 30)
         assert data.view(0).size == (18, 26)
 
+    def test_derived_and_target_images_are_kept_too(self, write_nyudv2):
+        root = write_nyudv2()
+        for target in ("depth", "normal"):
+            plain = NYUDv2(root, "train", ["rgb", "edge"], target, transform=AUGMENT)
+            kept = NYUDv2(root, "train", ["rgb", "edge"], target, transform=AUGMENT, cache=True)
+            assert all(same(plain[(epoch, 2)], kept[(epoch, 2)]) for epoch in range(4))
+
     def test_a_copy_starts_empty(self, write_rooms):
         data = Rooms(write_rooms(), "train", cache=True)
         sample = data[0]
@@ -140,6 +164,8 @@ class TestFingerprint:
             Rooms(root, "train", ["rgb"]).fingerprint(),
             Rooms(root, "train", resize=(8, 8)).fingerprint(),
             Rooms(root, "train", normalize={"depth": (1.0, 1.0)}).fingerprint(),
+            Rooms(root, "train", ["rgb"], "depth").fingerprint(),
+            Rooms(root, "train", ["rgb"], "depth_zbuffer").fingerprint(),
         ]
         with (root / "train/labels/0000_0.png").open("ab") as file:
             file.write(b"\0")
@@ -160,7 +186,7 @@ class TestReadView:
         specs = NYUDv2(root, "train").specs
         files = {"rgb": root / "rgb/000001.png", "depth": root / "depth/000001.png"}
         view = read_view("mine", files, specs, classes=40)
-        assert view.labels is None
+        assert view.target is None
         assert view.files == {name: str(path) for name, path in files.items()}
         assert view.size == (18, 26)
 
@@ -170,6 +196,29 @@ class TestReadView:
         with pytest.raises(DataError, match=r"rgb/000001\.png is 18 x 26, .*depth/000001\.png is 20 x 26") as caught:
             read_view("mine", files, NYUDv2(root, "train").specs, classes=40)
         assert "aligned" in str(caught.value.hint)
+
+    def test_own_photograph_from_which_a_modality_is_derived(self, write_nyudv2):
+        root = write_nyudv2()
+        data = NYUDv2(root, "train", ["rgb", "edge"], "depth")
+        files = dict.fromkeys(("rgb", "edge"), root / "rgb/000001.png")
+        view = read_view("mine", files, data.specs, target=data.target)
+        assert view.target is None
+        assert torch.equal(view.inputs["edge"], data.view(0).inputs["edge"])
+
+    def test_own_view_with_its_truth(self, write_nyudv2):
+        root = write_nyudv2()
+        data = NYUDv2(root, "train", ["rgb"], "depth")
+        files = {"rgb": root / "rgb/000001.png", "target": root / "depth/000001.png"}
+        view = read_view("mine", files, data.specs, target=data.target, resize=(9, 13))
+        assert view.target.shape == (1, 9, 13)
+        assert view.files["target"] == str(root / "depth/000001.png")
+
+    def test_truth_that_does_not_fit(self, write_nyudv2):
+        root = write_nyudv2(depth_size=(20, 26))
+        data = NYUDv2(root, "train", ["rgb"], "depth")
+        files = {"rgb": root / "rgb/000001.png", "target": root / "depth/000001.png"}
+        with pytest.raises(DataError, match=r"rgb/000001\.png is 18 x 26, .*depth/000001\.png is 20 x 26"):
+            read_view("mine", files, data.specs, target=data.target)
 
 
 def test_an_index_beyond_the_end(write_rooms):

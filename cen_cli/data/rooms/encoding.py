@@ -4,9 +4,12 @@ rgb, rgb_clean         8-bit RGB
 depth_*                16-bit grey, 512 units a metre; 65535 = invalid
 normal                 8-bit RGB, 127 + 127 * component (right, up, towards the viewer)
 reshading              8-bit grey
-edge_*                 16-bit grey, 65535 * strength
+edge_texture           16-bit grey, 11355 * strength
+edge_occlusion         16-bit grey, 11584 * strength
 principal_curvature    8-bit RGB, 127 + 8 * curvature (1/m) in red and green, clipped; blue is 127
 labels                 8-bit palette: index = class, 255 = void
+
+Where Taskonomy has the domain, the encoding is Taskonomy's, so that its loader reads these files as they are.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from cen_cli.data.rooms.settings import PALETTE
 DEPTH_UNITS = 512
 """Stored depth units a metre."""
 DEPTH_INVALID = 65535
+EDGE_UNITS = {"edge_texture": 11355, "edge_occlusion": 11584}
+"""Stored value of edges of full strength."""
 CURVATURE_UNITS = 8
 """Stored curvature units for 1/m."""
 
@@ -38,8 +43,8 @@ def decode(domain: str, data: bytes) -> np.ndarray:
         values = np.array(image)
     if domain.startswith("depth_"):
         return np.where(values == DEPTH_INVALID, 0, values.astype(np.float32) / DEPTH_UNITS).astype(np.float32)
-    if domain.startswith("edge_"):
-        return values.astype(np.float32) / 65535
+    if domain in EDGE_UNITS:
+        return values.astype(np.float32) / EDGE_UNITS[domain]
     if domain == "normal":
         return (values.astype(np.float32) - 127) / 127
     if domain == "principal_curvature":
@@ -51,8 +56,8 @@ def _to_image(domain: str, values: np.ndarray) -> Image.Image:
     if domain.startswith("depth_"):
         units = np.minimum(np.round(values * DEPTH_UNITS), DEPTH_INVALID - 1)
         return Image.fromarray(np.where(values > 0, units, DEPTH_INVALID).astype(np.uint16))
-    if domain.startswith("edge_"):
-        return Image.fromarray(np.round(values * 65535).astype(np.uint16))
+    if domain in EDGE_UNITS:
+        return Image.fromarray(np.round(values * EDGE_UNITS[domain]).astype(np.uint16))
     if domain == "normal":
         return Image.fromarray(np.round(values * 127 + 127).astype(np.uint8))
     if domain == "principal_curvature":

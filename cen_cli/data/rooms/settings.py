@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-RENDERER_VERSION = 5
+RENDERER_VERSION = 6
 
 CLASS_NAMES = (
     "wall",

@@ -192,7 +192,7 @@ def test_stored_pictures_read_back_as_they_were():
     np.testing.assert_array_equal(back["depth_sensor"] == 0, view["depth_sensor"] == 0)
     np.testing.assert_allclose(back["normal"], view["normal"], atol=0.5 / 127 + 1e-6)
     for domain in ("edge_texture", "edge_occlusion"):
-        np.testing.assert_allclose(back[domain], view[domain], atol=1e-5)
+        np.testing.assert_allclose(back[domain], view[domain], atol=0.51 / 11355)
     curvature = np.clip(view["principal_curvature"], -127 / 8, 128 / 8)
     np.testing.assert_allclose(back["principal_curvature"], curvature, atol=1 / 16 + 1e-6)
 
@@ -218,6 +218,13 @@ def test_invalid_depth_is_stored_as_taskonomy_has_it():
     data = encode("depth_sensor", np.float32([[0, 1.5]]))
     stored = np.array(Image.open(io.BytesIO(data)))
     np.testing.assert_array_equal(stored, [[65535, 768]])
+
+
+@pytest.mark.parametrize(("domain", "full"), [("edge_texture", 11355), ("edge_occlusion", 11584)])
+def test_edges_have_the_full_scale_of_taskonomy(domain, full):
+    stored = np.array(Image.open(io.BytesIO(encode(domain, np.float32([[0, 0.5, 1]])))))
+    assert stored.dtype == np.uint16
+    np.testing.assert_array_equal(stored, [[0, np.round(full / 2), full]])
 
 
 def test_a_killed_worker_is_reported(tmp_path, monkeypatch):
