@@ -17,8 +17,11 @@ _HOME = {
     "ModalBatchNorm2d": "cen_cli.models.norms",
     "ModalInstanceNorm2d": "cen_cli.models.norms",
     "PrivateConv2d": "cen_cli.models.streams",
+    "PrivateConvTranspose2d": "cen_cli.models.streams",
+    "active_dropout": "cen_cli.models.dropout",
     "exchange_layers": "cen_cli.models.exchange",
     "set_frozen_statistics": "cen_cli.models.norms",
+    "set_norm_statistics": "cen_cli.models.norms",
     "sparsity_penalty": "cen_cli.models.sparsity",
     "ModalOutput": "cen_cli.models.streams",
     "to_cen": "cen_cli.models.conversion",
@@ -31,12 +34,15 @@ __all__ = [
     "ModalInstanceNorm2d",
     "ModalOutput",
     "PrivateConv2d",
+    "PrivateConvTranspose2d",
     "__version__",
+    "active_dropout",
     "exchange_channels",
     "exchange_layers",
     "load",
     "metrics",
     "set_frozen_statistics",
+    "set_norm_statistics",
     "sparsity_penalty",
     "to_cen",
 ]
@@ -45,10 +51,11 @@ if TYPE_CHECKING:
     from cen_cli import metrics
     from cen_cli.build import load
     from cen_cli.models.conversion import to_cen
+    from cen_cli.models.dropout import active_dropout
     from cen_cli.models.exchange import ChannelExchange, exchange_channels, exchange_layers
-    from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_frozen_statistics
+    from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_frozen_statistics, set_norm_statistics
     from cen_cli.models.sparsity import sparsity_penalty
-    from cen_cli.models.streams import ModalOutput, PrivateConv2d
+    from cen_cli.models.streams import ModalOutput, PrivateConv2d, PrivateConvTranspose2d
 
 
 def __getattr__(name: str) -> Any:

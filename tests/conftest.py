@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cen_cli.cli.app import main
-from tests.tiny import write_nyudv2, write_recipe
+from tests.tiny import write_nyudv2, write_recipe, write_translation_recipe
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
 
@@ -48,3 +48,18 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
     recipe = write_recipe(folder / "tiny.toml", tiny_root)
     assert main(["train", str(recipe), "--out", str(folder / "tiny"), "--device", "cpu", "--json"]) == 0
     return folder / "tiny"
+
+
+@pytest.fixture(scope="session")
+def tiny_translation_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe that learns to translate in seconds; read only."""
+    folder = tmp_path_factory.mktemp("translation")
+    return write_translation_recipe(folder / "tiny-translate.toml", folder / "rooms")
+
+
+@pytest.fixture(scope="session")
+def tiny_translation_run(tiny_translation_recipe: Path) -> Path:
+    """A finished run of that recipe; read only."""
+    run = tiny_translation_recipe.parent / "run"
+    assert main(["train", str(tiny_translation_recipe), "--out", str(run), "--device", "cpu", "--json"]) == 0
+    return run

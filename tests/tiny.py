@@ -1,4 +1,5 @@
-"""The smallest real training: a few frames in NYUDv2's processed layout and a recipe that trains on them in seconds."""
+"""The smallest real trainings, done in seconds: a few frames in NYUDv2's processed layout to be labelled, and a few
+rendered rooms to be translated."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ crop = [32, 32]
 
 [model]
 backbone = "resnet18"
-encoder_width = 4
+encoder_width = 8
 width = 4
 
 [exchange]
@@ -76,4 +77,47 @@ def write_nyudv2(root: Path, *, train: int = 8, val: int = 4) -> Path:
 def write_recipe(path: Path, root: Path) -> Path:
     """The recipe, reading `root`."""
     path.write_text(RECIPE.format(root=root))
+    return path
+
+
+TRANSLATION_RECIPE = """
+task = "translation"
+name = "tiny-translate"
+[data]
+kind = "rooms"
+root = "{root}"
+inputs = ["shade", "texture"]
+target = "rgb"
+crop = [32, 32]
+[data.rooms]
+size = 32
+train_rooms = 8
+val_rooms = 2
+test_rooms = 2
+views = 2
+antialias = 1
+palette_style = "house"
+[model]
+arch = "unet"
+[unet]
+levels = 5
+filters = 4
+[gan]
+filters = 4
+layers = 1
+[optimizer]
+kind = "adam"
+encoder_lr = 1e-3
+decoder_lr = 1e-3
+betas = [0.5, 0.999]
+weight_decay = 0.0
+[train]
+epochs = 2
+batch = 2
+"""
+
+
+def write_translation_recipe(path: Path, root: Path) -> Path:
+    """The recipe of a translation of the built-in rooms, rendered below `root`."""
+    path.write_text(TRANSLATION_RECIPE.format(root=root))
     return path

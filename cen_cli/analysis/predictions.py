@@ -46,8 +46,8 @@ def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int]) -> Pane
     names = model.modalities if len(maps) == 1 else (*model.modalities, ENSEMBLE)
     return PanelRow(
         name=view.name,
-        inputs={name: _picture(image) for name, image in view.inputs.items()},
-        truth=None if view.labels is None else view.labels.numpy()[0],
+        inputs={name: as_array(image) for name, image in view.inputs.items()},
+        truth=None if view.target is None else view.target.numpy()[0],
         predictions=dict(zip(names, maps, strict=True)),
     )
 
@@ -55,10 +55,11 @@ def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int]) -> Pane
 def picture(view: RawView) -> np.ndarray | None:
     """The first modality of a view that is a picture, uint8 [H, W, 3]; None where all are depth maps."""
     images = (image for image in view.inputs.values() if not isinstance(image, DepthMap))
-    return next((_picture(image) for image in images), None)
+    return next((as_array(image) for image in images), None)
 
 
-def _picture(image: torch.Tensor) -> np.ndarray:
+def as_array(image: torch.Tensor) -> np.ndarray:
+    """An Image [1 or 3, H, W] as a picture, uint8 [H, W, 3]; a DepthMap as float32 [H, W] metres."""
     if isinstance(image, DepthMap):
         return image.numpy()[0]
     pixels = image if image.dtype == torch.uint8 else (image * 255).round().to(torch.uint8)

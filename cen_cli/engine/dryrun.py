@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,23 +12,33 @@ from torch.utils.flop_counter import FlopCounterMode
 from cen_cli.data.sample import Batch
 from cen_cli.engine.device import autocast
 from cen_cli.engine.evaluate import evaluating
-from cen_cli.engine.segmentation import SegmentationTask
+from cen_cli.engine.fit import TrainingTask
 from cen_cli.results import DryRun, TrainingPlan
 
 
-def measure_step(task: SegmentationTask, batch: Batch, plan: TrainingPlan) -> DryRun:
+class MeasurableTask(TrainingTask, Protocol):
+    """A task whose forward can be looked at alone."""
+
+    device: torch.device
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms that the network's own update minimises, with their graph; `batch` is on the device."""
+
+
+def measure_step(task: MeasurableTask, batch: Batch, plan: TrainingPlan) -> DryRun:
     """Count what one forward computes and what one step keeps in memory, by making that step on `batch`."""
+    networks = [task.model, *task.auxiliaries.values()]
     activations = _activation_bytes(task, batch)
     started = time.perf_counter()
     terms = task.step(batch, step=0)
     losses = {name: float(value) for name, value in terms.items()}
     seconds = time.perf_counter() - started
-    optimizer = task.optimizers["model"]
-    kept = [value for entries in optimizer.state.values() for value in entries.values() if isinstance(value, Tensor)]
+    states = [entries for optimizer in task.optimizers.values() for entries in optimizer.state.values()]
+    kept = [value for entries in states for value in entries.values() if isinstance(value, Tensor)]
     return DryRun(
         plan=plan,
         macs=_forward_macs(task, batch),
-        parameter_bytes=sum(_bytes(parameter) for parameter in task.model.parameters()),
+        parameter_bytes=sum(_bytes(parameter) for network in networks for parameter in network.parameters()),
         activation_bytes=activations,
         optimizer_bytes=sum(_bytes(tensor) for tensor in kept),
         losses=losses,
@@ -35,7 +46,7 @@ def measure_step(task: SegmentationTask, batch: Batch, plan: TrainingPlan) -> Dr
     )
 
 
-def _activation_bytes(task: SegmentationTask, batch: Batch) -> int:
+def _activation_bytes(task: MeasurableTask, batch: Batch) -> int:
     """Memory that the forward of one training step keeps for its backward; freed again on return."""
     saved = _SavedBytes(task.model)
     with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
@@ -60,7 +71,7 @@ class _SavedBytes:
         return tensor
 
 
-def _forward_macs(task: SegmentationTask, batch: Batch) -> int:
+def _forward_macs(task: MeasurableTask, batch: Batch) -> int:
     """Multiply-accumulates of the network on one crop, all modalities (half the floating-point operations)."""
     one = {name: image[:1].to(task.device) for name, image in batch.inputs.items()}
     with evaluating(task.model), autocast(task.device, "fp32"), FlopCounterMode(display=False) as counter:

@@ -1,22 +1,77 @@
-"""Evaluation of a segmentation network: one confusion matrix per branch and for the ensemble over the whole split.
+"""Scoring a segmentation network: one confusion matrix per branch and for the ensemble over the whole split.
 
 Strict protocol: dropout off, running statistics, single scale, logits resized bicubically to the label's size.
+Validations and `cen eval` score by the same `Scorer`.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cen_cli.data.loading import evaluation_loader
 from cen_cli.data.sample import Batch
+from cen_cli.data.views import ViewDataset
 from cen_cli.engine.device import Precision, autocast
 from cen_cli.metrics import confusion_matrix, segmentation_scores
 from cen_cli.models.streams import ModalOutput
 from cen_cli.results import ENSEMBLE, Evaluation
+
+AfterBatch = Callable[[int], None]
+"""Called with the number of samples scored so far; it may raise to stop."""
+
+
+class Scorer(Protocol):
+    """Scores a network on a split of its data set."""
+
+    def __call__(
+        self,
+        model: nn.Module,
+        data: ViewDataset,
+        *,
+        split: str,
+        limit: int | None = None,
+        after_batch: AfterBatch | None = None,
+    ) -> Evaluation:
+        """Scores of every branch and the ensemble over `data`, or over its first `limit` batches."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationScorer:
+    """Scores segmentation networks by the strict protocol, `batch` views in one forward pass."""
+
+    device: torch.device
+    precision: Precision
+    batch: int
+    workers: int
+
+    def __call__(
+        self,
+        model: nn.Module,
+        data: ViewDataset,
+        *,
+        split: str,
+        limit: int | None = None,
+        after_batch: AfterBatch | None = None,
+    ) -> Evaluation:
+        """Scores of every branch and the ensemble over `data`, or over its first `limit` batches."""
+        return evaluate_segmentation(
+            model,
+            itertools.islice(evaluation_loader(data, batch=self.batch, workers=self.workers), limit),
+            device=self.device,
+            precision=self.precision,
+            class_names=data.class_names,
+            split=split,
+            protocol="strict",
+            after_batch=after_batch,
+        )
 
 
 @contextmanager
@@ -46,12 +101,9 @@ def evaluate_segmentation(
     class_names: tuple[str, ...],
     split: str,
     protocol: str,
-    after_batch: Callable[[int], None] | None = None,
+    after_batch: AfterBatch | None = None,
 ) -> Evaluation:
-    """Score every branch and the ensemble over `batches`.
-
-    `after_batch` is called with the number of samples done; it may raise to stop.
-    """
+    """Score every branch and the ensemble over `batches`."""
     modalities: tuple[str, ...] = model.modalities  # type: ignore[assignment]  # nn.Module attributes are untyped
     names = modalities if len(modalities) == 1 else (*modalities, ENSEMBLE)
     classes = len(class_names)

@@ -37,7 +37,7 @@ from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import CheckpointError, DataError, Interrupted
 from cen_cli.models.exchange import exchange_layers
-from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json
+from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json, is_better
 
 
 class TrainingTask(Protocol):
@@ -48,6 +48,10 @@ class TrainingTask(Protocol):
     @property
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
         """Every optimiser whose state belongs to the run, by name."""
+
+    @property
+    def auxiliaries(self) -> Mapping[str, nn.Module]:
+        """Networks that are trained beside the model and only for its sake (a discriminator), by name."""
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Make one optimiser step; returns the loss terms without waiting for the device."""
@@ -132,6 +136,7 @@ class Fit:
         self.layers = exchange_layers(task.model)
         self.modalities: tuple[str, ...] = task.model.modalities  # type: ignore[assignment]  # nn.Module attribute
         self.gammas = GammaRecorder(self.layers, self.modalities)
+        self.exchanging = {name: layer for name, layer in self.layers.items() if layer.active and layer.modalities > 1}
         self.losses = LossWindow()
         self.steps_per_epoch = len(EpochBatches(len(train_data), settings.batch, settings.seed, epoch=0))
         self.total_steps = self.steps_per_epoch * settings.epochs
@@ -157,9 +162,9 @@ class Fit:
         try:
             self.progress = Progress(**state["progress"])
             for name, optimizer in self.task.optimizers.items():
-                prefix = f"{name}/"
-                own = {key.removeprefix(prefix): value for key, value in training.items() if key.startswith(prefix)}
-                restore_optimizer(optimizer, own, state["optimizers"][name])
+                restore_optimizer(optimizer, _own(training, f"{name}/"), state["optimizers"][name])
+            for name, module in self.task.auxiliaries.items():
+                load_weights(module, _own(training, f"auxiliary.{name}/"), folder / TRAINING_FILE)
             restore_rng(training, state["rng"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder}: not the state of this recipe's training ({error})") from error
@@ -181,7 +186,7 @@ class Fit:
             best=Evaluation.from_json(progress.best),
             best_step=progress.best_step,
             best_by=self.settings.best_by,
-            replaced=count_replaced(self.layers, self.modalities),
+            replaced=count_replaced(self.exchanging, self.modalities),
         )
 
     def _train_epoch(self, stop: StopRequest) -> None:
@@ -245,10 +250,10 @@ class Fit:
         value = evaluation.metric(self.settings.best_by)
         if math.isnan(value):
             raise DataError(
-                f"validation of epoch {epoch}: {self.settings.best_by} is undefined, no pixel of the split has a label",
-                hint="look at the label maps of the validation split",
+                f"validation of epoch {epoch}: {self.settings.best_by} is undefined, no pixel of the split is valid",
+                hint="look at the label maps, or at the target images, of the validation split",
             )
-        improved = progress.best_value is None or value > progress.best_value
+        improved = progress.best_value is None or is_better(self.settings.best_by, value, than=progress.best_value)
         progress.last = as_json(evaluation)
         if improved:
             progress.best_value, progress.best_step, progress.best = value, progress.step, progress.last
@@ -273,7 +278,7 @@ class Fit:
         """Report the log interval that ends here."""
         progress = self.progress
         averages, steps = self.losses.close()
-        replaced = count_replaced(self.layers, self.modalities)
+        replaced = count_replaced(self.exchanging, self.modalities)
         rates = self.task.learning_rates(progress.step - 1)
         self.directory.append_event(
             {
@@ -301,6 +306,8 @@ class Fit:
         for name, optimizer in self.task.optimizers.items():
             own, optimizers[name] = optimizer_state(optimizer)
             tensors |= {f"{name}/{key}": value for key, value in own.items()}
+        for name, module in self.task.auxiliaries.items():
+            tensors |= {f"auxiliary.{name}/{key}": value for key, value in module.state_dict().items()}
         state = {"progress": dataclasses.asdict(progress), "optimizers": optimizers, "rng": rng}
         self.gammas.save(self.directory.gammas)
         write_checkpoint(
@@ -326,3 +333,8 @@ class Fit:
             f"stopped at step {self.progress.step} of {self.total_steps}; the run is saved",
             hint=f"continue it with: cen train --resume {self.directory.root}",
         )
+
+
+def _own(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose name begins with the prefix, under the rest of their name."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -18,11 +18,13 @@ Rate = float | tuple[float, ...]
 class Schedule:
     """When the learning rate changes; `rate` says to what."""
 
-    kind: Literal["constant", "staged", "poly"]
+    kind: Literal["constant", "staged", "poly", "linear"]
     total_steps: int
     stage_steps: tuple[int, ...] = ()
     """Steps of each stage; they sum to `total_steps` (staged only)."""
     power: float = 0.9
+    constant_steps: int = 0
+    """Steps before the rate begins to fall straight to 0 (linear only)."""
     warmup_steps: int = 0
 
     def rate(self, base: Rate, step: int) -> float:
@@ -30,6 +32,8 @@ class Schedule:
         value = base[self.stage(step)] if isinstance(base, tuple) else base
         if self.kind == "poly":
             value *= (1 - step / self.total_steps) ** self.power
+        if self.kind == "linear":
+            value *= min(1.0, (self.total_steps - step) / (self.total_steps - self.constant_steps))
         if step < self.warmup_steps:
             value *= (step + 1) / self.warmup_steps
         return value

@@ -15,11 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cen_cli.data.loading import evaluation_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.device import Precision, autocast
-from cen_cli.engine.evaluate import evaluate_segmentation
+from cen_cli.engine.evaluate import AfterBatch, Scorer
 from cen_cli.engine.optimizers import set_rates
 from cen_cli.engine.schedules import Rate, Schedule
 from cen_cli.models.sparsity import sparsity_penalty
@@ -64,11 +63,11 @@ class SegmentationTask:
         precision: Precision,
         compiled: bool,
         validation: ViewDataset,
-        validation_batch: int,
-        workers: int,
+        scorer: Scorer,
     ) -> None:
         self.model = model
         self.optimizers = {"model": optimizer}
+        self.auxiliaries: dict[str, nn.Module] = {}
         self.schedule = schedule
         self.rates = rates
         self.sparsity = sparsity
@@ -76,8 +75,7 @@ class SegmentationTask:
         self.device = device
         self.precision = precision
         self.validation = validation
-        self.validation_batch = validation_batch
-        self.workers = workers
+        self.scorer = scorer
         self._forward: Callable[[Any], ModalOutput] = torch.compile(model) if compiled else model
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -107,17 +105,6 @@ class SegmentationTask:
         """Learning rate of every parameter group in optimiser step `step`."""
         return {name: self.schedule.rate(base, step) for name, base in self.rates.items()}
 
-    def validate(self, after_batch: Callable[[int], None] | None = None, limit: int | None = None) -> Evaluation:
+    def validate(self, after_batch: AfterBatch | None = None, limit: int | None = None) -> Evaluation:
         """Score the network on the validation split, or on its first `limit` batches."""
-        loader = evaluation_loader(self.validation, batch=self.validation_batch, workers=self.workers)
-        batches = loader if limit is None else (batch for _, batch in zip(range(limit), loader, strict=False))
-        return evaluate_segmentation(
-            self.model,
-            batches,
-            device=self.device,
-            precision=self.precision,
-            class_names=self.validation.class_names,
-            split="val",
-            protocol="strict",
-            after_batch=after_batch,
-        )
+        return self.scorer(self.model, self.validation, split="val", limit=limit, after_batch=after_batch)

@@ -33,7 +33,14 @@ def allowed(field: FieldInfo) -> str:
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
     """The values of a key that takes one of a few names; empty for others."""
-    return typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
+    kinds = _alternatives(field.annotation)
+    return tuple(name for kind in kinds if typing.get_origin(kind) is Literal for name in typing.get_args(kind))
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    """The parts of `A | B`, or the annotation itself."""
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if union else (annotation,)
 
 
 def _phrase(annotation: Any, metadata: Iterable[Any]) -> str:

@@ -194,7 +194,7 @@ def _drop_inherited(layers: list[_Layer]) -> list[_Layer]:
     for key, switch, needed in READ_ONLY_WITH:
         path, switch_path = key.split("."), tuple(switch.split("."))
         setters = [index for index, layer in enumerate(layers) if holds(layer.table, switch_path)]
-        if setters and value_of(merged, switch_path) != needed:
+        if setters and value_of(merged, switch_path) not in needed:
             for index in range(setters[-1]):
                 layers[index] = _Layer(layers[index].label, without(layers[index].table, path))
     return layers
@@ -213,6 +213,6 @@ def _effective(recipe: Recipe) -> dict[str, Any]:
         if not lookup(table, path):
             table = without(table, path)
     for key, switch, needed in READ_ONLY_WITH:
-        if lookup(table, switch.split(".")) != needed:
+        if lookup(table, switch.split(".")) not in needed:
             table = without(table, key.split("."))
     return dict(kinds.plain(table))

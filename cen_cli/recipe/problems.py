@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from cen_cli.recipe import kinds
 from cen_cli.recipe.paths import Path, dotted, holds, leaves, lookup
-from cen_cli.recipe.schema import METRICS, READ_ONLY_WITH, Recipe, Table
+from cen_cli.recipe.schema import METRICS, READ_ONLY_WITH, SHARES, Recipe, Table
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ def show_value(value: Any) -> str:
     """A value on one line, much as TOML writes it, cut after 60 characters."""
     shown = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else json.dumps(value, default=str)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def one_of(values: Sequence[str]) -> str:
+    """Text values as alternatives: "a" or "b"."""
+    return " or ".join(show_value(value) for value in values)
 
 
 def nearest(name: str, names: list[str]) -> str:
@@ -124,12 +129,13 @@ def _locate(location: tuple[int | str, ...]) -> tuple[Path, FieldInfo | None, ty
     return tuple(path), field, None
 
 
-def _missing(key: str, field: FieldInfo) -> str:
+def _missing(key: str, field: FieldInfo | None) -> str:
+    assert field is not None
     table = kinds.table_of(field.annotation)
     if table is None:
         return f"{key}: missing; {kinds.allowed(field)}"
     needed = [name for name, inner in table.model_fields.items() if inner.is_required()]
-    return f"[{key}]: missing table; it needs {', '.join(needed)}"
+    return f"[{key}]: missing table" + (f"; it needs {', '.join(needed)}" if needed else "")
 
 
 def _nearest_key(path: Path, table: type[Table]) -> str:
@@ -176,13 +182,13 @@ def _without_effect(table: Mapping[str, Any]) -> Iterator[Problem]:
     for dependent, switch, needed in READ_ONLY_WITH:
         path, switch_path = tuple(dependent.split(".")), tuple(switch.split("."))
         actual = value_of(table, switch_path)
-        if actual == needed or not holds(table, path):
+        if actual in needed or not holds(table, path):
             continue
         held = lookup(table, path)
         for key, value in leaves(held, path).items() if isinstance(held, Mapping) else [(path, held)]:
             yield Problem(
                 key,
-                f"{dotted(key)} = {show_value(value)}: read only with {switch} = {show_value(needed)}, "
+                f"{dotted(key)} = {show_value(value)}: read only with {switch} = {one_of(needed)}, "
                 f"and it is {show_value(actual)}; remove one of them",
             )
 
@@ -239,16 +245,73 @@ def _weights_fit(weights: str, encoder_width: int) -> Iterator[Problem]:
         )
 
 
-def _scores_exist(inputs: list[str], best_by: str, expected: Mapping[str, Any]) -> Iterator[Problem]:
-    names = [f"{branch}.{metric}" for branch in ("ensemble", *inputs) for metric in METRICS]
-    wanted = f"a score: {' or '.join(('ensemble', *inputs))}, a dot, then {', '.join(METRICS)}"
-    if best_by not in names:
+def _scores_exist(task: str, inputs: list[str], best_by: str, expected: Mapping[str, Any]) -> Iterator[Problem]:
+    metrics = METRICS.get(task, ())
+    names = [f"{branch}.{metric}" for branch in ("ensemble", *inputs) for metric in metrics]
+    wanted = f"a score: {' or '.join(('ensemble', *inputs))}, a dot, then {', '.join(metrics)}"
+    if best_by and best_by not in names:
         shown = f"train.best_by = {show_value(best_by)}"
         yield Problem(("train", "best_by"), f"{shown}: {wanted}{nearest(best_by, names)}")
-    for name in expected:
+    for name, line in expected.items():
+        path = ("expected", name)
         if name not in names:
-            path = ("expected", name)
             yield Problem(path, f"[{dotted(path)}]: named after {wanted}{nearest(name, names)}")
+        elif name.rpartition(".")[2] in SHARES and line["value"] > 1:
+            yield Problem((*path, "value"), f"{dotted((*path, 'value'))} = {line['value']}: a share between 0 and 1")
+
+
+def _network_of_the_task(task: str, arch: str, backbone: str | None) -> Iterator[Problem]:
+    fitting = {"segmentation": "refinenet", "translation": "unet"}.get(task)
+    if arch != fitting:
+        yield Problem(("model", "arch"), f'model.arch = "{arch}": "{fitting}" with task = "{task}"')
+    elif arch == "refinenet" and backbone is None:
+        yield Problem(("model", "backbone"), _missing("model.backbone", _field_at(("model", "backbone"))))
+
+
+def _target_of_the_task(task: str, kind: str, inputs: list[str], target: str | None) -> Iterator[Problem]:
+    if task == "translation" and target is None:
+        yield Problem(("data", "target"), 'data.target: missing; the modality to be made, with task = "translation"')
+    if target in inputs:
+        yield Problem(("data", "target"), f'data.target = "{target}": it is one of data.inputs = {show_value(inputs)}')
+    if task == "segmentation" and kind == "taskonomy":
+        yield Problem(("data", "kind"), 'data.kind = "taskonomy": it has no labels; with task = "translation"')
+
+
+def _sizes_fit_the_unet(
+    arch: str, levels: int, crop: list[int], resize: list[int] | None, size: list[int] | None
+) -> Iterator[Problem]:
+    if arch != "unet":
+        return
+    for key, sides in (("data.crop", crop), ("eval.size" if size else "data.resize", size or resize)):
+        if sides and any(side % 2**levels for side in sides):
+            yield Problem(
+                tuple(key.split(".")),
+                f"{key} = {show_value(sides)}: multiples of {2**levels}, since unet.levels = {levels} halve the image "
+                f"{levels} times",
+            )
+
+
+def _crop_fits_the_discriminator(task: str, weight: float, layers: int, crop: list[int]) -> Iterator[Problem]:
+    least = 3 * 2**layers
+    if task == "translation" and weight > 0 and min(crop) < least:
+        yield Problem(
+            ("gan", "layers"),
+            f"gan.layers = {layers}: a discriminator of so many layers needs crops of {least} pixels or more, and "
+            f"data.crop = {show_value(crop)}",
+        )
+
+
+def _linear_within_the_run(kind: str, constant: int, epochs: int) -> Iterator[Problem]:
+    if kind == "linear" and constant >= epochs:
+        yield Problem(
+            ("schedule", "constant_epochs"),
+            f"schedule.constant_epochs = {constant}: fewer than train.epochs = {epochs}",
+        )
+
+
+def _paper_protocol(task: str, protocol: str) -> Iterator[Problem]:
+    if task == "segmentation" and protocol == "paper":
+        yield Problem(("eval", "protocol"), 'eval.protocol = "paper": with task = "translation"; here "strict"')
 
 
 def _normalized_inputs(inputs: list[str], normalize: Mapping[str, Any]) -> Iterator[Problem]:
@@ -271,7 +334,13 @@ _RULES: list[tuple[list[Path], _Rule]] = [
             _rates_by_stage,
         ),
         ("model.weights model.encoder_width", _weights_fit),
-        ("data.inputs train.best_by expected", _scores_exist),
+        ("task data.inputs train.best_by expected", _scores_exist),
+        ("task model.arch model.backbone", _network_of_the_task),
+        ("task data.kind data.inputs data.target", _target_of_the_task),
+        ("model.arch unet.levels data.crop data.resize eval.size", _sizes_fit_the_unet),
+        ("task gan.adversarial_weight gan.layers data.crop", _crop_fits_the_discriminator),
+        ("schedule.kind schedule.constant_epochs train.epochs", _linear_within_the_run),
+        ("task eval.protocol", _paper_protocol),
         ("data.inputs data.normalize", _normalized_inputs),
     )
 ]

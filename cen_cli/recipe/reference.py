@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from cen_cli.recipe import kinds
 from cen_cli.recipe.paths import dotted
-from cen_cli.recipe.problems import show_value
+from cen_cli.recipe.problems import one_of, show_value
 from cen_cli.recipe.schema import READ_ONLY_WITH, Recipe, Table
 
 BEGIN = "<!-- begin: written by `python -m cen_cli.recipe.reference docs/recipes.md` -->"
@@ -70,7 +70,7 @@ def _default(field: FieldInfo) -> str:
 def _condition(path: tuple[str, ...]) -> str:
     for key, switch, needed in READ_ONLY_WITH:
         if path == tuple(key.split(".")):
-            return f' Read only with `{switch} = "{needed}"`.'
+            return f" Read only with `{switch} = {one_of(needed)}`."
     return ""
 
 

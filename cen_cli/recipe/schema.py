@@ -50,6 +50,11 @@ class RoomsData(Table):
     test_rooms: int = Field(default=75, ge=1, description="Rooms of the test split. No room is in two splits.")
     views: int = Field(default=4, ge=1, description="Views rendered of each room.")
     antialias: int = Field(default=2, ge=1, description="Rays per pixel and axis for the colour images.")
+    palette_style: Literal["random", "house"] = Field(
+        default="random",
+        description='"random": free colours, some furniture camouflaged, some views dim. "house": colours follow from '
+        "what a thing is and what it is made of, so that they can be predicted.",
+    )
 
 
 class ColorJitter(Table):
@@ -84,7 +89,7 @@ class Normalize(Table):
 class Data(Table):
     """What is learned from: the data set, its modalities, and how views are read and augmented."""
 
-    kind: Literal["rooms", "nyudv2"] = Field(description="The data set.")
+    kind: Literal["rooms", "nyudv2", "taskonomy"] = Field(description="The data set.")
     root: str = Field(
         default="",
         description='Folder of the data set; `--data-root` and CEN_DATA go before it. For "rooms" it is where rendered '
@@ -92,6 +97,9 @@ class Data(Table):
     )
     inputs: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
         description="The modalities, one stream each, in this order."
+    )
+    target: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="The modality to be made of the inputs (translation)."
     )
     resize: Size | None = Field(
         default=None,
@@ -110,8 +118,14 @@ class Data(Table):
 class Model(Table):
     """The network."""
 
-    arch: Literal["refinenet"] = Field(default="refinenet", description="The decoder.")
-    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = Field(description="The encoder.")
+    arch: Literal["refinenet", "unet"] = Field(
+        default="refinenet",
+        description='"refinenet": a ResNet encoder and RefineNet\'s decoder, for segmentation. "unet": the U-Net '
+        "generator, for translation.",
+    )
+    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] | None = Field(
+        default=None, description="The encoder of a segmentation network, which needs one."
+    )
     weights: Annotated[str, Field(min_length=1)] = Field(
         default="none",
         description='What the encoder starts from: "none" (random), "imagenet" (torchvision\'s weights, downloaded '
@@ -124,9 +138,49 @@ class Model(Table):
     )
     width: int = Field(default=256, ge=4, description="Channels of the decoder; its coarsest path has twice as many.")
     encoder_width: int = Field(
-        default=64, ge=4, description="Channels of the encoder's first stage; published weights need 64."
+        default=64,
+        ge=8,
+        description="Channels of the encoder's first stage; published weights need 64. Below 8, convolutions of some "
+        "versions of torch write past their memory on some CPUs.",
+    )
+    light: bool = Field(
+        default=False,
+        description="Light-Weight RefineNet: no residual units, 1x1 convolutions; learns sooner from scratch.",
     )
     dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout in the decoder, while training.")
+
+
+class UNet(Table):
+    """The generator of a translation network (S Section 2)."""
+
+    levels: int = Field(
+        default=8, ge=4, le=10, description="Encoder layers, each halving the image; sides are multiples of 2^levels."
+    )
+    filters: int = Field(default=64, ge=1, description="Channels of the first layer; they double up to 8 times that.")
+    norm_layers: Literal["all", "inner"] = Field(
+        default="all",
+        description='Encoder layers that are normalised and exchange. "all": every one (a last map of 1x1 by its '
+        'running statistics). "inner": all but the first and the last, as in the authors\' release.',
+    )
+    dropout: float = Field(
+        default=0.5, ge=0, lt=1, description="Dropout after the first three decoder layers, while training."
+    )
+
+
+class Gan(Table):
+    """The loss of a translation network: adversarial, and absolute differences of pixels."""
+
+    pixel_weight: float = Field(default=100.0, gt=0, description="Weight of the mean absolute difference.")
+    adversarial_weight: float = Field(
+        default=1.0, ge=0, description="Weight of the adversarial loss; 0 trains without a discriminator."
+    )
+    filters: int = Field(default=64, ge=1, description="Channels of the discriminator's first layer.")
+    layers: int = Field(default=3, ge=1, le=5, description="The discriminator's normalised layers; fewer see less.")
+    reuse_forward: bool = Field(
+        default=False,
+        description="Let the discriminator's and the generator's update share one forward of the generator, and with "
+        "it one dropout mask: faster, not the plain loop's mathematics.",
+    )
 
 
 class Sharing(Table):
@@ -183,6 +237,9 @@ class Optimizer(Table):
     gamma_weight_decay: NonNegative | None = Field(
         default=None, description="Weight decay of the exchanging norms' gammas. Absent: weight_decay."
     )
+    discriminator_lr: AboveZero | None = Field(
+        default=None, description="Learning rate of the discriminator. Absent: encoder_lr."
+    )
     clip_norm: AboveZero | None = Field(
         default=None, description="Largest norm of the gradient; longer ones are shortened to it. Absent: no limit."
     )
@@ -191,14 +248,18 @@ class Optimizer(Table):
 class Schedule(Table):
     """How learning rates change over the run."""
 
-    kind: Literal["constant", "staged", "poly"] = Field(
+    kind: Literal["constant", "staged", "poly", "linear"] = Field(
         default="constant",
-        description='"staged": one rate per stage. "poly": down to 0 as (1 - step/steps) ** power.',
+        description='"staged": one rate per stage. "poly": down to 0 as (1 - step/steps) ** power. "linear": constant '
+        "for constant_epochs, then straight down to 0.",
     )
     stage_epochs: tuple[Positive, ...] = Field(
         default=(), description="Epochs of each stage; they sum to train.epochs."
     )
     power: float = Field(default=0.9, gt=0, description="Exponent of the poly schedule.")
+    constant_epochs: int = Field(
+        default=0, ge=0, description="Epochs before the linear schedule begins to fall; fewer than train.epochs."
+    )
     warmup_steps: int = Field(default=0, ge=0, description="Steps over which rates rise from 0 at the start.")
 
 
@@ -226,9 +287,10 @@ class Train(Table):
         default=0, ge=0, description="Steps between checkpoints beside those at each epoch's end; 0: only those."
     )
     best_by: str = Field(
-        default="ensemble.mean_iou",
-        description='Score by which the best checkpoint is kept: "ensemble" or a modality, a dot, and pixel_accuracy, '
-        "mean_accuracy or mean_iou.",
+        default="",
+        description='Score by which the best checkpoint is kept: "ensemble" or a modality, a dot, and a metric: '
+        "pixel_accuracy, mean_accuracy, mean_iou; in translation mae, mse, psnr, ssim, fid, kid. "
+        "Empty: ensemble.mean_iou, or ensemble.mae.",
     )
     seed: int = Field(
         default=0, ge=0, lt=2**63, description="Seed of initial weights, order of views, augmentation and dropout."
@@ -238,30 +300,46 @@ class Train(Table):
 class Eval(Table):
     """How scores are computed."""
 
-    protocol: Literal["strict"] = Field(
-        default="strict", description='"strict": one confusion matrix over the split, single scale, no dropout.'
+    protocol: Literal["strict", "paper"] = Field(
+        default="strict",
+        description='"strict": one confusion matrix over the split, single scale, no dropout; images as they are. '
+        '"paper" (translation): as the authors\' release evaluates, with dropout drawing and every image stretched '
+        "between its own minimum and maximum before FID and KID.",
     )
     split: Literal["train", "val", "test"] = Field(default="test", description="Split that `cen eval` scores.")
     batch: int = Field(default=1, ge=1, description="Views in one forward pass of an evaluation.")
+    size: Size | None = Field(
+        default=None, description="[height, width] to which views are brought for scoring. Absent: data.resize."
+    )
+    norm_statistics: Literal["instance", "running"] = Field(
+        default="instance",
+        description="Statistics of the generator's instance norms: each image's own, or the running ones (S-Table 9).",
+    )
+    distances: bool = Field(
+        default=True,
+        description="Let `cen eval` compute FID and KID too. Validations compute them where train.best_by needs them.",
+    )
 
 
 class Expected(Table):
     """A score that the recipe is known to reach, under its name: [expected."ensemble.mean_iou"]."""
 
-    value: float = Field(ge=0, le=1, description="The score, between 0 and 1.")
-    tolerance: float = Field(ge=0, le=1, description="How far below the value still passes.")
+    value: float = Field(ge=0, description="The score, in the metric's own unit: shares between 0 and 1, MAE, dB, FID.")
+    tolerance: float = Field(ge=0, description="How much worse than the value still passes.")
     source: Annotated[str, Field(min_length=1)] = Field(description="Where the number was measured or published.")
 
 
 class Recipe(Table):
     """Everything that decides a run."""
 
-    task: Literal["segmentation"] = Field(description="What is learned.")
+    task: Literal["segmentation", "translation"] = Field(description="What is learned.")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(
         description="Begins the run directory's name: letters, digits, dot, dash, underscore. Absent: the file's name."
     )
     data: Data = Field(description="What is learned from.")
     model: Model = Field(description="The network.")
+    unet: UNet = Field(default=UNet(), description="The generator of a translation network.")
+    gan: Gan = Field(default=Gan(), description="The loss of a translation network.")
     sharing: Sharing = Field(default=Sharing(), description="What the streams share.")
     exchange: Exchange = Field(default=Exchange(), description="Channel exchanging.")
     optimizer: Optimizer = Field(description="The optimiser.")
@@ -271,23 +349,48 @@ class Recipe(Table):
     expected: dict[str, Expected] = Field(default={}, description="Scores that the recipe is known to reach.")
 
 
-METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou")
-"""Scores that `train.best_by` and `[expected]` may name after the branch and a dot."""
+METRICS = {
+    "segmentation": ("pixel_accuracy", "mean_accuracy", "mean_iou"),
+    "translation": ("mae", "mse", "psnr", "ssim", "fid", "kid"),
+}
+"""By task: scores that `train.best_by` and `[expected]` may name after the branch and a dot."""
 
-READ_ONLY_WITH: tuple[tuple[str, str, str], ...] = (
-    ("exchange", "model.fusion", "exchange"),
-    ("exchange.gamma_init", "model.weights", "none"),
-    ("optimizer.gamma_lr", "model.fusion", "exchange"),
-    ("optimizer.gamma_weight_decay", "model.fusion", "exchange"),
-    ("data.rooms", "data.kind", "rooms"),
-    ("data.train_list", "data.kind", "nyudv2"),
-    ("data.val_list", "data.kind", "nyudv2"),
-    ("optimizer.momentum", "optimizer.kind", "sgd"),
-    ("optimizer.betas", "optimizer.kind", "adam"),
-    ("schedule.stage_epochs", "schedule.kind", "staged"),
-    ("schedule.power", "schedule.kind", "poly"),
+SHARES = METRICS["segmentation"] + ("ssim",)
+"""Scores that cannot be above 1."""
+
+BEST_BY = {"segmentation": "ensemble.mean_iou", "translation": "ensemble.mae"}
+"""What an empty `train.best_by` stands for."""
+
+READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("exchange", "model.fusion", ("exchange",)),
+    ("exchange.gamma_init", "model.weights", ("none",)),
+    ("optimizer.gamma_lr", "model.fusion", ("exchange",)),
+    ("optimizer.gamma_weight_decay", "model.fusion", ("exchange",)),
+    ("data.rooms", "data.kind", ("rooms",)),
+    ("data.train_list", "data.kind", ("nyudv2", "taskonomy")),
+    ("data.val_list", "data.kind", ("nyudv2", "taskonomy")),
+    ("data.target", "task", ("translation",)),
+    ("data.normalize", "task", ("segmentation",)),
+    ("data.augment.color_jitter", "task", ("segmentation",)),
+    ("model.backbone", "model.arch", ("refinenet",)),
+    ("model.weights", "model.arch", ("refinenet",)),
+    ("model.width", "model.arch", ("refinenet",)),
+    ("model.encoder_width", "model.arch", ("refinenet",)),
+    ("model.light", "model.arch", ("refinenet",)),
+    ("model.dropout", "model.arch", ("refinenet",)),
+    ("unet", "model.arch", ("unet",)),
+    ("gan", "task", ("translation",)),
+    ("optimizer.discriminator_lr", "task", ("translation",)),
+    ("optimizer.momentum", "optimizer.kind", ("sgd",)),
+    ("optimizer.betas", "optimizer.kind", ("adam",)),
+    ("schedule.stage_epochs", "schedule.kind", ("staged",)),
+    ("schedule.power", "schedule.kind", ("poly",)),
+    ("schedule.constant_epochs", "schedule.kind", ("linear",)),
+    ("train.freeze_bn", "task", ("segmentation",)),
+    ("eval.norm_statistics", "task", ("translation",)),
+    ("eval.distances", "task", ("translation",)),
 )
-"""(key, switch, value): the key, or the whole table, is read only where the switch has that value.
+"""(key, switch, values): the key, or the whole table, is read only where the switch has one of those values.
 
 Setting such a key beside another value of its switch is refused, since it would do nothing; inherited by `extends` from
 a recipe in which it was read, it is dropped."""

@@ -50,7 +50,7 @@ def test_minimal_recipe_takes_its_name_from_the_file_and_whole_numbers_for_real_
     assert recipe.data.crop == (64, 48)
     assert recipe.optimizer.decoder_lr == 1
     assert recipe.exchange.threshold == 2e-2
-    assert recipe.train.best_by == "ensemble.mean_iou"
+    assert recipe.train.best_by == ""
 
 
 def test_recipe_is_frozen(minimal: str) -> None:
@@ -255,9 +255,9 @@ def test_text_that_is_not_utf8_gives_the_line(tmp_path: Path) -> None:
 
 def test_empty_file_lists_what_is_missing(tmp_path: Path) -> None:
     assert problems_of(write(tmp_path, "empty.toml", "")) == [
-        'task: missing; "segmentation"',
+        'task: missing; "segmentation" or "translation"',
         "[data]: missing table; it needs kind, inputs, crop",
-        "[model]: missing table; it needs backbone",
+        "[model]: missing table",
         "[optimizer]: missing table; it needs encoder_lr, decoder_lr",
         "[train]: missing table; it needs epochs, batch",
     ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cen_cli.errors import RecipeError
 from cen_cli.recipe import load_recipe
+from cen_cli.recipe.load import dump_toml, parse_recipe
 from cen_cli.recipe.problems import keys_named, show_value
 from cen_cli.recipe.schema import METRICS
 from cen_cli.results import SCALAR_METRICS
@@ -50,7 +53,7 @@ def problems_of(*overrides: str, recipe: str = "rooms") -> list[str]:
         ("data.normalize=3", "data.normalize = 3: a table"),
         ("data.normalize.rgb=3", "data.normalize.rgb = 3: a table"),
         ("name=a/b", 'name = "a/b": text of letters, digits, dots, dashes and underscores'),
-        ("task=translation", 'task = "translation": "segmentation"'),
+        ("task=detection", 'task = "detection": "segmentation" or "translation"'),
         ("model.fusion=exchnage", 'model.fusion = "exchnage": "exchange" or "none" (did you mean \'exchange\'?)'),
         ("train.epoch=3", "train.epoch = 3: no such key (did you mean 'train.epochs'?)"),
         ("train.threshold=3", "train.threshold = 3: no such key (did you mean 'exchange.threshold'?)"),
@@ -136,7 +139,12 @@ def test_published_weights_have_their_own_width() -> None:
 
 @pytest.mark.parametrize(
     ("value", "ending"),
-    [("rgb.mean_iuo", "(did you mean 'rgb.mean_iou'?)"), ("normal.mean_iou", ""), ("mean_iou", ""), ("", "")],
+    [
+        ("rgb.mean_iuo", "(did you mean 'rgb.mean_iou'?)"),
+        ("normal.mean_iou", ""),
+        ("mean_iou", ""),
+        ("ensemble.mae", ""),
+    ],
 )
 def test_best_by_names_a_score(value: str, ending: str) -> None:
     (problem,) = problems_of(f"train.best_by={value}")
@@ -152,15 +160,108 @@ def test_expected_scores_are_named_and_complete() -> None:
     (problem,) = problems_of('expected."ensemble.miou"={value=0.5, tolerance=0.1, source="x"}')
     assert problem.startswith('[expected."ensemble.miou"]: named after a score')
     assert problems_of('expected."rgb.mean_iou".value=51.1') == [
-        'expected."rgb.mean_iou".value = 51.1: a number >= 0 and <= 1',
-        'expected."rgb.mean_iou".tolerance: missing; a number >= 0 and <= 1',
+        'expected."rgb.mean_iou".tolerance: missing; a number >= 0',
         'expected."rgb.mean_iou".source: missing; text, not empty',
+    ]
+    assert problems_of('expected."rgb.mean_iou"={value=51.1, tolerance=1, source="x"}') == [
+        'expected."rgb.mean_iou".value = 51.1: a share between 0 and 1'
     ]
 
 
 def test_normalisation_is_of_an_input() -> None:
     (problem,) = problems_of("data.normalize.rbg={mean=0, std=1}")
     assert problem == '[data.normalize.rbg]: one of data.inputs = ["rgb", "depth"] (did you mean \'rgb\'?)'
+
+
+# ---- translation ----
+
+
+def translation_problems(minimal_translation: str, *settings: str) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(minimal_translation, settings)
+    return [problem.removesuffix(" [from --set]") for problem in caught.value.problems]
+
+
+@pytest.fixture
+def minimal_translation(tmp_path: Path) -> str:
+    path = tmp_path / "translation.toml"
+    path.write_text(
+        """
+task = "translation"
+[data]
+kind = "rooms"
+inputs = ["shade", "texture"]
+target = "rgb"
+crop = [64, 64]
+[model]
+arch = "unet"
+[unet]
+levels = 5
+[optimizer]
+encoder_lr = 2e-4
+decoder_lr = 2e-4
+[train]
+epochs = 4
+batch = 2
+"""
+    )
+    return str(path)
+
+
+def test_translation_recipe_reads_back_equal(minimal_translation: str) -> None:
+    recipe = load_recipe(minimal_translation, ["schedule.kind=linear", "schedule.constant_epochs=2"])
+    assert recipe.data.target == "rgb"
+    assert parse_recipe(dump_toml(recipe), "checkpoint") == recipe
+    assert "backbone" not in dump_toml(recipe)
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("data.target=shade", 'data.target = "shade": it is one of data.inputs = ["shade", "texture"]'),
+        ("model.arch=refinenet", 'model.arch = "refinenet": "unet" with task = "translation"'),
+        (
+            "data.crop=[48, 64]",
+            "data.crop = [48, 64]: multiples of 32, since unet.levels = 5 halve the image 5 times",
+        ),
+        (
+            "eval.size=[64, 70]",
+            "eval.size = [64, 70]: multiples of 32, since unet.levels = 5 halve the image 5 times",
+        ),
+        ("train.best_by=ensemble.mean_iou", 'train.best_by = "ensemble.mean_iou": a score: '),
+        ("model.backbone=resnet18", 'model.backbone = "resnet18": read only with model.arch = "refinenet"'),
+        ('data.inputs=["shade"]', 'model.fusion = "exchange": one modality ("shade") has nothing to exchange with'),
+    ],
+)
+def test_translation_problem_is_named(minimal_translation: str, setting: str, problem: str) -> None:
+    assert any(found.startswith(problem) for found in translation_problems(minimal_translation, setting))
+
+
+def test_crop_must_be_large_enough_for_the_discriminator(minimal_translation: str) -> None:
+    assert translation_problems(minimal_translation, "gan.layers=5") == [
+        "gan.layers = 5: a discriminator of so many layers needs crops of 96 pixels or more, and data.crop = [64, 64]"
+    ]
+
+
+def test_linear_schedule_begins_to_fall_within_the_run(minimal_translation: str) -> None:
+    settings = ("schedule.kind=linear", "schedule.constant_epochs=4")
+    assert translation_problems(minimal_translation, *settings) == [
+        "schedule.constant_epochs = 4: fewer than train.epochs = 4"
+    ]
+
+
+def test_keys_of_translation_are_refused_in_segmentation() -> None:
+    for setting in ("data.target=normal", "gan.pixel_weight=10", "unet.levels=5", "optimizer.discriminator_lr=1e-4"):
+        (problem,) = problems_of(setting)
+        assert problem.startswith(f"{setting.partition('=')[0]} = ")
+        assert "read only with" in problem
+    (problem,) = problems_of("eval.protocol=paper")
+    assert problem == 'eval.protocol = "paper": with task = "translation"; here "strict"'
+
+
+def test_segmentation_needs_a_backbone(minimal_translation: str) -> None:
+    found = translation_problems(minimal_translation, "task=segmentation", "model.arch=refinenet")
+    assert 'model.backbone: missing; "resnet18", "resnet34", "resnet50", "resnet101" or "resnet152"' in found
 
 
 # ---- helpers ----

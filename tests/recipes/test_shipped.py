@@ -58,15 +58,20 @@ def test_nyudv2_is_the_papers_experiment() -> None:
     }
 
 
-@pytest.mark.parametrize("base", ["rooms", "nyudv2-small"])
+@pytest.mark.parametrize("base", ["rooms", "nyudv2-small", "rooms-translate"])
 def test_recipe_without_exchange_differs_in_nothing_else(base: str) -> None:
     changed = differences(load_recipe(base), load_recipe(f"{base}-none"))
     changed = [key for key in changed if not key.startswith("expected.")]
     assert sorted(changed) == ["exchange.choose", "exchange.sparsity", "name"]
 
 
-@pytest.mark.parametrize("base", ["rooms", "nyudv2-small"])
-@pytest.mark.parametrize("which", ["rgb", "depth"])
+@pytest.mark.parametrize(
+    ("base", "which"),
+    [
+        *((base, which) for base in ("rooms", "nyudv2-small") for which in ("rgb", "depth")),
+        *(("rooms-translate", which) for which in ("shade", "texture")),
+    ],
+)
 def test_recipe_of_one_modality_trains_twice_as_long(base: str, which: str) -> None:
     one, two = load_recipe(f"{base}-{which}"), load_recipe(base)
     assert len(one.data.inputs) == 1
@@ -85,3 +90,14 @@ def test_reference_page_says_what_the_schema_says() -> None:
 def test_reference_needs_its_marks() -> None:
     with pytest.raises(ValueError, match="the page needs the lines"):
         refreshed("# Recipes\n")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("taskonomy-")])
+def test_taskonomy_recipes_are_named_after_what_they_translate_and_set_as_the_paper_says(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.data.target is not None
+    assert name == "-".join(["taskonomy", *recipe.data.inputs, recipe.data.target])
+    assert (recipe.train.epochs, recipe.train.batch, recipe.eval.size) == (300, 1, (256, 256))
+    assert (recipe.optimizer.encoder_lr, recipe.optimizer.betas) == (2e-4, (0.5, 0.999))
+    assert (recipe.exchange.threshold, recipe.exchange.sparsity) == (1e-2, 1e-3)
+    assert recipe.train.best_by == ("ensemble.fid" if recipe.data.target == "rgb" else "ensemble.mae")

@@ -1,0 +1,104 @@
+"""Translated images as arrays, for files and pictures: what each branch and the ensemble make of a view."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from torch import Tensor
+from torchvision import tv_tensors
+
+from cen_cli.analysis.predictions import as_array
+from cen_cli.data.sample import DepthMap, ModalitySpec, RawView
+from cen_cli.data.transforms import EvalTransform, denormalize, resize
+from cen_cli.data.views import ViewDataset
+from cen_cli.engine.evaluate_translation import NormStatistics, Protocol, translating
+from cen_cli.errors import DataError
+from cen_cli.metrics.inception import as_pictures
+from cen_cli.models.translator import Translator
+from cen_cli.results import ENSEMBLE
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationRow:
+    """One row of a contact sheet, as NumPy arrays of one height and width.
+
+    Pictures are uint8 [H, W, 3], depth maps float32 [H, W] in metres with 0 = invalid.
+    """
+
+    name: str
+    inputs: dict[str, np.ndarray]
+    """By modality."""
+    images: dict[str, np.ndarray]
+    """By branch, then the ensemble."""
+    truth: np.ndarray | None
+
+
+def translate_view(
+    model: Translator, view: RawView, *, protocol: Protocol, norm_statistics: NormStatistics
+) -> dict[str, Tensor]:
+    """What every branch and then the ensemble (of several) make of a view: float32 [3, H, W] in [-1, 1].
+
+    Height and width must be multiples of `model.size_multiple`. Raises DataError where the output holds NaN.
+    """
+    inputs = EvalTransform()(view, model.specs).inputs
+    device = next(model.parameters()).device
+    with translating(model, protocol, norm_statistics):
+        output = model({name: image[None].to(device) for name, image in inputs.items()})
+    images = [*output.branches[:, 0]] if len(model.modalities) == 1 else [*output.branches[:, 0], output.ensemble[0]]
+    if any(image.isnan().any() for image in images):
+        raise DataError(f"{view.name}: the network's output holds NaN", hint="it diverged; use an earlier checkpoint")
+    names = (*model.modalities, ENSEMBLE)
+    return {name: image.float().cpu() for name, image in zip(names, images, strict=False)}
+
+
+def rendered(
+    image: Tensor, spec: ModalitySpec, *, protocol: Protocol, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """A translated image [3, H, W] in [-1, 1] as a file holds it, brought to `size` (height, width) where given.
+
+    Pictures become uint8 [H, W, 3], depth float32 [H, W] metres; by protocol paper both become pictures, stretched
+    between their own minimum and maximum.
+    """
+    stored: tv_tensors.Image | DepthMap
+    if protocol == "paper":
+        stored = tv_tensors.Image(as_pictures(image[None], stretch=True)[0])
+    else:
+        values = denormalize(image, spec)
+        stored = DepthMap(values) if spec.kind == "depth" else tv_tensors.Image(values)
+    return as_array(stored if size is None else resize(stored, size))
+
+
+def translation_row(
+    view: RawView, images: dict[str, Tensor], spec: ModalitySpec, *, protocol: Protocol
+) -> TranslationRow:
+    """A view beside what was made of it; `spec` is the target's."""
+    return TranslationRow(
+        name=view.name,
+        inputs={name: as_array(image) for name, image in view.inputs.items()},
+        images={name: rendered(image, spec, protocol=protocol) for name, image in images.items()},
+        truth=_truth(view, spec, protocol),
+    )
+
+
+def _truth(view: RawView, spec: ModalitySpec, protocol: Protocol) -> np.ndarray | None:
+    """The true image, shown as the translated ones are."""
+    if view.target is None or protocol == "strict":
+        return None if view.target is None else as_array(view.target)
+    return rendered(EvalTransform()(view, (), target=spec).target, spec, protocol=protocol)
+
+
+def translation_rows(
+    model: Translator,
+    data: ViewDataset,
+    indices: Iterable[int],
+    *,
+    protocol: Protocol = "strict",
+    norm_statistics: NormStatistics = "instance",
+) -> Iterator[TranslationRow]:
+    """Some views of a data set beside what the network makes of them."""
+    for index in indices:
+        view = data.view(index)
+        images = translate_view(model, view, protocol=protocol, norm_statistics=norm_statistics)
+        yield translation_row(view, images, model.target_spec, protocol=protocol)

@@ -1,0 +1,15 @@
+"""From names to objects: the only place that sees both a recipe and the constructors.
+
+Every choice that a recipe offers is a literal table here, so a name can be found by searching for it. What is built
+takes plain arguments; only `load` hangs the recipe on a model, as a label for people.
+"""
+
+from __future__ import annotations
+
+from cen_cli.build.checkpoints import check_fits, load
+from cen_cli.build.data import dataset, palette
+from cen_cli.build.jobs import TrainingJob, training_job
+from cen_cli.build.networks import Network, network
+from cen_cli.build.scoring import scorer
+
+__all__ = ["Network", "TrainingJob", "check_fits", "dataset", "load", "network", "palette", "scorer", "training_job"]

@@ -1,0 +1,74 @@
+"""A checkpoint -> a network ready for use, by the recipe that the checkpoint carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+from cen_cli.build.networks import Network, network
+from cen_cli.data.sample import ModalitySpec
+from cen_cli.data.views import ViewDataset
+from cen_cli.engine.checkpoint import load_weights, read_tensors
+from cen_cli.engine.device import resolve_device
+from cen_cli.engine.rundir import locate
+from cen_cli.errors import CheckpointError, RecipeError, UsageError
+from cen_cli.recipe.load import parse_recipe
+from cen_cli.recipe.schema import Recipe
+
+
+def load(path: str | Path, device: str = "cpu") -> Network:
+    """A trained network in eval mode, from a run directory, a checkpoint directory or a `model.safetensors`.
+
+    Beside `.modalities` and `.task` it carries `.recipe`, `.class_names`, `.specs` and `.target_spec`. Raises
+    UsageError for a path that does not exist, CheckpointError for a file that is damaged or does not fit its recipe.
+    """
+    file = locate(path).model_file
+    tensors, metadata = read_tensors(file)
+    labels = _labels(metadata, file)
+    model = network(labels["recipe"], len(labels["class_names"]), weights="none")
+    load_weights(model, tensors, file)
+    for name, value in labels.items():
+        setattr(model, name, value)
+    return model.to(resolve_device(device)).eval()
+
+
+class _Labels(TypedDict):
+    """What is stored beside the weights: how the network was trained and what it was trained on."""
+
+    recipe: Recipe
+    class_names: tuple[str, ...]
+    specs: tuple[ModalitySpec, ...]
+    target_spec: ModalitySpec | None
+
+
+def _labels(metadata: Mapping[str, str], file: Path) -> _Labels:
+    """Raises CheckpointError where a label is missing or damaged."""
+    try:
+        target = json.loads(metadata.get("target", "null"))
+        return {
+            "recipe": parse_recipe(metadata["recipe"], source=f"{file}: its recipe"),
+            "class_names": tuple(json.loads(metadata["classes"])),
+            "specs": tuple(_spec(document) for document in json.loads(metadata["specs"])),
+            "target_spec": None if target is None else _spec(target),
+        }
+    except KeyError as error:
+        raise CheckpointError(
+            f"{file}: holds no network (no {error} in its metadata)",
+            hint="give a run directory, or the model.safetensors of one of its checkpoints",
+        ) from error
+    except RecipeError as error:
+        raise CheckpointError(error.message, hint="the file is damaged, or of another version of cen") from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{file}: its metadata are damaged ({error})", hint="copy the file again") from error
+
+
+def _spec(document: dict[str, Any]) -> ModalitySpec:
+    return ModalitySpec(**document | {key: tuple(document[key]) for key in ("mean", "std")})
+
+
+def check_fits(model: Network, data: ViewDataset, source: str) -> None:
+    """Raises UsageError where a network was trained on other classes than a data set has."""
+    if tuple(model.class_names) != tuple(data.class_names):
+        raise UsageError(f"{source}: trained on {len(model.class_names)} other classes than this data set has")

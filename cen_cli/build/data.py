@@ -1,0 +1,103 @@
+"""A recipe's `[data]` table -> a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypedDict
+
+from cen_cli.data.nyudv2 import NYUDv2
+from cen_cli.data.rooms import PALETTE, RoomsSettings, default_folder, prepare
+from cen_cli.data.roomset import Rooms, domains_of
+from cen_cli.data.sample import Normalization
+from cen_cli.data.taskonomy import Taskonomy
+from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform
+from cen_cli.data.views import ViewDataset
+from cen_cli.errors import UsageError
+from cen_cli.recipe.schema import Recipe
+
+Progress = Callable[[int, int], None]
+
+
+def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Progress | None = None) -> ViewDataset:
+    """The recipe's data set: `split` is train, val or test; `training` turns augmentation on.
+
+    `progress` is told (views done, views in all) while the built-in rooms are rendered. Raises DataError, or UsageError
+    where no root is given.
+    """
+    return DATASETS[recipe.data.kind](recipe, split, training, progress)
+
+
+def _rooms(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:
+    data = recipe.data
+    settings = RoomsSettings(**data.rooms.model_dump())
+    domains = domains_of(data.inputs, data.target)
+    root = Path(data.root) if data.root else default_folder()
+    written = (root / "manifest.json").exists()  # by `cen data rooms`: these rooms, not a cache of several sets
+    folder = prepare(settings, root, domains=domains, progress=progress, keyed=not written)
+    return Rooms(folder, split, data.inputs, data.target, **_reading(recipe, training))
+
+
+def _nyudv2(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+    data = recipe.data
+    root = _root(recipe, "NYUDv2", "the folder that holds rgb/, depth/, masks/ and the lists")
+    list_file = data.train_list if split == "train" else data.val_list
+    return NYUDv2(root, split, data.inputs, data.target, **_reading(recipe, training), list_file=list_file)
+
+
+def _taskonomy(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+    data = recipe.data
+    root = _root(recipe, "Taskonomy", "the folder that holds rgb/, reshading/, normal/ and the other domains")
+    assert data.target is not None, "a checked recipe names one"
+    lists = {"train_list": data.train_list, "val_list": data.val_list}
+    return Taskonomy(root, split, data.inputs, data.target, **_reading(recipe, training), **lists)
+
+
+def _root(recipe: Recipe, name: str, what: str) -> Path:
+    if not recipe.data.root:
+        raise UsageError(
+            f"recipe {recipe.name}: data.root is not set, and {name} is not built in",
+            hint=f"give {what}: --data-root DIR (or CEN_DATA)",
+        )
+    return Path(recipe.data.root)
+
+
+DATASETS = {"rooms": _rooms, "nyudv2": _nyudv2, "taskonomy": _taskonomy}
+
+
+class _Reading(TypedDict):
+    transform: TrainTransform | EvalTransform
+    seed: int
+    resize: tuple[int, int] | None
+    cache: bool
+    normalize: Normalization
+
+
+def _reading(recipe: Recipe, training: bool) -> _Reading:
+    """How views are read and transformed, whatever the data set."""
+    return {
+        "transform": _transform(recipe, training),
+        "seed": recipe.train.seed,
+        "resize": recipe.data.resize if training else recipe.eval.size or recipe.data.resize,
+        "cache": recipe.data.cache,
+        "normalize": {name: (entry.mean, entry.std) for name, entry in recipe.data.normalize.items()},
+    }
+
+
+def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform:
+    if not training:
+        return EvalTransform()
+    augment = recipe.data.augment
+    jitter = augment.color_jitter
+    return TrainTransform(
+        crop=recipe.data.crop,
+        scale=augment.scale,
+        min_short_side=augment.min_short_side,
+        mirror=augment.mirror,
+        jitter=ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue),
+    )
+
+
+def palette(recipe: Recipe) -> tuple[tuple[int, int, int], ...] | None:
+    """The class colours of the recipe's data set; None where it has none of its own."""
+    return PALETTE if recipe.data.kind == "rooms" else None

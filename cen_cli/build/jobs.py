@@ -1,0 +1,252 @@
+"""A recipe -> a training run, ready to start: data, networks, optimisers, schedule, loss, scoring."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cen_cli.build.data import Progress, dataset
+from cen_cli.build.networks import Network, discriminator, network, placed
+from cen_cli.build.scoring import best_by, scorer
+from cen_cli.data.views import ViewDataset
+from cen_cli.engine.device import resolve_device, resolve_precision
+from cen_cli.engine.evaluate import Scorer
+from cen_cli.engine.fit import Fit, FitSettings, Listener
+from cen_cli.engine.gammas import smallest_pressed_gamma
+from cen_cli.engine.optimizers import build_optimizer
+from cen_cli.engine.rundir import RunDirectory
+from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
+from cen_cli.engine.seeding import seed_everything
+from cen_cli.engine.segmentation import SegmentationTask
+from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
+from cen_cli.errors import UsageError
+from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.norms import set_frozen_statistics
+from cen_cli.recipe.load import changed_from_defaults, dump_toml
+from cen_cli.recipe.schema import Recipe
+from cen_cli.results import TrainingPlan
+
+COARSEST_STRIDE = 32
+"""Pixels of the input, in height and in width, for each position of the ResNets' last feature map."""
+
+Task = SegmentationTask | TranslationTask
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJob:
+    """A recipe turned into everything that a training run needs, before a run directory exists."""
+
+    recipe: Recipe
+    task: Task
+    train_data: ViewDataset
+    plan: TrainingPlan
+    settings: FitSettings
+    fingerprint: dict[str, str]
+    """By split: the fingerprint of the files that are learned from and validated on."""
+
+    def start(self, run: RunDirectory, listener: Listener) -> Fit:
+        """The run, ready to train from its first step (or to `resume`)."""
+        return Fit(self.task, self.train_data, run, self.settings, listener, self.metadata())
+
+    def metadata(self) -> dict[str, str]:
+        """What `model.safetensors` carries beside the weights."""
+        specs = [dataclasses.asdict(spec) for spec in self.train_data.specs]
+        target = self.train_data.target
+        return {
+            "recipe": dump_toml(self.recipe),
+            "task": self.recipe.task,
+            "modalities": json.dumps(list(self.recipe.data.inputs)),
+            "classes": json.dumps(list(self.train_data.class_names)),
+            "specs": json.dumps(specs),
+            "target": json.dumps(None if target is None else dataclasses.asdict(target)),
+        }
+
+
+def training_job(
+    recipe: Recipe,
+    *,
+    device_name: str = "auto",
+    progress: Progress | None = None,
+    inception_weights: Path | None = None,
+) -> TrainingJob:
+    """Build data, networks, optimisers and schedule of a recipe; seeds every generator first.
+
+    Raises DeviceError, DataError, CheckpointError (initial weights), UnavailableError (weights that a score needs) or
+    UsageError.
+    """
+    device = resolve_device(device_name)
+    score = scorer(recipe, device, training=True, inception_weights=inception_weights)
+    train_data = dataset(recipe, "train", training=True, progress=progress)
+    validation = dataset(recipe, "val", progress=progress)
+    _check_batch_norm(recipe, views=len(train_data))
+    seed_everything(recipe.train.seed)
+    model = network(recipe, len(train_data.class_names))
+    set_frozen_statistics(model, recipe.train.freeze_bn)
+    model = placed(model, device, channels_last=recipe.train.channels_last)
+    steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
+    schedule = _schedule(recipe, steps_per_epoch)
+    task = TASKS[recipe.task](recipe, model, schedule, device, validation, score)
+    plan = TrainingPlan(
+        name=recipe.name,
+        task=recipe.task,
+        device=str(device),
+        precision=task.precision,
+        modalities=recipe.data.inputs,
+        train_samples=len(train_data),
+        validation_samples=len(validation),
+        epochs=recipe.train.epochs,
+        steps_per_epoch=steps_per_epoch,
+        parameters=_parameters(task, model),
+        first_exchange_step=_first_exchange(recipe, model, schedule, _rates(recipe)["gamma"]),
+        changed=changed_from_defaults(recipe),
+        run=None,
+        target=recipe.data.target,
+    )
+    fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
+    return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint)
+
+
+def _segmentation(
+    recipe: Recipe, model: Network, schedule: Schedule, device: torch.device, validation: ViewDataset, score: Scorer
+) -> SegmentationTask:
+    groups = model.parameter_groups()
+    return SegmentationTask(
+        model,
+        _optimizer(recipe, groups),
+        schedule=schedule,
+        rates=_rates_of(recipe, groups),
+        sparsity=_sparsity(recipe),
+        clip_norm=recipe.optimizer.clip_norm,
+        device=device,
+        precision=resolve_precision(recipe.train.precision, device),
+        compiled=recipe.train.compile,
+        validation=validation,
+        scorer=score,
+    )
+
+
+def _translation(
+    recipe: Recipe, model: Network, schedule: Schedule, device: torch.device, validation: ViewDataset, score: Scorer
+) -> TranslationTask:
+    groups = model.parameter_groups()
+    optimizers = {GENERATOR: _optimizer(recipe, groups)}
+    critic = discriminator(recipe)
+    if critic is not None:
+        critic = placed(critic, device, channels_last=recipe.train.channels_last)
+        groups = {**groups, DISCRIMINATOR: list(critic.parameters())}
+        optimizers[DISCRIMINATOR] = _optimizer(recipe, {DISCRIMINATOR: groups[DISCRIMINATOR]})
+    return TranslationTask(
+        model,
+        critic,
+        optimizers,
+        schedule=schedule,
+        rates=_rates_of(recipe, groups),
+        pixel_weight=recipe.gan.pixel_weight,
+        adversarial_weight=recipe.gan.adversarial_weight,
+        reuse_forward=recipe.gan.reuse_forward,
+        sparsity=_sparsity(recipe),
+        clip_norm=recipe.optimizer.clip_norm,
+        device=device,
+        precision=resolve_precision(recipe.train.precision, device),
+        compiled=recipe.train.compile,
+        validation=validation,
+        scorer=score,
+    )
+
+
+TASKS: dict[str, Callable[..., Task]] = {"segmentation": _segmentation, "translation": _translation}
+
+
+def _parameters(task: Task, model: Network) -> dict[str, int]:
+    """Parameters by group, those of networks beside the model last."""
+    groups = {**model.parameter_groups(), **{name: [*net.parameters()] for name, net in task.auxiliaries.items()}}
+    return {name: sum(parameter.numel() for parameter in parameters) for name, parameters in groups.items()}
+
+
+def _check_batch_norm(recipe: Recipe, views: int) -> None:
+    """Raises UsageError where batch norm would see one value per channel, which has no variance."""
+    if recipe.model.arch != "refinenet":
+        return
+    height, width = (-(-side // COARSEST_STRIDE) for side in recipe.data.crop)
+    batch = min(recipe.train.batch, views)
+    if batch * height * width == 1 and not recipe.train.freeze_bn:
+        raise UsageError(
+            f"train.batch = {batch} and data.crop = {list(recipe.data.crop)} leave batch norm one value per channel",
+            hint=f"a larger batch, a crop of more than {COARSEST_STRIDE} pixels, or train.freeze_bn = true",
+        )
+
+
+def _fit_settings(recipe: Recipe) -> FitSettings:
+    train = recipe.train
+    return FitSettings(
+        epochs=train.epochs,
+        batch=train.batch,
+        workers=recipe.data.workers,
+        seed=train.seed,
+        validate_every=train.validate_every,
+        record_gammas_every=train.record_gammas_every,
+        log_every=train.log_every,
+        checkpoint_every=train.checkpoint_every,
+        best_by=best_by(recipe),
+    )
+
+
+def _schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
+    return Schedule(
+        kind=recipe.schedule.kind,
+        total_steps=recipe.train.epochs * steps_per_epoch,
+        stage_steps=tuple(epochs * steps_per_epoch for epochs in recipe.schedule.stage_epochs),
+        power=recipe.schedule.power,
+        constant_steps=recipe.schedule.constant_epochs * steps_per_epoch,
+        warmup_steps=recipe.schedule.warmup_steps,
+    )
+
+
+def _rates(recipe: Recipe) -> dict[str, Rate]:
+    optimizer = recipe.optimizer
+    return {
+        "encoder": optimizer.encoder_lr,
+        "decoder": optimizer.decoder_lr,
+        "gamma": optimizer.encoder_lr if optimizer.gamma_lr is None else optimizer.gamma_lr,
+        "ensemble": optimizer.decoder_lr,
+        DISCRIMINATOR: optimizer.encoder_lr if optimizer.discriminator_lr is None else optimizer.discriminator_lr,
+    }
+
+
+def _rates_of(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, Rate]:
+    """The rates of those groups that hold parameters."""
+    rates = _rates(recipe)
+    return {name: rates[name] for name, parameters in groups.items() if parameters}
+
+
+def _optimizer(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> torch.optim.Optimizer:
+    optimizer = recipe.optimizer
+    decay, gamma = optimizer.weight_decay, optimizer.gamma_weight_decay
+    decays = dict.fromkeys(groups, decay) | {"gamma": decay if gamma is None else gamma, "ensemble": 0.0}
+    return build_optimizer(
+        groups, kind=optimizer.kind, momentum=optimizer.momentum, betas=optimizer.betas, weight_decay=decays
+    )
+
+
+def _sparsity(recipe: Recipe) -> float:
+    return recipe.exchange.sparsity if recipe.model.fusion == "exchange" else 0.0
+
+
+def _first_exchange(recipe: Recipe, model: Network, schedule: Schedule, rate: Rate) -> int | None:
+    layers = {name: layer for name, layer in exchange_layers(model).items() if layer.active}
+    smallest = smallest_pressed_gamma(layers)
+    if smallest is None:
+        return None
+    return first_exchange_step(
+        schedule,
+        rate,
+        sparsity=recipe.exchange.sparsity,
+        gap=smallest - recipe.exchange.threshold,
+        optimizer=recipe.optimizer.kind,
+        momentum=recipe.optimizer.momentum,
+    )

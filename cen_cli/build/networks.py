@@ -1,0 +1,94 @@
+"""A recipe's `[model]`, `[unet]`, `[gan]`, `[sharing]` and `[exchange]` tables -> networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+import torch
+from torch import nn
+
+from cen_cli.models.exchange import Region, Replace
+from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
+from cen_cli.models.norms import NormSharing, Share
+from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
+from cen_cli.models.translator import Translator, unet_translator
+from cen_cli.recipe.schema import Recipe
+
+Network = Segmenter | Translator
+
+
+def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Network:
+    """The recipe's network; `classes` is read by segmentation, and `weights` goes before the recipe's own."""
+    return ARCHITECTURES[recipe.model.arch](recipe, classes, weights or recipe.model.weights)
+
+
+def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
+    model = recipe.model
+    assert model.backbone is not None, "a checked recipe names one"
+    return refinenet_segmenter(
+        recipe.data.inputs,
+        classes,
+        backbone=model.backbone,
+        width=model.width,
+        encoder_width=model.encoder_width,
+        dropout=model.dropout,
+        light=model.light,
+        weights=None if weights == "none" else weights,
+        **_streams(recipe),
+    )
+
+
+def _unet(recipe: Recipe, classes: int, weights: str) -> Translator:  # noqa: ARG001 (has neither)
+    unet = recipe.unet
+    return unet_translator(
+        recipe.data.inputs,
+        levels=unet.levels,
+        filters=unet.filters,
+        norm_layers=unet.norm_layers,
+        dropout=unet.dropout,
+        **_streams(recipe),
+    )
+
+
+ARCHITECTURES: dict[str, Callable[[Recipe, int, str], Network]] = {"refinenet": _refinenet, "unet": _unet}
+
+
+class _Streams(TypedDict):
+    conv: Share
+    norm: NormSharing
+    threshold: float
+    region: Region
+    replace: Replace
+    exchange: bool
+    gamma_init: float | None
+
+
+def _streams(recipe: Recipe) -> _Streams:
+    """What the streams share and how they exchange, whatever the network."""
+    exchange = recipe.exchange
+    fused = recipe.model.fusion == "exchange"
+    return {
+        "conv": recipe.sharing.conv,
+        "norm": recipe.sharing.norm,
+        "threshold": exchange.threshold,
+        "region": exchange.region,
+        "replace": exchange.replace,
+        "exchange": fused and exchange.choose == "gamma",
+        "gamma_init": exchange.gamma_init if fused else None,
+    }
+
+
+def discriminator(recipe: Recipe) -> PatchDiscriminator | None:
+    """The discriminator of a translation; None where the adversarial loss has no weight."""
+    gan = recipe.gan
+    return PatchDiscriminator(gan.filters, layers=gan.layers) if gan.adversarial_weight > 0 else None
+
+
+def placed(module: Any, device: torch.device, *, channels_last: bool) -> Any:
+    """The module on its device; private kernels [M, out, in, k, k], which have no such layout, keep theirs."""
+    moved: nn.Module = module.to(device)
+    for parameter in moved.parameters():
+        if channels_last and parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return moved
