@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import cen_cli
-from cen_cli.cli import analyze_gammas, data, evaluate, exchange_stats, predict, recipes, train
+from cen_cli.cli import analyze_gammas, data, evaluate, exchange_stats, predict, recipes, train, translate
 from cen_cli.errors import CenError, Interrupted
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -93,6 +93,7 @@ _add(app, "eval", evaluate.evaluate)
 _add(app, "analyze-gammas", analyze_gammas.analyze_gammas)
 _add(app, "exchange-stats", exchange_stats.exchange_stats)
 _add(app, "predict", predict.predict)
+_add(app, "translate", translate.translate)
 
 recipes_app = _group(_recipes)
 _add(recipes_app, "ls", recipes.ls)
@@ -111,6 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: the work failed. 2: the request was wrong. 130: interrupted from the keyboard.
     """
     words, debug = _split_debug(list(sys.argv[1:] if arguments is None else arguments))
+    if words[:1] == ["translate"]:
+        words = translate.spread_inputs(words)
     try:
         code = _run(words)
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -25,12 +26,29 @@ Domains = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed gives other rooms.")]
+
+
+class PaletteStyle(StrEnum):
+    """How the rooms are coloured."""
+
+    RANDOM = "random"
+    HOUSE = "house"
+
+
+Palette = Annotated[
+    PaletteStyle,
+    typer.Option("--palette-style", help="random: free colours. house: colours that follow from shape and material."),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
         "--workers", metavar="N", min=1, help="Rendering processes; one per processor by default.", show_default=False
     ),
 ]
+
+
+RECIPES = {PaletteStyle.RANDOM: "rooms", PaletteStyle.HOUSE: "rooms-translate"}
+"""The recipe that is made for rooms of a style."""
 
 
 def rooms(
@@ -41,6 +59,7 @@ def rooms(
     val_rooms: ValRooms = 75,
     test_rooms: TestRooms = 75,
     domains: Domains = None,
+    palette_style: Palette = PaletteStyle.RANDOM,
     seed: Seed = 0,
     workers: Workers = None,
     json: options.Json = False,
@@ -54,13 +73,20 @@ def rooms(
         cen data rooms rooms
         cen data rooms small --size 64 --train-rooms 20 --val-rooms 5 --test-rooms 5
         cen data rooms pairs --domains rgb,depth_sensor,labels
+        cen data rooms house --palette-style house --domains reshading,edge_texture,rgb_clean
     """
     from cen_cli.data.rooms import RoomsSettings, prepare
     from cen_cli.reporting import console, progress
 
     chosen = _known_domains(domains)
     settings = RoomsSettings(
-        size=size, seed=seed, train_rooms=train_rooms, val_rooms=val_rooms, test_rooms=test_rooms, views=views
+        size=size,
+        seed=seed,
+        train_rooms=train_rooms,
+        val_rooms=val_rooms,
+        test_rooms=test_rooms,
+        views=views,
+        palette_style=palette_style.value,
     )
     total = views * (train_rooms + val_rooms + test_rooms)
     with progress.counting("rendering", total) as advance:
@@ -69,7 +95,7 @@ def rooms(
         console.print_json({"folder": str(folder), "views": total, "domains": chosen})
         return
     console.print_text(str(folder))
-    console.note(f"{total} views of {len(chosen)} domains; next: cen train rooms --data-root {out}")
+    console.note(f"{total} views of {len(chosen)} domains; next: cen train {RECIPES[palette_style]} --data-root {out}")
 
 
 def _known_domains(names: list[str] | None) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import typer
 from cen_cli.cli import options
 
 if TYPE_CHECKING:
+    from cen_cli.build import Network
     from cen_cli.data.views import ViewDataset
-    from cen_cli.models.segmenter import Segmenter
+    from cen_cli.recipe.schema import Recipe
 
 
 def evaluate(
@@ -19,6 +20,11 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option("--split", help="train, val or test [default: the recipe's eval.split].")
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option("--protocol", help="strict or paper [default: the recipe's eval.protocol].", show_default=False),
+    ] = None,
+    inception_weights: options.InceptionWeights = None,
     save_images: Annotated[
         int, typer.Option("--save-images", min=0, help="Also write a panel of the first N views of the split.")
     ] = 0,
@@ -32,7 +38,8 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on a split: per branch, for the ensemble, and per class.
 
-    Scores that the recipe expects are shown beside; one that is missed ends the command with exit code 1.
+    Translations are scored by MAE, MSE, PSNR, SSIM and, where the Inception weights are at hand, FID and KID. Scores
+    that the recipe expects are shown beside; one that is missed ends the command with exit code 1.
 
     Examples:
 
@@ -41,11 +48,11 @@ def evaluate(
         cen eval runs/rooms-261123-101500 --split val --save-images 8
 
         cen eval checkpoints/best/model.safetensors --data-root /data/nyudv2 --json
+
+        cen eval runs/rooms-translate-261123-101500 --protocol paper --inception-weights weights.pth
     """
     from cen_cli import build
-    from cen_cli.data.loading import evaluation_loader
-    from cen_cli.engine.device import resolve_device, resolve_precision
-    from cen_cli.engine.evaluate import evaluate_segmentation
+    from cen_cli.engine.device import resolve_device
     from cen_cli.engine.rundir import locate
     from cen_cli.errors import ExpectationError
     from cen_cli.recipe.load import override
@@ -55,32 +62,29 @@ def evaluate(
 
     where = resolve_device(device)
     model = build.load(checkpoint, device)
-    given = [*(overrides or []), *([f"eval.split={split}"] if split else [])]
+    given = [
+        *(overrides or []),
+        *([f"eval.split={split}"] if split else []),
+        *([f"eval.protocol={protocol}"] if protocol else []),
+    ]
     recipe = override(model.recipe, given, data_root=data_root, source=checkpoint)
+    score = build.scorer(recipe, where, inception_weights=inception_weights)
     with counting("rendering rooms") as progress:
         data = build.dataset(recipe, recipe.eval.split, progress=progress)
-    build.check_classes(model, data, checkpoint)
+    build.check_fits(model, data, checkpoint)
     with counting("evaluating") as progress:
-        evaluation = evaluate_segmentation(
-            model,
-            evaluation_loader(data, batch=recipe.eval.batch, workers=recipe.data.workers),
-            device=where,
-            precision=resolve_precision(recipe.train.precision, where),
-            class_names=data.class_names,
-            split=recipe.eval.split,
-            protocol=recipe.eval.protocol,
-            after_batch=lambda done: progress(done, len(data)),
-        )
+        evaluation = score(model, data, split=recipe.eval.split, after_batch=lambda done: progress(done, len(data)))
     expected = options.expected_scores(recipe, evaluation)
     located = locate(checkpoint)
     folder = out or (located.run or located.model_file.parent) / "images"
-    images = _save_panels(model, data, save_images, folder, recipe.eval.split) if save_images else None
+    images = _save_panels(model, data, recipe, save_images, folder) if save_images else None
     if json:
         document = {"evaluation": as_json(evaluation), "expected": as_json(expected), "images": images and str(images)}
         console.print_json(document)
     else:
         tables.show(console.out(), tables.evaluation_parts(evaluation, expected))
-        tables.show(console.out(), tables.class_parts(evaluation))
+        if evaluation.class_names:
+            tables.show(console.out(), tables.class_parts(evaluation))
         if images:
             console.note(f"pictures: {images}")
     missed = [line.metric for line in expected if line.met is False]
@@ -88,11 +92,20 @@ def evaluate(
         raise ExpectationError(f"below what the recipe expects: {', '.join(missed)}")
 
 
-def _save_panels(model: Segmenter, data: ViewDataset, count: int, folder: Path, split: str) -> Path:
+def _save_panels(model: Network, data: ViewDataset, recipe: Recipe, count: int, folder: Path) -> Path:
     """One picture: a row per view with inputs, truth, branches and ensemble."""
     from cen_cli import build
     from cen_cli.analysis.predictions import panel_rows
+    from cen_cli.analysis.translations import translation_rows
+    from cen_cli.models.translator import Translator
     from cen_cli.reporting import panels
+    from cen_cli.reporting.translation import write_contact_sheet
 
-    rows = list(panel_rows(model, data, range(min(count, len(data)))))
-    return panels.write_panel(folder / f"{split}.png", rows, data.class_names, build.palette(model.recipe))
+    path = folder / f"{recipe.eval.split}.png"
+    views = range(min(count, len(data)))
+    if isinstance(model, Translator):
+        statistics = recipe.eval.norm_statistics
+        drawn = translation_rows(model, data, views, protocol=recipe.eval.protocol, norm_statistics=statistics)
+        return write_contact_sheet(path, drawn)
+    rows = panel_rows(model, data, views)
+    return panels.write_panel(path, rows, data.class_names, build.palette(model.recipe))

@@ -47,6 +47,15 @@ DataRoot = Annotated[
         show_default=False,
     ),
 ]
+InceptionWeights = Annotated[
+    Path | None,
+    typer.Option(
+        "--inception-weights",
+        metavar="PATH",
+        help="File of the Inception weights that FID and KID are measured with [default: torch-fidelity's own place].",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Out = Annotated[
     Path | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cen_cli.cli import options
+from cen_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from cen_cli.models.segmenter import Segmenter
@@ -39,10 +40,16 @@ def predict(
     from cen_cli.analysis.predictions import panel_row, picture
     from cen_cli.data.transforms import resize_view
     from cen_cli.data.views import read_view
+    from cen_cli.models.segmenter import Segmenter
     from cen_cli.reporting import console, prediction, tables
     from cen_cli.results import ENSEMBLE, ClassShare, as_json
 
     model = build.load(checkpoint, device)
+    if not isinstance(model, Segmenter):
+        raise UsageError(
+            f"{checkpoint}: this network translates images, it does not label them",
+            hint=f"use it with: cen translate --inputs {' '.join(model.modalities)} --ckpt {checkpoint}",
+        )
     framed = model.recipe.data.kind == "nyudv2"  # its depth images keep the white frame that the others have lost
     files = _files(inputs, model)
     view = read_view("prediction", files, model.specs, classes=len(model.class_names), crop_depth=framed)
@@ -62,8 +69,6 @@ def predict(
 
 def _files(inputs: list[str], model: Segmenter) -> dict[str, str]:
     """MODALITY=FILE, each of the network's modalities once. Raises UsageError saying which are missing or unknown."""
-    from cen_cli.errors import UsageError
-
     pairs = [entry.partition("=") for entry in inputs]
     names = [name for name, _, _ in pairs]
     if any(not name or not file for name, _, file in pairs):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from cen_cli.build import TrainingJob
     from cen_cli.engine.rundir import RunDirectory
     from cen_cli.recipe.schema import Recipe
+
+    _Build = Callable[[Recipe], TrainingJob]
 
 _ONE_OF_THEM = "leave out one of them"
 
@@ -38,6 +42,7 @@ def train(
     ] = False,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
+    inception_weights: options.InceptionWeights = None,
     device: options.Device = "auto",
     seed: options.Seed = None,
     json: options.Json = False,
@@ -59,8 +64,9 @@ def train(
     """
     if resume and dry_run:
         raise UsageError("--dry-run shows what a new run would do; --resume continues an old one", hint=_ONE_OF_THEM)
+    job = partial(_job, device=device, inception_weights=inception_weights)
     if resume:
-        _resume(recipe, run, out=out, overrides=overrides, data_root=data_root, device=device, seed=seed, json=json)
+        _resume(recipe, run, job, out=out, overrides=overrides, data_root=data_root, seed=seed, json=json)
         return
     from cen_cli.recipe.load import load_recipe
 
@@ -71,12 +77,12 @@ def train(
         )
     settings = load_recipe(recipe, options.with_seed(overrides, seed), data_root)
     if dry_run:
-        _dry_run(settings, device=device, json=json)
+        _dry_run(settings, job, json=json)
     else:
-        _start(settings, out=out, device=device, json=json)
+        _start(settings, job, out=out, json=json)
 
 
-def _start(recipe: Recipe, *, out: Path | None, device: str, json: bool) -> None:
+def _start(recipe: Recipe, build: _Build, *, out: Path | None, json: bool) -> None:
     """Train `recipe` in a new run directory."""
     from cen_cli.engine.environment import describe_environment
     from cen_cli.engine.rundir import check_free, create_run, default_root
@@ -84,7 +90,7 @@ def _start(recipe: Recipe, *, out: Path | None, device: str, json: bool) -> None
 
     if out is not None:
         check_free(out)
-    job = _job(recipe, device)
+    job = build(recipe)
     environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
     directory = create_run(out or default_root(recipe.name), recipe=dump_toml(recipe), environment=environment)
     _fit(job, directory, resume=False, json=json)
@@ -93,11 +99,11 @@ def _start(recipe: Recipe, *, out: Path | None, device: str, json: bool) -> None
 def _resume(
     recipe: str | None,
     run: str | None,
+    build: _Build,
     *,
     out: Path | None,
     overrides: list[str] | None,
     data_root: str | None,
-    device: str,
     seed: int | None,
     json: bool,
 ) -> None:
@@ -118,7 +124,7 @@ def _resume(
         _check_same(own, given, directory)
     if data_root is not None:
         own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
-    job = _job(own, device)
+    job = build(own)
     _check_data(job, directory)
     _fit(job, directory, resume=True, json=json)
 
@@ -170,7 +176,7 @@ def _check_data(job: TrainingJob, directory: RunDirectory) -> None:
         )
 
 
-def _job(recipe: Recipe, device: str) -> TrainingJob:
+def _job(recipe: Recipe, *, device: str, inception_weights: Path | None) -> TrainingJob:
     from cen_cli.build import training_job
     from cen_cli.reporting.console import note
     from cen_cli.reporting.progress import counting
@@ -181,7 +187,7 @@ def _job(recipe: Recipe, device: str) -> TrainingJob:
             "losses start huge and may diverge: --set train.freeze_bn=false"
         )
     with counting("rendering rooms") as progress:
-        return training_job(recipe, device_name=device, progress=progress)
+        return training_job(recipe, device_name=device, progress=progress, inception_weights=inception_weights)
 
 
 def _fit(job: TrainingJob, directory: RunDirectory, *, resume: bool, json: bool) -> None:
@@ -207,7 +213,7 @@ def _fit(job: TrainingJob, directory: RunDirectory, *, resume: bool, json: bool)
         tables.show(console.out(), tables.summary_parts(summary, expected))
 
 
-def _dry_run(recipe: Recipe, *, device: str, json: bool) -> None:
+def _dry_run(recipe: Recipe, build: _Build, *, json: bool) -> None:
     """Make one step on the first batch and show what it cost."""
     from cen_cli.data.loading import training_loader
     from cen_cli.engine.dryrun import measure_step
@@ -215,7 +221,7 @@ def _dry_run(recipe: Recipe, *, device: str, json: bool) -> None:
     from cen_cli.reporting import console, tables
     from cen_cli.results import as_json
 
-    job = _job(recipe, device)
+    job = build(recipe)
     settings = job.settings
     loader = training_loader(job.train_data, batch=settings.batch, workers=0, seed=settings.seed, epoch=0)
     dry = measure_step(job.task, next(iter(loader)), job.plan)

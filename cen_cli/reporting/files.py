@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from pathlib import Path
+
+from PIL import Image
 
 from cen_cli.errors import SaveError
 
@@ -21,3 +24,10 @@ def write_whole(content: bytes, out: Path) -> Path:
             temporary.unlink()
         raise SaveError(f"{out}: cannot be written ({error.strerror or error})", hint="choose another --out") from error
     return out
+
+
+def write_png(out: Path, image: Image.Image) -> Path:
+    """Write a picture as PNG, whole or not at all. Raises SaveError."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return write_whole(buffer.getvalue(), out)

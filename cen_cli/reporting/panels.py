@@ -7,24 +7,21 @@ integers [H, W] with `VOID` where there is no label. A palette is a sequence of 
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from cen_cli.reporting.files import write_whole
+from cen_cli.reporting.files import write_png
+from cen_cli.reporting.sheets import BACKGROUND, GAP, INK, TEXT_HEIGHT, sheet, stack, text, text_width
 
 Array = npt.NDArray[Any]
 Palette = Sequence[Sequence[int]]
 
 VOID = 255
-GAP = 6
-TEXT_HEIGHT = 18
-BACKGROUND, INK = (255, 255, 255), (20, 20, 20)
 
 
 class PanelRow(Protocol):
@@ -81,17 +78,28 @@ def colour_labels(labels: Array, palette: Palette) -> Array:
     return table[labels]
 
 
-def colour_depth(depth: Array) -> Array:
+def depth_range(*maps: Array) -> tuple[float, float]:
+    """The 2nd and 98th percentile (metres) of what was measured, so that a stray pixel does not flatten the rest."""
+    measured = np.concatenate([depth[_measured(depth)] for depth in maps])
+    if not measured.size:
+        return 0.0, 1.0
+    low, high = np.percentile(measured, (2, 98))
+    return float(low), float(high)
+
+
+def _measured(depth: Array) -> Array:
+    return np.isfinite(depth) & (depth > 0)
+
+
+def colour_depth(depth: Array, span: tuple[float, float] | None = None) -> Array:
     """A depth map [H, W] in metres as a picture [H, W, 3]: near dark, far bright, no measurement black.
 
-    Colours span the 2nd to the 98th percentile of what was measured, so that a stray pixel does not flatten the rest.
+    Colours span `span`, by default the map's own `depth_range`.
     """
     from matplotlib import colormaps
 
-    measured = np.isfinite(depth) & (depth > 0)
-    if not measured.any():
-        return np.zeros((*depth.shape, 3), dtype=np.uint8)
-    low, high = np.percentile(depth[measured], (2, 98))
+    low, high = depth_range(depth) if span is None else span
+    measured = _measured(depth)
     scaled = np.clip((np.where(measured, depth, low) - low) / max(high - low, 1e-6), 0, 1)
     picture = (colormaps["viridis"](scaled)[..., :3] * 255).round().astype(np.uint8)
     return np.where(measured[..., None], picture, np.uint8(0))
@@ -108,9 +116,7 @@ def write_panel(
     path: Path, rows: Iterable[PanelRow], class_names: Sequence[str], palette: Palette | None = None
 ) -> Path:
     """Write `segmentation_panel` as a PNG. Raises SaveError."""
-    buffer = io.BytesIO()
-    segmentation_panel(rows, class_names, palette).save(buffer, format="PNG")
-    return write_whole(buffer.getvalue(), path)
+    return write_png(path, segmentation_panel(rows, class_names, palette))
 
 
 def segmentation_panel(
@@ -121,16 +127,10 @@ def segmentation_panel(
     Pictures of one row have one size; rows may differ. Raises ValueError without rows or where columns differ.
     """
     rows = list(rows)
-    if not rows:
-        raise ValueError("a panel needs at least one row")
     colours = default_palette(len(class_names)) if palette is None else palette
-    columns = [_pictures(row, colours) for row in rows]
-    captions = list(columns[0])
-    if any(list(column) != captions for column in columns):
-        raise ValueError("the rows of a panel must have the same inputs and predictions")
-    sheet = _sheet(columns, [row.name for row in rows])
-    legend = _legend(_present(rows, len(class_names)), class_names, colours, sheet.width)
-    return _stack([sheet, legend])
+    pictures = sheet([_pictures(row, colours) for row in rows], [row.name for row in rows])
+    legend = _legend(_present(rows, len(class_names)), class_names, colours, pictures.width)
+    return stack([pictures, legend])
 
 
 def _pictures(row: PanelRow, palette: Palette) -> dict[str, Array]:
@@ -139,29 +139,13 @@ def _pictures(row: PanelRow, palette: Palette) -> dict[str, Array]:
     if row.truth is not None:
         pictures["truth"] = colour_labels(row.truth, palette)
     for branch, labels in row.predictions.items():
-        caption = branch if branch not in row.inputs else f"{branch} branch"
-        pictures[caption] = colour_labels(labels, palette)
+        pictures[branch_caption(branch, row.inputs)] = colour_labels(labels, palette)
     return pictures
 
 
-def _sheet(rows: Sequence[Mapping[str, Array]], names: Sequence[str]) -> Image.Image:
-    """Rows of pictures with captions above the columns and each view's name above its row."""
-    captions = list(rows[0])
-    cell = max(picture.shape[1] for row in rows for picture in row.values())
-    cell = max(cell, *(_text_width(caption) for caption in captions))
-    heights = [TEXT_HEIGHT + max(picture.shape[0] for picture in row.values()) + GAP for row in rows]
-    sheet = Image.new("RGB", (GAP + len(captions) * (cell + GAP), GAP + TEXT_HEIGHT + sum(heights)), BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
-    lefts = [GAP + index * (cell + GAP) for index in range(len(captions))]
-    for left, caption in zip(lefts, captions, strict=True):
-        _text(draw, (left, GAP), caption)
-    top = GAP + TEXT_HEIGHT
-    for row, name, height in zip(rows, names, heights, strict=True):
-        _text(draw, (GAP, top), name)
-        for left, picture in zip(lefts, row.values(), strict=True):
-            sheet.paste(Image.fromarray(np.ascontiguousarray(picture)), (left, top + TEXT_HEIGHT))
-        top += height
-    return sheet
+def branch_caption(branch: str, inputs: Iterable[str]) -> str:
+    """The caption of what a branch made; branches are called as their inputs are."""
+    return f"{branch} branch" if branch in inputs else branch
 
 
 def _present(rows: Sequence[PanelRow], classes: int) -> list[int]:
@@ -176,7 +160,7 @@ def _legend(present: Sequence[int], class_names: Sequence[str], palette: Palette
     entries = [(class_names[index], _rgb(palette[index])) for index in present] + [("void", (0, 0, 0))]
     places, left, top = [], GAP, 0
     for name, _ in entries:
-        needed = TEXT_HEIGHT + _text_width(name) + 2 * GAP
+        needed = TEXT_HEIGHT + text_width(name) + 2 * GAP
         if left > GAP and left + needed > width:
             left, top = GAP, top + TEXT_HEIGHT + 2
         places.append((left, top))
@@ -185,32 +169,10 @@ def _legend(present: Sequence[int], class_names: Sequence[str], palette: Palette
     draw = ImageDraw.Draw(legend)
     for (name, colour), (x, y) in zip(entries, places, strict=True):
         draw.rectangle((x, y + 2, x + TEXT_HEIGHT - 6, y + TEXT_HEIGHT - 4), fill=colour, outline=INK)
-        _text(draw, (x + TEXT_HEIGHT, y), name)
+        text(draw, (x + TEXT_HEIGHT, y), name)
     return legend
-
-
-def _stack(parts: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of equal width below each other."""
-    whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), BACKGROUND)
-    top = 0
-    for part in parts:
-        whole.paste(part, (0, top))
-        top += part.height
-    return whole
 
 
 def _rgb(colour: Sequence[float] | Array) -> tuple[int, int, int]:
     red, green, blue = (int(value) for value in colour)
     return red, green, blue
-
-
-def _font() -> Any:
-    return ImageFont.load_default(size=12)
-
-
-def _text_width(text: str) -> int:
-    return int(np.ceil(_font().getlength(text)))
-
-
-def _text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str) -> None:
-    draw.text(place, text, fill=INK, font=_font())

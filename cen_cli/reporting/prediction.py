@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from PIL import Image
 from rich.console import RenderableType
 from rich.text import Text
 
-from cen_cli.reporting.files import write_whole
+from cen_cli.reporting.files import write_png
 from cen_cli.reporting.formats import percent
 from cen_cli.reporting.panels import Palette, default_palette, overlay
 from cen_cli.reporting.tables import new_table
@@ -30,9 +29,9 @@ def write_prediction(
     colors = palette or default_palette(classes)
     indexed = Image.fromarray(labels, mode="P")
     indexed.putpalette([value for color in colors for value in color])
-    written = [_write_png(folder / "labels.png", indexed)]
+    written = [write_png(folder / "labels.png", indexed)]
     if image is not None:
-        written.append(_write_png(folder / "overlay.png", Image.fromarray(overlay(image, labels, colors))))
+        written.append(write_png(folder / "overlay.png", Image.fromarray(overlay(image, labels, colors))))
     return written
 
 
@@ -42,9 +41,3 @@ def prediction_parts(found: Sequence[ClassShare], written: Sequence[Path]) -> li
     for item in found:
         table.add_row(item.class_name, percent(item.share))
     return [table, Text("\n".join(f"wrote {path}" for path in written))]
-
-
-def _write_png(path: Path, image: Image.Image) -> Path:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return write_whole(buffer.getvalue(), path)

@@ -14,24 +14,20 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from cen_cli.reporting import formats
+from cen_cli.reporting import formats, scores
 from cen_cli.results import (
     ENSEMBLE,
-    SCALAR_METRICS,
     DryRun,
     Evaluation,
     ExpectedScore,
     ReplacedCount,
     RunSummary,
+    SegmentationScores,
     TrainingPlan,
 )
 
 Parts = Sequence[RenderableType]
 
-CONVENTION = (
-    "Percent. One confusion matrix over the split; classes absent from the truth are",
-    "left out of the means; void never counts.",
-)
 SATURATED = 0.95
 """Share of the pressed part above which so many channels are replaced that nothing is chosen any more."""
 ALERT = "saturated: lower exchange.sparsity"
@@ -72,38 +68,47 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Table:
 def evaluation_parts(
     evaluation: Evaluation, expected: Sequence[ExpectedScore] = (), *, title: str | None = None
 ) -> list[RenderableType]:
-    """Scores per branch and ensemble, the convention, the expected scores, and one line of metrics to copy."""
+    """Scores per branch and ensemble, their convention, remarks, the expected scores, one line of metrics to copy."""
     heading = title or f"{evaluation.split} split, {_measured(evaluation)}"
-    parts: list[RenderableType] = [heading, scores_table(evaluation), *CONVENTION]
+    parts: list[RenderableType] = [heading, *score_tables(evaluation)]
+    parts += [*scores.TEXTS[evaluation.task].convention(evaluation), *(f"note: {text}" for text in evaluation.notes)]
     if expected:
         parts += expected_parts(expected)
-    return [*parts, metric_line(evaluation)]
+    return [*parts, scores.metric_line(evaluation)]
 
 
 def _measured(evaluation: Evaluation) -> str:
     return f"{formats.count(evaluation.samples)} samples, {evaluation.protocol} protocol"
 
 
-def scores_table(evaluation: Evaluation) -> Table:
-    """One row per branch and one for the ensemble, with the ensemble's weight of each branch."""
-    table = new_table("branch", numbers=("weight", "pixel acc", "mean acc", "mean IoU"))
-    for branch, scores in evaluation.scores.items():
-        weight = evaluation.weights.get(branch)
-        values = [formats.percent(getattr(scores, metric)) for metric in SCALAR_METRICS]
-        shown = formats.ABSENT if weight is None else f"{weight:.3f}"
-        table.add_row(branch, shown, *values, style="bold" if branch == ENSEMBLE else None)
+def score_tables(evaluation: Evaluation) -> list[Table]:
+    """The task's tables, one row per branch and one for the ensemble; the first has the learned weight of each branch.
+
+    Columns and tables without any number are left out.
+    """
+    weights = [_weight(evaluation.weights.get(branch)) for branch in evaluation.scores]
+    first, *others = scores.TEXTS[evaluation.task].tables
+    tables = [_score_table(evaluation, first, {"weight": weights})]
+    return tables + [
+        _score_table(evaluation, columns, {}) for columns in others if scores.has_numbers(evaluation, columns)
+    ]
+
+
+def _score_table(
+    evaluation: Evaluation, columns: Sequence[scores.Column], before: Mapping[str, Sequence[str]]
+) -> Table:
+    """One row per branch: the columns of `before`, by heading, then those of `columns` that hold a number."""
+    shown = {column.heading: scores.column_values(evaluation, column) for column in columns}
+    filled = {name: values for name, values in shown.items() if set(values) != {formats.ABSENT}}
+    cells = {**before, **filled}
+    table = new_table("branch", numbers=tuple(cells))
+    for branch, *values in zip(evaluation.scores, *cells.values(), strict=True):
+        table.add_row(branch, *values, style="bold" if branch == ENSEMBLE else None)
     return table
 
 
-def metric_line(evaluation: Evaluation) -> str:
-    """All scalar metrics on one line of `branch.metric=percent` words, the ensemble first."""
-    head = f"metrics: split={evaluation.split} protocol={evaluation.protocol} samples={evaluation.samples}"
-    words = [
-        f"{branch}.{metric}={formats.percent(getattr(scores, metric))}"
-        for branch, scores in reversed(evaluation.scores.items())
-        for metric in SCALAR_METRICS
-    ]
-    return " ".join([head, *words])
+def _weight(weight: float | None) -> str:
+    return formats.ABSENT if weight is None else f"{weight:.3f}"
 
 
 def expected_parts(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
@@ -114,20 +119,25 @@ def expected_parts(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
     for name in ("expected", "tolerance", "obtained", "verdict"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in expected:
-        numbers = [formats.percent(value) for value in (line.expected, line.tolerance, line.obtained)]
+        numbers = [scores.written(line.metric, value) for value in (line.expected, line.tolerance, line.obtained)]
         style = "bold red" if line.met is False else None
         table.add_row(line.metric, *numbers, verdicts[line.met], style=style)
     return [table, facts((line.metric, line.source) for line in expected)]
 
 
 def class_parts(evaluation: Evaluation) -> list[RenderableType]:
-    """IoU of every class per branch, and the last branch's accuracy; classes absent from the truth show `-`."""
-    branches = list(evaluation.scores)
-    last = branches[-1]
+    """IoU of every class per branch, and the last branch's accuracy; classes absent from the truth show `-`.
+
+    Nothing for a task without classes.
+    """
+    branches = {name: item for name, item in evaluation.scores.items() if isinstance(item, SegmentationScores)}
+    if not branches:
+        return []
+    last, last_scores = list(branches.items())[-1]
     table = new_table("class", numbers=(*branches, f"{last} acc"))
     for index, name in enumerate(evaluation.class_names):
-        ious = [formats.percent(evaluation.scores[branch].class_iou[index]) for branch in branches]
-        table.add_row(name, *ious, formats.percent(evaluation.scores[last].class_accuracy[index]))
+        ious = [formats.percent(item.class_iou[index]) for item in branches.values()]
+        table.add_row(name, *ious, formats.percent(last_scores.class_accuracy[index]))
     return ["IoU per class and, last, accuracy per class, percent", table]
 
 
@@ -138,7 +148,7 @@ def plan_parts(plan: TrainingPlan) -> list[RenderableType]:
     """What a run is about to do, and the settings that differ from the defaults."""
     rows = [
         ("recipe", f"{plan.name} ({plan.task})"),
-        ("modalities", ", ".join(plan.modalities)),
+        ("modalities", ", ".join(plan.modalities) + (f" -> {plan.target}" if plan.target else "")),
         ("device", f"{plan.device}, {plan.precision}"),
         ("samples", f"{formats.count(plan.train_samples)} train, {formats.count(plan.validation_samples)} validation"),
         ("steps", f"{formats.count(plan.total_steps)} = {plan.epochs} epochs x {plan.steps_per_epoch}"),
@@ -188,7 +198,7 @@ def summary_parts(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) -
     parts = evaluation_parts(summary.best, expected, title=best)
     if summary.best_step != summary.steps:
         last = f"last, step {formats.count(summary.steps)}: {_measured(summary.last)}"
-        parts = [last, scores_table(summary.last), *parts]
+        parts = [last, *score_tables(summary.last), *parts]
     if summary.replaced:
         parts.append(replaced_line(summary.replaced))
     steps = f"{formats.count(summary.steps)} steps, {summary.epochs} epochs in {formats.duration(summary.seconds)}"

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cen_cli.reporting import formats, tables
+from cen_cli.reporting import formats, scores, tables
 from cen_cli.reporting.console import err
 from cen_cli.results import RunSummary, StepReport, TrainingPlan, ValidationReport
 
@@ -61,13 +61,12 @@ def step_line(report: StepReport, remaining: float | None) -> str:
 
 
 def validation_line(report: ValidationReport) -> str:
-    """One validation as one plain line: mean IoU of every branch, and the value that chooses the best checkpoint."""
-    scores = " ".join(
-        f"{branch} {formats.percent(scores.mean_iou)}" for branch, scores in report.evaluation.scores.items()
-    )
+    """One validation as one plain line: one metric of every branch, and the value that chooses the best checkpoint."""
+    heading = scores.TEXTS[report.evaluation.task].watched_heading
+    branches = " ".join(f"{branch} {value}" for branch, value in scores.watched(report.evaluation).items())
     best = " (best so far)" if report.is_best else ""
-    chosen = f"{report.best_by} {formats.percent(report.value)}{best}"
-    return f"validation | epoch {report.epoch} | step {report.step} | mean IoU % {scores} | {chosen}"
+    chosen = f"{report.best_by} {scores.written(report.best_by, report.value)}{best}"
+    return f"validation | epoch {report.epoch} | step {report.step} | {heading} {branches} | {chosen}"
 
 
 def end_line(summary: RunSummary) -> str:
@@ -199,9 +198,9 @@ def _replaced(report: StepReport) -> RenderableType:
 def _validations(last: ValidationReport | None, best: ValidationReport | None) -> RenderableType:
     if last is None:
         return Text("")
-    table = tables.new_table("mean IoU, percent", numbers=tuple(last.evaluation.scores))
+    heading = scores.TEXTS[last.evaluation.task].watched_heading
+    table = tables.new_table(heading, numbers=tuple(last.evaluation.scores))
     for name, report in (("last", last), ("best", best)):
         if report is not None:
-            values = [formats.percent(scores.mean_iou) for scores in report.evaluation.scores.values()]
-            table.add_row(f"{name}, step {report.step}", *values)
+            table.add_row(f"{name}, step {report.step}", *scores.watched(report.evaluation).values())
     return table

@@ -167,7 +167,7 @@ def test_a_validation_split_without_a_valid_pixel(fails, data: Path) -> None:
     for path in (data / "masks").glob("001*.png"):
         Image.fromarray(np.full((32, 40), 255, dtype=np.uint8)).save(path)
     text = fails()
-    assert "validation of epoch 1: ensemble.mean_iou is undefined, no pixel of the split has a label" in text
+    assert "validation of epoch 1: ensemble.mean_iou is undefined, no pixel of the split is valid" in text
 
 
 # ---- training ----

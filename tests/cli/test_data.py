@@ -33,6 +33,16 @@ def test_rooms_as_json_name_all_domains(tmp_path: Path, capsys: pytest.CaptureFi
     assert document == {"folder": str(tmp_path / "rooms"), "views": 3, "domains": list(DOMAINS)}
 
 
+def test_house_style_is_another_set_for_another_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*SMALL, "--domains", "rgb_clean"]
+    assert app.main(["data", "rooms", str(tmp_path / "random"), *words]) == 0
+    assert "cen train rooms --data-root" in capsys.readouterr().err
+    assert app.main(["data", "rooms", str(tmp_path / "house"), *words, "--palette-style", "house"]) == 0
+    assert "cen train rooms-translate --data-root" in capsys.readouterr().err
+    pictures = [(tmp_path / style / "val" / "rgb_clean" / "0000_0.png").read_bytes() for style in ("random", "house")]
+    assert pictures[0] != pictures[1]
+
+
 def test_unknown_domain_suggests_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["data", "rooms", str(tmp_path / "x"), "--domains", "rgb,depth_senso"]) == 2
     assert capsys.readouterr().err.splitlines() == [

@@ -71,10 +71,10 @@ def refusal(capsys: Captured, code: int, *arguments: str) -> str:
 def test_analyze_prints_its_findings_and_lists_the_plots_it_wrote(run: Path, tmp_path: Path, capsys: Captured) -> None:
     lines = output(capsys, "analyze-gammas", str(run), "--out", str(tmp_path / "plots"))
     words = [line.split() for line in lines]
-    assert ["layer1.0.bn1", "rgb", "0.001", "0.750", "1.000", "1.000", "1.000", "50.0", "0.0", "0.0"] in words
+    assert ["layer1.0.bn1", "rgb", "0.001", "1.000", "1.000", "1.000", "1.000", "25.0", "0.0", "0.0"] in words
     assert ["rgb", "16", "1", "0", "6.2"] in words
     assert ["diagnosis", "healthy"] in words
-    assert any("rgb: 13.3% of 120 gammas of its part are below the threshold" in line for line in lines)
+    assert any("rgb: 6.7% of 240 gammas of its part are below the threshold" in line for line in lines)
     assert lines[-1] == f"next: cen exchange-stats {run}"
     listed = [line.removeprefix("plot: ") for line in lines if line.startswith("plot: ")]
     assert listed == [str(tmp_path / "plots" / name) for name in [*PLOTS, *PLOTS_OVER_STEPS]]
@@ -106,9 +106,9 @@ def test_analyze_as_json(run: Path, tmp_path: Path, capsys: Captured) -> None:
     assert found["rows"][0] == {
         "layer": "encoder.layer1.0.bn1",
         "modality": "rgb",
-        "channels": 4,
-        "quantiles": pytest.approx([0.001, 0.75025, 1, 1, 1]),
-        "below_inside": 0.5,
+        "channels": 8,
+        "quantiles": pytest.approx([0.001, 1, 1, 1, 1]),
+        "below_inside": 0.25,
         "below_outside": 0.0,
         "overlap": 0.0,
     }
@@ -137,15 +137,15 @@ def test_a_history_of_another_network_is_refused(run: Path, tmp_path: Path, caps
 
 def test_stats_by_layer_end_in_totals(run: Path, capsys: Captured) -> None:
     words = [line.split() for line in output(capsys, "exchange-stats", str(run))]
-    assert ["layer1.0.bn1", "rgb", "1", "2", "4", "50.0", "25.0", "depth"] in words
-    assert ["layer4.1.bn2", "depth", "0", "16", "32", "0.0", "0.0", "rgb"] in words
-    assert ["total", "rgb", "16", "120", "240", "13.3", "6.7", "depth"] in words
+    assert ["layer1.0.bn1", "rgb", "1", "4", "8", "25.0", "12.5", "depth"] in words
+    assert ["layer4.1.bn2", "depth", "0", "32", "64", "0.0", "0.0", "rgb"] in words
+    assert ["total", "rgb", "16", "240", "480", "6.7", "3.3", "depth"] in words
 
 
 def test_stats_by_stage(run: Path, capsys: Captured) -> None:
     words = [line.split() for line in output(capsys, "exchange-stats", str(run), "--by", "stage")]
-    assert ["layer1", "rgb", "4", "8", "16", "50.0", "25.0", "depth"] in words
-    assert ["layer4", "rgb", "4", "64", "128", "6.2", "3.1", "depth"] in words
+    assert ["layer1", "rgb", "4", "16", "32", "25.0", "12.5", "depth"] in words
+    assert ["layer4", "rgb", "4", "128", "256", "3.1", "1.6", "depth"] in words
 
 
 def test_stats_over_the_recorded_steps(run: Path, loose: Path, capsys: Captured) -> None:
@@ -163,8 +163,8 @@ def test_stats_over_the_recorded_steps(run: Path, loose: Path, capsys: Captured)
 def test_stats_as_json_carry_shares_and_donors(run: Path, capsys: Captured) -> None:
     total = document(capsys, "exchange-stats", str(run), "--by", "stage")["rows"][-2]
     assert total["layer"] == "total"
-    assert (total["replaced"], total["pressed"], total["channels"]) == (16, 120, 240)
-    assert (total["share_of_pressed"], total["share_of_all"]) == (pytest.approx(16 / 120), pytest.approx(16 / 240))
+    assert (total["replaced"], total["pressed"], total["channels"]) == (16, 240, 480)
+    assert (total["share_of_pressed"], total["share_of_all"]) == (pytest.approx(16 / 240), pytest.approx(16 / 480))
     assert total["donors"] == ["depth"]
 
 

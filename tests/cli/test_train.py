@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +16,10 @@ from torch import Tensor, nn
 
 from cen_cli import build
 from cen_cli.engine.checkpoint import read_tensors
+from cen_cli.engine.segmentation import SegmentationTask
 from cen_cli.models.streams import PrivateConv2d
 from cen_cli.recipe.load import differences, load_recipe
+from cen_cli.results import ENSEMBLE, Evaluation
 from tests.cli.conftest import Cen
 from tests.tiny import write_nyudv2, write_recipe
 
@@ -74,7 +78,7 @@ def test_gammas_are_recorded_from_step_0_on(tiny_run: Path) -> None:
     recorded = gammas(tiny_run)
     assert recorded.pop("steps").tolist() == [0, 2, 4, 6, 8]
     assert len(recorded) == 16
-    assert recorded["encoder.layer1.0.bn1"].shape == (5, 2, 4)
+    assert recorded["encoder.layer1.0.bn1"].shape == (5, 2, 8)
     for name, history in recorded.items():
         assert torch.equal(history[0], torch.full_like(history[0], 0.2))
         assert torch.equal(history[-1], weights(tiny_run)[f"{name}.norm.weight"])
@@ -92,17 +96,25 @@ def test_metrics_hold_the_last_and_the_best_validation(tiny_run: Path) -> None:
     assert kept["step"] == str(metrics["best_step"])
 
 
-def test_the_best_checkpoint_stays_when_a_later_one_is_worse(train: Cen, tmp_path: Path) -> None:
-    rates = ("schedule.kind=staged", "schedule.stage_epochs=[2,1]", "optimizer.decoder_lr=[1e-2,1e-2]")
-    settings = ("train.epochs=3", *rates, "optimizer.encoder_lr=[1e-2,10.0]")
-    train("--out", tmp_path / "run", settings=settings)
+def test_the_best_checkpoint_stays_when_a_later_one_is_worse(
+    train: Cen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate, values = SegmentationTask.validate, iter([0.5, 0.2, 0.6, 0.4])  # the check before step 1, then 3 epochs
+
+    def scripted(task: SegmentationTask, *args: Any, **kwargs: Any) -> Evaluation:
+        found = validate(task, *args, **kwargs)
+        ensemble = dataclasses.replace(found.scores[ENSEMBLE], mean_iou=next(values))
+        return dataclasses.replace(found, scores={**found.scores, ENSEMBLE: ensemble})
+
+    monkeypatch.setattr(SegmentationTask, "validate", scripted)
+    train("--out", tmp_path / "run", settings=("train.epochs=3",))
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["best_step"] < metrics["last_step"] == 12
+    assert (metrics["best_step"], metrics["last_step"]) == (8, 12)
     steps = {
         name: read_tensors(tmp_path / "run" / "checkpoints" / name / "model.safetensors")[1]["step"]
         for name in ("best", "last")
     }
-    assert steps == {"best": str(metrics["best_step"]), "last": "12"}
+    assert steps == {"best": "8", "last": "12"}
 
 
 # ---- what it prints ----
@@ -170,7 +182,7 @@ def test_a_dry_run_counts_parameters_and_multiplications(train: Cen, tiny_run: P
     model = build.load(tiny_run)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     assert sum(dry["plan"]["parameters"].values()) == parameters
-    assert dry["plan"]["parameters"]["gamma"] == 2 * 4 * (4 + 8 + 16 + 32)
+    assert dry["plan"]["parameters"]["gamma"] == 2 * 4 * (8 + 16 + 32 + 64)
     assert dry["plan"]["parameters"]["ensemble"] == 2
     assert dry["parameter_bytes"] == 4 * parameters
     assert dry["optimizer_bytes"] == pytest.approx(2 * 4 * parameters, rel=0.01)  # two moments, and Adam's step counts
@@ -255,8 +267,8 @@ def test_one_modality(trained) -> None:
 
 
 def test_private_convolutions(trained) -> None:
-    assert weights(trained("sharing.conv=private"))["encoder.layer1.0.conv1.weight"].shape == (2, 4, 4, 3, 3)
-    assert weights(trained())["encoder.layer1.0.conv1.weight"].shape == (4, 4, 3, 3)
+    assert weights(trained("sharing.conv=private"))["encoder.layer1.0.conv1.weight"].shape == (2, 8, 8, 3, 3)
+    assert weights(trained())["encoder.layer1.0.conv1.weight"].shape == (8, 8, 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -269,15 +281,15 @@ def test_private_convolutions(trained) -> None:
 )
 def test_norms_share_what_the_recipe_says(trained, settings: tuple[str, ...], affine: int, statistics: int) -> None:
     found = weights(trained(*settings))
-    assert found[f"{FIRST}.weight"].shape == (affine, 4)
-    assert found[f"{FIRST}.running_mean"].shape == (statistics, 4)
+    assert found[f"{FIRST}.weight"].shape == (affine, 8)
+    assert found[f"{FIRST}.running_mean"].shape == (statistics, 8)
 
 
-@pytest.mark.parametrize(("choose", "replaced"), [("gamma", 120), ("none", 0)])
-def test_channels_are_replaced_only_where_the_recipe_chooses_so(trained, choose: str, replaced: int) -> None:
+@pytest.mark.parametrize(("choose", "replaced"), [("gamma", [240, 240]), ("none", [])])
+def test_channels_are_replaced_only_where_the_recipe_chooses_so(trained, choose: str, replaced: list[int]) -> None:
     run = trained(f"exchange.choose={choose}", "exchange.threshold=5.0")
     for line in events(run, "step"):
-        assert [item["replaced"] for item in line["replaced"]] == [replaced, replaced]
+        assert [item["replaced"] for item in line["replaced"]] == replaced
         assert "sparsity" in line["losses"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cen_cli.results import (
     SegmentationScores,
     StepReport,
     TrainingPlan,
+    TranslationScores,
     ValidationReport,
 )
 
@@ -35,6 +37,25 @@ def evaluation() -> Evaluation:
     branches = {"rgb": scores(0.25), "depth": scores(0.375), "ensemble": scores(0.5)}
     weights = {"rgb": 0.75, "depth": 0.25}
     return Evaluation("segmentation", "test", "strict", 1654, branches, weights, ("wall", "floor", "ceiling"))
+
+
+@pytest.fixture
+def translation() -> Evaluation:
+    """Without distances."""
+    branches = {
+        "shade": TranslationScores(0.25, 0.125, 12.5, 0.5),
+        "texture": TranslationScores(0.2, 0.1, 13.0, 0.55),
+        "ensemble": TranslationScores(0.15, 0.05, 15.0, 0.625),
+    }
+    return Evaluation("translation", "val", "strict", 300, branches, {"shade": 0.75, "texture": 0.25})
+
+
+@pytest.fixture
+def measured(translation: Evaluation) -> Evaluation:
+    """The same with distances; KID has no spread."""
+    far = {"fid": 123.456, "fid_low": 120.0, "fid_high": 130.25, "kid": 0.0123}
+    scores = {name: dataclasses.replace(item, **far) for name, item in translation.scores.items()}
+    return dataclasses.replace(translation, scores=scores, notes=("FID of 300 images: few",))
 
 
 @pytest.fixture

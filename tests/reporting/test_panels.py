@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from cen_cli.reporting import panels
+from cen_cli.reporting.sheets import GAP, TEXT_HEIGHT, text_width
 
 PALETTE = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
 
@@ -58,6 +59,14 @@ def test_depth_of_one_distance_is_not_black() -> None:
     assert panels.colour_depth(np.full((2, 3), 1.5)).any()
 
 
+def test_depth_maps_of_one_span_share_their_colours() -> None:
+    near, far = np.array([[1.0, 2.0]]), np.array([[2.0, 3.0]])
+    span = panels.depth_range(near, far)
+    assert span == pytest.approx((1.06, 2.94))
+    assert panels.colour_depth(near, span)[0, 1].tolist() == panels.colour_depth(far, span)[0, 0].tolist()
+    assert panels.colour_depth(near)[0, 1].tolist() != panels.colour_depth(far)[0, 0].tolist()
+
+
 def test_overlay_mixes_colours_and_leaves_void_alone() -> None:
     image = np.full((1, 2, 3), 100, dtype=np.uint8)
     mixed = panels.overlay(image, np.array([[0, 255]]), PALETTE, opacity=0.25)
@@ -73,17 +82,16 @@ def test_default_palette_is_distinct_and_leaves_black_to_void(classes: int) -> N
 
 def test_panel_shows_every_picture_under_its_caption(row: Row) -> None:
     image = np.asarray(panels.segmentation_panel([row, row], ("wall", "floor", "door"), PALETTE))
-    text = panels._text_width("depth branch")
-    step, top = max(60, text) + panels.GAP, panels.GAP + 2 * panels.TEXT_HEIGHT
-    middles = [image[top + 20, panels.GAP + index * step + 30].tolist() for index in range(6)]
+    step, top = max(60, text_width("depth branch")) + GAP, GAP + 2 * TEXT_HEIGHT
+    middles = [image[top + 20, GAP + index * step + 30].tolist() for index in range(6)]
     depth = panels.colour_depth(row.inputs["depth"])[20, 30].tolist()
     assert middles == [[90, 90, 90], depth, [200, 0, 0], [0, 200, 0], [0, 0, 0], [200, 0, 0]]
-    assert image.shape[1] == panels.GAP + 6 * step
+    assert image.shape[1] == GAP + 6 * step
 
 
 def test_legend_names_only_classes_that_occur(row: Row) -> None:
     image = np.asarray(panels.segmentation_panel([row], ("wall", "floor", "door"), PALETTE))
-    legend = image[-(panels.TEXT_HEIGHT + panels.GAP) :]
+    legend = image[-(TEXT_HEIGHT + GAP) :]
 
     def shown(colour: tuple[int, int, int]) -> bool:
         return bool((legend == colour).all(axis=-1).sum() > 50)
@@ -96,7 +104,7 @@ def test_a_long_legend_wraps_inside_the_panel(row: Row) -> None:
     many = dataclasses.replace(row, truth=(np.arange(2400) % 40).reshape(40, 60).astype(np.uint8))
     few, wrapped = (panels.segmentation_panel([item], [f"class {i}" for i in range(40)]) for item in (row, many))
     assert wrapped.width == few.width
-    assert wrapped.height > few.height + 3 * panels.TEXT_HEIGHT
+    assert wrapped.height > few.height + 3 * TEXT_HEIGHT
 
 
 def test_rows_without_truth_have_no_such_column(row: Row) -> None:

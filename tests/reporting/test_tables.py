@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from rich.console import Console
 
@@ -51,6 +52,64 @@ def test_expected_scores_are_judged(console: Console, evaluation: Evaluation) ->
     assert "rgb.mean_iou       S-Table 7" in lines
 
 
+def test_scores_of_a_translation(console: Console, translation: Evaluation) -> None:
+    lines = printed(console, tables.evaluation_parts(translation))
+    assert row(lines, "branch") == ["branch", "weight", "MAE", "MSE", "PSNR", "dB", "SSIM"]
+    assert row(lines, "shade") == ["shade", "0.750", "0.2500", "0.1250", "12.50", "0.5000"]
+    assert row(lines, "ensemble") == ["ensemble", "-", "0.1500", "0.0500", "15.00", "0.6250"]
+    text = "\n".join(lines)
+    assert "FID" not in text
+    assert "KID" not in text
+    assert "prints both x 10^-1: 1.12 there would be 0.1120 here" in text
+
+
+def test_distances_stand_in_a_table_of_their_own(console: Console, measured: Evaluation) -> None:
+    lines = printed(console, tables.evaluation_parts(measured))
+    headings = [line for line in lines if line.lstrip().startswith("branch")]
+    assert headings[1].split() == ["branch", "FID", "FID", "interval", "KID", "x", "100"]
+    assert ["texture", "123.46", "120.00", "..", "130.25", "1.23"] in [line.split() for line in lines]
+    assert "note: FID of 300 images: few" in lines
+    assert "95% bootstrap interval" in "\n".join(lines)
+
+
+def test_a_column_without_any_number_is_left_out(console: Console, translation: Evaluation) -> None:
+    small = {name: dataclasses.replace(item, ssim=math.nan) for name, item in translation.scores.items()}
+    lines = printed(console, tables.evaluation_parts(dataclasses.replace(translation, scores=small)))
+    assert row(lines, "branch") == ["branch", "weight", "MAE", "MSE", "PSNR", "dB"]
+    small["shade"] = translation.scores["shade"]
+    lines = printed(console, tables.score_tables(dataclasses.replace(translation, scores=small)))
+    assert ["ensemble", "-", "0.1500", "0.0500", "15.00", "-"] in [line.split() for line in lines]
+
+
+def test_scores_of_four_inputs_fit_into_eighty_columns(console: Console, measured: Evaluation) -> None:
+    names = ("reshading", "edge_texture", "depth_euclidean", "principal_curvature", "ensemble")
+    wide = dataclasses.replace(measured.scores["ensemble"], fid=1234.5, fid_low=1200.25, fid_high=1310.5, kid_std=0.001)
+    lines = printed(console, tables.score_tables(dataclasses.replace(measured, scores=dict.fromkeys(names, wide))))
+    assert "1200.25 .. 1310.50" in "\n".join(lines)
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_what_the_protocols_are_is_said_where_it_departs(console: Console, translation: Evaluation) -> None:
+    paper = dataclasses.replace(translation, protocol="paper")
+    for evaluation, said in ((translation, False), (paper, True)):
+        shown = "\n".join(printed(console, tables.evaluation_parts(evaluation)))
+        assert ("dropout draws while images" in shown) is said
+
+
+def test_expected_scores_of_a_translation_keep_their_unit(console: Console, translation: Evaluation) -> None:
+    expected = [
+        ExpectedScore("ensemble.mae", 0.14, 0.005, "docs", 0.15),
+        ExpectedScore("ensemble.fid", 60, 2, "S-Table 6", math.nan),
+    ]
+    lines = printed(console, tables.evaluation_parts(translation, expected))
+    assert row(lines, "ensemble.mae") == ["ensemble.mae", "0.1400", "0.0050", "0.1500", "MISSED"]
+    assert row(lines, "ensemble.fid") == ["ensemble.fid", "60.00", "2.00", "-", "no", "score"]
+
+
+def test_a_translation_has_no_classes(translation: Evaluation) -> None:
+    assert tables.class_parts(translation) == []
+
+
 def test_a_class_absent_from_the_truth_has_no_score(console: Console, evaluation: Evaluation) -> None:
     lines = printed(console, tables.class_parts(evaluation))
     assert row(lines, "wall") == ["wall", "25.00", "37.50", "50.00", "50.00"]
@@ -72,6 +131,11 @@ def test_plan(console: Console, plan: TrainingPlan) -> None:
     assert "1,001,002 = 700,000 encoder + 300,000 decoder + 1,000 gamma + 2 ensemble" in " ".join(text.split())
     assert "about step 1,234 from the sparsity penalty alone" in text
     assert "changed         train.epochs = 10\n                train.precision = 'bf16'" in text
+
+
+def test_plan_names_the_target(console: Console, plan: TrainingPlan) -> None:
+    text = "\n".join(printed(console, tables.plan_parts(dataclasses.replace(plan, target="normal"))))
+    assert "modalities      rgb, depth -> normal\n" in text
 
 
 def test_plan_without_exchange_in_sight(console: Console, plan: TrainingPlan) -> None:
@@ -99,6 +163,19 @@ def test_summary_names_saturation_and_the_next_command(console: Console, summary
 def test_summary_shows_one_table_where_the_last_is_the_best(console: Console, summary: RunSummary) -> None:
     lines = printed(console, tables.summary_parts(dataclasses.replace(summary, best_step=1000)))
     assert sum("mean IoU" in line for line in lines) == 1
+
+
+def test_summary_of_a_network_that_cannot_exchange_counts_nothing(console: Console, summary: RunSummary) -> None:
+    assert "replaced" not in "\n".join(
+        printed(console, tables.summary_parts(dataclasses.replace(summary, replaced=())))
+    )
+
+
+def test_summary_of_a_translation(console: Console, summary: RunSummary, translation: Evaluation) -> None:
+    ended = dataclasses.replace(summary, best=translation, last=translation, best_by="ensemble.mae")
+    lines = printed(console, tables.summary_parts(ended))
+    assert "best by ensemble.mae, step 900: 300 samples, strict protocol" in lines
+    assert sum("MAE" in line and "PSNR" in line for line in lines) == 2  # the last and the best
 
 
 def test_the_alert_begins_above_95_percent() -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cen_cli.reporting.training import Clock, SilentDisplay, TrainingDisplay, end_line, step_line, validation_line
-from cen_cli.results import RunSummary, StepReport, TrainingPlan, ValidationReport
+from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport
 
 MakeStep = Callable[..., StepReport]
 
@@ -34,6 +34,14 @@ def test_validation_line(validation: ValidationReport) -> None:
     line = "validation | epoch 1 | step 100 | mean IoU % rgb 25.00 depth 37.50 ensemble 50.00 | ensemble.mean_iou 50.00"
     assert validation_line(validation) == f"{line} (best so far)"
     assert validation_line(dataclasses.replace(validation, is_best=False)) == line
+
+
+def test_validation_line_of_a_translation(translation: Evaluation) -> None:
+    report = ValidationReport(1, 100, translation, "ensemble.psnr", 15.0, is_best=True)
+    assert validation_line(report) == (
+        "validation | epoch 1 | step 100 | MAE shade 0.2500 texture 0.2000 ensemble 0.1500 | ensemble.psnr 15.00"
+        " (best so far)"
+    )
 
 
 def test_end_line(summary: RunSummary) -> None:
@@ -89,6 +97,21 @@ def test_terminal_display_shows_progress_and_gives_the_terminal_back(
     assert "best, step 100" in text
     assert text.rstrip().endswith("best at step 900")
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is visible again
+
+
+def test_terminal_display_of_a_translation(
+    terminal: Console, plan: TrainingPlan, step: MakeStep, translation: Evaluation
+) -> None:
+    with TrainingDisplay(terminal) as display:
+        display.on_start(plan)
+        display.on_step(dataclasses.replace(step(20), replaced=()))
+        display.on_validation(ValidationReport(1, 100, translation, "ensemble.mae", 0.15, is_best=True))
+        before = len(terminal.file.getvalue())
+        terminal.print(display._view())
+    shown = [line.split() for line in terminal.file.getvalue()[before:].splitlines()]
+    assert ["MAE", "shade", "texture", "ensemble"] in shown
+    assert ["best,", "step", "100", "0.2500", "0.2000", "0.1500"] in shown
+    assert not any("replaced" in line for line in shown)
 
 
 def test_terminal_is_given_back_after_an_error(terminal: Console, plan: TrainingPlan) -> None:

@@ -1,0 +1,176 @@
+"""Which translation network is meant: names of domains, runs, and what a network takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cen_cli.errors import CheckpointError, RecipeError, UsageError
+
+if TYPE_CHECKING:
+    from cen_cli.models.translator import Translator
+    from cen_cli.recipe.schema import Recipe
+
+RUNS = Path("runs")
+MOST_LISTED = 8
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+def domain_names(inputs: Sequence[str], target: str | None) -> list[str]:
+    """The inputs as given, commas taken apart.
+
+    Raises UsageError for a name that no data set has, for two of one domain, and where the target is one of them.
+    """
+    from cen_cli.data.domains import full_name
+
+    names = [name.strip() for text in inputs for name in text.split(",") if name.strip()]
+    for name in names:
+        _check_known(name, "--inputs")
+    full = [full_name(name) for name in names]
+    twice = [name for name, domain in zip(names, full, strict=True) if full.count(domain) > 1]
+    if twice:
+        same = f" ({twice[0]} and {twice[1]} are the same)" if len(set(twice)) > 1 else ""
+        raise UsageError(f"--inputs {' '.join(names)}: {full_name(twice[0])} is named twice{same}")
+    if target is not None:
+        _check_known(target, "--target")
+        if full_name(target) in full:
+            raise UsageError(f"--target {target}: is one of the inputs", hint="leave it out of --inputs")
+    return names
+
+
+def _check_known(name: str, option: str) -> None:
+    from cen_cli.data import nyudv2, roomset, taskonomy
+    from cen_cli.data.domains import SHORT_NAMES
+
+    known = list(dict.fromkeys([*SHORT_NAMES, *taskonomy.SPECS, *roomset.SPECS, *nyudv2.SPECS]))
+    if name in known:
+        return
+    if Path(name).exists() or Path(name).suffix:
+        raise UsageError(
+            f"{option} {name}: a path, where names of domains are expected",
+            hint="images stand before --inputs, or behind a -- of their own: --inputs shade texture -- a.png b.png",
+        )
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    raise UsageError(f"{option} {name}: no such domain", hint=hint)
+
+
+def domain(recipe: Recipe, name: str) -> str:
+    """The full name of a domain as the recipe's data set understands it: NYUDv2 has one kind of edges."""
+    from cen_cli.data import nyudv2
+    from cen_cli.data.domains import full_name
+
+    return nyudv2.NAMES.get(name, name) if recipe.data.kind == "nyudv2" else full_name(name)
+
+
+def takes(recipe: Recipe, inputs: Sequence[str], target: str | None) -> bool:
+    """Whether a network makes `target` (any, if None) of just these inputs, in whatever order and by whichever name."""
+    if sorted(domain(recipe, name) for name in inputs) != sorted(domain(recipe, name) for name in recipe.data.inputs):
+        return False
+    return target is None or domain(recipe, target) == domain(recipe, recipe.data.target or "")
+
+
+def described(inputs: Sequence[str], target: str | None) -> str:
+    """`shade, texture -> rgb`; without a target only the inputs."""
+    return ", ".join(inputs) + (f" -> {target}" if target else "")
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationRun:
+    """A run directory whose recipe is a translation."""
+
+    root: Path
+    recipe: Recipe
+    finished: bool
+    saved: float
+    """When its newest checkpoint was written, in seconds."""
+
+    def __str__(self) -> str:
+        state = "" if self.finished else ", not finished"
+        return f"{self.root} ({described(self.recipe.data.inputs, self.recipe.data.target)}{state})"
+
+
+def translation_runs(parent: Path = RUNS) -> list[TranslationRun]:
+    """The translation runs with a checkpoint below `parent`, the newest first; what cannot be read is left out."""
+    runs = [run for path in parent.glob("*/recipe.toml") if (run := _read_run(path.parent)) is not None]
+    return sorted(runs, key=lambda run: run.saved, reverse=True)
+
+
+def _read_run(root: Path) -> TranslationRun | None:
+    from cen_cli.engine.checkpoint import read_state
+    from cen_cli.engine.rundir import RunDirectory
+    from cen_cli.recipe.load import parse_recipe
+
+    run = RunDirectory(root)
+    try:
+        recipe = parse_recipe(run.read_recipe(), source=str(run.recipe))
+        epochs = read_state(run.last)["progress"]["epoch"]
+        saved = run.last.stat().st_mtime
+    except (CheckpointError, RecipeError, OSError, KeyError, TypeError):
+        return None
+    return TranslationRun(root, recipe, epochs >= recipe.train.epochs, saved) if recipe.task == "translation" else None
+
+
+def listed(runs: Sequence[TranslationRun]) -> str:
+    """The runs in a few words, for hints."""
+    more = f", and {len(runs) - MOST_LISTED} more" if len(runs) > MOST_LISTED else ""
+    return ", ".join(str(run) for run in runs[:MOST_LISTED]) + more
+
+
+def find_run(inputs: Sequence[str], target: str | None) -> TranslationRun:
+    """The newest finished run that takes these inputs. Raises UsageError that says which runs there are."""
+    runs = translation_runs()
+    matching = [run for run in runs if takes(run.recipe, inputs, target)]
+    finished = [run for run in matching if run.finished]
+    if inputs and finished:
+        return finished[0]
+    there_are = f"there are {listed(matching or runs)}" if runs else "train one: cen train rooms-translate"
+    if not inputs:
+        raise UsageError("what is to be translated, and by which network?", hint=f"give --inputs; {there_are}")
+    what = "no finished run" if matching else "no run"
+    raise UsageError(f"{what} in {RUNS}/ translates {described(inputs, target)}", hint=f"{there_are}; or give --ckpt")
+
+
+# --- networks -------------------------------------------------------------------------------------------------------
+
+
+def load_translator(source: str, device: str, inputs: Sequence[str], target: str | None) -> Translator:
+    """The network of a run or checkpoint, in eval mode.
+
+    Raises UsageError where it labels images, or does not take what was asked for (any inputs, where none are named).
+    """
+    from cen_cli import build
+    from cen_cli.models.translator import Translator
+
+    model = build.load(source, device)
+    if not isinstance(model, Translator):
+        files = " ".join(f"--input {name}=FILE" for name in model.modalities)
+        raise UsageError(f"{source}: this network labels images", hint=f"use it with: cen predict {source} {files}")
+    asked = inputs or model.modalities
+    if takes(model.recipe, asked, target):
+        return model
+    fitting = [run for run in translation_runs() if takes(run.recipe, asked, target)]
+    raise UsageError(
+        f"{source}: translates {described(model.modalities, model.target_spec.name)}, not {described(asked, target)}",
+        hint=f"what fits: {listed(fitting)}" if fitting else f"no run in {RUNS}/ fits",
+    )
+
+
+def name_of(source: str) -> str:
+    """What a run or a checkpoint is called, for the folder of its translations."""
+    from cen_cli.engine.checkpoint import MODEL_FILE
+    from cen_cli.engine.rundir import locate
+
+    located = locate(source)
+    if located.run is not None:
+        return located.run.resolve().name
+    file = located.model_file.resolve()
+    return file.parent.name if file.name == MODEL_FILE else file.stem

@@ -1,0 +1,67 @@
+"""Pictures in rows and columns with captions: the paper that panels and contact sheets are laid out on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+Array = npt.NDArray[Any]
+
+GAP = 6
+TEXT_HEIGHT = 18
+BACKGROUND, INK = (255, 255, 255), (20, 20, 20)
+
+
+def sheet(rows: Sequence[Mapping[str, Array]], names: Sequence[str]) -> Image.Image:
+    """Rows of pictures by caption: captions above the columns, each view's name above its row.
+
+    Raises ValueError without rows, or where their captions differ.
+    """
+    if not rows:
+        raise ValueError("a panel needs at least one row")
+    captions = list(rows[0])
+    if any(list(row) != captions for row in rows):
+        raise ValueError("the rows of a panel must have the same inputs and predictions")
+    cell = max(picture.shape[1] for row in rows for picture in row.values())
+    cell = max(cell, *(text_width(caption) for caption in captions))
+    heights = [TEXT_HEIGHT + max(picture.shape[0] for picture in row.values()) + GAP for row in rows]
+    whole = Image.new("RGB", (GAP + len(captions) * (cell + GAP), GAP + TEXT_HEIGHT + sum(heights)), BACKGROUND)
+    draw = ImageDraw.Draw(whole)
+    lefts = [GAP + index * (cell + GAP) for index in range(len(captions))]
+    for left, caption in zip(lefts, captions, strict=True):
+        text(draw, (left, GAP), caption)
+    top = GAP + TEXT_HEIGHT
+    for row, name, height in zip(rows, names, heights, strict=True):
+        text(draw, (GAP, top), name)
+        for left, picture in zip(lefts, row.values(), strict=True):
+            whole.paste(Image.fromarray(np.ascontiguousarray(picture)), (left, top + TEXT_HEIGHT))
+        top += height
+    return whole
+
+
+def stack(parts: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of equal width below each other."""
+    whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), BACKGROUND)
+    top = 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
+    return whole
+
+
+def _font() -> Any:
+    return ImageFont.load_default(size=12)
+
+
+def text_width(words: str) -> int:
+    """Pixels that the words take."""
+    return int(np.ceil(_font().getlength(words)))
+
+
+def text(draw: ImageDraw.ImageDraw, place: tuple[int, int], words: str) -> None:
+    """Write words with their upper left corner at `place` (x, y)."""
+    draw.text(place, words, fill=INK, font=_font())

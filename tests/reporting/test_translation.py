@@ -1,0 +1,102 @@
+"""Translated images as files, and the contact sheet."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cen_cli.reporting import translation
+from cen_cli.reporting.panels import colour_depth, depth_range
+from cen_cli.reporting.sheets import GAP, TEXT_HEIGHT, text_width
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    inputs: dict[str, np.ndarray]
+    images: dict[str, np.ndarray]
+    truth: np.ndarray | None
+
+
+def grey(value: int, side: int = 128) -> np.ndarray:
+    return np.full((side, side, 3), value, dtype=np.uint8)
+
+
+def metres(near: float, far: float) -> np.ndarray:
+    return np.linspace(near, far, 128 * 128, dtype=np.float32).reshape(128, 128)
+
+
+@pytest.fixture
+def row() -> Row:
+    images = {"shade": grey(30), "texture": grey(40), "ensemble": grey(50)}
+    return Row("0401_0", {"shade": grey(10), "texture": grey(20)}, images, grey(60))
+
+
+def middles(image: Image.Image, columns: int, side: int = 128) -> list[list[int]]:
+    """The middle of every picture in the first row."""
+    pixels = np.asarray(image)
+    step = max(side, text_width("texture branch")) + GAP
+    return [
+        pixels[GAP + 2 * TEXT_HEIGHT + side // 2, GAP + index * step + side // 2].tolist() for index in range(columns)
+    ]
+
+
+def test_a_row_shows_inputs_branches_ensemble_and_truth(row: Row) -> None:
+    sheet = translation.contact_sheet([row, row])
+    assert middles(sheet, 6) == [[value] * 3 for value in (10, 20, 30, 40, 50, 60)]
+    assert sheet.height == GAP + TEXT_HEIGHT + 2 * (TEXT_HEIGHT + 128 + GAP)
+
+
+def test_without_truth_there_is_no_such_column(row: Row) -> None:
+    assert translation.contact_sheet([dataclasses.replace(row, truth=None)]).width == GAP + 5 * (128 + GAP)
+
+
+def test_small_pictures_are_enlarged_by_a_whole_factor(row: Row) -> None:
+    small = Row("a", {"rgb": grey(10, side=50)}, {"rgb": grey(20, side=50)}, None)
+    sheet = translation.contact_sheet([small])
+    assert sheet.size == (GAP + 2 * (150 + GAP), GAP + TEXT_HEIGHT + TEXT_HEIGHT + 150 + GAP)
+
+
+def test_depth_maps_of_a_row_share_the_colours_of_the_truth() -> None:
+    row = Row("a", {"rgb": grey(10)}, {"rgb": metres(1.0, 9.0)}, metres(2.0, 4.0))
+    sheet = translation.contact_sheet([row])
+    step = max(128, text_width("rgb branch")) + GAP
+    top, left = GAP + 2 * TEXT_HEIGHT, GAP + step
+    shown = np.asarray(sheet)[top : top + 128, left : left + 128]
+    assert np.array_equal(shown, colour_depth(row.images["rgb"], depth_range(row.truth)))
+    assert not np.array_equal(shown, colour_depth(row.images["rgb"]))
+
+
+def test_sheets_need_rows_of_the_same_columns(row: Row) -> None:
+    with pytest.raises(ValueError, match="at least one row"):
+        translation.contact_sheet([])
+    with pytest.raises(ValueError, match="the same inputs"):
+        translation.contact_sheet([row, dataclasses.replace(row, truth=None)])
+
+
+def test_the_contact_sheet_is_written_as_it_is(row: Row, tmp_path: Path) -> None:
+    path = translation.write_contact_sheet(tmp_path / "new" / "sheet.png", iter([row]))
+    with Image.open(path) as image:
+        assert np.array_equal(np.asarray(image), np.asarray(translation.contact_sheet([row])))
+
+
+def test_depth_is_written_in_its_own_encoding(tmp_path: Path) -> None:
+    depth = np.array([[0.0, 1.0, 127.9985, 500.0, 1e-6]], dtype=np.float32)
+    path = translation.write_translated(tmp_path / "depth.png", depth, units=512.0, invalid=65535)
+    with Image.open(path) as image:
+        assert image.mode == "I;16"
+        assert np.asarray(image).tolist() == [[65535, 512, 65534, 65534, 1]]
+
+
+def test_depth_whose_zero_is_invalid() -> None:
+    assert translation.stored_depth(np.array([0.0, 1e-6, 2.0]), 5000.0, 0).tolist() == [0, 1, 10000]
+
+
+def test_pictures_are_written_with_8_bits(tmp_path: Path) -> None:
+    path = translation.write_translated(tmp_path / "rgb.png", grey(77, side=4))
+    with Image.open(path) as image:
+        assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (4, 4), (77, 77, 77))
