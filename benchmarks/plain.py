@@ -1,8 +1,8 @@
 """A plain implementation of the segmentation network, to measure against: what one writes first from the paper.
 
 Modalities are a list of M tensors; every shared convolution is called once per modality; every norm is a list of
-nn.BatchNorm2d; the exchange assigns through boolean masks; everything is float32 and NCHW. The parameters are those of
-a `Segmenter`, copied by `plain_from`, so outputs can be compared.
+nn.BatchNorm2d (nn.InstanceNorm2d in `plain_translation`); the exchange assigns through boolean masks; everything is
+float32 and NCHW. The parameters are those of a `Segmenter`, copied by `plain_from`, so outputs can be compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.heads.refinenet import ChainedPooling, RefinePath, ResidualUnits
-from cen_cli.models.norms import ModalBatchNorm2d
+from cen_cli.models.norms import ModalBatchNorm2d, ModalNorm
 from cen_cli.models.segmenter import Segmenter
 
 Streams = list[Tensor]
@@ -41,13 +41,13 @@ def exchange(x: Streams, norms: nn.ModuleList, threshold: float, replaceable: Te
 
 
 class PlainNorm(nn.Module):
-    """One nn.BatchNorm2d per modality, and the exchange where the original has it."""
+    """One norm of torch's per modality, and the exchange where the original has it."""
 
     def __init__(self, source: nn.Module) -> None:
         super().__init__()
         modal = source.norm if isinstance(source, ChannelExchange) else source
-        assert isinstance(modal, ModalBatchNorm2d)
-        self.norms = nn.ModuleList(_batch_norm(modal, m) for m in range(modal.modalities))
+        assert isinstance(modal, ModalNorm)
+        self.norms = nn.ModuleList(_torch_norm(modal, m) for m in range(modal.modalities))
         self.threshold = source.threshold if isinstance(source, ChannelExchange) else 0.0
         self.exchanges = isinstance(source, ChannelExchange) and source.active and len(self.norms) > 1
         if isinstance(source, ChannelExchange):
@@ -59,8 +59,9 @@ class PlainNorm(nn.Module):
         return exchange(x, self.norms, self.threshold, self.replaceable) if self.exchanges else x
 
 
-def _batch_norm(modal: ModalBatchNorm2d, m: int) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(modal.channels, eps=modal.eps, momentum=modal.momentum).to(modal.weight)
+def _torch_norm(modal: ModalNorm, m: int) -> nn.BatchNorm2d | nn.InstanceNorm2d:
+    kind = nn.BatchNorm2d if isinstance(modal, ModalBatchNorm2d) else nn.InstanceNorm2d
+    norm = kind(modal.channels, modal.eps, modal.momentum, affine=True, track_running_stats=True).to(modal.weight)
     with torch.no_grad():
         for name in ("weight", "bias", "running_mean", "running_var"):
             getattr(norm, name).copy_(getattr(modal, name)[m if getattr(modal, name).shape[0] > 1 else 0])
@@ -127,13 +128,18 @@ class PlainSegmenter(nn.Module):
         return self.classifier(F.dropout(x, self.dropout, self.training))
 
     def penalty(self) -> Tensor:
-        """The L1 penalty, one layer and one modality after the other."""
-        total = self.alpha.new_zeros(())
-        for layer in self.modules():
-            if isinstance(layer, PlainNorm) and hasattr(layer, "pressed"):
-                for norm, pressed in zip(layer.norms, layer.pressed, strict=True):
-                    total = total + norm.weight[pressed].abs().sum()
-        return total
+        """The L1 penalty."""
+        return plain_penalty(self)
+
+
+def plain_penalty(network: nn.Module) -> Tensor:
+    """The L1 penalty, one layer and one modality after the other."""
+    total = next(network.parameters()).new_zeros(())
+    for layer in network.modules():
+        if isinstance(layer, PlainNorm) and hasattr(layer, "pressed"):
+            for norm, pressed in zip(layer.norms, layer.pressed, strict=True):
+                total = total + norm.weight[pressed].abs().sum()
+    return total
 
 
 def plain_path(path: RefinePath, features: Tensor, coarser: Tensor | None) -> Tensor:

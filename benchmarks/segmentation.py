@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.plain import PlainSegmenter, exchange, plain_from
+from benchmarks.timing import Row, Work, measure, show
 from cen_cli.models.exchange import exchange_channels, exchange_layers
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
 from cen_cli.models.sparsity import sparsity_penalty
@@ -33,20 +29,6 @@ CLASSES = 40
 LAMBDA = 2e-4
 THRESHOLD = 2e-2
 RTOL = 1e-4
-SHORT_SECONDS = 0.02
-Work = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One workload: medians over the rounds."""
-
-    name: str
-    ratio: float
-    lowest: float
-    highest: float
-    plain_ms: float
-    ours_ms: float
 
 
 def main() -> int:
@@ -61,7 +43,7 @@ def main() -> int:
     if error > RTOL:
         return 1
     workloads = exchange_workloads(options) + network_workloads(plain, ours, options)
-    rows = [measure(name, first, second, options) for name, first, second in workloads]
+    rows: list[Row] = [measure(name, first, second, options) for name, first, second in workloads]
     show(rows, options)
     return 0
 
@@ -208,44 +190,6 @@ def autocast(options: argparse.Namespace) -> AbstractContextManager[object]:
     if options.precision == "fp32":
         return nullcontext()
     return torch.autocast(torch.device(options.device).type, dtype=torch.bfloat16)
-
-
-def measure(name: str, plain: Work, ours: Work, options: argparse.Namespace) -> Row:
-    """Warm up both, then time them in turn; short ones are repeated within a round."""
-    shortest = min(max(timed(work, options), timed(work, options)) for work in (plain, ours))
-    repeats = max(1, round(SHORT_SECONDS / shortest))
-    pairs = [(timed(plain, options, repeats), timed(ours, options, repeats)) for _ in range(options.rounds)]
-    ratios = [first / second for first, second in pairs]
-    return Row(
-        name=name,
-        ratio=statistics.median(ratios),
-        lowest=min(ratios),
-        highest=max(ratios),
-        plain_ms=1e3 * statistics.median(first for first, _ in pairs),
-        ours_ms=1e3 * statistics.median(second for _, second in pairs),
-    )
-
-
-def timed(work: Work, options: argparse.Namespace, repeats: int = 1) -> float:
-    """Seconds of one call, averaged over `repeats`."""
-    on_gpu = torch.device(options.device).type == "cuda"
-    if on_gpu:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(repeats):
-        work()
-    if on_gpu:
-        torch.cuda.synchronize()
-    return (time.perf_counter() - start) / repeats
-
-
-def show(rows: list[Row], options: argparse.Namespace) -> None:
-    """The table and, as the last line, everything as JSON."""
-    print(f"{'workload':34} {'plain/ours':>10} {'range':>13} {'plain ms':>10} {'ours ms':>10}")
-    for row in rows:
-        spread = f"{row.lowest:.2f}-{row.highest:.2f}"
-        print(f"{row.name:34} {row.ratio:10.2f} {spread:>13} {row.plain_ms:10.2f} {row.ours_ms:10.2f}")
-    print(json.dumps({"torch": torch.__version__, "options": vars(options), "rows": [asdict(row) for row in rows]}))
 
 
 if __name__ == "__main__":
