@@ -182,7 +182,7 @@ class GammaDiagnosis:
     """What the gammas say about a network, in words."""
 
     verdict: str
-    """`healthy`, `collapsed`, `no effect` or `no exchange`."""
+    """`healthy`, `collapsed`, `no effect`, `no exchange` or `fixed` (a control)."""
     evidence: tuple[str, ...]
     """The numbers that the verdict rests on, one sentence each."""
     advice: str

@@ -91,4 +91,4 @@ def replaced_at_steps(
 
 def _replaced_then(history: GammaHistory, state: LayerState) -> Mask:
     """Which channels of a layer were replaced in every record: [R, M, C]."""
-    return (np.abs(history.layers[state.name]) < state.threshold) & state.replaceable
+    return state.replaced_with(np.abs(history.layers[state.name]))

@@ -155,6 +155,11 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str]) -> GammaDi
     )
     if not any(state.replaceable.any() for state in states):
         return GammaDiagnosis("no exchange", ("exchange is switched off in this network", *evidence), _NEEDS_EXCHANGE)
+    if any(state.fixed is not None for state in states):
+        replaced = sum(int(state.replaced.sum()) for state in states)
+        allowed = sum(int(state.replaceable.sum()) for state in states)
+        fixed = f"{replaced} of {allowed} channels that may be replaced are replaced whatever their gammas say"
+        return GammaDiagnosis("fixed", (fixed, *evidence), "a control: no channel was chosen by its gamma")
     verdict, advice = _verdict(dict(zip(modalities, shares.tolist(), strict=True)))
     remarks = _distance_to_threshold(states) if verdict == "no effect" else _dead_donors(states)
     return GammaDiagnosis(verdict, (*evidence, *remarks), advice)

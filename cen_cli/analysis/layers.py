@@ -32,6 +32,8 @@ class LayerState:
     replaceable: Mask
     """Where a channel may be replaced, [M, C]; nowhere while exchange is switched off or has no donors."""
     threshold: float
+    fixed: Mask | None = None
+    """The channels that are replaced whatever the gammas say, [M, C]; None where the gammas choose."""
 
     @property
     def below(self) -> Mask:
@@ -41,7 +43,12 @@ class LayerState:
     @property
     def replaced(self) -> Mask:
         """The channels that the forward pass replaces (P Eq. 6), [M, C]."""
-        return self.below & self.replaceable
+        return self.replaced_with(self.gammas)
+
+    def replaced_with(self, gammas: Floats) -> Mask:
+        """The channels that it would replace with these |gamma|, [..., M, C]."""
+        chosen = gammas < self.threshold if self.fixed is None else np.broadcast_to(self.fixed, gammas.shape)
+        return chosen & self.replaceable
 
 
 def layer_states(model: nn.Module) -> tuple[LayerState, ...]:
@@ -53,6 +60,7 @@ def layer_states(model: nn.Module) -> tuple[LayerState, ...]:
             pressed=layer.pressed.cpu().numpy(),
             replaceable=layer.replaceable.cpu().numpy() & (layer.active and layer.modalities > 1),
             threshold=float(layer.threshold),
+            fixed=None if layer.fixed is None else layer.fixed.cpu().numpy(),
         )
         for name, layer in exchange_layers(model).items()
     )

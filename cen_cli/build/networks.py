@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import torch
 from torch import nn
 
-from cen_cli.models.exchange import Region, Replace
+from cen_cli.models.exchange import Region, Replace, fix_random_channels
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.norms import NormSharing, Share
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
@@ -20,7 +20,11 @@ Network = Segmenter | Translator
 
 def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Network:
     """The recipe's network; `classes` is read by segmentation, and `weights` goes before the recipe's own."""
-    return ARCHITECTURES[recipe.model.arch](recipe, classes, weights or recipe.model.weights)
+    built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights or recipe.model.weights)
+    share = {"random": recipe.exchange.share, "all": 1.0}.get(recipe.exchange.choose)
+    if share is not None:
+        fix_random_channels(built, share, recipe.train.seed)
+    return built
 
 
 def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
@@ -74,7 +78,7 @@ def _streams(recipe: Recipe) -> _Streams:
         "threshold": exchange.threshold,
         "region": exchange.region,
         "replace": exchange.replace,
-        "exchange": fused and exchange.choose == "gamma",
+        "exchange": fused and exchange.choose != "none",
         "gamma_init": exchange.gamma_init if fused else None,
     }
 

@@ -75,10 +75,18 @@ def exchange_channels(x: Tensor, gamma: Tensor, threshold: float, parts: Parts =
     replaced = (gamma.detach().abs() < threshold) & replaceable
     if modalities == 1:
         return x, torch.zeros_like(replaced)
+    return replace_channels(x, replaced), replaced
+
+
+def replace_channels(x: Tensor, replaced: Tensor) -> Tensor:
+    """Put the mean of the other modalities in the place of the channels that are True in `replaced`, bool [M, C].
+
+    x [M*B, C, H, W], M >= 2 -> the same shape, dtype and memory format.
+    """
+    modalities = len(replaced)
     donors = _mean_of_others(x, modalities).unflatten(0, (modalities, -1))  # [M, B, C, H, W]
     own = x.unflatten(0, (modalities, -1))
-    y = torch.where(replaced[:, None, :, None, None], donors, own)
-    return y.flatten(0, 1), replaced
+    return torch.where(replaced[:, None, :, None, None], donors, own).flatten(0, 1)
 
 
 def _mean_of_others(x: Tensor, modalities: int) -> Tensor:
@@ -141,11 +149,13 @@ class ChannelExchange(nn.Module):
 
     `norm.weight` is gamma. `pressed` and `replaceable`, bool [M, C], say where the L1 penalty acts and where a channel
     may be replaced; they follow from `region` and `replace` and are not saved. `active = False` keeps norm and penalty
-    but exchanges nothing (S-Table 7, rows with l1 only).
+    but exchanges nothing (S-Table 7, rows with l1 only). `fix` takes the choice of channels away from the gammas.
     """
 
     pressed: Tensor
     replaceable: Tensor
+    fixed: Tensor | None
+    """Bool [M, C]: the channels that are replaced whatever the gammas say; None where the gammas choose."""
 
     def __init__(
         self,
@@ -172,12 +182,29 @@ class ChannelExchange(nn.Module):
         replaceable = pressed if replace == "own-part" else torch.ones_like(pressed)
         self.register_buffer("pressed", pressed, persistent=False)
         self.register_buffer("replaceable", replaceable.clone(), persistent=False)
+        self.register_buffer("fixed", None)
+
+    def fix(self, replaced: Tensor) -> None:
+        """Replace these channels, bool [M, C], from now on, whatever the gammas say; they are saved with the weights.
+
+        Raises ValueError for another shape, and for a channel that may not be replaced.
+        """
+        if replaced.dtype != torch.bool or replaced.shape != self.replaceable.shape:
+            raise ValueError(
+                f"replaced must be bool {list(self.replaceable.shape)}, got {replaced.dtype} {list(replaced.shape)}"
+            )
+        mask = replaced.to(self.replaceable.device)
+        if (mask & ~self.replaceable).any():
+            raise ValueError("a channel is to be replaced outside the part in which that is allowed")
+        self.fixed = mask
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise and exchange [M*B, C, H, W], modality-major; the result has x's shape and memory format."""
         y = self.norm(x)
         if not self.active or self.modalities == 1:
             return y
+        if self.fixed is not None:
+            return replace_channels(y, self.fixed)
         return exchange_channels(y, self.norm.weight, self.threshold, self.replaceable)[0]
 
     @property
@@ -190,13 +217,35 @@ class ChannelExchange(nn.Module):
         """Bool [M, C]: the channels that `forward` would replace now; none while inactive or with M = 1."""
         if not self.active or self.modalities == 1:
             return torch.zeros_like(self.replaceable)
+        if self.fixed is not None:
+            return self.fixed
         return (self.gamma.abs() < self.threshold) & self.replaceable
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
-        return f"threshold={self.threshold}, region={self.region}, replace={self.replace}, active={self.active}"
+        fixed = ", fixed" if self.fixed is not None else ""
+        return f"threshold={self.threshold}, region={self.region}, replace={self.replace}, active={self.active}{fixed}"
 
 
 def exchange_layers(model: nn.Module) -> dict[str, ChannelExchange]:
     """The exchanging layers of `model` by name, in network order."""
     return {name: module for name, module in model.named_modules() if isinstance(module, ChannelExchange)}
+
+
+def fix_random_channels(model: nn.Module, share: float, seed: int) -> None:
+    """In every exchanging layer replace a fixed random `share`, in (0, 1], of the channels that may be replaced.
+
+    The control of the method: what exchanging does where the gammas have no say in it. Each modality of each layer
+    gives round(share * channels of its part) channels; `seed` decides which. Share 1 replaces all of them. Raises
+    ValueError for another share.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share = {share}: above 0, at most 1")
+    generator = torch.Generator().manual_seed(seed)
+    for layer in exchange_layers(model).values():
+        mask = torch.zeros_like(layer.replaceable, device="cpu")
+        for row, allowed in zip(mask, layer.replaceable.cpu(), strict=True):
+            places = allowed.nonzero().flatten()
+            drawn = torch.randperm(len(places), generator=generator)[: round(share * len(places))]
+            row[places[drawn]] = True
+        layer.fix(mask)

@@ -197,7 +197,7 @@ def _without_effect(table: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _one_gamma_for_all(fusion: str, norm: str, choose: str) -> Iterator[Problem]:
-    if fusion == "exchange" and choose == "gamma" and norm in ("shared", "statistics-private"):
+    if fusion == "exchange" and choose != "none" and norm in ("shared", "statistics-private"):
         yield Problem(
             ("sharing", "norm"),
             f'sharing.norm = "{norm}": one gamma for all modalities leaves nothing to exchange by; '

@@ -197,10 +197,17 @@ class Sharing(Table):
 class Exchange(Table):
     """Channel exchanging (P Eq. 4 and 6)."""
 
-    choose: Literal["gamma", "none"] = Field(
+    choose: Literal["gamma", "random", "all", "none"] = Field(
         default="gamma",
         description='"gamma": a channel is replaced where |gamma| < threshold. "none": gammas are pressed, nothing is '
-        "exchanged (the rows of S-Table 7 with l1 alone).",
+        'exchanged (the rows of S-Table 7 with l1 alone). Controls: "random" replaces a fixed random share of the '
+        'channels that may be replaced, drawn by train.seed, "all" replaces all of them, whatever the gammas say.',
+    )
+    share: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Share of the channels that may be replaced which the random control replaces.",
     )
     threshold: float = Field(default=2e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
     sparsity: float = Field(default=2e-4, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
@@ -364,6 +371,7 @@ BEST_BY = {"segmentation": "ensemble.mean_iou", "translation": "ensemble.mae"}
 READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("exchange", "model.fusion", ("exchange",)),
     ("exchange.gamma_init", "model.weights", ("none",)),
+    ("exchange.share", "exchange.choose", ("random",)),
     ("optimizer.gamma_lr", "model.fusion", ("exchange",)),
     ("optimizer.gamma_weight_decay", "model.fusion", ("exchange",)),
     ("data.rooms", "data.kind", ("rooms",)),

@@ -159,6 +159,14 @@ def test_switched_off_exchange_is_not_called_healthy(make_layer) -> None:
     )
 
 
+def test_a_fixed_choice_is_called_a_control(make_layer) -> None:
+    layer = make_layer([[0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
+    layer.fix(torch.tensor([[False, True, False, False], [False, False, True, True]]))
+    found = diagnose(layer_states(layer), MODALITIES)
+    assert found.verdict == "fixed"
+    assert found.evidence[0] == "3 of 4 channels that may be replaced are replaced whatever their gammas say"
+
+
 def test_one_modality_has_no_exchange(make_layer) -> None:
     found = diagnose(layer_states(make_layer([[0.0, 1.0]])), ("rgb",))
     assert found.verdict == "no exchange"

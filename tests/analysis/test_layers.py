@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from cen_cli.analysis.layers import layer_states, stage_of
@@ -20,6 +21,14 @@ def test_replaced_follows_the_layers_settings(make_layer, settings: dict[str, ob
     (state,) = layer_states(layer)
     np.testing.assert_array_equal(state.replaced, layer.replaced().numpy())
     assert state.replaced.sum() == (0 if settings == {"active": False} else 4)
+
+
+def test_a_fixed_choice_counts_in_place_of_the_gammas(make_layer) -> None:
+    layer = make_layer([[0.05, 0.5, 0.01, 2.0], [0.3, 0.02, 0.09, 0.2]])
+    layer.fix(torch.tensor([[False, True, False, False], [False, False, True, True]]))
+    (state,) = layer_states(layer)
+    np.testing.assert_array_equal(state.replaced, layer.replaced().numpy())
+    np.testing.assert_array_equal(state.replaced_with(np.zeros((5, 2, 4), np.float32))[3], layer.replaced().numpy())
 
 
 def test_one_modality_has_no_donor_and_replaces_nothing(make_layer) -> None:

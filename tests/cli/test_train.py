@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cen_cli import build
 from cen_cli.engine.checkpoint import read_tensors
 from cen_cli.engine.segmentation import SegmentationTask
+from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.streams import PrivateConv2d
 from cen_cli.recipe.load import differences, load_recipe
 from cen_cli.results import ENSEMBLE, Evaluation
@@ -256,6 +257,22 @@ def trained(train: Cen, tmp_path: Path):
         return folder
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [(("exchange.choose=random", "exchange.share=0.5"), 120), (("exchange.choose=all",), 240)],
+)
+def test_controls_replace_the_same_channels_from_the_first_step_to_the_last(trained, settings, count: int) -> None:
+    run = trained(*settings, "exchange.sparsity=0.0")
+    for line in events(run, "step"):
+        assert [item["replaced"] for item in line["replaced"]] == [count, count]
+    again = trained(*settings, "exchange.sparsity=0.0")
+    layers = [name for name in weights(run) if name.endswith(".fixed")]
+    assert len(layers) == 16
+    assert all(torch.equal(weights(run)[name], weights(again)[name]) for name in layers)
+    model = build.load(run)
+    assert sum(int(layer.replaced().sum()) for layer in exchange_layers(model).values()) == 2 * count
 
 
 def test_one_modality(trained) -> None:

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from cen_cli.models.exchange import ChannelExchange, channel_parts, exchange_channels, exchange_layers
+from cen_cli.models.exchange import (
+    ChannelExchange,
+    channel_parts,
+    exchange_channels,
+    exchange_layers,
+    fix_random_channels,
+)
 from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d
 from tests.reference import exchanging
 
@@ -218,6 +224,53 @@ def test_an_inactive_layer_presses_but_exchanges_nothing():
     assert torch.equal(layer(x), layer.norm(x))
     assert not layer.replaced().any()
     assert layer.pressed.sum() == 4
+
+
+def test_fixed_channels_are_replaced_whatever_the_gammas_say():
+    layer = ChannelExchange(ModalBatchNorm2d(4, 2), threshold=10.0).eval()
+    x, _ = streams(2, 4)
+    fixed = torch.tensor([[True, False, False, False], [False, False, False, True]])
+    layer.fix(fixed)
+    gamma = np.where(fixed.numpy(), 0.0, 1.0)
+    expected, _ = exchanging.exchange(layer.norm(x).detach().numpy(), gamma, 0.5, np.ones_like(gamma, dtype=bool))
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-6)
+    assert torch.equal(layer.replaced(), fixed)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (torch.zeros(2, 3, dtype=torch.bool), r"must be bool \[2, 4\], got torch.bool \[2, 3\]"),
+        (torch.zeros(2, 4), r"got torch.float32 \[2, 4\]"),
+        (torch.ones(2, 4, dtype=torch.bool), "outside the part in which that is allowed"),
+    ],
+)
+def test_channels_that_cannot_be_fixed_are_refused(mask, message):
+    with pytest.raises(ValueError, match=message):
+        ChannelExchange(ModalBatchNorm2d(4, 2)).fix(mask)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, [4, 4]), (0.8, [6, 6]), (1.0, [8, 8])])
+def test_random_channels_are_a_share_of_each_part_drawn_by_the_seed(share, expected):
+    def fixed(seed):
+        net = nn.Sequential(*(ChannelExchange(ModalBatchNorm2d(16, 2)) for _ in range(2)))
+        fix_random_channels(net, share, seed)
+        return net
+
+    net = fixed(3)
+    for layer in net:
+        assert layer.replaced().sum(1).tolist() == expected
+        assert not (layer.replaced() & ~layer.replaceable).any()
+    assert torch.equal(net[0].replaced(), net[1].replaced()) == (share == 1)
+    assert torch.equal(net[0].replaced(), fixed(3)[0].replaced())
+    assert torch.equal(net[0].replaced(), fixed(4)[0].replaced()) == (share == 1)
+    assert torch.equal(net.state_dict()["1.fixed"], net[1].replaced())
+
+
+@pytest.mark.parametrize("share", [0.0, 1.2])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match=f"share = {share}: above 0, at most 1"):
+        fix_random_channels(nn.Sequential(), share, 0)
 
 
 def test_a_shared_gamma_is_refused_by_an_active_layer_and_repeated_by_an_inactive_one():
