@@ -26,6 +26,7 @@ from cen_cli.engine.schedules import Schedule
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
+from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.translator import Translator, unet_translator
 
 MODALITIES = ("shade", "texture", "depth", "normal")
@@ -104,7 +105,7 @@ def our_task(
         pixel_weight=PIXEL_WEIGHT,
         adversarial_weight=1.0,
         reuse_forward=reuse_forward,
-        sparsity=LAMBDA,
+        penalties={"sparsity": lambda model: LAMBDA * sparsity_penalty(model)},
         clip_norm=None,
         device=torch.device(options.device),
         precision=options.precision,

@@ -13,7 +13,7 @@ from cen_cli.data.transforms import EvalTransform
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.evaluate import evaluating, predict_labels
 from cen_cli.models.segmenter import Segmenter
-from cen_cli.results import ENSEMBLE
+from cen_cli.models.streams import output_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +43,11 @@ def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int]) -> Pane
     with evaluating(model):
         output = model({name: image[None].to(device) for name, image in sample.inputs.items()})
         maps = predict_labels(output, size)[:, 0].to(torch.uint8).cpu().numpy()
-    names = model.modalities if len(maps) == 1 else (*model.modalities, ENSEMBLE)
     return PanelRow(
         name=view.name,
         inputs={name: as_array(image) for name, image in view.inputs.items()},
         truth=None if view.target is None else view.target.numpy()[0],
-        predictions=dict(zip(names, maps, strict=True)),
+        predictions=dict(zip(output_names(model.branches), maps, strict=True)),
     )
 
 

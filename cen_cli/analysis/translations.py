@@ -17,7 +17,6 @@ from cen_cli.engine.evaluate_translation import NormStatistics, Protocol, transl
 from cen_cli.errors import DataError
 from cen_cli.metrics.inception import as_pictures
 from cen_cli.models.translator import Translator
-from cen_cli.results import ENSEMBLE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +45,10 @@ def translate_view(
     device = next(model.parameters()).device
     with translating(model, protocol, norm_statistics):
         output = model({name: image[None].to(device) for name, image in inputs.items()})
-    images = [*output.branches[:, 0]] if len(model.modalities) == 1 else [*output.branches[:, 0], output.ensemble[0]]
-    if any(image.isnan().any() for image in images):
+    images = {name: image[0].float().cpu() for name, image in output.named(model.branches).items()}
+    if any(image.isnan().any() for image in images.values()):
         raise DataError(f"{view.name}: the network's output holds NaN", hint="it diverged; use an earlier checkpoint")
-    names = (*model.modalities, ENSEMBLE)
-    return {name: image.float().cpu() for name, image in zip(names, images, strict=False)}
+    return images
 
 
 def rendered(

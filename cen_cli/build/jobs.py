@@ -18,6 +18,7 @@ from cen_cli.engine.device import resolve_device, resolve_precision
 from cen_cli.engine.evaluate import Scorer
 from cen_cli.engine.fit import Fit, FitSettings, Listener
 from cen_cli.engine.gammas import smallest_pressed_gamma
+from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import build_optimizer
 from cen_cli.engine.rundir import RunDirectory
 from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
@@ -26,7 +27,9 @@ from cen_cli.engine.segmentation import SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import UsageError
 from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.fusion.align import alignment_penalty
 from cen_cli.models.norms import set_frozen_statistics
+from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.recipe.load import changed_from_defaults, dump_toml
 from cen_cli.recipe.schema import Recipe
 from cen_cli.results import TrainingPlan
@@ -120,7 +123,7 @@ def _segmentation(
         _optimizer(recipe, groups),
         schedule=schedule,
         rates=_rates_of(recipe, groups),
-        sparsity=_sparsity(recipe),
+        penalties=_penalties(recipe),
         clip_norm=recipe.optimizer.clip_norm,
         device=device,
         precision=resolve_precision(recipe.train.precision, device),
@@ -149,7 +152,7 @@ def _translation(
         pixel_weight=recipe.gan.pixel_weight,
         adversarial_weight=recipe.gan.adversarial_weight,
         reuse_forward=recipe.gan.reuse_forward,
-        sparsity=_sparsity(recipe),
+        penalties=_penalties(recipe),
         clip_norm=recipe.optimizer.clip_norm,
         device=device,
         precision=resolve_precision(recipe.train.precision, device),
@@ -233,8 +236,16 @@ def _optimizer(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> 
     )
 
 
-def _sparsity(recipe: Recipe) -> float:
-    return recipe.exchange.sparsity if recipe.model.fusion == "exchange" else 0.0
+def _penalties(recipe: Recipe) -> dict[str, Penalty]:
+    """What the recipe's way of fusing adds to the loss, by the name of the term."""
+    weighted = {
+        "exchange": ("sparsity", recipe.exchange.sparsity, sparsity_penalty),
+        "align": ("alignment", recipe.model.alignment, alignment_penalty),
+    }
+    if recipe.model.fusion not in weighted:
+        return {}
+    name, weight, penalty = weighted[recipe.model.fusion]
+    return {name: lambda model: weight * penalty(model)} if weight > 0 else {}
 
 
 def _first_exchange(recipe: Recipe, model: Network, schedule: Schedule, rate: Rate) -> int | None:

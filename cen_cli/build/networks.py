@@ -9,6 +9,11 @@ import torch
 from torch import nn
 
 from cen_cli.models.exchange import Region, Replace, fix_random_channels
+from cen_cli.models.fusion.align import AlignFusion
+from cen_cli.models.fusion.average import AverageFusion
+from cen_cli.models.fusion.concat import ConcatFusion
+from cen_cli.models.fusion.placement import Fusion, MakeBlock, MakeNorm
+from cen_cli.models.fusion.self_attention import SelfAttentionFusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.norms import NormSharing, Share
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
@@ -39,6 +44,7 @@ def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
         dropout=model.dropout,
         light=model.light,
         weights=None if weights == "none" else weights,
+        fusion=_baseline(recipe),
         **_streams(recipe),
     )
 
@@ -51,11 +57,42 @@ def _unet(recipe: Recipe, classes: int, weights: str) -> Translator:  # noqa: AR
         filters=unet.filters,
         norm_layers=unet.norm_layers,
         dropout=unet.dropout,
+        fusion=_baseline(recipe),
         **_streams(recipe),
     )
 
 
 ARCHITECTURES: dict[str, Callable[[Recipe, int, str], Network]] = {"refinenet": _refinenet, "unet": _unet}
+
+
+def _average(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:  # noqa: ARG001 (has no weights)
+    return AverageFusion(modalities)
+
+
+def _concat(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:  # noqa: ARG001 (has no norm)
+    return ConcatFusion(channels, modalities)
+
+
+def _align(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:  # noqa: ARG001 (has no norm)
+    return AlignFusion(channels, modalities)
+
+
+def _self_attention(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:
+    return SelfAttentionFusion(channels, modalities, make_norm(channels))
+
+
+BASELINES: dict[str, MakeBlock] = {
+    "average": _average,
+    "concat": _concat,
+    "align": _align,
+    "self-attention": _self_attention,
+}
+
+
+def _baseline(recipe: Recipe) -> Fusion | None:
+    """The fusion baseline that the recipe asks for; None for exchange and for no fusion."""
+    make_block = BASELINES.get(recipe.model.fusion)
+    return None if make_block is None else Fusion(make_block, recipe.model.fusion_stage)
 
 
 class _Streams(TypedDict):
@@ -86,7 +123,10 @@ def _streams(recipe: Recipe) -> _Streams:
 def discriminator(recipe: Recipe) -> PatchDiscriminator | None:
     """The discriminator of a translation; None where the adversarial loss has no weight."""
     gan = recipe.gan
-    return PatchDiscriminator(gan.filters, layers=gan.layers) if gan.adversarial_weight > 0 else None
+    if gan.adversarial_weight == 0:
+        return None
+    seen = len(recipe.data.inputs) if recipe.model.fusion in BASELINES else 1
+    return PatchDiscriminator(gan.filters, layers=gan.layers, condition_channels=3 * seen)
 
 
 def placed(module: Any, device: torch.device, *, channels_last: bool) -> Any:

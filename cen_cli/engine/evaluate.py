@@ -21,8 +21,8 @@ from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.device import Precision, autocast
 from cen_cli.metrics import confusion_matrix, segmentation_scores
-from cen_cli.models.streams import ModalOutput
-from cen_cli.results import ENSEMBLE, Evaluation
+from cen_cli.models.streams import ModalOutput, output_names
+from cen_cli.results import Evaluation
 
 AfterBatch = Callable[[int], None]
 """Called with the number of samples scored so far; it may raise to stop."""
@@ -104,11 +104,11 @@ def evaluate_segmentation(
     after_batch: AfterBatch | None = None,
 ) -> Evaluation:
     """Score every branch and the ensemble over `batches`."""
-    modalities: tuple[str, ...] = model.modalities  # type: ignore[assignment]  # nn.Module attributes are untyped
-    names = modalities if len(modalities) == 1 else (*modalities, ENSEMBLE)
+    branches: tuple[str, ...] = model.branches  # type: ignore[assignment]  # nn.Module attributes are untyped
+    names = output_names(branches)
     classes = len(class_names)
     confusion = torch.zeros(len(names), classes, classes, dtype=torch.int64, device=device)
-    samples, weights = 0, torch.full((len(modalities),), float("nan"))
+    samples, weights = 0, torch.full((len(branches),), float("nan"))
     with evaluating(model):
         for batch in batches:
             moved = batch.to(device)
@@ -127,7 +127,7 @@ def evaluate_segmentation(
         protocol=protocol,
         samples=samples,
         scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion.cpu(), strict=True)},
-        weights=dict(zip(modalities, weights.tolist(), strict=True)),
+        weights=dict(zip(branches, weights.tolist(), strict=True)),
         class_names=class_names,
     )
 

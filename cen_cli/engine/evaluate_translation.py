@@ -31,8 +31,8 @@ from cen_cli.metrics.kid import kernel_distance
 from cen_cli.metrics.regression import RegressionSums
 from cen_cli.models.dropout import active_dropout
 from cen_cli.models.norms import set_norm_statistics
-from cen_cli.models.streams import ModalOutput
-from cen_cli.results import ENSEMBLE, Evaluation, TranslationScores
+from cen_cli.models.streams import ModalOutput, output_names
+from cen_cli.results import Evaluation, TranslationScores
 
 Protocol = Literal["strict", "paper"]
 NormStatistics = Literal["instance", "running"]
@@ -91,16 +91,17 @@ class TranslationScorer:
     ) -> Evaluation:
         """Scores of every branch and the ensemble over `data`, or over its first `limit` batches without distances."""
         distances = self.distances if limit is None and len(data) > 1 else None
-        modalities: tuple[str, ...] = model.modalities  # type: ignore[assignment]  # nn.Module attribute
-        names = modalities if len(modalities) == 1 else (*modalities, ENSEMBLE)
+        branches: tuple[str, ...] = model.branches  # type: ignore[assignment]  # nn.Module attribute
+        names = output_names(branches)
         sums = {name: RegressionSums() for name in names}
         features: dict[str, list[Tensor]] = {name: [] for name in names}
-        samples, weights = 0, torch.full((len(modalities),), math.nan)
+        samples, weights = 0, torch.full((len(branches),), math.nan)
         batches = evaluation_loader(data, batch=self.batch, workers=self.workers)
         with translating(model, self.protocol, self.norm_statistics):
             for batch in itertools.islice(batches, limit):
                 output = self._output(model, batch)
-                for name, images in _by_branch(output, names).items():
+                for name, translated in output.named(branches).items():
+                    images = translated.float()
                     sums[name].update(images.cpu(), batch.target, batch.target_valid)
                     if distances is not None:
                         features[name].append(distances.features(as_pictures(images, stretch=self._stretch)))
@@ -117,7 +118,7 @@ class TranslationScorer:
             protocol=self.protocol,
             samples=samples,
             scores=dict(scores),
-            weights=dict(zip(modalities, weights.tolist(), strict=True)),
+            weights=dict(zip(branches, weights.tolist(), strict=True)),
             notes=(*self.notes, *(() if distances is None else distances.notes(samples))),
         )
 
@@ -140,11 +141,6 @@ def translating(model: nn.Module, protocol: Protocol, norm_statistics: NormStati
                 yield
         else:
             yield
-
-
-def _by_branch(output: ModalOutput, names: tuple[str, ...]) -> dict[str, Tensor]:
-    images = [*output.branches.float()]
-    return dict(zip(names, images if len(names) == 1 else [*images, output.ensemble.float()], strict=True))
 
 
 def _regression(sums: RegressionSums) -> TranslationScores:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cen_cli.errors import DivergedError
+
+Penalty = Callable[[nn.Module], Tensor]
+"""What a way of fusing adds to the loss, weighted, from the network as its last forward left it: a scalar."""
 
 
 class LossWindow:

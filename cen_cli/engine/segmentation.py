@@ -2,6 +2,7 @@
 
     loss = sum_m CE(f_m, y)  +  CE(sum_m alpha_m * stopgrad(f_m), y)  +  lambda * sum |gamma over the pressed parts|
 
+The last term is the exchange's penalty; a baseline has its own or none.
 Every branch is supervised on its own; the ensemble's term trains alpha only (the model detaches the branches there).
 Logits are resized bilinearly to the label's size; void pixels (255) do not count.
 """
@@ -19,16 +20,16 @@ from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.device import Precision, autocast
 from cen_cli.engine.evaluate import AfterBatch, Scorer
+from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import set_rates
 from cen_cli.engine.schedules import Rate, Schedule
-from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.streams import ModalOutput
 from cen_cli.results import ENSEMBLE, Evaluation
 
 VOID = 255
 
 
-def segmentation_losses(output: ModalOutput, target: Tensor, modalities: tuple[str, ...]) -> dict[str, Tensor]:
+def segmentation_losses(output: ModalOutput, target: Tensor, branches: tuple[str, ...]) -> dict[str, Tensor]:
     """Cross entropy of each branch, and of the ensemble where there is more than one; target int64 [B, H, W].
 
     Resizing is linear, so the ensemble is summed from the resized branches instead of being resized itself.
@@ -38,10 +39,9 @@ def segmentation_losses(output: ModalOutput, target: Tensor, modalities: tuple[s
         F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False) for logits in output.branches
     ]
     losses = {
-        name: F.cross_entropy(logits, target, ignore_index=VOID)
-        for name, logits in zip(modalities, resized, strict=True)
+        name: F.cross_entropy(logits, target, ignore_index=VOID) for name, logits in zip(branches, resized, strict=True)
     }
-    if len(modalities) > 1:
+    if len(branches) > 1:
         parts = [weight * logits.detach() for weight, logits in zip(output.weights, resized, strict=True)]
         losses[ENSEMBLE] = F.cross_entropy(sum(parts[1:], start=parts[0]), target, ignore_index=VOID)
     return losses
@@ -57,7 +57,7 @@ class SegmentationTask:
         *,
         schedule: Schedule,
         rates: Mapping[str, Rate],
-        sparsity: float,
+        penalties: Mapping[str, Penalty],
         clip_norm: float | None,
         device: torch.device,
         precision: Precision,
@@ -70,7 +70,7 @@ class SegmentationTask:
         self.auxiliaries: dict[str, nn.Module] = {}
         self.schedule = schedule
         self.rates = rates
-        self.sparsity = sparsity
+        self.penalties = penalties
         self.clip_norm = clip_norm
         self.device = device
         self.precision = precision
@@ -80,12 +80,11 @@ class SegmentationTask:
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """All loss terms of a batch that is on the device; `total` is their sum. Raises nothing; NaN is found later."""
-        modalities: tuple[str, ...] = self.model.modalities  # type: ignore[assignment]  # nn.Module attribute
+        branches: tuple[str, ...] = self.model.branches  # type: ignore[assignment]  # nn.Module attribute
         with autocast(self.device, self.precision):
             output = self._forward(batch.inputs)
-        terms = segmentation_losses(output, batch.target, modalities)
-        if self.sparsity > 0:
-            terms["sparsity"] = self.sparsity * sparsity_penalty(self.model)
+        terms = segmentation_losses(output, batch.target, branches)
+        terms |= {name: penalty(self.model) for name, penalty in self.penalties.items()}
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:

@@ -4,8 +4,9 @@
     generator       sum_m { w_a BCE(D(x_m, f_m), 1)  +  w_p |f_m - y| }
                     + w_p |sum_m alpha_m stopgrad(f_m) - y|  +  lambda * sum |gamma over the pressed parts|
 
-The discriminator D goes first and sees each stream's own input beside its image; the ensemble is never shown to it and
-trains alpha alone. |.| is the mean over valid pixels; where the truth is not valid, D is shown the truth's filling
+The discriminator D goes first and sees each stream's own input beside its image (a baseline's one image beside all
+inputs); the ensemble is never shown to it and trains alpha alone. The last term is the exchange's penalty; a baseline
+has its own or none. |.| is the mean over valid pixels; where the truth is not valid, D is shown the truth's filling
 instead of the generator's.
 
 The mathematics is that of the plain loop without the gradients that it throws away: the fakes are detached in D's
@@ -27,11 +28,11 @@ from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.device import Precision, autocast
 from cen_cli.engine.evaluate import AfterBatch, Scorer
+from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import set_rates
 from cen_cli.engine.schedules import Rate, Schedule
-from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.streams import ModalOutput, stack_modalities
-from cen_cli.results import ENSEMBLE, Evaluation
+from cen_cli.results import Evaluation
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
@@ -67,7 +68,7 @@ class TranslationTask:
         pixel_weight: float,
         adversarial_weight: float,
         reuse_forward: bool,
-        sparsity: float,
+        penalties: Mapping[str, Penalty],
         clip_norm: float | None,
         device: torch.device,
         precision: Precision,
@@ -84,7 +85,7 @@ class TranslationTask:
         self.pixel_weight = pixel_weight
         self.adversarial_weight = adversarial_weight
         self.reuse_forward = reuse_forward
-        self.sparsity = sparsity
+        self.penalties = penalties
         self.clip_norm = clip_norm
         self.device = device
         self.precision = precision
@@ -147,27 +148,26 @@ class TranslationTask:
         return terms
 
     def _generator_losses(self, batch: Batch, output: ModalOutput) -> dict[str, Tensor]:
-        modalities: tuple[str, ...] = self.model.modalities  # type: ignore[assignment]  # nn.Module attribute
-        images = dict(zip(modalities, output.branches, strict=True))
-        if len(modalities) > 1:
-            images[ENSEMBLE] = output.ensemble
+        branches: tuple[str, ...] = self.model.branches  # type: ignore[assignment]  # nn.Module attribute
         terms = {
             name: self.pixel_weight * pixel_loss(image, batch.target, batch.target_valid)
-            for name, image in images.items()
+            for name, image in output.named(branches).items()
         }
         if self.discriminator is not None:
             condition, _, fake = self._shown(batch, output.branches)
             with _frozen(self.discriminator), autocast(self.device, self.precision):
                 logits = self.discriminator(condition, fake)
-            terms["adversarial"] = self.adversarial_weight * len(modalities) * adversarial_loss(logits, 1.0)
-        if self.sparsity > 0:
-            terms["sparsity"] = self.sparsity * sparsity_penalty(self.model)
+            terms["adversarial"] = self.adversarial_weight * len(branches) * adversarial_loss(logits, 1.0)
+        terms |= {name: penalty(self.model) for name, penalty in self.penalties.items()}
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
     def _shown(self, batch: Batch, branches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the discriminator sees: condition, real and generated image of every stream, [M*B, 3, H, W] each."""
+        """What the discriminator sees: condition, real and generated image of every branch, [branches*B, ..., H, W]."""
         modalities: tuple[str, ...] = self.model.modalities  # type: ignore[assignment]  # nn.Module attribute
-        condition = stack_modalities(batch.inputs, modalities)
+        if len(branches) == len(modalities):
+            condition = stack_modalities(batch.inputs, modalities)
+        else:  # one branch that was made from all inputs
+            condition = torch.cat([batch.inputs[name] for name in modalities], dim=1)
         real = batch.target.expand_as(branches)
         fake = torch.where(batch.target_valid, branches.float(), real)
         return condition, real.flatten(0, 1), fake.flatten(0, 1)

@@ -32,6 +32,11 @@ def larger_than_one(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (a ru
     return max(conv.kernel_size) > 1
 
 
+def nowhere(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (called with both)
+    """The rule for parts of a network that do not exchange: after no convolution."""
+    return False
+
+
 class ModalNetwork(nn.Module):
     """A converted network: M streams through one `body`, and the learned ensemble of what it returns."""
 
@@ -103,11 +108,19 @@ def convert_layers(
     for name, layer in _norms(module, allow_others=settings.norm == "shared"):
         modal = _converted(name, layer, modalities, settings)
         replacements[layer] = _exchanged(modal, settings) if layer in exchanging else modal
-    if not replacements:
+    if not replacements and settings.exchange:
         raise ValueError("the network has no BatchNorm2d or InstanceNorm2d: there is no gamma to exchange channels by")
     replace_layers(module, replacements)
     if settings.conv == "private":
         make_convolutions_private(module, modalities)
+
+
+def convert_children(network: nn.Module, names: Sequence[str], modalities: int, settings: StreamSettings) -> None:
+    """Convert some children of `network`, in place, for `modalities` streams that do not exchange; leave the others."""
+    part = nn.ModuleDict({name: network.get_submodule(name) for name in names})
+    convert_layers(part, modalities, settings, after=nowhere)
+    for name, module in part.items():
+        setattr(network, name, module)
 
 
 def make_convolutions_private(module: nn.Module, modalities: int) -> None:

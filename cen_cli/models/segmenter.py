@@ -11,6 +11,7 @@ from cen_cli.models.backbones.resnet import resnet_encoder
 from cen_cli.models.conversion import checked_names, make_convolutions_private
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import Region, Replace
+from cen_cli.models.fusion.placement import FUSED, Fusion
 from cen_cli.models.heads.refinenet import RefineNetDecoder
 from cen_cli.models.norms import NormSharing, Share
 from cen_cli.models.parameters import parameter_groups
@@ -33,12 +34,20 @@ class Segmenter(nn.Module):
     recipe: Any
     """What the network was trained by; a label for people, not read by the network."""
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, modalities: Sequence[str]) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        modalities: Sequence[str],
+        branches: Sequence[str] | None = None,
+    ) -> None:
         super().__init__()
         self.modalities = checked_names(modalities)
+        self.branches = self.modalities if branches is None else checked_names(branches)
+        """Names of the predictions: one for each modality, or one in all where a baseline fuses the streams."""
         self.encoder = encoder
         self.decoder = decoder
-        self.ensemble = LearnedEnsemble(len(self.modalities))
+        self.ensemble = LearnedEnsemble(len(self.branches))
 
     def forward(self, inputs: Mapping[str, Tensor] | Tensor) -> ModalOutput:
         """Logits of every branch and of the ensemble, at the decoder's resolution (a quarter of the input's).
@@ -71,16 +80,20 @@ def refinenet_segmenter(
     replace: Replace = "own-part",
     exchange: bool = True,
     gamma_init: float | None = None,
+    fusion: Fusion | None = None,
 ) -> Segmenter:
     """RefineNet on a ResNet, as in S-Table 7.
 
     `width`, `dropout` and `light` are the decoder's, `backbone`, `encoder_width` and `weights` those of
-    `resnet_encoder`; the rest are the fields of `StreamSettings`. Errors as in `resnet_encoder`.
+    `resnet_encoder`; `fusion` puts a baseline in the place of exchange and ensemble, and then nothing of the rest, the
+    fields of `StreamSettings`, is read. Errors as in `resnet_encoder`.
     """
     names = checked_names(modalities)
     settings = StreamSettings(threshold, region, replace, conv, norm, exchange, gamma_init)
-    encoder = resnet_encoder(backbone, len(names), settings, width=encoder_width, weights=weights)
+    encoder = resnet_encoder(backbone, len(names), settings, width=encoder_width, weights=weights, fusion=fusion)
     decoder = RefineNetDecoder(encoder.channels, classes, width, dropout, light=light)
+    if fusion is not None:
+        return Segmenter(encoder, decoder, names, branches=(FUSED,))
     if conv == "private":
         make_convolutions_private(decoder, len(names))
     return Segmenter(encoder, decoder, names)

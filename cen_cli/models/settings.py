@@ -43,3 +43,9 @@ class StreamSettings:
         """Raise ValueError where `modalities` streams are to exchange by a gamma that they share."""
         if self.exchange and self.affine == "shared" and modalities > 1:
             raise ValueError(f"norm = {self.norm!r} leaves one gamma for all modalities: nothing to exchange by")
+
+
+PRIVATE = StreamSettings(conv="private", exchange=False)
+"""Streams that are networks of their own (S Section 2: the baselines before they fuse)."""
+MERGED = StreamSettings(exchange=False)
+"""What one stream is converted with."""

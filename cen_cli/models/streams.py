@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cen_cli.results import ENSEMBLE
+
 
 class ModalOutput(NamedTuple):
     """What a network of M streams returns."""
@@ -24,6 +26,16 @@ class ModalOutput(NamedTuple):
     """[B, K, h, w]: their weighted sum."""
     weights: Tensor
     """[M]: the ensemble's weights, positive, summing to 1."""
+
+    def named(self, branches: Sequence[str]) -> dict[str, Tensor]:
+        """Each branch, [B, K, h, w], by its name, then the ensemble where there are several branches."""
+        outputs = [*self.branches] if len(self.branches) == 1 else [*self.branches, self.ensemble]
+        return dict(zip(output_names(branches), outputs, strict=True))
+
+
+def output_names(branches: Sequence[str]) -> tuple[str, ...]:
+    """Names of what a network of these branches puts out: the branches, then the ensemble of several."""
+    return tuple(branches) if len(branches) == 1 else (*branches, ENSEMBLE)
 
 
 def stack_modalities(inputs: Mapping[str, Tensor] | Tensor, modalities: Sequence[str]) -> Tensor:

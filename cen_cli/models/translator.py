@@ -10,15 +10,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cen_cli.models.backbones.unet import NormLayers, UNetEncoder
-from cen_cli.models.conversion import Convolution, checked_names, convert_layers
+from cen_cli.models.backbones.unet import NormLayers, UNetEncoder, fuse_streams
+from cen_cli.models.conversion import checked_names, convert_layers, nowhere
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import Region, Replace
+from cen_cli.models.fusion.placement import FUSED, Fusion
 from cen_cli.models.heads.unet import UNetDecoder
 from cen_cli.models.initialisation import draw_normal_weights
 from cen_cli.models.norms import NormSharing, Share
 from cen_cli.models.parameters import parameter_groups
-from cen_cli.models.settings import StreamSettings
+from cen_cli.models.settings import MERGED, StreamSettings
 from cen_cli.models.streams import ModalOutput, stack_images
 
 
@@ -36,12 +37,20 @@ class Translator(nn.Module):
     recipe: Any
     """What the network was trained by; a label for people, not read by the network."""
 
-    def __init__(self, encoder: UNetEncoder, decoder: UNetDecoder, modalities: Sequence[str]) -> None:
+    def __init__(
+        self,
+        encoder: UNetEncoder,
+        decoder: UNetDecoder,
+        modalities: Sequence[str],
+        branches: Sequence[str] | None = None,
+    ) -> None:
         super().__init__()
         self.modalities = checked_names(modalities)
+        self.branches = self.modalities if branches is None else checked_names(branches)
+        """Names of the images made: one for each modality, or one in all where a baseline fuses the streams."""
         self.encoder = encoder
         self.decoder = decoder
-        self.ensemble = LearnedEnsemble(len(self.modalities))
+        self.ensemble = LearnedEnsemble(len(self.branches))
 
     @property
     def size_multiple(self) -> int:
@@ -76,11 +85,13 @@ def unet_translator(
     replace: Replace = "own-part",
     exchange: bool = True,
     gamma_init: float | None = None,
+    fusion: Fusion | None = None,
 ) -> Translator:
     """A U-Net of M streams that exchange in the encoder, as in S-Tables 6, 8 and 9.
 
-    `levels`, `filters` and `norm_layers` are those of `UNetEncoder`, `dropout` that of `UNetDecoder`; the rest are the
-    fields of `StreamSettings`, and hold in encoder and decoder. Images need sides of 2^levels pixels or multiples: 8
+    `levels`, `filters` and `norm_layers` are those of `UNetEncoder`, `dropout` that of `UNetDecoder`; `fusion` puts a
+    baseline in the place of exchange and ensemble, and then nothing of the rest is read; the rest are the fields of
+    `StreamSettings`, and hold in encoder and decoder. Images need sides of 2^levels pixels or multiples: 8
     levels for 256, 7 for 128, 6 for 64. In evaluation instance norms go by each image's own statistics
     (`set_norm_statistics`). Raises ValueError for bad arguments.
     """
@@ -90,10 +101,10 @@ def unet_translator(
     decoder = UNetDecoder(encoder.channels, dropout)
     for part in (encoder, decoder):
         draw_normal_weights(part)
+    if fusion is not None:
+        fuse_streams(encoder, len(names), fusion)
+        convert_layers(decoder, 1, MERGED, after=nowhere)
+        return Translator(encoder, decoder, names, branches=(FUSED,))
     convert_layers(encoder, len(names), settings)
-    convert_layers(decoder, len(names), settings, after=_nowhere)
+    convert_layers(decoder, len(names), settings, after=nowhere)
     return Translator(encoder, decoder, names)
-
-
-def _nowhere(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (called with both)
-    return False

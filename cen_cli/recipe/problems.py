@@ -206,10 +206,11 @@ def _one_gamma_for_all(fusion: str, norm: str, choose: str) -> Iterator[Problem]
 
 
 def _one_input(inputs: list[str], fusion: str) -> Iterator[Problem]:
-    if len(inputs) == 1 and fusion == "exchange":
+    if len(inputs) == 1 and fusion != "none":
+        what = "exchange" if fusion == "exchange" else "be fused"
         yield Problem(
             ("model", "fusion"),
-            f'model.fusion = "exchange": one modality ("{inputs[0]}") has nothing to exchange with; '
+            f'model.fusion = "{fusion}": one modality ("{inputs[0]}") has nothing to {what} with; '
             'model.fusion = "none", or two or more data.inputs',
         )
 

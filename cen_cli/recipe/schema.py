@@ -131,10 +131,18 @@ class Model(Table):
         description='What the encoder starts from: "none" (random), "imagenet" (torchvision\'s weights, downloaded '
         "once), or the path of a file of torchvision's ResNet weights. Every stream starts from the same.",
     )
-    fusion: Literal["exchange", "none"] = Field(
+    fusion: Literal["exchange", "none", "concat", "average", "align", "self-attention"] = Field(
         default="exchange",
         description='"exchange": channels are exchanged between the streams (P Eq. 6). "none": streams meet only in '
-        "the learned ensemble.",
+        "the learned ensemble. The others are the paper's baselines (S Section 2): private streams are fused to one.",
+    )
+    fusion_stage: Literal["early", "middle", "late", "all"] = Field(
+        default="all",
+        description="Where a baseline fuses. In a ResNet after the 2nd, the 3rd or the 4th stage, in a U-Net after the "
+        "first, the middle or the last layer of the encoder, or after all of them.",
+    )
+    alignment: float = Field(
+        default=1.0, ge=0, description='Weight in the loss of the discrepancy (MK-MMD) that "align" reduces.'
     )
     width: int = Field(default=256, ge=4, description="Channels of the decoder; its coarsest path has twice as many.")
     encoder_width: int = Field(
@@ -368,8 +376,14 @@ SHARES = METRICS["segmentation"] + ("ssim",)
 BEST_BY = {"segmentation": "ensemble.mean_iou", "translation": "ensemble.mae"}
 """What an empty `train.best_by` stands for."""
 
+BASELINES = ("concat", "average", "align", "self-attention")
+"""Values of `model.fusion` that fuse the streams to one."""
+
 READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("exchange", "model.fusion", ("exchange",)),
+    ("sharing", "model.fusion", ("exchange", "none")),
+    ("model.fusion_stage", "model.fusion", BASELINES),
+    ("model.alignment", "model.fusion", ("align",)),
     ("exchange.gamma_init", "model.weights", ("none",)),
     ("exchange.share", "exchange.choose", ("random",)),
     ("optimizer.gamma_lr", "model.fusion", ("exchange",)),

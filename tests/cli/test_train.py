@@ -275,6 +275,25 @@ def test_controls_replace_the_same_channels_from_the_first_step_to_the_last(trai
     assert sum(int(layer.replaced().sum()) for layer in exchange_layers(model).values()) == 2 * count
 
 
+@pytest.mark.parametrize("stage", ["early", "middle", "late", "all"])
+@pytest.mark.parametrize("fusion", ["concat", "average", "align", "self-attention"])
+def test_fusion_baselines_have_one_branch(cen: Cen, trained, fusion: str, stage: str) -> None:
+    run = trained(f"model.fusion={fusion}", f"model.fusion_stage={stage}")
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert list(metrics["last"]["scores"]) == ["fused"]
+    terms = set(events(run, "step")[0]["losses"])
+    assert terms == {"fused", "total", *(["alignment"] if fusion == "align" else [])}
+    ended = cen("eval", run, "--device", "cpu", "--split", "val", "--json")
+    assert ended.document["evaluation"]["scores"] == metrics["best"]["scores"]
+
+
+def test_the_weight_of_the_alignment_is_the_recipe_s(trained) -> None:
+    align = ("model.fusion=align", "model.fusion_stage=early")
+    first = [events(trained(*align, f"model.alignment={weight}"), "step")[0]["losses"] for weight in (1.0, 0.0)]
+    assert "alignment" in first[0]
+    assert "alignment" not in first[1]
+
+
 def test_one_modality(trained) -> None:
     run = trained('data.inputs=["rgb"]', "model.fusion=none")
     metrics = json.loads((run / "metrics.json").read_text())

@@ -455,3 +455,16 @@ def test_each_command_names_the_other_for_its_networks(cen: Cen, here: Path, unt
     text = cen("predict", untrained, "--input", "shade=a.png", "--input", "texture=b.png", code=2).err
     assert f"{untrained}: this network translates images, it does not label them" in text
     assert f"cen translate --inputs shade texture --ckpt {untrained}" in text
+
+
+# ---- fusion baselines ----
+
+
+def test_a_fused_network_writes_one_image_for_each_view(cen: Cen, tiny_translation_recipe: Path, here: Path) -> None:
+    fused = ("model.fusion=self-attention", "model.fusion_stage=middle", "train.epochs=1")
+    cen("train", tiny_translation_recipe, "--device", "cpu", "--out", "run", settings=fused)
+    cen(
+        "translate", "--inputs", "shade", "texture", "--ckpt", "run", "--count", "2", "--device", "cpu", "--out", "made"
+    )
+    names = sorted(path.name for path in Path("made").iterdir())
+    assert names == ["0000_0_fused.png", "0000_1_fused.png", "contact_sheet.png"]

@@ -15,6 +15,8 @@ from cen_cli.engine.optimizers import build_optimizer
 from cen_cli.engine.schedules import Schedule
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask, pixel_loss
 from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.fusion.align import AlignFusion, alignment_penalty
+from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.translator import unet_translator
@@ -40,8 +42,12 @@ def task(
     torch.manual_seed(0)
     model = unet_translator(MODALITIES, levels=5, filters=4, dropout=dropout, threshold=threshold, gamma_init=0.3)
     critic = PatchDiscriminator(4, layers=1) if adversarial else None
-    groups = model.parameter_groups()
-    optimizers = {GENERATOR: adam(groups)}
+    penalty = {"sparsity": lambda network: 1e-3 * sparsity_penalty(network)}
+    return task_of(model, critic, penalty, reuse_forward=reuse_forward)
+
+
+def task_of(model, critic, penalties, *, reuse_forward: bool = False) -> TranslationTask:
+    optimizers = {GENERATOR: adam({name: group for name, group in model.parameter_groups().items() if group})}
     if critic is not None:
         optimizers[DISCRIMINATOR] = adam({DISCRIMINATOR: list(critic.parameters())})
     return TranslationTask(
@@ -53,7 +59,7 @@ def task(
         pixel_weight=100.0,
         adversarial_weight=1.0,
         reuse_forward=reuse_forward,
-        sparsity=1e-3,
+        penalties=penalties,
         clip_norm=None,
         device=torch.device("cpu"),
         precision="fp32",
@@ -185,7 +191,7 @@ def test_each_update_moves_its_own_network():
 
 def test_replaced_channels_get_their_gamma_moved_by_the_penalty_alone():
     toolkit, views = task(), batch()
-    toolkit.sparsity = 0.0
+    toolkit.penalties = {}
     toolkit.model.train()
     toolkit.losses(views)["total"].backward()
     for layer in exchange_layers(toolkit.model).values():
@@ -209,6 +215,27 @@ def test_without_discriminator_only_pixels_count():
     toolkit = task(adversarial=False)
     assert list(toolkit.step(batch(), 0)) == [*MODALITIES, "ensemble", "sparsity", "total"]
     assert toolkit.auxiliaries == {}
+
+
+@pytest.mark.parametrize("stage", ["early", "all"])
+def test_a_fused_network_has_one_image_judged_beside_all_inputs(stage):
+    torch.manual_seed(0)
+    align = Fusion(lambda channels, modalities, _: AlignFusion(channels, modalities), stage)
+    model = unet_translator(MODALITIES, levels=5, filters=4, dropout=0.0, fusion=align)
+    critic = PatchDiscriminator(4, layers=1, condition_channels=6)
+    toolkit = task_of(copy.deepcopy(model), copy.deepcopy(critic), {"alignment": alignment_penalty})
+    views = batch()
+    terms = toolkit.step(views, 0)
+    assert list(terms) == [DISCRIMINATOR, "fused", "adversarial", "alignment", "total"]
+
+    (image,) = model(views.inputs).branches
+    seen = torch.cat([views.inputs["shade"], views.inputs["texture"]], dim=1)
+    fake = torch.where(views.target_valid, image, views.target)
+    on_real, on_fake = critic(seen, views.target), critic(seen, fake)
+    judged = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+    torch.testing.assert_close(terms[DISCRIMINATOR], judged / 2, rtol=1e-4, atol=1e-6)
+    model(views.inputs)  # the generator's own forward, after that which the discriminator's update needed
+    torch.testing.assert_close(terms["alignment"], alignment_penalty(model), rtol=1e-4, atol=1e-6)
 
 
 def test_pixel_loss_falls():

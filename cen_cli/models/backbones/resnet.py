@@ -3,6 +3,9 @@
 The contract of an encoder: `channels`, a tuple of 4; `forward(x [M*B, 3, H, W])` -> 4 feature maps [M*B, channels[i],
 h, w] at strides 4, 8, 16 and 32 (sizes rounded up), modality-major.
 
+With `fusion`, one of the baselines, features from the point of fusion on are [B, channels[i], h, w], and so are those
+before it, averaged over the modalities (`cen_cli.models.fusion.placement`).
+
 The exchange sits after the norm of every 3x3 convolution and before what follows it (a ReLU; in basic blocks also the
 addition of the shortcut): 16 places in ResNet-50, 33 in ResNet-101, 50 in ResNet-152. Stem and 1x1 convolutions do not
 exchange.
@@ -18,8 +21,10 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from cen_cli.models.backbones.pretrained import read_resnet_weights
-from cen_cli.models.conversion import Convolution, convert_layers
-from cen_cli.models.settings import StreamSettings
+from cen_cli.models.conversion import Convolution, convert_children, convert_layers
+from cen_cli.models.fusion.placement import Fusion, PassOn, place
+from cen_cli.models.norms import ModalBatchNorm2d
+from cen_cli.models.settings import MERGED, PRIVATE, StreamSettings
 
 
 class Depth(NamedTuple):
@@ -36,6 +41,11 @@ RESNETS = {
     "resnet101": Depth(Bottleneck, [3, 4, 23, 3]),
     "resnet152": Depth(Bottleneck, [3, 8, 36, 3]),
 }
+
+
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+FUSION_POINTS = {"early": 2, "middle": 3, "late": 4}
+"""Stage behind which a baseline fuses (S Section 2)."""
 
 
 class ScaledResNet(ResNet):
@@ -57,25 +67,23 @@ class ScaledResNet(ResNet):
 class ResNetEncoder(nn.Module):
     """Stem and four stages of a ResNet; parameters are named as in torchvision."""
 
-    def __init__(self, resnet: ResNet, channels: tuple[int, ...], between: Sequence[nn.Module] | None = None) -> None:
+    def __init__(self, resnet: ResNet, channels: tuple[int, ...], junctions: Sequence[nn.Module]) -> None:
         super().__init__()
-        if between is not None and len(between) != 4:
-            raise ValueError(f"between holds {len(between)} modules: one per stage, 4, is needed")
         self.conv1, self.bn1, self.relu, self.maxpool = resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool
         self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
-        self.between = nn.ModuleList(between or [nn.Identity() for _ in range(4)])
+        self.junctions = nn.ModuleList(junctions)
         self.channels = channels
 
     def _stages(self) -> tuple[nn.Module, ...]:
         return self.layer1, self.layer2, self.layer3, self.layer4
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """[M*B, 3, H, W] -> 4 maps at strides 4, 8, 16, 32; `between[i]` is applied to the output of stage i."""
+        """[M*B, 3, H, W] -> 4 maps at strides 4, 8, 16, 32; behind each stage stands a junction."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         features = []
-        for stage, seam in zip(self._stages(), self.between, strict=True):
-            x = seam(stage(x))
-            features.append(x)
+        for stage, junction in zip(self._stages(), self.junctions, strict=True):
+            feature, x = junction(stage(x))
+            features.append(feature)
         return tuple(features)
 
 
@@ -86,7 +94,7 @@ def resnet_encoder(
     *,
     width: int = 64,
     weights: str | None = None,
-    between: Sequence[nn.Module] | None = None,
+    fusion: Fusion | None = None,
 ) -> ResNetEncoder:
     """A ResNet of M streams.
 
@@ -97,7 +105,7 @@ def resnet_encoder(
         width: channels of stem and stage 1; other than 64 only without weights.
         weights: None or "none" (random), "imagenet" (torchvision's IMAGENET1K_V1) or a file of a torchvision ResNet's
             weights (.safetensors, or a torch file); every stream starts from a copy.
-        between: 4 modules, applied to the stages' outputs; default identity.
+        fusion: a baseline in place of the exchange; its streams are private networks, and `settings` is not read.
 
     Raises ValueError for a bad argument and CheckpointError where weights cannot be had or do not fit.
     """
@@ -114,9 +122,18 @@ def resnet_encoder(
     if weights is not None and not random:
         resnet.load_state_dict(read_resnet_weights(name, weights, resnet.state_dict()))
         settings = replace(settings, gamma_init=None)
-    convert_layers(resnet, modalities, settings, after=_is_three_by_three)
     channels = tuple(width * 2**stage * depth.block.expansion for stage in range(4))
-    return ResNetEncoder(resnet, channels, between)
+    if fusion is None:
+        convert_layers(resnet, modalities, settings, after=_is_three_by_three)
+        return ResNetEncoder(resnet, channels, [PassOn() for _ in STAGES])
+    placement = place(fusion, FUSION_POINTS, channels, modalities, _one_batch_norm)
+    convert_children(resnet, ("conv1", "bn1", *STAGES[: placement.private_stages]), modalities, PRIVATE)
+    convert_children(resnet, STAGES[placement.private_stages :], 1, MERGED)
+    return ResNetEncoder(resnet, channels, placement.junctions)
+
+
+def _one_batch_norm(channels: int) -> nn.Module:
+    return ModalBatchNorm2d(channels, modalities=1)
 
 
 def _is_three_by_three(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (called with both)

@@ -5,7 +5,8 @@
                  features 1                   features 2                            features L
 
 Every convolution is 4x4 with stride 2 and a bias, and halves the map. Converted to streams (`convert_layers`), every
-norm is one per modality and followed by the exchange. At 256 x 256 the eighth map is 1x1 and has no variance of its
+norm is one per modality and followed by the exchange; a baseline puts its junctions behind the layers instead
+(`fuse_streams`). At 256 x 256 the eighth map is 1x1 and has no variance of its
 own; `ModalInstanceNorm2d` normalises it by running statistics.
 """
 
@@ -15,6 +16,11 @@ from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from cen_cli.models.conversion import convert_children
+from cen_cli.models.fusion.placement import Fusion, PassOn, place
+from cen_cli.models.norms import ModalInstanceNorm2d
+from cen_cli.models.settings import MERGED, PRIVATE
 
 NormLayers = Literal["all", "inner"]
 
@@ -56,6 +62,7 @@ class UNetEncoder(nn.Module):
         for level, (inputs, outputs) in enumerate(zip((3, *self.channels), self.channels, strict=False), start=1):
             normalised = norm_layers == "all" or 1 < level < levels
             self.add_module(f"layer{level}", UNetEncoderLayer(inputs, outputs, normalised=normalised))
+        self.junctions = nn.ModuleList(PassOn() for _ in self.channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """[N, 3, H, W] -> L maps [N, channels[i], H / 2^(i+1), W / 2^(i+1)], before their activation.
@@ -64,9 +71,34 @@ class UNetEncoder(nn.Module):
         """
         _check_sides(x, self.size_multiple)
         features: list[Tensor] = []
-        for layer in self.children():
-            features.append(layer(F.leaky_relu(features[-1], SLOPE) if features else x))
+        for name, junction in zip(self.layer_names, self.junctions, strict=True):
+            layer = self.get_submodule(name)
+            feature, x = junction(layer(F.leaky_relu(x, SLOPE) if features else x))
+            features.append(feature)
         return tuple(features)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers, finest first."""
+        return tuple(f"layer{level}" for level in range(1, len(self.channels) + 1))
+
+
+def fuse_streams(encoder: UNetEncoder, modalities: int, fusion: Fusion) -> None:
+    """Make M private streams of the encoder, in place, that a baseline fuses.
+
+    From the point of fusion on features are [B, channels[i], h, w], and so are those before it, averaged over the
+    modalities. The middle of eight layers is the fourth (S Section 3).
+    """
+    names = encoder.layer_names
+    points = {"early": 1, "middle": (len(names) + 1) // 2, "late": len(names)}
+    placement = place(fusion, points, encoder.channels, modalities, _one_instance_norm)
+    convert_children(encoder, names[: placement.private_stages], modalities, PRIVATE)
+    convert_children(encoder, names[placement.private_stages :], 1, MERGED)
+    encoder.junctions = nn.ModuleList(placement.junctions)
+
+
+def _one_instance_norm(channels: int) -> nn.Module:
+    return ModalInstanceNorm2d(channels, modalities=1)
 
 
 def _check_sides(x: Tensor, multiple: int) -> None:

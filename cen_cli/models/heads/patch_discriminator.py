@@ -27,17 +27,20 @@ class PatchDiscriminator(nn.Module):
     | the last of them | 1      |                                   |                                 |
     | judging          | 1      | 1                                 | nothing: logits                 |
 
-    With 3 `layers` each logit sees 70 x 70 pixels, with 2 34 x 34, with 1 16 x 16. Raises ValueError for bad arguments.
+    With 3 `layers` each logit sees 70 x 70 pixels, with 2 34 x 34, with 1 16 x 16. `condition_channels` are those of
+    what the image is made from: 3 for the one input of a stream, 3 M for the M inputs of a fused network. Raises
+    ValueError for bad arguments.
     """
 
-    def __init__(self, filters: int = 64, layers: int = 3) -> None:
+    def __init__(self, filters: int = 64, layers: int = 3, condition_channels: int = 3) -> None:
         super().__init__()
+        self.condition_channels = condition_channels
         if filters < 1 or layers < 1:
             raise ValueError(f"filters = {filters}, layers = {layers}: both must be at least 1")
         self.smallest_side = 3 * 2**layers
         """Pixels: a middle norm needs a map of 2 x 2 or more."""
         widths = [filters * min(2**layer, WIDEST) for layer in range(layers + 1)]
-        body: list[nn.Module] = [_conv(6, filters, stride=2)]
+        body: list[nn.Module] = [_conv(condition_channels + 3, filters, stride=2)]
         for layer in range(1, layers + 1):
             conv = _conv(widths[layer - 1], widths[layer], stride=1 if layer == layers else 2)
             body += [nn.LeakyReLU(SLOPE), conv, nn.InstanceNorm2d(widths[layer], affine=True)]
@@ -47,12 +50,14 @@ class PatchDiscriminator(nn.Module):
     def forward(self, condition: Tensor, image: Tensor) -> Tensor:
         """Logits [N, 1, h, w], high where the patch looks real.
 
-        `condition`, what the image was made from, and `image`, real or generated: both [N, 3, H, W] in [-1, 1]. Raises
-        ValueError where they differ in shape or are too small.
+        `condition`, what the image was made from, [N, condition_channels, H, W], and `image`, real or generated,
+        [N, 3, H, W]: both in [-1, 1]. Raises ValueError where they do not fit or are too small.
         """
-        if condition.shape != image.shape or image.dim() != 4 or image.shape[1] != 3:
+        fitting = (len(image), self.condition_channels, *image.shape[2:])
+        if image.dim() != 4 or image.shape[1] != 3 or condition.shape != fitting:
             raise ValueError(
-                f"condition and image must both be [N, 3, H, W], got {tuple(condition.shape)} and {tuple(image.shape)}"
+                f"condition must be [N, {self.condition_channels}, H, W] and image [N, 3, H, W], got "
+                f"{tuple(condition.shape)} and {tuple(image.shape)}"
             )
         if min(image.shape[2:]) < self.smallest_side:
             raise ValueError(

@@ -84,21 +84,6 @@ def test_initial_gamma_is_set_where_weights_are_random():
     assert (encoder.bn1.weight == 1).all()
 
 
-def test_what_stands_between_the_stages_is_applied_after_each():
-    plain = resnet_encoder("resnet18", 2, StreamSettings(), width=8).eval()
-    seam = resnet_encoder(
-        "resnet18", 2, StreamSettings(), width=8, between=[nn.Identity(), nn.Hardtanh(), nn.Identity(), nn.ReLU()]
-    )
-    assert not seam.eval().load_state_dict(plain.state_dict()).missing_keys
-    x = torch.randn(2, 3, 64, 64)
-    before, after = plain(x), seam(x)
-    assert torch.equal(after[0], before[0])
-    assert torch.equal(after[1], before[1].clamp(-1, 1))
-    assert torch.equal(after[2], plain.layer3(before[1].clamp(-1, 1)))
-    with pytest.raises(ValueError, match="between holds 1 modules"):
-        resnet_encoder("resnet18", 2, StreamSettings(), width=8, between=[nn.Identity()])
-
-
 def test_private_convolutions():
     encoder = resnet_encoder("resnet18", 2, StreamSettings(conv="private"), width=8)
     assert isinstance(encoder.conv1, PrivateConv2d)

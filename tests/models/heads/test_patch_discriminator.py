@@ -62,8 +62,11 @@ def test_images_that_do_not_fit_are_named():
     net = PatchDiscriminator(filters=2)
     with pytest.raises(ValueError, match=r"23 x 64 are too small for the discriminator: sides of at least 24 pixels"):
         net(*pair(1, 23, 64))
-    with pytest.raises(ValueError, match=r"must both be \[N, 3, H, W\], got \(2, 3, 32, 32\) and \(1, 3, 32, 32\)"):
+    wanted = r"condition must be \[N, 3, H, W\] and image \[N, 3, H, W\], got "
+    with pytest.raises(ValueError, match=wanted + r"\(2, 3, 32, 32\) and \(1, 3, 32, 32\)"):
         net(pair(2, 32, 32)[0], pair(1, 32, 32)[1])
+    with pytest.raises(ValueError, match=r"condition must be \[N, 6, H, W\]"):
+        PatchDiscriminator(2, condition_channels=6)(*pair(1, 32, 32))
     with pytest.raises(ValueError, match="filters = 4, layers = 0: both must be at least 1"):
         PatchDiscriminator(4, 0)
     with pytest.raises(ValueError, match="filters = 0, layers = 3"):
