@@ -14,6 +14,7 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.engine.evaluate import evaluating, predict_labels
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.streams import output_names
+from cen_cli.results import Frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,8 @@ class PanelRow:
     """uint8 [H, W], 255 = void."""
     predictions: dict[str, np.ndarray]
     """By branch, then the ensemble: uint8 [H, W]."""
+    frame: Frame | None = None
+    """A region worth looking at."""
 
 
 def panel_rows(model: Segmenter, data: ViewDataset, indices: Iterable[int]) -> Iterator[PanelRow]:

@@ -17,6 +17,7 @@ from cen_cli.engine.evaluate_translation import NormStatistics, Protocol, transl
 from cen_cli.errors import DataError
 from cen_cli.metrics.inception import as_pictures
 from cen_cli.models.translator import Translator
+from cen_cli.results import Frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,8 @@ class TranslationRow:
     images: dict[str, np.ndarray]
     """By branch, then the ensemble."""
     truth: np.ndarray | None
+    frame: Frame | None = None
+    """A region worth looking at."""
 
 
 def translate_view(

@@ -14,7 +14,18 @@ from typing import Annotated, Any
 import typer
 
 import cen_cli
-from cen_cli.cli import analyze_gammas, data, evaluate, exchange_stats, predict, recipes, train, translate
+from cen_cli.cli import (
+    analyze_gammas,
+    compare,
+    data,
+    evaluate,
+    exchange_stats,
+    predict,
+    recipes,
+    sweep,
+    train,
+    translate,
+)
 from cen_cli.errors import CenError, Interrupted
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -94,6 +105,8 @@ _add(app, "analyze-gammas", analyze_gammas.analyze_gammas)
 _add(app, "exchange-stats", exchange_stats.exchange_stats)
 _add(app, "predict", predict.predict)
 _add(app, "translate", translate.translate)
+_add(app, "compare", compare.compare)
+_add(app, "sweep", sweep.sweep)
 
 recipes_app = _group(_recipes)
 _add(recipes_app, "ls", recipes.ls)

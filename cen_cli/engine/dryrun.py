@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Protocol
 
 import torch
@@ -44,6 +45,16 @@ def measure_step(task: MeasurableTask, batch: Batch, plan: TrainingPlan) -> DryR
         losses=losses,
         step_seconds=seconds,
     )
+
+
+def seconds_per_step(task: MeasurableTask, batches: Iterable[Batch]) -> float:
+    """The shortest of a few training steps, made on these batches."""
+    seconds = []
+    for batch in batches:
+        started = time.perf_counter()
+        task.step(batch, step=0)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def _activation_bytes(task: MeasurableTask, batch: Batch) -> int:

@@ -36,7 +36,7 @@ from cen_cli.engine.rundir import RunDirectory
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import CheckpointError, DataError, Interrupted
-from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.exchange import exchange_layers, exchanging_layers
 from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json, is_better
 
 
@@ -136,7 +136,7 @@ class Fit:
         self.layers = exchange_layers(task.model)
         self.modalities: tuple[str, ...] = task.model.modalities  # type: ignore[assignment]  # nn.Module attribute
         self.gammas = GammaRecorder(self.layers, self.modalities)
-        self.exchanging = {name: layer for name, layer in self.layers.items() if layer.active and layer.modalities > 1}
+        self.exchanging = exchanging_layers(task.model)
         self.losses = LossWindow()
         self.steps_per_epoch = len(EpochBatches(len(train_data), settings.batch, settings.seed, epoch=0))
         self.total_steps = self.steps_per_epoch * settings.epochs

@@ -232,6 +232,11 @@ def exchange_layers(model: nn.Module) -> dict[str, ChannelExchange]:
     return {name: module for name, module in model.named_modules() if isinstance(module, ChannelExchange)}
 
 
+def exchanging_layers(model: nn.Module) -> dict[str, ChannelExchange]:
+    """Those of `exchange_layers` that can replace channels: switched on, and with another modality to give some."""
+    return {name: layer for name, layer in exchange_layers(model).items() if layer.active and layer.modalities > 1}
+
+
 def fix_random_channels(model: nn.Module, share: float, seed: int) -> None:
     """In every exchanging layer replace a fixed random `share`, in (0, 1], of the channels that may be replaced.
 

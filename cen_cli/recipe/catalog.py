@@ -1,4 +1,4 @@
-"""The recipes that are shipped with the package, found by looking into their folder."""
+"""The recipes and sweeps that are shipped with the package, found by looking into their folders."""
 
 from __future__ import annotations
 
@@ -13,6 +13,29 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 def shipped() -> dict[str, Path]:
     """Path of every shipped recipe by name, in alphabetical order."""
     return {path.stem: path for path in sorted(_folder().glob("*.toml"), key=lambda path: path.stem)}
+
+
+def shipped_sweeps() -> dict[str, Path]:
+    """Path of every shipped sweep by name, in alphabetical order."""
+    return {path.stem: path for path in sorted((_folder() / "sweeps").glob("*.toml"), key=lambda path: path.stem)}
+
+
+def find_sweep(name_or_path: str) -> Path:
+    """The file of a sweep given by path or by the name of a shipped one.
+
+    `recipes/sweeps/NAME.toml` means the shipped sweep wherever the current folder has no such file. Raises UsageError
+    with the nearest names where there is none.
+    """
+    path, sweeps = Path(name_or_path), shipped_sweeps()
+    if path.is_file():
+        return path
+    if name_or_path in sweeps:
+        return sweeps[name_or_path]
+    if path.parent == Path("recipes/sweeps") and path.suffix == ".toml" and path.stem in sweeps:
+        return sweeps[path.stem]
+    close = difflib.get_close_matches(path.name.removesuffix(".toml"), list(sweeps), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"shipped sweeps: {', '.join(sweeps)}"
+    raise UsageError(f"no sweep {name_or_path!r}: neither a file nor a shipped sweep", hint=hint)
 
 
 def find(name_or_path: str) -> Path:

@@ -42,16 +42,24 @@ class _Layer:
     table: Mapping[str, Any]
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = (), data_root: str | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str,
+    overrides: Sequence[str] = (),
+    data_root: str | None = None,
+    *,
+    changes: Sequence[tuple[str, Mapping[str, Any]]] = (),
+) -> Recipe:
     """Read a recipe by path or shipped name, apply `--set` overrides, check everything.
 
-    `data_root` goes before the file's `data.root`; an override of `data.root` goes before both. Raises RecipeError with
-    every problem of file and overrides, UsageError where the file is missing or cannot be read.
+    `changes`, (where they come from, tables), go before the file; `data_root` before them, and an override of
+    `data.root` before all. Raises RecipeError with every problem of file, changes and overrides, UsageError where the
+    file is missing or cannot be read.
     """
     path = catalog.find(name_or_path)
     files = _file_layers(path)
     table, problems = parse_overrides(overrides)
-    layers = [*files, *_option_layers(data_root), _Layer("--set", table)]
+    changed = [_Layer(label, tables) for label, tables in changes]
+    layers = [*files, *changed, *_option_layers(data_root), _Layer("--set", table)]
     return _resolve(layers, source=name_or_path, main=files[-1].label, problems=problems)
 
 
@@ -115,7 +123,7 @@ def _file_layers(path: Path) -> list[_Layer]:
             names = " -> ".join(link.name for link in [*chain[chain.index(current.resolve()) :], current])
             raise RecipeError(str(path), [f"extends = {show_value(current.name)}: recipes in a circle: {names}"])
         chain.append(current.resolve())
-        table = dict(_parse_toml(_read(current), str(current)))
+        table = dict(read_toml(current))
         base = table.pop("extends", None)
         if not layers:
             table.setdefault("name", current.stem)
@@ -139,6 +147,11 @@ def _base_of(path: Path, base: Any) -> Path | None:
         return catalog.find(base)
     except UsageError as error:
         raise RecipeError(str(path), [f"extends = {show_value(base)}: {error.message}"], hint=error.hint) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a file. Raises UsageError where it cannot be read, RecipeError where it is not TOML in UTF-8."""
+    return _parse_toml(_read(path), str(path))
 
 
 def _read(path: Path) -> str:

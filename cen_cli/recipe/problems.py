@@ -11,7 +11,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -19,6 +19,8 @@ from pydantic.fields import FieldInfo
 from cen_cli.recipe import kinds
 from cen_cli.recipe.paths import Path, dotted, holds, leaves, lookup
 from cen_cli.recipe.schema import METRICS, READ_ONLY_WITH, SHARES, Recipe, Table
+
+Kind = TypeVar("Kind", bound=Table)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Problem:
 
 def validate(table: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
     """The recipe that the tables describe, or None and every problem found."""
-    recipe, problems = _check_types(table)
+    recipe, problems = check_types(table, Recipe)
     wrong = [problem.path for problem in problems]
     problems += [problem for problem in _without_effect(table) if not _touches(problem.path, wrong)]
     for keys, rule in _RULES:
@@ -71,13 +73,14 @@ def value_of(table: Mapping[str, Any], path: Path) -> Any:
 # ---- types, ranges, unknown keys ----
 
 
-def _check_types(table: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
+def check_types(table: Mapping[str, Any], kind: type[Kind]) -> tuple[Kind | None, list[Problem]]:
+    """What the tables describe, of this kind of document, or None and all that is wrong with keys, types and ranges."""
     try:
-        return Recipe.model_validate(_tuples(table)), []
+        return kind.model_validate(_tuples(table)), []
     except ValidationError as error:
         found: dict[Path, Problem] = {}
         for details in error.errors(include_url=False):
-            problem = _from_pydantic(table, details)
+            problem = _from_pydantic(table, details, kind)
             found.setdefault(problem.path, problem)
         return None, list(found.values())
 
@@ -89,8 +92,8 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value
 
 
-def _from_pydantic(table: Mapping[str, Any], details: Mapping[str, Any]) -> Problem:
-    path, field, unknown_in = _locate(details["loc"])
+def _from_pydantic(table: Mapping[str, Any], details: Mapping[str, Any], kind: type[Table]) -> Problem:
+    path, field, unknown_in = _locate(details["loc"], kind)
     key = dotted(path)
     if unknown_in is not None:
         value = lookup(table, path)
@@ -107,9 +110,9 @@ def _from_pydantic(table: Mapping[str, Any], details: Mapping[str, Any]) -> Prob
     return Problem(path, f"{key} = {show_value(value)}: {wanted}{close}")
 
 
-def _locate(location: tuple[int | str, ...]) -> tuple[Path, FieldInfo | None, type[Table] | None]:
+def _locate(location: tuple[int | str, ...], kind: type[Table]) -> tuple[Path, FieldInfo | None, type[Table] | None]:
     """Walk pydantic's location down to a key of the schema, or to the first name that its table does not have."""
-    table: type[Table] = Recipe
+    table = kind
     path: list[str] = []
     field: FieldInfo | None = None
     parts = iter(location)

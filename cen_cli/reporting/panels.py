@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from cen_cli.reporting.files import write_png
 from cen_cli.reporting.sheets import BACKGROUND, GAP, INK, TEXT_HEIGHT, sheet, stack, text, text_width
+from cen_cli.results import Frame
 
 Array = npt.NDArray[Any]
 Palette = Sequence[Sequence[int]]
@@ -42,6 +43,10 @@ class PanelRow(Protocol):
     @property
     def predictions(self) -> Mapping[str, Array]:
         """Label maps by branch, the ensemble last."""
+
+    @property
+    def frame(self) -> Frame | None:
+        """A region to be framed in every picture, if any."""
 
 
 @functools.cache
@@ -128,7 +133,7 @@ def segmentation_panel(
     """
     rows = list(rows)
     colours = default_palette(len(class_names)) if palette is None else palette
-    pictures = sheet([_pictures(row, colours) for row in rows], [row.name for row in rows])
+    pictures = sheet([_pictures(row, colours) for row in rows], [row.name for row in rows], [row.frame for row in rows])
     legend = _legend(_present(rows, len(class_names)), class_names, colours, pictures.width)
     return stack([pictures, legend])
 

@@ -1,4 +1,4 @@
-"""Pictures of gammas over a run and over channels (S-Fig 5, 11, 12), and of replaced shares over a run.
+"""Pictures of gammas over a run and over channels (S-Fig 5, 11, 12), of replaced shares, of sweeps (S-Fig 13).
 
 Functions take plain arrays and write one PNG each, whole or not at all. Matplotlib is imported on first use and its
 global state is left alone. Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
@@ -6,6 +6,7 @@ global state is left alone. Colours are those of Okabe and Ito, which colour-bli
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -210,6 +211,40 @@ def _edges(steps: Array) -> npt.NDArray[np.float64]:
         return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middles = (centres[1:] + centres[:-1]) / 2
     return np.concatenate([centres[:1], middles, centres[-1:]])
+
+
+# --- S-Fig 13 -----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A score over the values of a key: one entry per value, in ascending order."""
+
+    places: Sequence[float]
+    means: Sequence[float]
+    spreads: Sequence[float]
+    """Standard deviations over seeds."""
+    shares: Sequence[float]
+    """Replaced share of the pressed channels, in [0, 1]."""
+
+
+def score_and_share(curves: Mapping[str, Curve], *, key: str, metric: str, title: str, out: Path) -> Path:
+    """One panel per group: a score with its spread (left axis) and the replaced share (right) against a key's value."""
+    figure = _figure(4.2 * len(curves) + 0.6, 3.2)
+    panels = figure.subplots(1, len(curves), squeeze=False)[0]
+    for axes, (group, curve) in zip(panels, curves.items(), strict=True):
+        axes.errorbar(curve.places, curve.means, yerr=curve.spreads, color=KEPT, marker="o", markersize=4, capsize=3)
+        axes.set_xscale("log")
+        axes.set_xlabel(key)
+        axes.set_ylabel(metric, color=KEPT)
+        axes.set_title(group, fontsize=9)
+        right = axes.twinx()
+        shares = [100 * share for share in curve.shares]
+        right.plot(curve.places, shares, color=FALLEN, linestyle="--", marker="s", markersize=4)
+        right.set_ylabel("replaced channels, % of the pressed part", color=FALLEN)
+        right.set_ylim(-2, 102)
+    figure.suptitle(title, fontsize=10)
+    return _write(figure, out)
 
 
 # --- files --------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from cen_cli.results import Frame
+
 Array = npt.NDArray[Any]
 
 GAP = 6
@@ -16,8 +18,12 @@ TEXT_HEIGHT = 18
 BACKGROUND, INK = (255, 255, 255), (20, 20, 20)
 
 
-def sheet(rows: Sequence[Mapping[str, Array]], names: Sequence[str]) -> Image.Image:
+def sheet(
+    rows: Sequence[Mapping[str, Array]], names: Sequence[str], frames: Sequence[Frame | None] | None = None
+) -> Image.Image:
     """Rows of pictures by caption: captions above the columns, each view's name above its row.
+
+    `frames`: a region of each row that is framed in all its pictures, or None.
 
     Raises ValueError without rows, or where their captions differ.
     """
@@ -35,12 +41,24 @@ def sheet(rows: Sequence[Mapping[str, Array]], names: Sequence[str]) -> Image.Im
     for left, caption in zip(lefts, captions, strict=True):
         text(draw, (left, GAP), caption)
     top = GAP + TEXT_HEIGHT
-    for row, name, height in zip(rows, names, heights, strict=True):
+    for row, name, height, frame in zip(rows, names, heights, frames or [None] * len(rows), strict=True):
         text(draw, (GAP, top), name)
         for left, picture in zip(lefts, row.values(), strict=True):
-            whole.paste(Image.fromarray(np.ascontiguousarray(picture)), (left, top + TEXT_HEIGHT))
+            corner = (left, top + TEXT_HEIGHT)
+            whole.paste(Image.fromarray(np.ascontiguousarray(picture)), corner)
+            if frame is not None:
+                _draw_frame(draw, corner, picture.shape[:2], frame)
         top += height
     return whole
+
+
+def _draw_frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, ...], frame: Frame) -> None:
+    """A white line beside a black one, so that it shows on every picture."""
+    top, left, bottom, right = frame
+    height, width = size
+    place = (corner[0] + left * width, corner[1] + top * height, corner[0] + right * width, corner[1] + bottom * height)
+    draw.rectangle(place, outline=(0, 0, 0), width=3)
+    draw.rectangle((place[0] + 1, place[1] + 1, place[2] - 1, place[3] - 1), outline=BACKGROUND, width=1)
 
 
 def stack(parts: Sequence[Image.Image]) -> Image.Image:

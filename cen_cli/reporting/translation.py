@@ -18,6 +18,7 @@ from cen_cli.reporting.files import write_png
 from cen_cli.reporting.panels import branch_caption, colour_depth, depth_range
 from cen_cli.reporting.sheets import sheet
 from cen_cli.reporting.tables import facts
+from cen_cli.results import Frame
 
 Array = npt.NDArray[Any]
 
@@ -45,6 +46,10 @@ class TranslationRow(Protocol):
     def truth(self) -> Array | None:
         """What should have been made, where that is known."""
 
+    @property
+    def frame(self) -> Frame | None:
+        """A region to be framed in every picture, if any."""
+
 
 def write_contact_sheet(path: Path, rows: Iterable[TranslationRow]) -> Path:
     """Write `contact_sheet` as a PNG. Raises SaveError."""
@@ -57,8 +62,8 @@ def contact_sheet(rows: Iterable[TranslationRow]) -> Image.Image:
     Depth maps of a row share one range of colours, which is written behind the view's name. Raises ValueError without
     rows or where columns differ.
     """
-    pairs = [_pictures(row) for row in rows]
-    return sheet([pictures for _, pictures in pairs], [name for name, _ in pairs])
+    drawn = [(*_pictures(row), row.frame) for row in rows]
+    return sheet([pictures for _, pictures, _ in drawn], [name for name, *_ in drawn], [frame for *_, frame in drawn])
 
 
 def _pictures(row: TranslationRow) -> tuple[str, dict[str, Array]]:

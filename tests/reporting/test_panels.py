@@ -19,6 +19,7 @@ class Row:
     inputs: dict[str, np.ndarray]
     truth: np.ndarray | None
     predictions: dict[str, np.ndarray]
+    frame: tuple[float, float, float, float] | None = None
 
 
 def labels(value: int) -> np.ndarray:

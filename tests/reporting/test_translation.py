@@ -20,6 +20,7 @@ class Row:
     inputs: dict[str, np.ndarray]
     images: dict[str, np.ndarray]
     truth: np.ndarray | None
+    frame: tuple[float, float, float, float] | None = None
 
 
 def grey(value: int, side: int = 128) -> np.ndarray:

@@ -1,0 +1,214 @@
+"""The runs of a sweep: what state each is in, and training those that are not done, several at once if asked.
+
+A member is trained in a process of its own, so that it starts from a clean slate and cannot take others down. It is
+done when its folder holds `outcome.json`; until then it is resumed, exact to the bit, from its last checkpoint. A lock
+beside the folder, which ends with the process that holds it, keeps two processes from training one member; so any
+number of sweeps, on machines that share the folder, may work on one grid.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cen_cli.engine.atomic import write_json
+from cen_cli.engine.rundir import RunDirectory
+from cen_cli.engine.signals import StopRequest
+from cen_cli.errors import Interrupted, UsageError
+from cen_cli.results import Evaluation, MemberOutcome, ReplacedCount, as_json
+
+OUTCOME, FAILURE = "outcome.json", "failure.txt"
+BUSY = 75
+"""Exit code of a child that found its member locked by another process (EX_TEMPFAIL)."""
+
+
+@dataclass(frozen=True)
+class MemberRun:
+    """One member of a sweep on disk."""
+
+    group: str
+    variant: str
+    seed: int
+    recipe: str
+    """Its resolved recipe, as TOML."""
+    folder: Path
+
+    @property
+    def recipe_file(self) -> Path:
+        """The recipe, beside the run directory that it is trained into."""
+        return self.folder.with_name(f"{self.folder.name}.toml")
+
+    @property
+    def log(self) -> Path:
+        """What the training printed."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+    @property
+    def lock(self) -> Path:
+        """Held while a process trains the member."""
+        return self.folder.with_name(f"{self.folder.name}.lock")
+
+    @property
+    def failure(self) -> Path:
+        """Why it failed, where it did."""
+        return self.folder.with_name(f"{self.folder.name}.{FAILURE}")
+
+
+def outcome_of(member: MemberRun) -> MemberOutcome:
+    """The state of a member, with its scores where it is done."""
+    document = _read_outcome(member.folder / OUTCOME)
+    fields: dict[str, Any] = {"group": member.group, "variant": member.variant, "seed": member.seed}
+    fields["run"] = str(member.folder)
+    if document is not None:
+        return MemberOutcome(
+            **fields,
+            state="done",
+            evaluation=Evaluation.from_json(document["evaluation"]),
+            replaced=tuple(_count(entry) for entry in document["replaced"]),
+            seconds=document["seconds"],
+        )
+    return MemberOutcome(**fields, state=_state(member))
+
+
+def write_outcome(
+    member_folder: Path, evaluation: Evaluation, replaced: Sequence[ReplacedCount], seconds: float
+) -> None:
+    """Mark a member as done. Raises SaveError where it cannot be written."""
+    document = {"evaluation": as_json(evaluation), "replaced": as_json(replaced), "seconds": seconds}
+    write_json(member_folder / OUTCOME, document)
+
+
+def check_unchanged(member: MemberRun, same: Callable[[str, str], list[str]]) -> None:
+    """Raise UsageError where the folder holds a run of another recipe; `same` lists the keys in which two differ."""
+    run = RunDirectory(member.folder)
+    if not run.recipe.is_file():
+        return
+    differing = same(run.read_recipe(), member.recipe)
+    if differing:
+        raise UsageError(
+            f"{member.folder} was trained by another recipe than the sweep has now: {', '.join(differing)} differ",
+            hint="move that folder away, or give the sweep another --out",
+        )
+
+
+def clear_unfinished(member: MemberRun) -> bool:
+    """Whether the member's run can be resumed; a folder that stopped before its first checkpoint is removed."""
+    run = RunDirectory(member.folder)
+    if run.last.is_dir() or run.last.with_name("last.old").is_dir() or run.last.with_name("last.new").is_dir():
+        return True
+    if run.recipe.is_file():
+        shutil.rmtree(member.folder)
+    return False
+
+
+@contextmanager
+def locked(member: MemberRun) -> Iterator[bool]:
+    """Hold the member's lock inside; False where another process holds it."""
+    member.lock.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(member.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def end_with_parent() -> None:
+    """In a child: save and stop, as SIGTERM asks for, should the process that started this one disappear."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "called in a child process"
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run_members(
+    members: Sequence[MemberRun],
+    train: Callable[[MemberRun], None],
+    *,
+    jobs: int,
+    on_start: Callable[[MemberRun], None],
+    on_end: Callable[[MemberRun, int], None],
+) -> None:
+    """Call `train` of every member in a process of its own, `jobs` at a time.
+
+    `train` must be a function of a module, and ends by `sys.exit`; `on_end` gets its exit code. Raises Interrupted,
+    after every child has saved, where a signal asks for it.
+    """
+    context = multiprocessing.get_context("spawn")
+    waiting = list(members)
+    running: dict[BaseProcess, MemberRun] = {}
+    with StopRequest() as stop:
+        try:
+            while (waiting or running) and not stop:
+                while waiting and len(running) < jobs:
+                    member = waiting.pop(0)
+                    on_start(member)
+                    process: BaseProcess = context.Process(target=train, args=(member,))
+                    process.start()
+                    running[process] = member
+                for process in _ended(running):
+                    member = running.pop(process)
+                    on_end(member, process.exitcode or 0)
+        finally:
+            for process in running:
+                process.terminate()
+            for process in running:
+                process.join()
+        if stop:
+            assert stop.signal is not None
+            raise Interrupted(stop.signal, "stopped; every run is saved", hint="the same command continues the sweep")
+
+
+def _ended(running: dict[BaseProcess, MemberRun]) -> list[BaseProcess]:
+    """The processes that have ended, after half a second of waiting at most."""
+    wait([process.sentinel for process in running], timeout=0.5)
+    ended = [process for process in running if not process.is_alive()]
+    for process in ended:
+        process.join()
+    return ended
+
+
+def _state(member: MemberRun) -> str:
+    if member.failure.is_file():
+        return "failed"
+    if member.lock.exists():
+        with locked(member) as free:
+            if not free:
+                return "running"
+    return "stopped" if RunDirectory(member.folder).last.is_dir() else "new"
+
+
+def _read_outcome(path: Path) -> dict[str, Any] | None:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({error})", hint="remove it; the member is scored again") from error
+    assert isinstance(document, dict)
+    return document
+
+
+def _count(entry: dict[str, Any]) -> ReplacedCount:
+    return ReplacedCount(**{name: entry[name] for name in ("modality", "replaced", "pressed", "channels")})

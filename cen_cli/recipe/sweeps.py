@@ -1,0 +1,250 @@
+"""Sweeps: a grid of recipes, groups x variants x seeds, with the paper's numbers and the orderings that it claims.
+
+One file of `recipes/sweeps/` stands for one table or figure of the paper. A group has a base recipe; a variant changes
+some of its keys; every member of the grid is an ordinary recipe, checked like any other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from cen_cli.errors import RecipeError
+from cen_cli.recipe import catalog, kinds
+from cen_cli.recipe.load import load_recipe, read_toml
+from cen_cli.recipe.paths import merge
+from cen_cli.recipe.problems import check_types, known_keys, nearest, show_value
+from cen_cli.recipe.schema import METRICS, Count, Recipe, Table
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+Numbers = dict[str, float]
+"""Metric, `branch.metric` -> value in the metric's own unit: shares between 0 and 1, MAE, FID, KID not times 100."""
+
+
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a list of seeds, each named once")
+    return seeds
+
+
+class Variant(Table):
+    """One row: what it changes of the base recipe."""
+
+    label: str = Field(default="", description="How tables and plots call the row. Empty: its name.")
+    set: dict[str, Any] = Field(default={}, description="Tables of a recipe that go before those of the base.")
+    seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_different)] | None = Field(
+        default=None, description="Seeds of this row alone. Absent: the sweep's."
+    )
+
+
+class Group(Table):
+    """A part of the table with a base recipe of its own: a task, or a set of modalities."""
+
+    base: str = Field(default="", description="The recipe that the variants change. Empty: the sweep's.")
+    label: str = Field(default="", description="How tables and plots call the group. Empty: its name.")
+    set: dict[str, Any] = Field(default={}, description="Tables of a recipe, for all variants of the group.")
+    paper: dict[str, Numbers] = Field(default={}, description="The paper's numbers, by variant and metric.")
+
+
+class Ordering(Table):
+    """Something that the paper's numbers say: this row is better than that one."""
+
+    metric: Annotated[str, Field(min_length=1)] = Field(description="The score that decides, as branch.metric.")
+    better: Annotated[str, Field(min_length=1)] = Field(description="The variant that should be better.")
+    worse: Annotated[str, Field(min_length=1)] = Field(description="The variant that should be worse.")
+
+
+class Figure(Table):
+    """A plot over the values of one key (S-Fig 13)."""
+
+    key: Annotated[str, Field(min_length=1)] = Field(description="The recipe's key on the horizontal axis, in log.")
+    metric: Annotated[str, Field(min_length=1)] = Field(description="The score on the left axis, as branch.metric.")
+
+
+class Sweep(Table):
+    """A table or figure of the paper as a grid of runs."""
+
+    title: Annotated[str, Field(min_length=1)] = Field(description="What it shows, and its place in the paper.")
+    source: str = Field(default="", description="Where the paper's numbers stand.")
+    base: str = Field(default="", description="The recipe that the variants change, where groups name none.")
+    set: dict[str, Any] = Field(default={}, description="Tables of a recipe, for all members.")
+    seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_different)] = Field(
+        default=(0, 1, 2), description="Each variant is trained once with each of them."
+    )
+    split: Literal["train", "val", "test"] = Field(default="test", description="The split that members are scored on.")
+    checkpoint: Literal["last", "best"] = Field(default="last", description="The checkpoint that is scored.")
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="Columns, as branch.metric.")
+    reference: Annotated[str, Field(min_length=1)] = Field(description="The variant that all others are held against.")
+    groups: dict[str, Group] = Field(default={}, description="Parts with a base recipe each.")
+    variants: dict[str, Variant] = Field(description="Rows.")
+    paper: dict[str, Numbers] = Field(default={}, description="The paper's numbers of a sweep without groups.")
+    orderings: dict[str, Ordering] = Field(default={}, description="What the paper's numbers say, in words.")
+    figure: Figure | None = Field(default=None, description="A plot of the results.")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of the grid."""
+
+    group: str
+    variant: str
+    seed: int
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """Its place below the sweep's folder: [group/]variant/seed-N."""
+        return "/".join([*([self.group] if self.group else []), self.variant, f"seed-{self.seed}"])
+
+
+def load_sweep(name_or_path: str) -> Sweep:
+    """Read a sweep by path or shipped name, on top of the sweep that it extends.
+
+    Raises RecipeError with every problem, UsageError for a missing file.
+    """
+    sweep, problems = check_types(_tables(catalog.find_sweep(name_or_path)), Sweep)
+    texts = [problem.text for problem in problems]
+    if sweep is not None:
+        texts += _unknown_names(sweep)
+    if sweep is None or texts:
+        raise RecipeError(name_or_path, texts, hint="docs/sweeps.md describes every key")
+    return sweep
+
+
+def _tables(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The file's tables over those of the sweep that it extends, a path beside it or a shipped name."""
+    table = dict(read_toml(path))
+    base = table.pop("extends", None)
+    if base is None:
+        return table
+    if not isinstance(base, str) or path.resolve() in above:
+        wanted = "the name of another shipped sweep, or a path relative to this file"
+        raise RecipeError(str(path), [f"extends = {show_value(base)}: {wanted}, and not in a circle"])
+    beside = path.parent / base
+    found = beside if beside.is_file() else catalog.find_sweep(base)
+    return merge(_tables(found, (*above, path.resolve())), table)
+
+
+def members(
+    sweep: Sweep, source: Path, overrides: Sequence[str] = (), data_root: str | None = None
+) -> tuple[Member, ...]:
+    """Every run of the grid, seed by seed, so that a first result of each row is there early.
+
+    `source` is the sweep's file: base recipes are found beside it, or by shipped name. Raises RecipeError with the
+    problems of every row that is no valid recipe.
+    """
+    found: dict[tuple[int, str, str], Member] = {}
+    problems: dict[str, None] = {}
+    for name, group in _groups(sweep).items():
+        for variant, row in sweep.variants.items():
+            for index, seed in enumerate(row.seeds or sweep.seeds):
+                try:
+                    recipe = _recipe(sweep, name, group, variant, source, [*overrides, f"train.seed={seed}"], data_root)
+                except RecipeError as error:
+                    problems |= dict.fromkeys(f"variant {variant}: {text}" for text in error.problems)
+                    continue
+                unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
+                found[index, name, variant] = Member(name, variant, seed, unexpecting)
+    if problems:
+        raise RecipeError(str(source), list(problems), hint="each variant must be a valid recipe with its base")
+    order = sorted(found, key=lambda place: place[0])  # stable: groups and variants stay in the file's order
+    return tuple(found[place] for place in order)
+
+
+def paper_numbers(sweep: Sweep, group: str, variant: str) -> Numbers:
+    """What the paper states for a row; empty where it states nothing."""
+    stated = sweep.groups[group].paper if group else sweep.paper
+    return stated.get(variant, {})
+
+
+def value_in(recipe: Recipe, key: str) -> float:
+    """The number at a dotted key of a member's recipe: a figure's place on its axis."""
+    value: Any = recipe
+    for part in key.split("."):
+        value = getattr(value, part)
+    return float(value)
+
+
+def _groups(sweep: Sweep) -> Mapping[str, Group]:
+    return sweep.groups or {"": Group()}
+
+
+def _recipe(
+    sweep: Sweep,
+    name: str,
+    group: Group,
+    variant: str,
+    source: Path,
+    overrides: Sequence[str],
+    data_root: str | None,
+) -> Recipe:
+    base = group.base or sweep.base
+    beside = source.parent / base
+    own = {"name": "-".join([*([name] if name else []), variant])}
+    changes = [
+        (f"{source.name}: set", kinds.plain(sweep.set)),
+        (f"{source.name}: groups.{name}", kinds.plain(group.set)),
+        (f"{source.name}: variants.{variant}", own | kinds.plain(sweep.variants[variant].set)),
+    ]
+    return load_recipe(str(beside) if beside.is_file() else base, overrides, data_root, changes=changes)
+
+
+def _unknown_names(sweep: Sweep) -> Iterator[str]:
+    """Rows, groups, metrics that are spoken of and are not there; a base recipe that nobody names."""
+    rows = list(sweep.variants)
+    for table, names in (("variants", rows), ("groups", list(sweep.groups))):
+        for name in names:
+            if not NAME.fullmatch(name):
+                yield f"{table}.{show_value(name)}: it names a folder: letters, digits, dots, dashes and underscores"
+    for key, name in _named_rows(sweep):
+        if name not in rows:
+            yield f"{key} = {show_value(name)}: one of the variants {', '.join(rows)}{nearest(name, rows)}"
+    known = {metric for metrics in METRICS.values() for metric in metrics}
+    for key, metric in _named_metrics(sweep):
+        if metric.rpartition(".")[2] not in known or "." not in metric:
+            wanted = f"a branch, a dot, then one of {', '.join(sorted(known))}"
+            yield f"{key} = {show_value(metric)}: {wanted}{nearest(metric.rpartition('.')[2], sorted(known))}"
+    if sweep.groups and sweep.paper:
+        yield "paper: where there are groups, numbers stand in groups.<name>.paper"
+    for name, group in _groups(sweep).items():
+        if not (group.base or sweep.base):
+            yield f"groups.{name}.base: missing; the recipe that the variants change" if name else "base: missing"
+    if sweep.figure is not None and not _is_number(sweep.figure.key):
+        yield f"figure.key = {show_value(sweep.figure.key)}: a key of recipes that holds a number"
+
+
+def _named_rows(sweep: Sweep) -> Iterator[tuple[str, str]]:
+    yield "reference", sweep.reference
+    for claim, ordering in sweep.orderings.items():
+        yield f"orderings.{show_value(claim)}.better", ordering.better
+        yield f"orderings.{show_value(claim)}.worse", ordering.worse
+    for name, paper in _stated(sweep):
+        for variant in paper:
+            yield (f"groups.{name}.paper" if name else "paper"), variant
+
+
+def _named_metrics(sweep: Sweep) -> Iterator[tuple[str, str]]:
+    yield from (("metrics", metric) for metric in sweep.metrics)
+    for claim, ordering in sweep.orderings.items():
+        yield f"orderings.{show_value(claim)}.metric", ordering.metric
+    if sweep.figure is not None:
+        yield "figure.metric", sweep.figure.metric
+    for name, paper in _stated(sweep):
+        for variant, numbers in paper.items():
+            yield from ((f"{f'groups.{name}.' if name else ''}paper.{variant}", metric) for metric in numbers)
+
+
+def _stated(sweep: Sweep) -> Iterator[tuple[str, Mapping[str, Numbers]]]:
+    """The paper's numbers by group."""
+    yield "", sweep.paper
+    yield from ((name, group.paper) for name, group in sweep.groups.items())
+
+
+def _is_number(key: str) -> bool:
+    fields = {".".join(path): field for path, field in known_keys()}
+    return key in fields and fields[key].annotation in (int, float)

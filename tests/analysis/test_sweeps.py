@@ -1,0 +1,99 @@
+"""Means, spreads, paired differences and verdicts of a sweep, from outcomes written by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from scipy import stats
+
+from cen_cli.analysis.sweeps import Claim, RowPlan, paired_test, score, sweep_rows, sweep_verdicts
+from cen_cli.results import Evaluation, MemberOutcome, ReplacedCount, SegmentationScores, TranslationScores
+
+METRIC = "ensemble.mean_iou"
+
+
+def evaluation(value: float, branches: tuple[str, ...] = ("rgb", "depth", "ensemble")) -> Evaluation:
+    scores = {name: SegmentationScores(0.0, 0.0, value, (), ()) for name in branches}
+    return Evaluation("segmentation", "test", "strict", 1, scores, {})
+
+
+def outcome(variant: str, seed: int, value: float | None, replaced: int = 0, group: str = "") -> MemberOutcome:
+    counts = (ReplacedCount("rgb", replaced, 10, 20), ReplacedCount("depth", 0, 10, 20)) if replaced else ()
+    done = value is not None
+    return MemberOutcome(
+        group, variant, seed, "run", "done" if done else "new", evaluation(value) if done else None, counts, 1.0
+    )
+
+
+def test_rows_hold_mean_spread_and_the_difference_to_the_reference() -> None:
+    outcomes = [outcome("a", seed, value, 5) for seed, value in enumerate((0.5, 0.6, 0.7))]
+    outcomes += [outcome("b", seed, value) for seed, value in enumerate((0.4, 0.45, 0.65))]
+    plans = [RowPlan("", "a", "row a", {METRIC: 0.511}), RowPlan("", "b", "row b", {})]
+    a, b = sweep_rows(plans, outcomes, [METRIC], "a")
+    assert (a.label, a.members, a.done, a.replaced) == ("row a", 3, 3, 0.25)
+    assert a.cells[0].mean == pytest.approx(0.6)
+    assert a.cells[0].std == pytest.approx(0.1)
+    assert a.cells[0].paper == 0.511
+    assert b.cells[0].paper is None
+    assert math.isnan(b.replaced)
+    assert b.cells[0].difference == pytest.approx(-0.1)
+    wanted = stats.ttest_rel([0.4, 0.45, 0.65], [0.5, 0.6, 0.7]).pvalue
+    assert b.cells[0].p_value == pytest.approx(wanted)
+
+
+def test_only_common_seeds_are_compared() -> None:
+    outcomes = [outcome("a", 0, 0.5), outcome("a", 1, 0.9), outcome("b", 0, 0.4), outcome("b", 2, 0.1)]
+    outcomes += [outcome("b", 1, None)]
+    _, b = sweep_rows([RowPlan("", "a", "a", {}), RowPlan("", "b", "b", {})], outcomes, [METRIC], "a")
+    assert b.cells[0].values == {0: 0.4, 2: 0.1}
+    assert (b.done, b.members) == (2, 3)
+    assert b.cells[0].difference == pytest.approx(-0.1)
+    assert math.isnan(b.cells[0].p_value)
+
+
+def test_groups_are_held_against_their_own_reference() -> None:
+    outcomes = [outcome(v, 0, value, group=g) for g, v, value in (("x", "a", 0.1), ("x", "b", 0.3), ("y", "a", 0.9))]
+    plans = [RowPlan(group, variant, variant, {}) for group in ("x", "y") for variant in ("a", "b")]
+    rows = {(row.group, row.variant): row for row in sweep_rows(plans, outcomes, [METRIC], "a")}
+    assert rows["x", "b"].cells[0].difference == pytest.approx(0.2)
+    assert math.isnan(rows["y", "b"].cells[0].mean)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((0.5, 0.6, 0.7), "holds, 3 of 3 seeds"),
+        ((0.5, 0.1, 0.7), "mixed, 2 of 3 seeds"),
+        ((0.1, 0.1, 0.1), "does not hold, 0 of 3 seeds"),
+        ((None, None, None), "open"),
+    ],
+)
+def test_verdicts_count_seeds(values: tuple[float | None, ...], words: str) -> None:
+    outcomes = [outcome("a", seed, value) for seed, value in enumerate(values)]
+    outcomes += [outcome("b", seed, 0.2) for seed in range(3)]
+    (verdict,) = sweep_verdicts([Claim("a > b", METRIC, "a", "b")], outcomes, [""])
+    assert verdict.words == words
+
+
+def test_lower_is_better_where_the_metric_says_so() -> None:
+    def translated(variant: str, mae: float) -> MemberOutcome:
+        scores = {"fused": TranslationScores(mae, 0.0, 0.0, 0.0)}
+        found = Evaluation("translation", "test", "strict", 1, scores, {})
+        return MemberOutcome("", variant, 0, "run", "done", found)
+
+    outcomes = [translated("a", 0.1), translated("b", 0.3)]
+    (verdict,) = sweep_verdicts([Claim("a beats b", "ensemble.mae", "a", "b")], outcomes, [""])
+    assert (verdict.holds, verdict.seeds) == (1, 1)
+    assert verdict.difference == pytest.approx(0.2)
+
+
+def test_a_branch_that_a_network_has_not_is_no_score() -> None:
+    assert math.isnan(score(evaluation(0.5, ("fused",)), "rgb.mean_iou"))
+    assert score(evaluation(0.5, ("fused",)), METRIC) == 0.5
+
+
+def test_differences_without_spread() -> None:
+    assert paired_test({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}) == (0.0, 1.0)
+    assert paired_test({0: 1.0, 1: 2.0}, {0: 0.0, 1: 1.0}) == (1.0, 0.0)
+    assert all(math.isnan(value) for value in paired_test({0: 1.0}, {1: 1.0}))

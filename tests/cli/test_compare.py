@@ -1,0 +1,58 @@
+"""`cen compare`: scores beside each other, pictures with frames, and runs that do not compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Cen
+
+
+@pytest.fixture
+def others(train: Cen, tmp_path: Path) -> dict[str, Path]:
+    """Two more short runs: another seed of the tiny recipe, and a baseline."""
+    one = ("train.epochs=1",)
+    settings = {"seed": ("train.seed=1",), "fused": ("model.fusion=concat", "name=concat")}
+    for name, changed in settings.items():
+        train("--out", tmp_path / name, settings=(*one, *changed) if name == "fused" else changed)
+    return {name: tmp_path / name for name in settings}
+
+
+def test_runs_side_by_side(cen: Cen, tiny_run: Path, others: dict[str, Path], tmp_path: Path) -> None:
+    words = (tiny_run, others["seed"], others["fused"], "--split", "val", "--device", "cpu")
+    document = cen("compare", *words, "--json").document
+    rows = {row["variant"]: row for row in document["rows"]}
+    assert {name: row["done"] for name, row in rows.items()} == {"tiny": 2, "concat": 1}
+    for run, name, seed in ((tiny_run, "tiny", "0"), (others["seed"], "tiny", "1"), (others["fused"], "concat", "0")):
+        scored = cen("eval", run, "--split", "val", "--json", "--device", "cpu").document["evaluation"]["scores"]
+        cell = rows[name]["cells"][-1]
+        assert cell["metric"] == "ensemble.mean_iou"
+        assert cell["values"][seed] == [*scored.values()][-1]["mean_iou"]
+
+    picture = tmp_path / "new" / "compared.png"
+    ended = cen("compare", *words, "--images", "2", "--out", picture)
+    assert "3 runs of 2 networks" in ended.out
+    assert f"picture: {picture}" in ended.err
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    assert pixels.shape[1] > 5 * 40  # rgb, depth, truth, tiny, concat
+
+
+def test_translations_side_by_side(cen: Cen, tiny_translation_run: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "compared.png"
+    run = str(tiny_translation_run)
+    best, last = f"{run}/checkpoints/best", f"{run}/checkpoints/last"
+    ended = cen("compare", best, last, "--split", "val", "--images", "1", "--out", picture, "--device", "cpu")
+    assert "ensemble.mae" in ended.out
+    assert picture.is_file()
+
+
+def test_one_run_is_not_compared(cen: Cen, tiny_run: Path) -> None:
+    assert "two or more runs" in cen("compare", tiny_run, code=2).err
+
+
+def test_runs_of_different_tasks_are_refused(cen: Cen, tiny_run: Path, tiny_translation_run: Path) -> None:
+    ended = cen("compare", tiny_run, tiny_translation_run, "--device", "cpu", code=2)
+    assert f"{tiny_translation_run}: it does not learn what {tiny_run} learns" in ended.err

@@ -1,0 +1,168 @@
+"""`cen sweep`: a grid from first run to table, stopped and continued, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from cen_cli.engine.checkpoint import read_tensors
+from tests.cli.conftest import Cen
+
+SWEEP = """
+title = "tiny table"
+source = "nowhere"
+base = "{base}"
+seeds = [0]
+split = "val"
+metrics = ["rgb.mean_iou", "ensemble.mean_iou"]
+reference = "on"
+[set.train]
+epochs = 1
+[variants.on]
+label = "exchanging"
+[variants.off]
+set = {{ exchange.choose = "none" }}
+[paper.on]
+"ensemble.mean_iou" = 0.511
+[orderings."exchange > no exchange"]
+metric = "ensemble.mean_iou"
+better = "on"
+worse = "off"
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path, tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sweep of two members beside which the runs go."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "grid.toml"
+    path.write_text(SWEEP.format(base=tiny_recipe))
+    return path
+
+
+def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
+    before = cen("sweep", grid, "--dry-run", "--device", "cpu", "--json").document
+    assert [entry["member"]["state"] for entry in before] == ["new", "new"]
+    assert all(0 < entry["expected_seconds"] < 600 for entry in before)
+    assert not Path("sweeps").exists()
+
+    ended = cen("sweep", grid, "--device", "cpu", "--jobs", "2")
+    assert "training 2 of 2 members, 2 at a time" in ended.err
+    assert "exchange > no exchange (ensemble.mean_iou): " in ended.out
+    for variant in ("on", "off"):
+        run = Path("sweeps") / "grid" / variant / "seed-0"
+        assert (run / "checkpoints" / "last" / "model.safetensors").is_file()
+        assert "finished 4 steps" in run.with_name("seed-0.log").read_text()
+
+    again = cen("sweep", grid, "--device", "cpu", "--json")
+    assert "training" not in again.err
+    rows = {row["variant"]: row for row in again.document["rows"]}
+    for variant, row in rows.items():
+        scored = json.loads(cen("eval", f"sweeps/grid/{variant}/seed-0", "--split", "val", "--json").out)
+        values = {cell["metric"]: cell["values"]["0"] for cell in row["cells"]}
+        assert values["ensemble.mean_iou"] == scored["evaluation"]["scores"]["ensemble"]["mean_iou"]
+        assert values["rgb.mean_iou"] == scored["evaluation"]["scores"]["rgb"]["mean_iou"]
+    assert rows["on"]["cells"][1]["paper"] == 0.511
+
+    markdown = cen("sweep", grid, "--show", "--as", "markdown").out
+    assert "| exchanging | 1/1 | " in markdown
+    assert " / 51.10 |" in markdown
+    lines = cen("sweep", grid, "--show", "--as", "csv").out.splitlines()
+    assert lines[0] == "group,variant,metric,seed,value,paper"
+    assert len(lines) == 5
+    times = cen("sweep", grid, "--dry-run", "--json").document
+    assert [entry["member"]["state"] for entry in times] == ["done", "done"]
+
+    grid.write_text(grid.read_text().replace("epochs = 1", "epochs = 2"))
+    refused = cen("sweep", grid, code=2)
+    assert "was trained by another recipe than the sweep has now: train.epochs differ" in refused.err
+    assert "--out" in refused.err
+
+
+def test_a_killed_sweep_goes_on_where_it_was(cen: Cen, grid: Path) -> None:
+    """Killed with -9 in the middle of a member, its child saves and ends; what comes out is as if nothing happened."""
+    grid.write_text(grid.read_text().replace("epochs = 1", "epochs = 30\ncheckpoint_every = 3"))
+    words = ["-m", "cen_cli", "sweep", str(grid), "--device", "cpu", "--shard", "1/2"]
+    run = Path("sweeps") / "grid" / "on" / "seed-0"
+    last = run / "checkpoints" / "last" / "model.safetensors"
+    process = subprocess.Popen([sys.executable, *words, "--out", "sweeps/grid"], stderr=subprocess.DEVNULL)
+    _wait_for(last.is_file)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _wait_for(lambda: _free(run.with_name("seed-0.lock")))
+    assert not (run / "outcome.json").exists()
+    listed = cen("sweep", grid, "--shard", "1/2", "--device", "cpu", "--json")
+    assert listed.document["rows"][0]["done"] == 1
+    assert "continuing after step" in run.with_name("seed-0.log").read_text()
+
+    whole = Path("whole")
+    cen("train", run.with_name("seed-0.toml"), "--device", "cpu", "--out", whole)
+    expected, _ = read_tensors(whole / "checkpoints" / "last" / "model.safetensors")
+    found, _ = read_tensors(last)
+    assert all((found[name] == tensor).all() for name, tensor in expected.items())
+
+
+def _wait_for(condition) -> None:
+    until = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < until, "nothing happened"
+        time.sleep(0.1)
+
+
+def _free(lock: Path) -> bool:
+    try:
+        with FileLock(lock).acquire(timeout=0):
+            return True
+    except TimeoutError:
+        return False
+
+
+def test_a_member_that_fails_is_named_and_tried_again(cen: Cen, grid: Path, tiny_recipe: Path) -> None:
+    text = grid.read_text()
+    grid.write_text(text.replace('exchange.choose = "none"', 'exchange.choose = "none", optimizer.encoder_lr = 1e30'))
+    ended = cen("sweep", grid, "--device", "cpu", code=1)
+    assert "1 members failed" in ended.err
+    assert "off/seed-0.log" in ended.err
+    report = cen("sweep", grid, "--show", "--json").document
+    assert {row["variant"]: (row["done"], row["failed"]) for row in report["rows"]} == {"on": (1, 0), "off": (0, 1)}
+    assert report["verdicts"][0]["words"] == "open"
+
+
+def test_a_member_that_another_process_trains_is_left_to_it(cen: Cen, grid: Path) -> None:
+    lock = Path("sweeps/grid/on/seed-0.lock")
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        ended = cen("sweep", grid, "--shard", "1/2", "--device", "cpu")
+        assert "another process trains it" in ended.err
+        states = [entry["member"]["state"] for entry in cen("sweep", grid, "--dry-run", "--json").document]
+    assert states == ["running", "new"]
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
+def test_a_shard_that_is_none(cen: Cen, grid: Path, shard: str) -> None:
+    assert f"--shard {shard}: I/N with 1 <= I <= N" in cen("sweep", grid, "--shard", shard, code=2).err
+
+
+def test_show_and_dry_run_exclude_each_other(cen: Cen, grid: Path) -> None:
+    assert "leave out one of them" in cen("sweep", grid, "--show", "--dry-run", code=2).err
+
+
+def test_a_sweep_that_is_not_there(cen: Cen) -> None:
+    ended = cen("sweep", "table7-room", code=2)
+    assert "no sweep 'table7-room'" in ended.err
+    assert "did you mean 'table7-rooms'" in ended.err
+
+
+def test_data_that_are_not_there_leave_the_time_unknown(cen: Cen, grid: Path) -> None:
+    grid.write_text(grid.read_text().replace("[set.train]", '[set.data]\nroot = "/nowhere"\n[set.train]'))
+    ended = cen("sweep", grid, "--dry-run", "--device", "cpu")
+    assert "unknown" in ended.out
+    assert "/nowhere" in ended.out

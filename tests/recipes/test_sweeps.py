@@ -1,0 +1,144 @@
+"""Sweeps: the grid that a file stands for, and everything that can be wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cen_cli.errors import RecipeError, UsageError
+from cen_cli.recipe import catalog
+from cen_cli.recipe.sweeps import load_sweep, members, paper_numbers, value_in
+
+SWEEP = """
+title = "t"
+base = "rooms"
+seeds = [3, 4]
+metrics = ["ensemble.mean_iou"]
+reference = "on"
+
+[set.train]
+epochs = 2
+
+[variants.on]
+
+[variants.off]
+label = "no exchange"
+set = { exchange.choose = "none", exchange.sparsity = 0.0 }
+seeds = [3]
+
+[paper.on]
+"ensemble.mean_iou" = 0.511
+
+[orderings."on > off"]
+metric = "ensemble.mean_iou"
+better = "on"
+worse = "off"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def written(text: str) -> Path:
+        path = tmp_path / "my-sweep.toml"
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def grid(path: Path, *overrides: str, data_root: str | None = None):
+    return members(load_sweep(str(path)), path, overrides, data_root)
+
+
+def test_members_are_recipes_seed_by_seed(write) -> None:
+    found = grid(write(SWEEP))
+    assert [member.name for member in found] == ["on/seed-3", "off/seed-3", "on/seed-4"]
+    assert [member.recipe.train.seed for member in found] == [3, 3, 4]
+    assert {member.recipe.train.epochs for member in found} == {2}
+    assert [member.recipe.exchange.choose for member in found] == ["gamma", "none", "gamma"]
+    assert found[1].recipe.name == "off"
+
+
+def test_options_go_before_the_file(write) -> None:
+    found = grid(write(SWEEP), "train.epochs=5", data_root="/somewhere")
+    assert {(member.recipe.train.epochs, member.recipe.data.root) for member in found} == {(5, "/somewhere")}
+
+
+def test_groups_have_a_base_and_paper_numbers_each(write) -> None:
+    text = SWEEP.replace('base = "rooms"\n', "").replace("[paper.on]", "[groups.a.paper.on]")
+    text += '[groups.a]\nbase = "rooms"\n[groups.b]\nbase = "rooms"\nset = { train.batch = 4 }\n'
+    path = write(text)
+    found = grid(path)
+    assert [member.name for member in found[:4]] == ["a/on/seed-3", "a/off/seed-3", "b/on/seed-3", "b/off/seed-3"]
+    assert [member.recipe.train.batch for member in found[:4]] == [8, 8, 4, 4]
+    sweep = load_sweep(str(path))
+    assert paper_numbers(sweep, "a", "on") == {"ensemble.mean_iou": 0.511}
+    assert paper_numbers(sweep, "b", "on") == {}
+
+
+def test_a_base_beside_the_file_goes_before_a_shipped_one(write) -> None:
+    path = write(SWEEP.replace('base = "rooms"', 'base = "own.toml"'))
+    (path.parent / "own.toml").write_text('extends = "rooms"\n[train]\nbatch = 2\n')
+    assert {member.recipe.train.batch for member in grid(path)} == {2}
+
+
+def test_a_number_of_a_recipe_by_its_key(write) -> None:
+    assert value_in(grid(write(SWEEP))[0].recipe, "exchange.sparsity") == 3e-4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            'reference = "on"',
+            'reference = "onn"',
+            "reference = \"onn\": one of the variants on, off (did you mean 'on'?)",
+        ),
+        ('better = "on"', 'better = "of"', "one of the variants on, off (did you mean 'off'?)"),
+        ("[paper.on]", "[paper.un]", 'paper = "un": one of the variants'),
+        (
+            'metrics = ["ensemble.mean_iou"]',
+            'metrics = ["ensemble.miou"]',
+            'metrics = "ensemble.miou": a branch, a dot',
+        ),
+        ('base = "rooms"\n', "", "base: missing"),
+        ("seeds = [3, 4]", "seeds = [3, 3]", "a list of seeds, each named once"),
+        ("seeds = [3, 4]", "seed = [3, 4]", "no such key (did you mean 'seeds'?)"),
+        ("[variants.on]", '[variants."on/off"]\n[variants.on]', "it names a folder: letters, digits"),
+        ('title = "t"', "title = 3", "title = 3: text"),
+        (
+            'title = "t"',
+            'title = "t"\nfigure = { key = "model.arch", metric = "rgb.mae" }',
+            "a key of recipes that holds",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(write, old: str, new: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_sweep(str(write(SWEEP.replace(old, new, 1))))
+    assert message in caught.value.message
+
+
+def test_rows_that_are_no_recipes_are_all_named(write) -> None:
+    text = SWEEP.replace("epochs = 2", "epochs = 0").replace('choose = "none"', 'choose = "noone"')
+    with pytest.raises(RecipeError) as caught:
+        grid(write(text))
+    assert any(text.startswith("variant on: train.epochs = 0: a whole number >= 1") for text in caught.value.problems)
+    assert any(text.startswith('variant off: exchange.choose = "noone"') for text in caught.value.problems)
+
+
+def test_a_sweep_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_sweep("table7-room")
+    assert "no sweep 'table7-room'" in caught.value.message
+    assert "table7-rooms" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", list(catalog.shipped_sweeps()))
+def test_shipped_sweeps_are_valid_and_say_how_to_run_them(name: str) -> None:
+    path = catalog.shipped_sweeps()[name]
+    text = path.read_text(encoding="utf-8")
+    assert f"cen sweep {name}" in text.partition("\n\n")[0]
+    found = members(load_sweep(name), path)
+    assert len({member.name for member in found}) == len(found)
