@@ -160,6 +160,9 @@ def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe:
 def _draw(models: Mapping[str, Network], data: ViewDataset, count: int, path: Path) -> Path:
     """The views on which the networks differ most, the first run of each network."""
     from cen_cli import build
+    from cen_cli.analysis.comparison import compared_images, compared_labels
+    from cen_cli.models.segmenter import Segmenter
+    from cen_cli.models.translator import Translator
     from cen_cli.reporting import panels
     from cen_cli.reporting.translation import write_contact_sheet
 
