@@ -10,6 +10,19 @@ from cen_cli.build.checkpoints import check_fits, load
 from cen_cli.build.data import dataset, palette
 from cen_cli.build.jobs import TrainingJob, training_job
 from cen_cli.build.networks import Network, network
+from cen_cli.build.published import Converted, convert
 from cen_cli.build.scoring import scorer
 
-__all__ = ["Network", "TrainingJob", "check_fits", "dataset", "load", "network", "palette", "scorer", "training_job"]
+__all__ = [
+    "Converted",
+    "Network",
+    "TrainingJob",
+    "check_fits",
+    "convert",
+    "dataset",
+    "load",
+    "network",
+    "palette",
+    "scorer",
+    "training_job",
+]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,7 +15,7 @@ from cen_cli.engine.checkpoint import load_weights, read_tensors
 from cen_cli.engine.device import resolve_device
 from cen_cli.engine.rundir import locate
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
-from cen_cli.recipe.load import parse_recipe
+from cen_cli.recipe.load import dump_toml, parse_recipe
 from cen_cli.recipe.schema import Recipe
 
 
@@ -32,6 +33,20 @@ def load(path: str | Path, device: str = "cpu") -> Network:
     for name, value in labels.items():
         setattr(model, name, value)
     return model.to(resolve_device(device)).eval()
+
+
+def labels_of(
+    recipe: Recipe, class_names: Sequence[str], specs: Sequence[ModalitySpec], target: ModalitySpec | None
+) -> dict[str, str]:
+    """What `model.safetensors` carries beside the weights, for `load` to read back."""
+    return {
+        "recipe": dump_toml(recipe),
+        "task": recipe.task,
+        "modalities": json.dumps(list(recipe.data.inputs)),
+        "classes": json.dumps(list(class_names)),
+        "specs": json.dumps([dataclasses.asdict(spec) for spec in specs]),
+        "target": json.dumps(None if target is None else dataclasses.asdict(target)),
+    }
 
 
 class _Labels(TypedDict):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from cen_cli.build.checkpoints import labels_of
 from cen_cli.build.data import Progress, dataset
 from cen_cli.build.networks import Network, discriminator, network, placed
 from cen_cli.build.scoring import best_by, scorer
@@ -30,7 +30,7 @@ from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.fusion.align import alignment_penalty
 from cen_cli.models.norms import set_frozen_statistics
 from cen_cli.models.sparsity import sparsity_penalty
-from cen_cli.recipe.load import changed_from_defaults, dump_toml
+from cen_cli.recipe.load import changed_from_defaults
 from cen_cli.recipe.schema import Recipe
 from cen_cli.results import TrainingPlan
 
@@ -58,16 +58,8 @@ class TrainingJob:
 
     def metadata(self) -> dict[str, str]:
         """What `model.safetensors` carries beside the weights."""
-        specs = [dataclasses.asdict(spec) for spec in self.train_data.specs]
-        target = self.train_data.target
-        return {
-            "recipe": dump_toml(self.recipe),
-            "task": self.recipe.task,
-            "modalities": json.dumps(list(self.recipe.data.inputs)),
-            "classes": json.dumps(list(self.train_data.class_names)),
-            "specs": json.dumps(specs),
-            "target": json.dumps(None if target is None else dataclasses.asdict(target)),
-        }
+        data = self.train_data
+        return labels_of(self.recipe, data.class_names, data.specs, data.target)
 
 
 def training_job(

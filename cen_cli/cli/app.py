@@ -17,9 +17,11 @@ import cen_cli
 from cen_cli.cli import (
     analyze_gammas,
     compare,
+    convert,
     data,
     evaluate,
     exchange_stats,
+    options,
     predict,
     recipes,
     sweep,
@@ -107,6 +109,7 @@ _add(app, "predict", predict.predict)
 _add(app, "translate", translate.translate)
 _add(app, "compare", compare.compare)
 _add(app, "sweep", sweep.sweep)
+_add(app, "convert", convert.convert)
 
 recipes_app = _group(_recipes)
 _add(recipes_app, "ls", recipes.ls)
@@ -125,8 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: the work failed. 2: the request was wrong. 130: interrupted from the keyboard.
     """
     words, debug = _split_debug(list(sys.argv[1:] if arguments is None else arguments))
-    if words[:1] == ["translate"]:
-        words = translate.spread_inputs(words)
+    if words[:1] in (["translate"], ["convert"]):
+        words = options.spread_inputs(words)
     try:
         code = _run(words)
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +62,30 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Folder to write into.", show_default=False),
 ]
+INPUTS = "--inputs"
+"""Takes several values: see `spread_inputs`."""
+
+
+def spread_inputs(words: Sequence[str]) -> list[str]:
+    """`--inputs shade texture` as the parser takes it: `--inputs shade --inputs texture`.
+
+    All words behind `--inputs` up to the next option, or up to `--`, are its values.
+    """
+    spread: list[str] = []
+    inside = False
+    for position, word in enumerate(words):
+        if word == "--":
+            return [*spread, *words[position:]]
+        if word.startswith("-"):
+            inside = word == INPUTS or word.startswith(f"{INPUTS}=")
+            spread += [] if word == INPUTS and _value_follows(words, position) else [word]
+        else:
+            spread += [INPUTS, word] if inside else [word]
+    return spread
+
+
+def _value_follows(words: Sequence[str], position: int) -> bool:
+    return position + 1 < len(words) and not words[position + 1].startswith("-")
 
 
 def with_seed(overrides: list[str] | None, seed: int | None) -> list[str]:

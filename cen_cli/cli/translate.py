@@ -26,7 +26,6 @@ VIEWS = 8
 MOST_ROWS = 16
 """Rows of the contact sheet, which shows the first views."""
 CONTACT_SHEET = "contact_sheet.png"
-INPUTS = "--inputs"
 PROTOCOLS = {
     "strict": "strict: images as the network makes them",
     "paper": "paper: dropout drew, and every image is stretched between its own minimum and maximum",
@@ -39,28 +38,6 @@ class Protocol(StrEnum):
 
     STRICT = "strict"
     PAPER = "paper"
-
-
-def spread_inputs(words: Sequence[str]) -> list[str]:
-    """`--inputs shade texture` as the parser takes it: `--inputs shade --inputs texture`.
-
-    All words behind `--inputs` up to the next option, or up to `--`, are its values.
-    """
-    spread: list[str] = []
-    inside = False
-    for position, word in enumerate(words):
-        if word == "--":
-            return [*spread, *words[position:]]
-        if word.startswith("-"):
-            inside = word == INPUTS or word.startswith(f"{INPUTS}=")
-            spread += [] if word == INPUTS and _value_follows(words, position) else [word]
-        else:
-            spread += [INPUTS, word] if inside else [word]
-    return spread
-
-
-def _value_follows(words: Sequence[str], position: int) -> bool:
-    return position + 1 < len(words) and not words[position + 1].startswith("-")
 
 
 def translate(
@@ -76,7 +53,7 @@ def translate(
     inputs: Annotated[
         list[str] | None,
         typer.Option(
-            INPUTS,
+            options.INPUTS,
             metavar="NAME...",
             help="What is given, for example shade texture: all words up to the next option. May be repeated; commas "
             "may join names [default: the inputs of --ckpt].",

@@ -24,6 +24,7 @@ COMMANDS = [
     ["analyze-gammas"],
     ["exchange-stats"],
     ["predict"],
+    ["convert"],
     ["recipes"],
     ["recipes", "ls"],
     ["recipes", "show"],

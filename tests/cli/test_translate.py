@@ -17,7 +17,7 @@ from PIL import Image
 import cen_cli
 from cen_cli import build
 from cen_cli.cli import own_images
-from cen_cli.cli.translate import spread_inputs
+from cen_cli.cli.options import spread_inputs
 from cen_cli.data.roomset import modality_specs
 from cen_cli.data.transforms import denormalize
 from cen_cli.engine.checkpoint import MODEL_FILE, write_checkpoint

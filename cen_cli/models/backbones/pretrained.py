@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import get_model_weights
 
 from cen_cli.errors import CheckpointError
+from cen_cli.models.torch_files import listed, read_torch_file
 
 CONNECT_SECONDS = 10.0
 """A download that stays silent this long has failed."""
@@ -67,10 +69,7 @@ def _silence_limit(seconds: float) -> Iterator[None]:
 def _read_tensors(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise CheckpointError(f"{file}: no such weights file", hint='give a path, "imagenet" or "none"')
-    try:
-        content = load_file(file) if file.suffix == ".safetensors" else _read_torch_file(file)
-    except Exception as error:  # torch and safetensors raise many kinds for a damaged file
-        raise CheckpointError(f"{file}: cannot be read as weights: {error}") from error
+    content = _read_safetensors(file) if file.suffix == ".safetensors" else read_torch_file(file)
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(
             f"{file}: not a state dict (names to tensors)", hint="save the network's state_dict() alone"
@@ -78,8 +77,11 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def _read_torch_file(file: Path) -> object:
-    return torch.load(file, map_location="cpu", weights_only=True)
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file}: cannot be read as weights: {error}") from error
 
 
 def _fitted(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], file: Path, name: str) -> dict[str, Tensor]:
@@ -94,6 +96,5 @@ def _fitted(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], file:
         elif kept[key].shape != value.shape:
             problems.append(f"{key} has shape {list(kept[key].shape)}, expected {list(value.shape)}")
     if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise CheckpointError(f"{file}: does not fit torchvision's {name}: {'; '.join(problems[:3])}{more}")
+        raise CheckpointError(f"{file}: does not fit torchvision's {name}: {listed(problems, most=3)}")
     return kept

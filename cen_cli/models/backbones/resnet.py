@@ -1,7 +1,7 @@
 """ResNet encoders: torchvision's own network, converted to exchanging streams (S Section 2).
 
 The contract of an encoder: `channels`, a tuple of 4; `forward(x [M*B, 3, H, W])` -> 4 feature maps [M*B, channels[i],
-h, w] at strides 4, 8, 16 and 32 (sizes rounded up), modality-major.
+h, w] at strides 4, 8, 16 and 32 (4, 8, 8 and 8 where stages are dilated; sizes rounded up), modality-major.
 
 With `fusion`, one of the baselines, features from the point of fusion on are [B, channels[i], h, w], and so are those
 before it, averaged over the modalities (`cen_cli.models.fusion.placement`).
@@ -33,6 +33,16 @@ class Depth(NamedTuple):
     block: type[BasicBlock] | type[Bottleneck]
     layers: list[int]
 
+    def network(self, width: int = 64, *, dilated: bool = False) -> ResNet:
+        """Torchvision's network without its classifier; `dilated`: stages 3 and 4 keep the size of stage 2."""
+        dilation = [False, dilated, dilated]
+        if width == 64:
+            network = ResNet(self.block, self.layers, replace_stride_with_dilation=dilation)
+        else:
+            network = ScaledResNet(self.block, self.layers, width, dilation)
+        network.fc = nn.Identity()
+        return network
+
 
 RESNETS = {
     "resnet18": Depth(BasicBlock, [2, 2, 2, 2]),
@@ -51,9 +61,11 @@ FUSION_POINTS = {"early": 2, "middle": 3, "late": 4}
 class ScaledResNet(ResNet):
     """Torchvision's ResNet with `width` channels in stem and stage 1 instead of 64, doubling from stage to stage."""
 
-    def __init__(self, block: type[BasicBlock] | type[Bottleneck], layers: list[int], width: int) -> None:
+    def __init__(
+        self, block: type[BasicBlock] | type[Bottleneck], layers: list[int], width: int, dilation: list[bool]
+    ) -> None:
         self._width = width
-        super().__init__(block, layers)
+        super().__init__(block, layers, replace_stride_with_dilation=dilation)
         self.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.bn1 = nn.BatchNorm2d(width)
@@ -78,7 +90,7 @@ class ResNetEncoder(nn.Module):
         return self.layer1, self.layer2, self.layer3, self.layer4
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """[M*B, 3, H, W] -> 4 maps at strides 4, 8, 16, 32; behind each stage stands a junction."""
+        """[M*B, 3, H, W] -> 4 maps, see the contract above; behind each stage stands a junction."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         features = []
         for stage, junction in zip(self._stages(), self.junctions, strict=True):
@@ -94,6 +106,7 @@ def resnet_encoder(
     *,
     width: int = 64,
     weights: str | None = None,
+    dilated: bool = False,
     fusion: Fusion | None = None,
 ) -> ResNetEncoder:
     """A ResNet of M streams.
@@ -105,6 +118,8 @@ def resnet_encoder(
         width: channels of stem and stage 1; other than 64 only without weights.
         weights: None or "none" (random), "imagenet" (torchvision's IMAGENET1K_V1) or a file of a torchvision ResNet's
             weights (.safetensors, or a torch file); every stream starts from a copy.
+        dilated: stages 3 and 4 dilate their convolutions instead of halving the map, as PSPNet wants it: strides 4, 8,
+            8 and 8. ResNet-50, 101 and 152 only.
         fusion: a baseline in place of the exchange; its streams are private networks, and `settings` is not read.
 
     Raises ValueError for a bad argument and CheckpointError where weights cannot be had or do not fit.
@@ -117,8 +132,9 @@ def resnet_encoder(
     if width != 64 and not random:
         raise ValueError(f"encoder width = {width}: weights fit width 64 only")
     depth = RESNETS[name]
-    resnet = ResNet(depth.block, depth.layers) if width == 64 else ScaledResNet(depth.block, depth.layers, width)
-    resnet.fc = nn.Identity()
+    if dilated and depth.block is BasicBlock:
+        raise ValueError(f"backbone {name!r}: dilated stages need bottleneck blocks: resnet50, resnet101 or resnet152")
+    resnet = depth.network(width, dilated=dilated)
     if weights is not None and not random:
         resnet.load_state_dict(read_resnet_weights(name, weights, resnet.state_dict()))
         settings = replace(settings, gamma_init=None)

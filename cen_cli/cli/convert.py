@@ -1,0 +1,127 @@
+"""`cen convert`: published torch files as checkpoints of cen."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cen_cli.cli import options
+from cen_cli.errors import SaveError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cen_cli.results import Conversion
+
+SUFFIX = ".safetensors"
+
+
+class Arch(StrEnum):
+    """What a published file may hold."""
+
+    REFINENET = "refinenet"
+    UNET = "unet"
+    DISCRIMINATOR = "discriminator"
+    RESNET = "resnet"
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published torch file (.pth).", show_default=False)],
+    arch: Annotated[
+        Arch | None,
+        typer.Option(
+            "--arch",
+            help="What it holds: the authors' segmentation network, generator or discriminator, or torchvision's "
+            "ResNet [default: seen from its names].",
+            show_default=False,
+        ),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            options.INPUTS,
+            metavar="NAME...",
+            help="The modalities in the order of the file's norms, for example shade texture; commas may join them "
+            "[default, for two streams of segmentation: rgb depth].",
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="NAME", help="What a generator makes.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="CKPT",
+            help="The file to write, NAME.safetensors [default: beside FILE, under its name].",
+            show_default=False,
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Convert a published torch file: the authors' checkpoints, or torchvision's weights of a ResNet.
+
+    Which network it is, its depth, classes, levels, channels and number of modalities are seen from the names and
+    shapes of its tensors. What becomes of segmentation networks and generators carries a recipe, so that eval, predict,
+    translate, exchange-stats and analyze-gammas take it as it is; a ResNet's becomes a file for model.weights. Nothing
+    in FILE is executed, and nothing is overwritten.
+
+    Examples:
+        cen convert nyudv2-resnet101.pth
+        cen convert generator.pth --inputs shade texture --target rgb -o shade-texture.safetensors
+        cen convert resnet101-63fe2227.pth -o resnet101.safetensors
+        cen convert network.pth --arch refinenet --inputs rgb depth normal --json
+    """
+    from cen_cli import build
+    from cen_cli.cli.translators import domain_names
+    from cen_cli.engine.checkpoint import write_tensors
+    from cen_cli.reporting import console, tables
+    from cen_cli.reporting.conversion import conversion_parts
+    from cen_cli.results import as_json
+
+    written = out or file.with_suffix(SUFFIX)
+    _check_free(written)
+    names = domain_names(inputs or (), target)
+    converted = build.convert(file, kind=arch and arch.value, inputs=names, target=target)
+    _make_folder(written.parent)
+    write_tensors(written, converted.tensors, converted.metadata)
+    following = _next(converted.report, written)
+    if json:
+        document = {"file": str(file), "checkpoint": str(written), **as_json(converted.report), "next": following}
+        console.print_json(document)
+    else:
+        tables.show(console.out(), conversion_parts(converted.report, str(file), str(written), following))
+
+
+def _check_free(path: Path) -> None:
+    """Raises UsageError for a file that exists, or one that the commands would not know."""
+    if path.suffix != SUFFIX:
+        raise UsageError(
+            f"-o {path}: checkpoints are files that end in {SUFFIX}", hint=f"-o {path.with_suffix(SUFFIX)}"
+        )
+    if path.exists():
+        raise UsageError(f"{path}: exists already, and nothing is overwritten", hint="give another name with -o")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SaveError(f"could not make the folder {folder}: {error.strerror or error}") from error
+
+
+def _next(report: Conversion, written: Path) -> Sequence[str]:
+    """Commands that take the result."""
+    if report.kind == "resnet":
+        return [f"cen train RECIPE --set model.weights={written}"]
+    if report.kind == "unet":
+        images = " ".join(f"{name}.png" for name in report.inputs)
+        return [f"cen translate {images} --ckpt {written}", f"cen exchange-stats {written}"]
+    if report.kind == "refinenet":
+        return [f"cen eval {written} --data-root DIR", f"cen exchange-stats {written}"]
+    return []

@@ -1,0 +1,76 @@
+"""Torch files written by others: read as plain data, never as code.
+
+`torch.load(weights_only=True)` builds tensors, numbers, texts and their containers and refuses everything else before
+anything of it runs. Beyond torch's own list it may build NumPy's numbers, which training scripts like to save as their
+best score.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cen_cli.errors import CheckpointError
+
+MOST_LISTED = 5
+
+_NUMPY_NUMBER = np.float64(0).__reduce__()[0]
+_NUMPY_NUMBERS: list[Any] = [
+    (_NUMPY_NUMBER, "numpy._core.multiarray.scalar"),
+    (_NUMPY_NUMBER, "numpy.core.multiarray.scalar"),  # as NumPy 1 wrote it
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float16", "float32", "float64", "int32", "int64")),
+]
+_GLOBAL = re.compile(r"GLOBAL (\S+)")
+
+
+def read_torch_file(file: Path) -> object:
+    """What a torch file holds, its tensors on the CPU.
+
+    Raises CheckpointError where it is damaged, of another kind, or holds anything but plain data.
+    """
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMPY_NUMBERS):
+            warnings.simplefilter("ignore")  # torch's remarks on odd files, which are refused here or read well
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused(file, str(error)) from error
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise CheckpointError(
+            f"{file}: cannot be read as weights: {_reason(error)}", hint="copy or download the file again"
+        ) from error
+
+
+def listed(problems: Iterable[str], most: int = MOST_LISTED) -> str:
+    """The first problems on one line, and how many more there are."""
+    found = list(problems)
+    return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
+
+
+def _refused(file: Path, reason: str) -> CheckpointError:
+    """A pickle that is not plain data, or no pickle at all."""
+    found = _GLOBAL.search(reason)
+    if found is None:
+        return CheckpointError(
+            f"{file}: cannot be read as weights: not a torch file, or a damaged one", hint="copy the file again"
+        )
+    return CheckpointError(
+        f"{file}: cannot be read as weights: it holds {found[1]}, and weights are tensors, numbers and texts alone",
+        hint="nothing of it was executed; save the network's state_dict() alone: torch.save(net.state_dict(), FILE)",
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of torch's explanation."""
+    if isinstance(error, EOFError | zipfile.BadZipFile):
+        return "it ends too early"
+    text = " ".join(str(error).split())
+    return text.partition(". ")[0] or type(error).__name__

@@ -1,0 +1,35 @@
+"""What `cen convert` did, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cen_cli.reporting import formats, tables
+from cen_cli.results import Conversion
+
+MOST_LISTED = 6
+
+
+def conversion_parts(report: Conversion, file: str, written: str, following: Sequence[str]) -> tables.Parts:
+    """What was found in the file and written, what was left out, and what to do next."""
+    made = f" -> {report.target}" if report.target else ""
+    pairs = [
+        ("file", file),
+        ("holds", report.network),
+        *([("modalities", ", ".join(report.inputs) + made)] if report.inputs else []),
+        ("parameters", formats.count(report.parameters)),
+        ("tensors", _tensors(report)),
+        *((name, formats.number(value)) for name, value in report.remarks.items()),
+        ("written", written),
+    ]
+    notes = [f"note: {note}" for note in report.notes]
+    return [tables.facts(pairs), *notes, *(f"next: {command}" for command in following)]
+
+
+def _tensors(report: Conversion) -> str:
+    """How many were used, and which were not."""
+    if not report.unused:
+        return f"{formats.count(report.tensors)}, all used"
+    shown = ", ".join(report.unused[:MOST_LISTED])
+    more = f", and {len(report.unused) - MOST_LISTED} more" if len(report.unused) > MOST_LISTED else ""
+    return f"{formats.count(report.tensors)}, of which {len(report.unused)} have no use: {shown}{more}"
