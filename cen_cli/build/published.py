@@ -154,7 +154,8 @@ def _translation_recipe(size: generator.GeneratorSize, inputs: tuple[str, ...], 
 
 def _recipe(base: str, name: str, keys: dict[str, object]) -> Recipe:
     """A shipped recipe with other values and another name, and without the scores that it expects."""
-    overrides = [f"{key}={json.dumps(value)}" for key, value in {"name": name, **keys}.items()]
+    own = {"name": name, "data.workers": 0, **keys}  # the machine is not known
+    overrides = [f"{key}={json.dumps(value)}" for key, value in own.items()]
     return load_recipe(base, overrides).model_copy(update={"expected": {}})
 
 
