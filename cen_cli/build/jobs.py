@@ -81,7 +81,7 @@ def training_job(
     _check_batch_norm(recipe, views=len(train_data))
     seed_everything(recipe.train.seed)
     model = network(recipe, len(train_data.class_names))
-    set_frozen_statistics(model, recipe.train.freeze_bn)
+    set_frozen_statistics(model.encoder, recipe.train.freeze_bn)
     model = placed(model, device, channels_last=recipe.train.channels_last)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
@@ -116,6 +116,7 @@ def _segmentation(
         schedule=schedule,
         rates=_rates_of(recipe, groups),
         penalties=_penalties(recipe),
+        auxiliary_weight=recipe.model.auxiliary_weight,
         clip_norm=recipe.optimizer.clip_norm,
         device=device,
         precision=resolve_precision(recipe.train.precision, device),
@@ -165,10 +166,19 @@ def _parameters(task: Task, model: Network) -> dict[str, int]:
 
 def _check_batch_norm(recipe: Recipe, views: int) -> None:
     """Raises UsageError where batch norm would see one value per channel, which has no variance."""
-    if recipe.model.arch != "refinenet":
-        return
-    height, width = (-(-side // COARSEST_STRIDE) for side in recipe.data.crop)
     batch = min(recipe.train.batch, views)
+    if recipe.model.arch == "pspnet" and batch == 1:
+        raise UsageError(
+            f"train.batch = {recipe.train.batch} with {views} training views: PSPNet pools every image to 1 x 1, which "
+            "leaves batch norm one value per channel",
+            hint="a batch of 2 or more; train.freeze_bn holds the encoder's norms only",
+        )
+    if recipe.model.arch == "refinenet":
+        _check_coarsest_map(recipe, batch)
+
+
+def _check_coarsest_map(recipe: Recipe, batch: int) -> None:
+    height, width = (-(-side // COARSEST_STRIDE) for side in recipe.data.crop)
     if batch * height * width == 1 and not recipe.train.freeze_bn:
         raise UsageError(
             f"train.batch = {batch} and data.crop = {list(recipe.data.crop)} leave batch norm one value per channel",

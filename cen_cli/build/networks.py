@@ -16,7 +16,7 @@ from cen_cli.models.fusion.placement import Fusion, MakeBlock, MakeNorm
 from cen_cli.models.fusion.self_attention import SelfAttentionFusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.norms import NormSharing, Share
-from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
+from cen_cli.models.segmenter import Segmenter, pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.translator import Translator, unet_translator
 from cen_cli.recipe.schema import Recipe
 
@@ -33,20 +33,36 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
 
 
 def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
+    parts = _segmenter_parts(recipe, weights)
+    return refinenet_segmenter(recipe.data.inputs, classes, light=recipe.model.light, **parts, **_streams(recipe))
+
+
+def _pspnet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
+    parts, auxiliary = _segmenter_parts(recipe, weights), recipe.model.auxiliary_weight > 0
+    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **parts, **_streams(recipe))
+
+
+class _SegmenterParts(TypedDict):
+    backbone: str
+    width: int
+    encoder_width: int
+    dropout: float
+    weights: str | None
+    fusion: Fusion | None
+
+
+def _segmenter_parts(recipe: Recipe, weights: str) -> _SegmenterParts:
+    """What every segmentation network is told, whatever its decoder."""
     model = recipe.model
     assert model.backbone is not None, "a checked recipe names one"
-    return refinenet_segmenter(
-        recipe.data.inputs,
-        classes,
-        backbone=model.backbone,
-        width=model.width,
-        encoder_width=model.encoder_width,
-        dropout=model.dropout,
-        light=model.light,
-        weights=None if weights == "none" else weights,
-        fusion=_baseline(recipe),
-        **_streams(recipe),
-    )
+    return {
+        "backbone": model.backbone,
+        "width": model.width,
+        "encoder_width": model.encoder_width,
+        "dropout": model.dropout,
+        "weights": None if weights == "none" else weights,
+        "fusion": _baseline(recipe),
+    }
 
 
 def _unet(recipe: Recipe, classes: int, weights: str) -> Translator:  # noqa: ARG001 (has neither)
@@ -62,7 +78,11 @@ def _unet(recipe: Recipe, classes: int, weights: str) -> Translator:  # noqa: AR
     )
 
 
-ARCHITECTURES: dict[str, Callable[[Recipe, int, str], Network]] = {"refinenet": _refinenet, "unet": _unet}
+ARCHITECTURES: dict[str, Callable[[Recipe, int, str], Network]] = {
+    "refinenet": _refinenet,
+    "pspnet": _pspnet,
+    "unet": _unet,
+}
 
 
 def _average(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:  # noqa: ARG001 (has no weights)

@@ -1,8 +1,9 @@
 """The segmentation task: what one optimiser step minimises (P Eq. 4) and how the network is validated.
 
     loss = sum_m CE(f_m, y)  +  CE(sum_m alpha_m * stopgrad(f_m), y)  +  lambda * sum |gamma over the pressed parts|
+           +  w * sum_m CE(a_m, y), where the network has an auxiliary head with logits a_m (PSPNet, w = 0.4)
 
-The last term is the exchange's penalty; a baseline has its own or none.
+The term of the gammas is the exchange's penalty; a baseline has its own or none.
 Every branch is supervised on its own; the ensemble's term trains alpha only (the model detaches the branches there).
 Logits are resized bilinearly to the label's size; void pixels (255) do not count.
 """
@@ -34,10 +35,7 @@ def segmentation_losses(output: ModalOutput, target: Tensor, branches: tuple[str
 
     Resizing is linear, so the ensemble is summed from the resized branches instead of being resized itself.
     """
-    size = target.shape[-2:]
-    resized = [
-        F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False) for logits in output.branches
-    ]
+    resized = [_resized(logits, target) for logits in output.branches]
     losses = {
         name: F.cross_entropy(logits, target, ignore_index=VOID) for name, logits in zip(branches, resized, strict=True)
     }
@@ -45,6 +43,17 @@ def segmentation_losses(output: ModalOutput, target: Tensor, branches: tuple[str
         parts = [weight * logits.detach() for weight, logits in zip(output.weights, resized, strict=True)]
         losses[ENSEMBLE] = F.cross_entropy(sum(parts[1:], start=parts[0]), target, ignore_index=VOID)
     return losses
+
+
+def auxiliary_loss(auxiliary: Tensor, target: Tensor) -> Tensor:
+    """Cross entropy of the auxiliary logits [M, B, K, h, w], summed over the branches; target int64 [B, H, W]."""
+    losses = [F.cross_entropy(_resized(logits, target), target, ignore_index=VOID) for logits in auxiliary]
+    return torch.stack(losses).sum()
+
+
+def _resized(logits: Tensor, target: Tensor) -> Tensor:
+    """[B, K, h, w] -> float32 at the label's size."""
+    return F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class SegmentationTask:
@@ -58,6 +67,7 @@ class SegmentationTask:
         schedule: Schedule,
         rates: Mapping[str, Rate],
         penalties: Mapping[str, Penalty],
+        auxiliary_weight: float,
         clip_norm: float | None,
         device: torch.device,
         precision: Precision,
@@ -71,6 +81,7 @@ class SegmentationTask:
         self.schedule = schedule
         self.rates = rates
         self.penalties = penalties
+        self.auxiliary_weight = auxiliary_weight
         self.clip_norm = clip_norm
         self.device = device
         self.precision = precision
@@ -84,6 +95,8 @@ class SegmentationTask:
         with autocast(self.device, self.precision):
             output = self._forward(batch.inputs)
         terms = segmentation_losses(output, batch.target, branches)
+        if output.auxiliary is not None:
+            terms["auxiliary"] = self.auxiliary_weight * auxiliary_loss(output.auxiliary, batch.target)
         terms |= {name: penalty(self.model) for name, penalty in self.penalties.items()}
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 

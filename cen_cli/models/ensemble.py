@@ -31,7 +31,12 @@ class LearnedEnsemble(nn.Module):
         weights = self.weights().view(-1, *[1] * (branches.dim() - 1))
         return (weights * branches.detach()).sum(0)
 
-    def combine(self, stack: Tensor) -> ModalOutput:
-        """What the streams return, [M*B, ...] modality-major -> the branches, their ensemble and its weights."""
-        branches = split_modalities(stack, self.alpha.shape[0])
-        return ModalOutput(branches, self(branches), self.weights())
+    def combine(self, stack: Tensor, auxiliary: Tensor | None = None) -> ModalOutput:
+        """What the streams return, [M*B, ...] modality-major -> the branches, their ensemble and its weights.
+
+        `auxiliary`, a second stack, is only taken apart: the ensemble leaves it aside.
+        """
+        modalities = self.alpha.shape[0]
+        branches = split_modalities(stack, modalities)
+        beside = None if auxiliary is None else split_modalities(auxiliary, modalities)
+        return ModalOutput(branches, self(branches), self.weights(), beside)

@@ -8,21 +8,23 @@ from typing import Any
 from torch import Tensor, nn
 
 from cen_cli.models.backbones.resnet import resnet_encoder
-from cen_cli.models.conversion import checked_names, make_convolutions_private
+from cen_cli.models.conversion import checked_names, convert_layers, make_convolutions_private, nowhere
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import Region, Replace
 from cen_cli.models.fusion.placement import FUSED, Fusion
+from cen_cli.models.heads.pspnet import PSPNetDecoder
 from cen_cli.models.heads.refinenet import RefineNetDecoder
 from cen_cli.models.norms import NormSharing, Share
 from cen_cli.models.parameters import parameter_groups
-from cen_cli.models.settings import StreamSettings
+from cen_cli.models.settings import MERGED, StreamSettings
 from cen_cli.models.streams import ModalOutput, stack_images
 
 
 class Segmenter(nn.Module):
     """M streams through one encoder and one decoder.
 
-    `encoder` takes [M*B, 3, H, W] and returns what `decoder` takes; `decoder` returns logits [M*B, K, h, w].
+    `encoder` takes [M*B, 3, H, W] and returns what `decoder` takes; `decoder` returns logits [M*B, K, h, w] or, from an
+    auxiliary head in training, two such tensors.
     """
 
     task = "segmentation"
@@ -50,13 +52,14 @@ class Segmenter(nn.Module):
         self.ensemble = LearnedEnsemble(len(self.branches))
 
     def forward(self, inputs: Mapping[str, Tensor] | Tensor) -> ModalOutput:
-        """Logits of every branch and of the ensemble, at the decoder's resolution (a quarter of the input's).
+        """Logits of every branch and of the ensemble, at the decoder's resolution (1/4 of the input's, PSPNet's 1/8).
 
         `inputs`: normalised images, one [B, 3, H, W] per modality, or a stack of them (see `stack_modalities`).
         Raises ValueError naming the shape or modality that does not fit.
         """
         x = stack_images(inputs, self.modalities)  # [M*B, 3, H, W]
-        return self.ensemble.combine(self.decoder(self.encoder(x)))
+        logits = self.decoder(self.encoder(x))
+        return self.ensemble.combine(*logits) if isinstance(logits, tuple) else self.ensemble.combine(logits)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by how they are trained (see `parameter_groups`)."""
@@ -96,4 +99,42 @@ def refinenet_segmenter(
         return Segmenter(encoder, decoder, names, branches=(FUSED,))
     if conv == "private":
         make_convolutions_private(decoder, len(names))
+    return Segmenter(encoder, decoder, names)
+
+
+def pspnet_segmenter(
+    modalities: Sequence[str],
+    classes: int,
+    *,
+    backbone: str = "resnet101",
+    width: int = 512,
+    encoder_width: int = 64,
+    dropout: float = 0.1,
+    auxiliary: bool = True,
+    weights: str | None = None,
+    conv: Share = "shared",
+    norm: NormSharing = "private",
+    threshold: float = 2e-2,
+    region: Region = "disjoint",
+    replace: Replace = "own-part",
+    exchange: bool = True,
+    gamma_init: float | None = None,
+    fusion: Fusion | None = None,
+) -> Segmenter:
+    """PSPNet on a ResNet whose stages 3 and 4 are dilated, as in S-Fig 7.
+
+    `width`, `dropout` and `auxiliary` are the decoder's, `backbone` (bottlenecks only), `encoder_width` and `weights`
+    those of `resnet_encoder`; `fusion` puts a baseline in the place of exchange and ensemble, and then nothing of the
+    rest, the fields of `StreamSettings`, is read. Errors as in `resnet_encoder`.
+    """
+    names = checked_names(modalities)
+    settings = StreamSettings(threshold, region, replace, conv, norm, exchange, gamma_init)
+    encoder = resnet_encoder(
+        backbone, len(names), settings, width=encoder_width, weights=weights, dilated=True, fusion=fusion
+    )
+    decoder = PSPNetDecoder(encoder.channels, classes, width, dropout, auxiliary=auxiliary)
+    if fusion is not None:
+        convert_layers(decoder, 1, MERGED, after=nowhere)
+        return Segmenter(encoder, decoder, names, branches=(FUSED,))
+    convert_layers(decoder, len(names), settings, after=nowhere)
     return Segmenter(encoder, decoder, names)

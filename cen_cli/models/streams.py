@@ -26,6 +26,9 @@ class ModalOutput(NamedTuple):
     """[B, K, h, w]: their weighted sum."""
     weights: Tensor
     """[M]: the ensemble's weights, positive, summing to 1."""
+    auxiliary: Tensor | None = None
+    """[M, B, K, h, w]: a second prediction of each branch, from the middle of the network and for its loss alone; only
+    in training, and only of networks with an auxiliary head."""
 
     def named(self, branches: Sequence[str]) -> dict[str, Tensor]:
         """Each branch, [B, K, h, w], by its name, then the ensemble where there are several branches."""

@@ -265,11 +265,17 @@ def _scores_exist(task: str, inputs: list[str], best_by: str, expected: Mapping[
 
 
 def _network_of_the_task(task: str, arch: str, backbone: str | None) -> Iterator[Problem]:
-    fitting = {"segmentation": "refinenet", "translation": "unet"}.get(task)
-    if arch != fitting:
-        yield Problem(("model", "arch"), f'model.arch = "{arch}": "{fitting}" with task = "{task}"')
-    elif arch == "refinenet" and backbone is None:
+    fitting = {"segmentation": ("refinenet", "pspnet"), "translation": ("unet",)}.get(task, ())
+    if arch not in fitting:
+        yield Problem(("model", "arch"), f'model.arch = "{arch}": {one_of(fitting)} with task = "{task}"')
+    elif arch != "unet" and backbone is None:
         yield Problem(("model", "backbone"), _missing("model.backbone", _field_at(("model", "backbone"))))
+    elif arch == "pspnet" and backbone in ("resnet18", "resnet34"):
+        yield Problem(
+            ("model", "backbone"),
+            f'model.backbone = "{backbone}": "resnet50", "resnet101" or "resnet152" with model.arch = "pspnet", whose '
+            "dilated stages need bottleneck blocks",
+        )
 
 
 def _target_of_the_task(task: str, kind: str, inputs: list[str], target: str | None) -> Iterator[Problem]:

@@ -118,10 +118,10 @@ class Data(Table):
 class Model(Table):
     """The network."""
 
-    arch: Literal["refinenet", "unet"] = Field(
+    arch: Literal["refinenet", "pspnet", "unet"] = Field(
         default="refinenet",
-        description='"refinenet": a ResNet encoder and RefineNet\'s decoder, for segmentation. "unet": the U-Net '
-        "generator, for translation.",
+        description='"refinenet": a ResNet encoder and RefineNet\'s decoder, for segmentation. "pspnet": the encoder '
+        'with dilated stages 3 and 4, and pyramid pooling. "unet": the U-Net generator, for translation.',
     )
     backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] | None = Field(
         default=None, description="The encoder of a segmentation network, which needs one."
@@ -144,7 +144,11 @@ class Model(Table):
     alignment: float = Field(
         default=1.0, ge=0, description='Weight in the loss of the discrepancy (MK-MMD) that "align" reduces.'
     )
-    width: int = Field(default=256, ge=4, description="Channels of the decoder; its coarsest path has twice as many.")
+    width: int = Field(
+        default=256,
+        ge=4,
+        description="Channels of the decoder: RefineNet's coarsest path has twice as many; PSPNet's paper has 512.",
+    )
     encoder_width: int = Field(
         default=64,
         ge=8,
@@ -156,6 +160,9 @@ class Model(Table):
         description="Light-Weight RefineNet: no residual units, 1x1 convolutions; learns sooner from scratch.",
     )
     dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout in the decoder, while training.")
+    auxiliary_weight: float = Field(
+        default=0.4, ge=0, description="Weight of the loss of PSPNet's auxiliary head on stage 3; 0: no such head."
+    )
 
 
 class UNet(Table):
@@ -291,7 +298,8 @@ class Train(Table):
     )
     compile: bool = Field(default=False, description="Compile the network with torch.compile.")
     freeze_bn: bool = Field(
-        default=False, description="Keep batch norm's statistics as loaded; scale and offset are trained all the same."
+        default=False,
+        description="Keep the encoder's batch norm statistics as loaded; scale and offset are trained all the same.",
     )
     validate_every: int = Field(
         default=1, ge=1, description="Epochs between validations; the last epoch is always validated."
@@ -394,12 +402,13 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("data.target", "task", ("translation",)),
     ("data.normalize", "task", ("segmentation",)),
     ("data.augment.color_jitter", "task", ("segmentation",)),
-    ("model.backbone", "model.arch", ("refinenet",)),
-    ("model.weights", "model.arch", ("refinenet",)),
-    ("model.width", "model.arch", ("refinenet",)),
-    ("model.encoder_width", "model.arch", ("refinenet",)),
+    ("model.backbone", "model.arch", ("refinenet", "pspnet")),
+    ("model.weights", "model.arch", ("refinenet", "pspnet")),
+    ("model.width", "model.arch", ("refinenet", "pspnet")),
+    ("model.encoder_width", "model.arch", ("refinenet", "pspnet")),
     ("model.light", "model.arch", ("refinenet",)),
-    ("model.dropout", "model.arch", ("refinenet",)),
+    ("model.dropout", "model.arch", ("refinenet", "pspnet")),
+    ("model.auxiliary_weight", "model.arch", ("pspnet",)),
     ("unet", "model.arch", ("unet",)),
     ("gan", "task", ("translation",)),
     ("optimizer.discriminator_lr", "task", ("translation",)),
