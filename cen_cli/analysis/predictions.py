@@ -11,7 +11,8 @@ import torch
 from cen_cli.data.sample import DepthMap, RawView
 from cen_cli.data.transforms import EvalTransform
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.evaluate import evaluating, predict_labels
+from cen_cli.engine.evaluate import evaluating, look_and_label
+from cen_cli.engine.evaluate_averaged import Averaging
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.streams import output_names
 from cen_cli.results import Frame
@@ -32,20 +33,23 @@ class PanelRow:
     """A region worth looking at."""
 
 
-def panel_rows(model: Segmenter, data: ViewDataset, indices: Iterable[int]) -> Iterator[PanelRow]:
+def panel_rows(
+    model: Segmenter, data: ViewDataset, indices: Iterable[int], *, averaging: Averaging
+) -> Iterator[PanelRow]:
     """What the network predicts on some views of a data set, beside inputs and truth."""
     for index in indices:
         view = data.view(index)
-        yield panel_row(model, view, size=view.size)
+        yield panel_row(model, view, size=view.size, averaging=averaging)
 
 
-def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int]) -> PanelRow:
+def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int], averaging: Averaging) -> PanelRow:
     """What the network predicts on one view; label maps are brought to `size` (height, width)."""
     sample = EvalTransform()(view, model.specs)
     device = next(model.parameters()).device
     with evaluating(model):
-        output = model({name: image[None].to(device) for name, image in sample.inputs.items()})
-        maps = predict_labels(output, size)[:, 0].to(torch.uint8).cpu().numpy()
+        inputs = {name: image[None].to(device) for name, image in sample.inputs.items()}
+        labels = look_and_label(model, inputs, model.specs, size, averaging)
+    maps = labels[:, 0].to(torch.uint8).cpu().numpy()
     return PanelRow(
         name=view.name,
         inputs={name: as_array(image) for name, image in view.inputs.items()},

@@ -11,12 +11,13 @@ from cen_cli.build.data import dataset, palette
 from cen_cli.build.jobs import TrainingJob, training_job
 from cen_cli.build.networks import Network, network
 from cen_cli.build.published import Converted, convert
-from cen_cli.build.scoring import scorer
+from cen_cli.build.scoring import averaging, scorer
 
 __all__ = [
     "Converted",
     "Network",
     "TrainingJob",
+    "averaging",
     "check_fits",
     "convert",
     "dataset",

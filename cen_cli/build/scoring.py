@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import platformdirs
@@ -9,6 +10,7 @@ import torch
 
 from cen_cli.engine.device import resolve_precision
 from cen_cli.engine.evaluate import Scorer, SegmentationScorer
+from cen_cli.engine.evaluate_averaged import Averaging
 from cen_cli.errors import UnavailableError
 from cen_cli.recipe.schema import BEST_BY, Recipe
 
@@ -18,6 +20,12 @@ DISTANCES = ("fid", "kid")
 def best_by(recipe: Recipe) -> str:
     """The score that chooses the recipe's best checkpoint."""
     return recipe.train.best_by or BEST_BY[recipe.task]
+
+
+def averaging(recipe: Recipe, *, training: bool = False) -> Averaging:
+    """The looks at a view from which it is labelled; validations (`training`) take one scale and no mirror image."""
+    several = Averaging() if training else Averaging(recipe.eval.scales, recipe.eval.flip)
+    return dataclasses.replace(several, window=recipe.eval.window, stride=recipe.eval.stride)
 
 
 def scorer(
@@ -30,7 +38,13 @@ def scorer(
     """
     if recipe.task == "segmentation":
         precision = resolve_precision(recipe.train.precision, device)
-        return SegmentationScorer(device, precision, batch=recipe.eval.batch, workers=recipe.data.workers)
+        return SegmentationScorer(
+            device,
+            precision,
+            batch=recipe.eval.batch,
+            workers=recipe.data.workers,
+            averaging=averaging(recipe, training=training),
+        )
     return _translation_scorer(recipe, device, training=training, inception_weights=inception_weights)
 
 

@@ -24,6 +24,23 @@ def evaluate(
         str | None,
         typer.Option("--protocol", help="strict or paper [default: the recipe's eval.protocol].", show_default=False),
     ] = None,
+    scales: Annotated[
+        str | None,
+        typer.Option(
+            "--scales",
+            metavar="S,S,...",
+            help="Segmentation: label by the mean probabilities at these scales [default: the recipe's eval.scales].",
+            show_default=False,
+        ),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Segmentation: average with mirror images, too [default: the recipe's eval.flip].",
+            show_default=False,
+        ),
+    ] = None,
     inception_weights: options.InceptionWeights = None,
     save_images: Annotated[
         int, typer.Option("--save-images", min=0, help="Also write a panel of the first N views of the split.")
@@ -47,6 +64,8 @@ def evaluate(
 
         cen eval runs/rooms-261123-101500 --split val --save-images 8
 
+        cen eval runs/nyudv2-261123-101500 --scales 0.75,1,1.25 --flip
+
         cen eval checkpoints/best/model.safetensors --data-root /data/nyudv2 --json
 
         cen eval runs/rooms-translate-261123-101500 --protocol paper --inception-weights weights.pth
@@ -66,6 +85,8 @@ def evaluate(
         *(overrides or []),
         *([f"eval.split={split}"] if split else []),
         *([f"eval.protocol={protocol}"] if protocol else []),
+        *([f"eval.scales=[{scales}]"] if scales is not None else []),
+        *([f"eval.flip={str(flip).lower()}"] if flip is not None else []),
     ]
     recipe = override(model.recipe, given, data_root=data_root, source=checkpoint)
     score = build.scorer(recipe, where, inception_weights=inception_weights)
@@ -107,5 +128,5 @@ def _save_panels(model: Network, data: ViewDataset, recipe: Recipe, count: int, 
         statistics = recipe.eval.norm_statistics
         drawn = translation_rows(model, data, views, protocol=recipe.eval.protocol, norm_statistics=statistics)
         return write_contact_sheet(path, drawn)
-    rows = panel_rows(model, data, views)
+    rows = panel_rows(model, data, views, averaging=build.averaging(recipe))
     return panels.write_panel(path, rows, data.class_names, build.palette(model.recipe))

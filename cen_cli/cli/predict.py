@@ -54,7 +54,8 @@ def predict(
     files = _files(inputs, model)
     view = read_view("prediction", files, model.specs, classes=len(model.class_names), crop_depth=framed)
     size, resize = view.size, model.recipe.data.resize
-    row = panel_row(model, view if resize is None else resize_view(view, resize), size=size)
+    seen = view if resize is None else resize_view(view, resize)
+    row = panel_row(model, seen, size=size, averaging=build.averaging(model.recipe))
     labels = row.predictions.get(ENSEMBLE, next(iter(row.predictions.values())))
     colors = build.palette(model.recipe)
     written = prediction.write_prediction(out, labels, picture(view), len(model.class_names), colors)

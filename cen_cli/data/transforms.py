@@ -60,6 +60,17 @@ def normalize(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
     return normalized, valid
 
 
+def mirrored(image: Tensor, spec: ModalitySpec) -> Tensor:
+    """A normalised image [..., 3, H, W] left to right; the horizontal component of normals points the other way."""
+    flipped = image.flip(-1)
+    if spec.mirror_sum is None:
+        return flipped
+    mean, std = spec.mean[0], spec.std[0]
+    highest = (spec.mirror_sum / 255 - mean) / std
+    flipped[..., 0, :, :] = highest - mean / std - flipped[..., 0, :, :].clamp(max=highest)
+    return flipped
+
+
 def denormalize(image: Tensor, spec: ModalitySpec) -> Tensor:
     """What `normalize` would have made into `image`, float [3, H, W]: the way from a network's output to a file.
 

@@ -1,26 +1,33 @@
 """Scoring a segmentation network: one confusion matrix per branch and for the ensemble over the whole split.
 
-Strict protocol: dropout off, running statistics, single scale, logits resized bicubically to the label's size.
-Validations and `cen eval` score by the same `Scorer`.
+Strict protocol: dropout off, running statistics, one look at each view (or several, see `evaluate_averaged`), logits
+resized bicubically to the label's size. Validations and `cen eval` score by the same `Scorer`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_cli.data.loading import evaluation_loader
-from cen_cli.data.sample import Batch
+from cen_cli.data.sample import Batch, ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.device import Precision, autocast
+from cen_cli.engine.evaluate_averaged import (
+    ONE_LOOK,
+    Averaging,
+    all_logits,
+    mean_probabilities,
+    resized_logits,
+)
 from cen_cli.metrics import confusion_matrix, segmentation_scores
+from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.streams import ModalOutput, output_names
 from cen_cli.results import Evaluation
 
@@ -51,6 +58,7 @@ class SegmentationScorer:
     precision: Precision
     batch: int
     workers: int
+    averaging: Averaging = ONE_LOOK
 
     def __call__(
         self,
@@ -67,9 +75,11 @@ class SegmentationScorer:
             itertools.islice(evaluation_loader(data, batch=self.batch, workers=self.workers), limit),
             device=self.device,
             precision=self.precision,
+            specs=data.specs,
             class_names=data.class_names,
             split=split,
             protocol="strict",
+            averaging=self.averaging,
             after_batch=after_batch,
         )
 
@@ -88,8 +98,32 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 def predict_labels(output: ModalOutput, size: tuple[int, int]) -> Tensor:
     """Label maps of all branches and of the ensemble, int64 [M + 1, B, H, W] (just [1, B, H, W] for one modality)."""
-    logits = output.branches if len(output.branches) == 1 else torch.cat([output.branches, output.ensemble[None]])
-    return torch.stack([_resized(branch.float(), size).argmax(dim=1) for branch in logits])
+    return torch.stack([resized_logits(logits, size).argmax(dim=1) for logits in all_logits(output)])
+
+
+def look_and_label(
+    model: nn.Module,
+    inputs: Mapping[str, Tensor],
+    specs: Sequence[ModalitySpec],
+    size: tuple[int, int],
+    averaging: Averaging,
+    *,
+    precision: Precision = "fp32",
+) -> Tensor:
+    """Label maps as `predict_labels` returns them, from one look at the views or from the mean of several.
+
+    `inputs`: normalised images [B, 3, H, W] by modality, on the network's device; `specs` describe them.
+    """
+    first = next(iter(inputs.values()))
+
+    def forward(images: Mapping[str, Tensor]) -> ModalOutput:
+        with autocast(first.device, precision):
+            return model(images)
+
+    height, width = first.shape[-2:]
+    if averaging.sees_once((height, width)):
+        return predict_labels(forward(inputs), size)
+    return mean_probabilities(forward, inputs, specs, size, averaging).argmax(dim=2)
 
 
 def evaluate_segmentation(
@@ -98,27 +132,27 @@ def evaluate_segmentation(
     *,
     device: torch.device,
     precision: Precision,
+    specs: Sequence[ModalitySpec],
     class_names: tuple[str, ...],
     split: str,
     protocol: str,
+    averaging: Averaging,
     after_batch: AfterBatch | None = None,
 ) -> Evaluation:
-    """Score every branch and the ensemble over `batches`."""
+    """Score every branch and the ensemble over `batches`, whose modalities `specs` describe."""
     branches: tuple[str, ...] = model.branches  # type: ignore[assignment]  # nn.Module attributes are untyped
     names = output_names(branches)
     classes = len(class_names)
     confusion = torch.zeros(len(names), classes, classes, dtype=torch.int64, device=device)
-    samples, weights = 0, torch.full((len(branches),), float("nan"))
+    samples = 0
     with evaluating(model):
         for batch in batches:
             moved = batch.to(device)
-            with autocast(device, precision):
-                output = model(moved.inputs)
             height, width = moved.target.shape[-2:]
-            predictions = predict_labels(output, (height, width))
+            predictions = look_and_label(model, moved.inputs, specs, (height, width), averaging, precision=precision)
             for index, prediction in enumerate(predictions):
                 confusion[index] += confusion_matrix(prediction, moved.target, classes)
-            samples, weights = samples + len(batch.names), output.weights
+            samples += len(batch.names)
             if after_batch is not None:
                 after_batch(samples)
     return Evaluation(
@@ -127,12 +161,13 @@ def evaluate_segmentation(
         protocol=protocol,
         samples=samples,
         scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion.cpu(), strict=True)},
-        weights=dict(zip(branches, weights.tolist(), strict=True)),
+        weights=dict(zip(branches, _ensemble_weights(model), strict=True)),
         class_names=class_names,
+        notes=(averaging.described(),) if averaging.described() else (),
     )
 
 
-def _resized(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(logits.shape[-2:]) == tuple(size):
-        return logits
-    return F.interpolate(logits, size=size, mode="bicubic", align_corners=False)
+@torch.no_grad()
+def _ensemble_weights(model: nn.Module) -> list[float]:
+    ensemble: LearnedEnsemble = model.ensemble  # type: ignore[assignment]  # nn.Module attribute
+    return ensemble.weights().tolist()

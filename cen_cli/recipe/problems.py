@@ -332,6 +332,18 @@ def _normalized_inputs(inputs: list[str], normalize: Mapping[str, Any]) -> Itera
             yield Problem(path, f"[{dotted(path)}]: {wanted}{nearest(name, inputs)}")
 
 
+def _windows_overlap(window: list[int] | None, stride: list[int] | None) -> Iterator[Problem]:
+    if stride is None:
+        return
+    if window is None:
+        yield Problem(("eval", "stride"), f"eval.stride = {show_value(stride)}: steps of eval.window, which is absent")
+    elif any(step > side for step, side in zip(stride, window, strict=True)):
+        yield Problem(
+            ("eval", "stride"),
+            f"eval.stride = {show_value(stride)}: at most eval.window = {show_value(window)}, lest pixels are left out",
+        )
+
+
 _Rule = Callable[..., Iterator[Problem]]
 _RULES: list[tuple[list[Path], _Rule]] = [
     ([tuple(key.split(".")) for key in keys.split()], rule)
@@ -351,6 +363,7 @@ _RULES: list[tuple[list[Path], _Rule]] = [
         ("task gan.adversarial_weight gan.layers data.crop", _crop_fits_the_discriminator),
         ("schedule.kind schedule.constant_epochs train.epochs", _linear_within_the_run),
         ("task eval.protocol", _paper_protocol),
+        ("eval.window eval.stride", _windows_overlap),
         ("data.inputs data.normalize", _normalized_inputs),
     )
 ]

@@ -34,6 +34,12 @@ def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+def _different(scales: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(scales)) != len(scales):
+        raise ValueError("a list of numbers > 0, each named once")
+    return scales
+
+
 class Table(BaseModel):
     """A table of a recipe: strictly typed, immutable, without unknown keys, NaN or infinity."""
 
@@ -325,7 +331,7 @@ class Eval(Table):
 
     protocol: Literal["strict", "paper"] = Field(
         default="strict",
-        description='"strict": one confusion matrix over the split, single scale, no dropout; images as they are. '
+        description='"strict": one confusion matrix over the split, no dropout; images as they are. '
         '"paper" (translation): as the authors\' release evaluates, with dropout drawing and every image stretched '
         "between its own minimum and maximum before FID and KID.",
     )
@@ -333,6 +339,19 @@ class Eval(Table):
     batch: int = Field(default=1, ge=1, description="Views in one forward pass of an evaluation.")
     size: Size | None = Field(
         default=None, description="[height, width] to which views are brought for scoring. Absent: data.resize."
+    )
+    scales: Annotated[tuple[AboveZero, ...], Field(min_length=1), AfterValidator(_different)] = Field(
+        default=(1.0,),
+        description="Scales at which `cen eval` and `cen predict` look at a view; probabilities are averaged. "
+        "Validations while training take scale 1.",
+    )
+    flip: bool = Field(default=False, description="Average with the mirror image, at every scale; as for scales.")
+    window: Size | None = Field(
+        default=None,
+        description="[height, width] of overlapping windows, in which larger views are labelled. Absent: whole views.",
+    )
+    stride: Size | None = Field(
+        default=None, description="[down, across] from window to window. Absent: two thirds of eval.window."
     )
     norm_statistics: Literal["instance", "running"] = Field(
         default="instance",
@@ -418,6 +437,10 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("schedule.power", "schedule.kind", ("poly",)),
     ("schedule.constant_epochs", "schedule.kind", ("linear",)),
     ("train.freeze_bn", "task", ("segmentation",)),
+    ("eval.scales", "task", ("segmentation",)),
+    ("eval.flip", "task", ("segmentation",)),
+    ("eval.window", "task", ("segmentation",)),
+    ("eval.stride", "task", ("segmentation",)),
     ("eval.norm_statistics", "task", ("translation",)),
     ("eval.distances", "task", ("translation",)),
 )

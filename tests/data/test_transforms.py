@@ -9,12 +9,13 @@ from torchvision.transforms import v2
 
 from cen_cli.data.nyudv2 import SPECS
 from cen_cli.data.roomset import SPECS as ROOM_SPECS
-from cen_cli.data.sample import DepthMap, ModalitySpec, RawView
+from cen_cli.data.sample import HALF, DepthMap, ModalitySpec, RawView
 from cen_cli.data.transforms import (
     ColorJitter,
     EvalTransform,
     TrainTransform,
     denormalize,
+    mirrored,
     normalize,
     resize,
     resize_view,
@@ -351,3 +352,15 @@ class TestColorJitter:
             ColorJitter(hue=0.6)
         with pytest.raises(DataError, match="must not be negative"):
             ColorJitter(contrast=-0.1)
+
+
+def test_normals_mirrored_after_normalisation_equal_normals_mirrored_before():
+    spec = ModalitySpec("normal", "image", mean=HALF, std=HALF, mirror_sum=254)
+    stored = torch.arange(256).repeat(3, 1).reshape(3, 16, 16).to(torch.uint8)
+    before = stored.flip(-1).clone()
+    before[0] = 254 - before[0].clamp(max=254)
+    once = mirrored(normalize(stored, spec)[0], spec)
+    torch.testing.assert_close(once, normalize(before, spec)[0])
+    plain = ModalitySpec("rgb", "image", mean=HALF, std=HALF)
+    values = normalize(stored, plain)[0]
+    assert torch.equal(mirrored(values, plain), values.flip(-1))
