@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from cen_cli.cli.app import app
+from cen_cli.cli.options import spread_inputs
 from cen_cli.recipe.catalog import find, shipped
 from cen_cli.recipe.load import load_recipe
 from cen_cli.recipe.problems import keys_named
@@ -57,7 +58,7 @@ ALL_COMMANDS = [pytest.param(line, id=f"{relative(page)}: {line}") for page in P
 
 
 def words_of(line: str) -> list[str]:
-    return [word for word in shlex.split(line, comments=True)[1:] if word != "--debug"]
+    return spread_inputs([word for word in shlex.split(line, comments=True)[1:] if word != "--debug"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)

@@ -12,7 +12,7 @@ from cen_cli.data.sample import DepthMap, RawView
 from cen_cli.data.transforms import EvalTransform
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.evaluate import evaluating, look_and_label
-from cen_cli.engine.evaluate_averaged import Averaging
+from cen_cli.engine.evaluate_averaged import ONE_LOOK, Averaging
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.streams import output_names
 from cen_cli.results import Frame
@@ -34,7 +34,7 @@ class PanelRow:
 
 
 def panel_rows(
-    model: Segmenter, data: ViewDataset, indices: Iterable[int], *, averaging: Averaging
+    model: Segmenter, data: ViewDataset, indices: Iterable[int], *, averaging: Averaging = ONE_LOOK
 ) -> Iterator[PanelRow]:
     """What the network predicts on some views of a data set, beside inputs and truth."""
     for index in indices:
@@ -42,7 +42,7 @@ def panel_rows(
         yield panel_row(model, view, size=view.size, averaging=averaging)
 
 
-def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int], averaging: Averaging) -> PanelRow:
+def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int], averaging: Averaging = ONE_LOOK) -> PanelRow:
     """What the network predicts on one view; label maps are brought to `size` (height, width)."""
     sample = EvalTransform()(view, model.specs)
     device = next(model.parameters()).device

@@ -128,10 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: the work failed. 2: the request was wrong. 130: interrupted from the keyboard.
     """
     words, debug = _split_debug(list(sys.argv[1:] if arguments is None else arguments))
-    if words[:1] in (["translate"], ["convert"]):
-        words = options.spread_inputs(words)
     try:
-        code = _run(words)
+        code = _run(options.spread_inputs(words))
         sys.stdout.flush()
         return code
     except BrokenPipeError:

@@ -101,3 +101,16 @@ def test_taskonomy_recipes_are_named_after_what_they_translate_and_set_as_the_pa
     assert (recipe.optimizer.encoder_lr, recipe.optimizer.betas) == (2e-4, (0.5, 0.999))
     assert (recipe.exchange.threshold, recipe.exchange.sparsity) == (1e-2, 1e-3)
     assert recipe.train.best_by == ("ensemble.fid" if recipe.data.target == "rgb" else "ensemble.mae")
+
+
+def test_the_deeper_networks_differ_from_nyudv2_in_network_and_epochs_alone() -> None:
+    base, deeper, pspnet = (load_recipe(name) for name in ("nyudv2", "nyudv2-resnet152", "nyudv2-pspnet"))
+    without = {"name", "expected"}
+    changed = {key for key in differences(base, deeper) if key.split(".")[0] not in without}
+    assert changed == {"model.backbone", "schedule.stage_epochs", "train.epochs"}
+    assert (deeper.model.backbone, deeper.schedule.stage_epochs) == ("resnet152", (150, 150, 150))
+    assert [line.value for line in deeper.expected.values()] == [0.770, 0.644, 0.516]
+    changed = {key for key in differences(deeper, pspnet) if key.split(".")[0] not in without}
+    assert changed == {"model.arch", "model.width", "model.dropout", "model.auxiliary_weight", "model.light"}
+    assert (pspnet.model.width, pspnet.model.dropout, pspnet.model.auxiliary_weight) == (512, 0.1, 0.4)
+    assert {name: line.value for name, line in pspnet.expected.items()} == {"ensemble.mean_iou": 0.525}
