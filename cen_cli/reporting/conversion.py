@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cen_cli.reporting import formats, tables
 from cen_cli.results import Conversion
 
-MOST_LISTED = 6
+MOST_LISTED = 3
 
 
 def conversion_parts(report: Conversion, file: str, written: str, following: Sequence[str]) -> tables.Parts:
