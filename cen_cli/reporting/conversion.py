@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.markup import escape
+
 from cen_cli.reporting import formats, tables
 from cen_cli.results import Conversion
 
@@ -23,7 +25,8 @@ def conversion_parts(report: Conversion, file: str, written: str, following: Seq
         ("written", written),
     ]
     notes = [f"note: {note}" for note in report.notes]
-    return [tables.facts(pairs), *notes, *(f"next: {command}" for command in following)]
+    table = tables.facts((escape(name), escape(value)) for name, value in pairs)  # names come from the file
+    return [table, *notes, *(f"next: {command}" for command in following)]
 
 
 def _tensors(report: Conversion) -> str:

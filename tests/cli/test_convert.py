@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests import published
@@ -89,6 +90,14 @@ def test_the_checkpoint_lies_beside_the_file_by_default_and_is_never_overwritten
     assert f"{tmp_path / 'judge.safetensors'}: exists already, and nothing is overwritten" in text
     assert (tmp_path / "judge.safetensors").read_bytes() == written
     assert "holds no network" in cen("eval", tmp_path / "judge.safetensors", code=1).err
+
+
+def test_names_of_the_file_are_shown_as_they_are(cen: Cen, tmp_path: Path) -> None:
+    state = {**published.discriminator_state(), "[red]x[/bold].num_batches_tracked": torch.tensor(1)}
+    torch.save({"segmenter": state, "[/bold]": 3}, tmp_path / "net[bold].pth")
+    shown = cen("convert", tmp_path / "net[bold].pth").out
+    assert "net[bold].safetensors" in shown
+    assert "[/bold]  " in shown
 
 
 @pytest.mark.parametrize(

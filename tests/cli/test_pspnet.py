@@ -103,6 +103,13 @@ def test_without_weight_there_is_no_auxiliary_head(train: Cen) -> None:
     assert more == 9 * 128 * reduced + 2 * 2 * reduced + reduced * 40 + 40
 
 
+@pytest.mark.parametrize("stage", ["early", "late", "all"])
+def test_baselines_fuse_before_it(train: Cen, stage: str) -> None:
+    settings = (*SETTINGS, "model.fusion=concat", f"model.fusion_stage={stage}")
+    losses = train("--dry-run", "--json", settings=settings).document["dry_run"]["losses"]
+    assert list(losses) == ["fused", "auxiliary", "total"]
+
+
 def test_freezing_keeps_the_encoders_statistics_and_lets_the_heads_be_measured(
     cen: Cen, recipe: Path, tmp_path: Path
 ) -> None:

@@ -59,8 +59,9 @@ def published_tensors(content: object, source: str) -> PublishedTensors:
             f"{source}: a list of {len(content)} entries, not a checkpoint",
             hint="lists hold the norms' weights epoch by epoch; the checkpoint is another file",
         )
-    wrapped = isinstance(content, Mapping) and WRAPPED in content
-    state = content[WRAPPED] if isinstance(content, Mapping) and wrapped else content
+    state, beside = content, {}
+    if isinstance(content, Mapping) and WRAPPED in content:
+        state, beside = content[WRAPPED], {name: value for name, value in content.items() if name != WRAPPED}
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
@@ -70,7 +71,6 @@ def published_tensors(content: object, source: str) -> PublishedTensors:
         )
     if not state:
         raise CheckpointError(f"{source}: holds no tensor")
-    beside = {name: value for name, value in content.items() if name != WRAPPED} if wrapped else {}  # type: ignore[attr-defined]  # a mapping
     return _named(state, source, {str(key): float(value) for key, value in beside.items() if isinstance(value, Real)})
 
 
