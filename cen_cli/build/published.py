@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,13 +20,13 @@ from torch import Tensor, nn
 from cen_cli.build.checkpoints import labels_of
 from cen_cli.build.networks import Network, network
 from cen_cli.data import nyudv2, taskonomy
-from cen_cli.errors import UsageError
+from cen_cli.errors import CheckpointError, RecipeError, UsageError
 from cen_cli.models.backbones.resnet import RESNETS
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.published import discriminator, generator, segmenter
 from cen_cli.models.published.kinds import kind_of, resnet_name
 from cen_cli.models.published.tensors import COUNTERS, Fitted, PublishedTensors, fit, published_tensors
-from cen_cli.models.torch_files import read_torch_file
+from cen_cli.models.torch_files import listed, read_torch_file
 from cen_cli.recipe.load import load_recipe
 from cen_cli.recipe.schema import Recipe
 from cen_cli.results import Conversion
@@ -73,7 +74,8 @@ def _segmenter(published: PublishedTensors, inputs: tuple[str, ...], target: str
     if target is not None:
         raise UsageError(f"--target {target}: {published.source} holds a segmentation network, which makes labels")
     size = segmenter.segmenter_size(published)
-    recipe = _segmentation_recipe(size, _named(inputs or PAIR, size.modalities))
+    with _described(published):
+        recipe = _segmentation_recipe(size, _named(inputs or PAIR, size.modalities))
     specs, _ = nyudv2.modality_specs(recipe.data.inputs)
     known = size.classes == len(nyudv2.CLASS_NAMES)
     class_names = nyudv2.CLASS_NAMES if known else tuple(f"class {label}" for label in range(size.classes))
@@ -120,7 +122,8 @@ def _generator(published: PublishedTensors, inputs: tuple[str, ...], target: str
             "missing",
             hint="for example --inputs shade texture --target rgb",
         )
-    recipe = _translation_recipe(size, _named(inputs, size.modalities), target)
+    with _described(published):
+        recipe = _translation_recipe(size, _named(inputs, size.modalities), target)
     specs, target_spec = taskonomy.modality_specs(recipe.data.inputs, target=target)
     own = _on_paper(recipe, 0)
     unused = generator.unused(size)
@@ -157,6 +160,16 @@ def _recipe(base: str, name: str, keys: dict[str, object]) -> Recipe:
     own = {"name": name, "data.workers": 0, **keys}  # the machine is not known
     overrides = [f"{key}={json.dumps(value)}" for key, value in own.items()]
     return load_recipe(base, overrides).model_copy(update={"expected": {}})
+
+
+@contextmanager
+def _described(published: PublishedTensors) -> Iterator[None]:
+    """Inside, a recipe that cannot be is the file's fault: its sizes are none that a recipe may have."""
+    try:
+        yield
+    except RecipeError as error:
+        problems = listed(problem.removesuffix(" [from --set]") for problem in error.problems)
+        raise CheckpointError(f"{published.source}: no recipe describes this network: {problems}") from error
 
 
 def _named(inputs: tuple[str, ...], modalities: int) -> tuple[str, ...]:

@@ -378,6 +378,12 @@ def test_sizes_that_are_no_network_s_are_named(tmp_path, state, message):
     assert message in refused(published.save_bare(tmp_path / "net.pth", state))
 
 
+def test_sizes_that_no_recipe_may_have_are_the_file_s_fault(tmp_path):
+    path = published.save_bare(tmp_path / "net.pth", published.segmenter_state(classes=2, wide=4, width=2))
+    message = refused(path)
+    assert "no recipe describes this network: model.width = 2: a whole number >= 4; model.encoder_width = 4" in message
+
+
 def test_the_kind_can_be_said_and_then_the_names_must_fit(tmp_path):
     path = published.save_bare(tmp_path / "net.pth", published.discriminator_state())
     assert build.convert(path, kind="discriminator").report.kind == "discriminator"
