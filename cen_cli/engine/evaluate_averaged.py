@@ -36,7 +36,7 @@ class Averaging:
     window: Size | None = None
     """Height and width of the windows, in pixels of the resized view. None: the whole view at once."""
     stride: Size | None = None
-    """Steps from window to window. None: two thirds of the window, as PSPNet's authors chose."""
+    """Steps from window to window. None: two thirds of the window."""
 
     def sees_once(self, size: Size) -> bool:
         """Whether a view of this size is looked at once, whole and as it is."""

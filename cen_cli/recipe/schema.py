@@ -153,7 +153,7 @@ class Model(Table):
     width: int = Field(
         default=256,
         ge=4,
-        description="Channels of the decoder: RefineNet's coarsest path has twice as many; PSPNet's paper has 512.",
+        description="Channels of the decoder: RefineNet's coarsest path has twice as many; 512 is usual for PSPNet.",
     )
     encoder_width: int = Field(
         default=64,

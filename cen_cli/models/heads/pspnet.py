@@ -32,8 +32,8 @@ class PSPNetDecoder(nn.Module):
     Args:
         channels: of the four feature maps, finest first.
         classes: K.
-        width: channels before the classifier; 512 in the paper.
-        dropout: probability, in training, before the classifiers; 0.1 in the paper.
+        width: channels before the classifier; 512 is usual.
+        dropout: probability, in training, before the classifiers; 0.1 is usual.
         auxiliary: whether there is an auxiliary head.
     """
 
