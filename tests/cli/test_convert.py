@@ -75,6 +75,16 @@ def test_a_generator_translates_images_of_ones_own(cen: Cen, generator: Path, tm
     assert cen("exchange-stats", net, "--json").document["rows"]
 
 
+def test_a_generator_is_evaluated_without_further_words(cen: Cen, generator: Path, tmp_path: Path) -> None:
+    net, rooms = tmp_path / "gen.safetensors", tmp_path / "rooms"
+    cen("convert", generator, "--inputs", "shade", "texture", "--target", "rgb", "-o", net)
+    sizes = ("--size", 32, "--train-rooms", 1, "--val-rooms", 1, "--test-rooms", 1)
+    cen("data", "rooms", rooms, *sizes, "--domains", "reshading,edge_texture,rgb")
+    evaluation = cen("eval", net, "--data-root", rooms, "--json").document["evaluation"]
+    assert (evaluation["split"], evaluation["samples"]) == ("val", 4)
+    assert list(evaluation["scores"]) == ["shade", "texture", "ensemble"]
+
+
 def test_commas_may_join_the_inputs(cen: Cen, generator: Path, tmp_path: Path) -> None:
     words = ("--inputs", "normal,depth", "--target", "rgb", "-o", tmp_path / "a.safetensors", "--json")
     assert cen("convert", generator, *words).document["inputs"] == ["normal", "depth"]
