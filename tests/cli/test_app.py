@@ -145,7 +145,7 @@ def test_every_problem_of_a_recipe_is_on_a_line_of_its_own(capsys: Captured) -> 
     settings = ["--set", "train.epochs=[bold]", "--set", "model.fusion=[/red]"]
     assert refused(capsys, "recipes", "show", "rooms", *settings)[:3] == [
         "error: rooms: 2 problems",
-        '  model.fusion = "[/red]": "exchange" or "none" [from --set]',
+        '  model.fusion = "[/red]": "exchange", "none", "concat", "average", "align" or "self-attention" [from --set]',
         '  train.epochs = "[bold]": a whole number >= 1 [from --set]',
     ]
 

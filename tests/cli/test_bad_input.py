@@ -70,7 +70,10 @@ def test_one_view_in_a_step_is_enough_where_maps_are_larger_or_statistics_frozen
         (('train.batch="2"',), 'train.batch = "2": a whole number >= 1'),
         (("train.batch=2.0",), "train.batch = 2.0: a whole number >= 1"),
         (("data.crop=[32]",), "data.crop = [32]: a list of 2, each a whole number >= 1"),
-        (("model.fusion=exchnge",), '"exchange" or "none" (did you mean \'exchange\'?)'),
+        (
+            ("model.fusion=exchnge",),
+            '"exchange", "none", "concat", "average", "align" or "self-attention" (did you mean \'exchange\'?)',
+        ),
         (("sharing.norm=shared",), "one gamma for all modalities leaves nothing to exchange by"),
         (("train.seed=9223372036854775808",), "train.seed = 9223372036854775808: a whole number >= 0 and < 92233720"),
         (('data.inputs=["rgb","dept"]',), "unknown input 'dept': this data set has rgb, depth"),

@@ -54,7 +54,11 @@ def problems_of(*overrides: str, recipe: str = "rooms") -> list[str]:
         ("data.normalize.rgb=3", "data.normalize.rgb = 3: a table"),
         ("name=a/b", 'name = "a/b": text of letters, digits, dots, dashes and underscores'),
         ("task=detection", 'task = "detection": "segmentation" or "translation"'),
-        ("model.fusion=exchnage", 'model.fusion = "exchnage": "exchange", "none", "concat", "average", "align" or "self-attention" (did you mean \'exchange\'?)'),
+        (
+            "model.fusion=exchnage",
+            'model.fusion = "exchnage": "exchange", "none", "concat", "average", "align" or "self-attention" '
+            "(did you mean 'exchange'?)",
+        ),
         ("train.epoch=3", "train.epoch = 3: no such key (did you mean 'train.epochs'?)"),
         ("train.threshold=3", "train.threshold = 3: no such key (did you mean 'exchange.threshold'?)"),
         ("train.qqq=3", "train.qqq = 3: no such key"),
