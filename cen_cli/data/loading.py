@@ -11,13 +11,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from cen_cli.data.sample import LABELS, TARGET, VOID, Batch, collate
+from cen_cli.data.sample import LABELS, TARGET, VOID, Batch, Sample, collate
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import Key, ViewDataset
 from cen_cli.errors import CenError, DataError
@@ -30,24 +30,25 @@ class BatchLoader:
         self._loader = loader
 
     def __len__(self) -> int:
+        """How many times is fetched: the number of batches where all views have one size."""
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
         batches = iter(self._loader)
         following = _next_of_workers if self._loader.num_workers else _next
         while (item := following(batches)) is not None:
-            if not isinstance(item, Batch):
+            if isinstance(item, CenError):
                 del batches  # ends the workers now; held by a traceback, they would be waited for
                 raise item
-            yield item
+            yield from item
 
 
-def _next(batches: Iterator[Any]) -> Batch | CenError | None:
-    """The next batch, the error in its place, or None at the end."""
+def _next(batches: Iterator[Any]) -> list[Batch] | CenError | None:
+    """What was fetched next, the error in its place, or None at the end."""
     return next(batches, None)
 
 
-def _next_of_workers(batches: Iterator[Any]) -> Batch | CenError | None:
+def _next_of_workers(batches: Iterator[Any]) -> list[Batch] | CenError | None:
     """As `_next`; of a worker that died, what is known."""
     try:
         return _next_or_lost(batches)
@@ -57,7 +58,7 @@ def _next_of_workers(batches: Iterator[Any]) -> Batch | CenError | None:
         return _dead_worker(" ".join(str(error).split()))
 
 
-def _next_or_lost(batches: Iterator[Any]) -> Batch | CenError | None:
+def _next_or_lost(batches: Iterator[Any]) -> list[Batch] | CenError | None:
     try:
         return _next(batches)
     except (ConnectionError, EOFError, FileNotFoundError) as error:
@@ -85,27 +86,36 @@ def training_loader(
 
 
 def evaluation_loader(dataset: ViewDataset, batch: int = 1, workers: int = 0) -> BatchLoader:
-    """All views in order, the last batch perhaps smaller."""
+    """All views in order, `batch` at a time, the last ones perhaps fewer; of these, views of one size make a batch."""
     indices = list(range(len(dataset)))
     order = [indices[start : start + batch] for start in range(0, len(indices), batch)]
     return _loader(_Fetch(dataset, needs_target=False), order, workers)
 
 
 class _Fetch(Dataset[Any]):
-    """A data set that loads whole batches, and returns an error of ours instead of raising it."""
+    """A data set that loads whole batches, one for each size of its views; an error of ours is returned, not raised."""
 
     def __init__(self, dataset: ViewDataset, *, needs_target: bool) -> None:
         self._dataset = dataset
         self._needs_target = needs_target
 
-    def __getitems__(self, keys: Sequence[Key]) -> Batch | CenError:
+    def __getitems__(self, keys: Sequence[Key]) -> list[Batch] | CenError:
         try:
-            batch = collate([self._dataset[key] for key in keys])
+            batches = [collate(samples) for samples in _by_size([self._dataset[key] for key in keys])]
             if self._needs_target:
-                _check_target(batch)
+                for batch in batches:
+                    _check_target(batch)
         except CenError as error:
             return error
-        return batch
+        return batches
+
+
+def _by_size(samples: Sequence[Sample]) -> Iterable[list[Sample]]:
+    """The samples of each size, sizes and samples in the order in which they come."""
+    groups: dict[tuple[int, ...], list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(tuple(sample.target_valid.shape), []).append(sample)
+    return groups.values()
 
 
 def _check_target(batch: Batch) -> None:

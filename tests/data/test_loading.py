@@ -114,16 +114,17 @@ class TestEvaluation:
         assert [len(batch.names) for batch in batches] == [4, 4, 2]
         assert [name for batch in batches for name in batch.names] == [view.name for view in data.views]
 
-    def test_views_of_different_sizes_need_batch_1(self, write_nyudv2, write):
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_views_of_different_sizes_are_batched_by_size(self, write_nyudv2, write, workers):
         root = write_nyudv2()
-        write(root / "rgb/000002.png", np.zeros((20, 30, 3), np.uint8))
-        write(root / "masks/000002.png", np.zeros((20, 30), np.uint8))
-        write(root / "depth/000002.png", np.zeros((20, 30), np.uint16))
+        for number in (2, 3):
+            write(root / f"rgb/{number:06d}.png", np.zeros((20, 30, 3), np.uint8))
+            write(root / f"masks/{number:06d}.png", np.full((20, 30), 255, np.uint8))
+            write(root / f"depth/{number:06d}.png", np.zeros((20, 30), np.uint16))
         data = NYUDv2(root, "train")
-        assert len(list(evaluation_loader(data, 1))) == 6
-        with pytest.raises(DataError, match="000001 is 18 x 26, 000002 is 20 x 30") as caught:
-            list(evaluation_loader(data, 2))
-        assert "batch = 1" in str(caught.value.hint)
+        batches = list(evaluation_loader(data, 4, workers))
+        assert [batch.names for batch in batches] == [["000001", "000004"], ["000002", "000003"], ["000005", "000006"]]
+        assert [batch.target.shape[-2:] for batch in batches] == [(18, 26), (20, 30), (18, 26)]
 
 
 class _Failing:
