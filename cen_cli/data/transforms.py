@@ -43,21 +43,26 @@ def resize_view(view: RawView, size: tuple[int, int]) -> RawView:
 
 
 def normalize(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
-    """Normalise one map [1 or 3, H, W]: (float32 [3, H, W], 0 where invalid; bool [1, H, W], True where valid)."""
+    """Normalise one map [1 or 3, H, W]: (float32 [3, H, W], 0 where invalid; bool [1, H, W], True where valid).
+
+    The three channels may be one and the same memory.
+    """
     plain = image.as_subclass(Tensor)
     unit = 255.0 if plain.dtype == torch.uint8 else 1.0
     mean = torch.tensor(spec.mean).mul_(unit)[:, None, None]
     std = torch.tensor(spec.std).mul_(unit)[:, None, None]
-    values = plain.to(torch.float32, memory_format=torch.contiguous_format)
+    values = plain
     if spec.log_scale:
-        values = values.mul(spec.log_scale).log1p_().div_(math.log1p(spec.log_scale * spec.max_depth)).clamp_(max=1.0)
-    normalized = values.sub(mean).div_(std)  # [3, H, W]: one channel is repeated
+        values = plain.mul(spec.log_scale).log1p_().div_(math.log1p(spec.log_scale * spec.max_depth)).clamp_(max=1.0)
+    channels = 1 if len(plain) == 1 and len({*spec.mean}) == len({*spec.std}) == 1 else 3
+    normalized = torch.empty(channels, *plain.shape[-2:]).copy_(values)
+    normalized.sub_(mean[:channels]).div_(std[:channels])  # in place: fresh memory costs more than the arithmetic
     if spec.kind == "image":
-        return normalized, torch.ones((1, *plain.shape[-2:]), dtype=torch.bool)
+        return normalized.expand(3, -1, -1), torch.ones((1, *plain.shape[-2:]), dtype=torch.bool)
     valid = plain > 0
     if any(spec.mean):
         normalized.masked_fill_(~valid, 0.0)
-    return normalized, valid
+    return normalized.expand(3, -1, -1), valid
 
 
 def mirrored(image: Tensor, spec: ModalitySpec) -> Tensor:
@@ -264,11 +269,8 @@ def _offset(spare: int, generator: torch.Generator) -> int:
 
 def _labels(labels: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Labels [1, H, W] as an int64 target [H, W] and where it is valid, [1, H, W]; all void where there are none."""
-    if labels is None:
-        target = torch.full(size, VOID, dtype=torch.int64)
-    else:
-        target = labels.as_subclass(Tensor)[0].to(torch.int64)
-    return target, (target != VOID)[None]
+    stored = torch.full((1, *size), VOID) if labels is None else labels.as_subclass(Tensor)
+    return stored[0].to(torch.int64), stored != VOID
 
 
 def _no_image(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
