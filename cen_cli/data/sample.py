@@ -38,7 +38,7 @@ Normalization = Mapping[str, tuple[float | Sequence[float], float | Sequence[flo
 
 
 class DepthMap(tv_tensors.Mask):
-    """Depth in metres, float32 [1, H, W]; 0 means that nothing was measured.
+    """Depth in metres (or inverse depth, as disparity), float32 [1, H, W]; 0 means that nothing was measured.
 
     A kind of mask to torchvision: resized by the nearest pixel (never a mean over an edge or over an invalid pixel) and
     padded with 0.
@@ -60,6 +60,11 @@ class ModalitySpec:
     """Images: the stored value that means 1.0; above 255 the file must have 16 bits. Depth: stored units per metre."""
     invalid: int = 0
     """Depth only: the stored value of pixels that have no depth (0 metres always means invalid, too)."""
+    coding: Literal["rotated", "disparity", "stereo"] | None = None
+    """Depth only: what is stored in place of units of length. Units whose bits are rotated (SUN RGB-D); a stereo
+    camera's disparity, taken as it is or turned into metres by the camera's own file (Cityscapes)."""
+    clip: float | None = None
+    """Depth only: metres to which all that is farther is brought."""
     mean: Triple = (0.0, 0.0, 0.0)
     std: Triple = (1.0, 1.0, 1.0)
     jitter: bool = False
@@ -182,7 +187,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
             raise DataError(
                 f"views of different sizes in one batch: {first.name} is {_size(first)}, "
                 f"{sample.name} is {_size(sample)}",
-                hint="evaluate with batch = 1, or give data.resize",
+                hint="give data.resize",
             )
     return Batch(
         names=[sample.name for sample in samples],

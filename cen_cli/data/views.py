@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from cen_cli.data.domains import SHORT_NAMES
 from cen_cli.data.reading import read_depth, read_image, read_labels
 from cen_cli.data.sample import LABELS, TARGET, DepthMap, ModalitySpec, Normalization, RawView, Sample
 from cen_cli.data.sampler import mixed_seed
+from cen_cli.data.stereo import read_disparity, read_stereo_depth
 from cen_cli.data.transforms import EvalTransform, resize_view
 from cen_cli.errors import DataError, UsageError
 
@@ -27,6 +28,12 @@ Key = int | tuple[int, int]
 """A view's index (epoch 0), or (epoch, index)."""
 
 Transform = Callable[[RawView, Sequence[ModalitySpec], torch.Generator, ModalitySpec | None], Sample]
+
+ReadMap = Callable[[str | Path, ModalitySpec], Tensor]
+"""Reads what is stored of a modality: an Image or a DepthMap."""
+
+ReadLabels = Callable[[str | Path], tv_tensors.Mask]
+"""Reads a label map: uint8 [1, H, W], class indices and `VOID`."""
 
 
 class ViewDataset(Protocol):
@@ -53,16 +60,33 @@ class ViewDataset(Protocol):
     def view(self, index: int) -> RawView:
         """The view as stored (resized, where the data set resizes)."""
 
+    def files(self, index: int) -> dict[str, str]:
+        """Paths of a view's files by modality, and `LABELS` or `TARGET`."""
+
     def fingerprint(self) -> str:
         """Hex digest of the files' names and sizes and of what is read from them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ViewFiles:
-    """Where one view lies: `files` by modality, and `LABELS` or `TARGET`; relative to the data set's root."""
+    """Where one view lies: `files` by modality, and `LABELS` or `TARGET`; relative to the data set's root.
+
+    Other keys stand for files that are read beside those, such as a camera's. A map within a larger file is named as if
+    that were a folder: nyu_depth_v2_labeled.mat/images/3.
+    """
 
     name: str
     files: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where the views of a split lie, and how they are read where that is not the usual way (`read_view`)."""
+
+    root: Path
+    views: Sequence[ViewFiles]
+    read: ReadMap | None = None
+    labels: ReadLabels | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +104,8 @@ def read_view(
     specs: Sequence[ModalitySpec],
     *,
     classes: int = 0,
+    read: ReadMap | None = None,
+    labels: ReadLabels | None = None,
     target: ModalitySpec | None = None,
     resize: tuple[int, int] | None = None,
     crop_depth: bool = False,
@@ -87,16 +113,18 @@ def read_view(
 ) -> RawView:
     """Read one view from `files` (paths by modality, `LABELS` or `TARGET` where there is one) and check that it fits.
 
-    `target`: the encoding of the image under `TARGET`; without it, `LABELS` are read. `resize`: bring everything to
-    (height, width). `crop_depth`: a depth image that is larger by a border is cut to its centre. `frame` is cut away.
-    Raises DataError naming the files.
+    `target`: the encoding of the image under `TARGET`; without it, `LABELS` are read. `read` reads what is stored of a
+    modality and `labels` the label map, where they are not image files with labels 0 .. `classes` - 1. `resize`: bring
+    everything to (height, width). `crop_depth`: a depth image that is larger by a border is cut to its centre. `frame`
+    is cut away. Raises DataError naming the files.
     """
     wanted = {spec.name: (files[spec.name], spec) for spec in specs}
     if target is not None and TARGET in files:
         wanted[TARGET] = files[TARGET], target
-    stored: dict[str, Tensor] = {key: _read_stored(path, spec) for key, (path, spec) in wanted.items()}
+    stored: dict[str, Tensor] = {key: (read or read_map)(path, spec) for key, (path, spec) in wanted.items()}
     if target is None and LABELS in files:
-        stored[LABELS] = read_labels(files[LABELS], classes=classes)
+        path = files[LABELS]
+        stored[LABELS] = read_labels(path, classes=classes) if labels is None else labels(path)
     used = {key: str(files[key]) for key in stored}
     if crop_depth:
         stored = _crop_depth(stored)
@@ -109,11 +137,15 @@ def read_view(
     return view if resize is None else resize_view(view, resize)
 
 
-def _read_stored(path: str | Path, spec: ModalitySpec) -> Tensor:
-    """The file of a modality, or that from which it is derived: an Image or a DepthMap."""
-    if spec.kind == "depth" or spec.derived == "normal":
-        return read_depth(path, scale=spec.scale, invalid=spec.invalid)
-    return read_image(path, scale=spec.scale, colour=spec.colour)
+def read_map(path: str | Path, spec: ModalitySpec) -> Tensor:
+    """Read the image file of a modality, or that from which it is derived: an Image or a DepthMap. Raises DataError."""
+    if spec.kind == "image" and spec.derived != "normal":
+        return read_image(path, scale=spec.scale, colour=spec.colour)
+    if spec.coding == "disparity":
+        return read_disparity(path)
+    if spec.coding == "stereo":
+        return read_stereo_depth(path, clip=spec.clip)
+    return read_depth(path, scale=spec.scale, invalid=spec.invalid, rotated=spec.coding == "rotated", clip=spec.clip)
 
 
 def _derived(image: Tensor, spec: ModalitySpec) -> Tensor:
@@ -226,7 +258,7 @@ class FileViews:
 
     `target`: what the views are translated to; without it their targets are labels of `class_names`. `transform` is
     handed the view, the specs, a generator seeded by (seed, epoch, index) and the target; no global random state is
-    used. `crop_depth` and `frame` as in `read_view`.
+    used. `crop_depth`, `frame`, `read` and `labels` as in `read_view`.
     """
 
     def __init__(
@@ -243,6 +275,8 @@ class FileViews:
         seed: int = 0,
         crop_depth: bool = False,
         frame: Frame | None = None,
+        read: ReadMap | None = None,
+        labels: ReadLabels | None = None,
     ) -> None:
         if resize is not None and min(resize) < 1:
             raise DataError(f"resize must be at least 1 x 1, not {resize[0]} x {resize[1]}")
@@ -256,6 +290,8 @@ class FileViews:
         self.seed = seed
         self._crop_depth = crop_depth
         self._frame = frame
+        self._read_map = read
+        self._read_labels = labels
         self._cache = ViewCache(len(self.views), self._read(0)) if cache else None
 
     def __len__(self) -> int:
@@ -272,42 +308,72 @@ class FileViews:
             raise IndexError(f"view {index} of {len(self)}")
         if self._cache is None:
             return self._read(index)
-        kept = self._cache.get(index, self.views[index].name, self._paths(index))
+        kept = self._cache.get(index, self.views[index].name, self.files(index))
         if kept is None:
             kept = self._read(index)
             self._cache.put(index, kept)
         return kept
+
+    def files(self, index: int) -> dict[str, str]:
+        """Paths of a view's files by modality, and `LABELS` or `TARGET`."""
+        return {key: str(self.root / name) for key, name in self.views[index].files.items()}
 
     def fingerprint(self) -> str:
         """SHA-256 over the sorted names and sizes of the files, the encoding of modalities and target, and `resize`."""
         digest = hashlib.sha256()
         for name in sorted({name for view in self.views for name in view.files.values()}):
             digest.update(f"{name}\0{self._bytes(name)}\n".encode())
-        target = None if self.target is None else dataclasses.asdict(self.target)
-        settings = [[dataclasses.asdict(spec) for spec in self.specs], target, self.class_names, self.resize]
+        target = None if self.target is None else _stated(self.target)
+        settings = [[_stated(spec) for spec in self.specs], target, self.class_names, self.resize]
         digest.update(json.dumps(settings).encode())
         return digest.hexdigest()
 
     def _read(self, index: int) -> RawView:
         return read_view(
             self.views[index].name,
-            self._paths(index),
+            self.files(index),
             self.specs,
             classes=len(self.class_names),
+            read=self._read_map,
+            labels=self._read_labels,
             target=self.target,
             resize=self.resize,
             crop_depth=self._crop_depth,
             frame=self._frame,
         )
 
-    def _paths(self, index: int) -> dict[str, str]:
-        return {key: str(self.root / name) for key, name in self.views[index].files.items()}
-
     def _bytes(self, name: str) -> int:
+        """The size of a file, or of that which holds the map."""
         try:
             return (self.root / name).stat().st_size
+        except NotADirectoryError:
+            return next(parent.stat().st_size for parent in (self.root / name).parents if parent.is_file())
         except OSError as error:
             raise DataError(f"{self.root / name}: cannot be read ({error.strerror})") from None
+
+
+def _stated(spec: ModalitySpec) -> dict[str, Any]:
+    """What a spec states, for the fingerprint, which a field without value does not change."""
+    return {name: value for name, value in dataclasses.asdict(spec).items() if value is not None}
+
+
+def check_files(root: Path, views: Sequence[ViewFiles], *, listed_in: str | Path, hint: str) -> None:
+    """Raises DataError where files of the views are not there: how many, and the first of them."""
+    names = [name for view in views for name in dict.fromkeys(view.files.values())]
+    missing = [name for name in names if not (root / name).exists()]
+    if missing:
+        raise DataError(
+            f"{listed_in}: {len(missing)} of {len(names)} listed files are not there, the first: {root / missing[0]}",
+            hint=hint,
+        )
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file. Raises DataError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error})") from None
 
 
 def describe_folder(folder: Path) -> str:

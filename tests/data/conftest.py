@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+
+from tests import realistic
+from tests.realistic import save
 
 Writer = Callable[..., Path]
-
-
-def save(path: Path, values: np.ndarray, *, palette: bool = False) -> None:
-    """Write uint8 [H, W] or [H, W, 3] or uint16 [H, W]; the suffix gives the format."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(values)
-    if palette:
-        image = image.copy()
-        image.putpalette(bytes(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8)))
-        assert image.mode == "P"
-    image.save(path)
 
 
 def labels_of(generator: np.random.Generator, size: tuple[int, int], classes: int) -> np.ndarray:
@@ -88,34 +80,7 @@ def write_rooms(tmp_path: Path) -> Writer:
     return writer
 
 
-TASKONOMY_POINTS = (0, 1, 2, 3, 11)
-"""Of these, `split_of_point` gives 11 to val and 1 to test."""
-
-
 @pytest.fixture
 def write_taskonomy(tmp_path: Path) -> Writer:
-    """Write views 0 and 3 of each point, every domain in the sample's own encoding; reshading grey or RGB."""
-
-    def writer(
-        points: Sequence[int] = TASKONOMY_POINTS, size: tuple[int, int] = (16, 16), *, grey: bool = True
-    ) -> Path:
-        root = tmp_path / "taskonomy"
-        generator = np.random.default_rng(11)
-
-        def store(domain: str, name: str, values: np.ndarray) -> None:
-            save(root / domain / f"{name}_domain_{domain}.png", values)
-
-        for name in (f"point_{point}_view_{view}" for point in points for view in (0, 3)):
-            for domain in ("rgb", "normal", "principal_curvature"):
-                store(domain, name, generator.integers(0, 255, (*size, 3), dtype=np.uint8))
-            shade = generator.integers(0, 256, size, dtype=np.uint8)
-            store("reshading", name, shade if grey else np.stack([shade] * 3, -1))
-            for domain, full in (("edge_texture", 11355), ("edge_occlusion", 11584)):
-                store(domain, name, generator.integers(0, full + 1, size, dtype=np.uint16))
-            for domain in ("depth_euclidean", "depth_zbuffer"):
-                units = generator.integers(1, 5120, size, dtype=np.uint16)
-                units[generator.random(size) < 0.1] = 65535
-                store(domain, name, units)
-        return root
-
-    return writer
+    """Write views of Taskonomy as `tests.realistic.write_taskonomy` does."""
+    return partial(realistic.write_taskonomy, tmp_path / "taskonomy")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cen_cli.data.reading import read_depth, read_image, read_labels
+from cen_cli.data.reading import label_table, look_up, read_coded_labels, read_depth, read_image, read_labels
 from cen_cli.data.sample import DepthMap
 from cen_cli.errors import DataError
 
@@ -181,3 +181,32 @@ def test_labels_that_start_at_one(tmp_path, write):
     with pytest.raises(DataError, match=r"m\.png: label 40 is none of") as caught:
         read_labels(tmp_path / "m.png", classes=40)
     assert "start at 1" in str(caught.value.hint)
+
+
+class TestCodedLabels:
+    TABLE = label_table({0: 255, 1: 0, 2: 1, 7: 39})
+
+    def test_stored_values_are_looked_up(self, tmp_path, write):
+        write(tmp_path / "m.png", np.array([[0, 1], [2, 7]], np.uint8), palette=True)
+        assert read_coded_labels(tmp_path / "m.png", table=self.TABLE).tolist() == [[[255, 0], [1, 39]]]
+
+    @pytest.mark.parametrize(("value", "listed"), [(3, "3"), (8, "8"), (255, "255")])
+    def test_values_without_a_label_are_named(self, tmp_path, write, value, listed):
+        write(tmp_path / "m.png", np.array([[0, value]], np.uint8))
+        with pytest.raises(DataError, match=rf"m\.png: the label map holds {listed}, expected values from 0 to 7"):
+            read_coded_labels(tmp_path / "m.png", table=self.TABLE)
+
+    def test_wide_values_do_not_wrap(self):
+        with pytest.raises(DataError, match="a: the label map holds 256, expected"):
+            look_up("a", np.array([[0, 256]], np.uint16), self.TABLE)
+
+
+class TestRotatedDepth:
+    def test_the_three_low_bits_come_from_the_top(self, tmp_path, write):
+        stored = np.array([[0, 8, 24000, 1, 65535]], np.uint16)
+        write(tmp_path / "d.png", stored)
+        depth = read_depth(tmp_path / "d.png", scale=1000, rotated=True)
+        expected = [(value >> 3 | (value & 7) << 13) / 1000 for value in stored[0].tolist()]
+        np.testing.assert_allclose(depth[0, 0].numpy(), expected, rtol=1e-6)
+        clipped = read_depth(tmp_path / "d.png", scale=1000, rotated=True, clip=8.0)
+        np.testing.assert_allclose(clipped[0, 0].numpy(), np.minimum(expected, 8), rtol=1e-6)
