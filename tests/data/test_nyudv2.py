@@ -110,17 +110,13 @@ class TestWhatIsRefused:
     def test_missing_root(self, tmp_path):
         with pytest.raises(DataError, match=r"no folder .*nowhere \(it does not exist\)") as caught:
             NYUDv2(tmp_path / "nowhere", "train")
-        assert "expected rgb/, masks/, depth/, train.txt and val.txt" in str(caught.value.hint)
-
-    def test_root_is_a_file(self, tmp_path):
-        (tmp_path / "nyu.mat").touch()
-        with pytest.raises(DataError, match=r"no folder .*nyu\.mat \(it is a file\)"):
-            NYUDv2(tmp_path / "nyu.mat", "train")
+        assert "expected nyu_depth_v2_labeled.mat" in str(caught.value.hint)
+        assert "rgb/, masks/, depth/, train.txt and val.txt" in str(caught.value.hint)
 
     def test_missing_list_says_what_is_there(self, tmp_path):
         (tmp_path / "images").mkdir()
-        (tmp_path / "nyu_depth_v2_labeled.mat").touch()
-        with pytest.raises(DataError, match=r"no list .*val\.txt .*it holds images/, nyu_depth_v2_labeled\.mat\)"):
+        (tmp_path / "nyu_depth_v2.zip").touch()
+        with pytest.raises(DataError, match=r"no list .*val\.txt .*it holds images/, nyu_depth_v2\.zip\)"):
             NYUDv2(tmp_path, "val")
 
     def test_empty_folder(self, tmp_path):
@@ -171,8 +167,8 @@ class TestWhatIsRefused:
         assert caught.value.hint == "did you mean 'depth'?"
 
     def test_unknown_modality_to_normalise(self, write_nyudv2):
-        with pytest.raises(UsageError, match="unknown modality to normalise 'hha'"):
-            NYUDv2(write_nyudv2(), "train", normalize={"hha": (0.0, 1.0)})
+        with pytest.raises(UsageError, match="unknown modality to normalise 'thermal'"):
+            NYUDv2(write_nyudv2(), "train", normalize={"thermal": (0.0, 1.0)})
 
     @pytest.mark.parametrize("inputs", [[], ["rgb", "rgb"]])
     def test_inputs_must_be_different(self, write_nyudv2, inputs):
