@@ -1,0 +1,158 @@
+"""Cityscapes (Cordts et al., CVPR 2016) with its 19 classes for training: streets seen by a stereo camera.
+
+    <type>/<split>/<city>/<city>_<sequence>_<frame>_<type>.png
+
+    leftImg8bit    8-bit RGB, 1024 x 2048
+    disparity      16-bit grey (`cen_cli.data.stereo`): the input "disparity" in pixels (inverse depth); or, with
+                   camera/ (.json), the input "depth" in metres, at most 300
+    gtFine         labelIds (as downloaded) or labelTrainIds (as csCreateTrainIdLabelImgs makes them), 8-bit grey
+
+2975 views to train, 500 to validate. The labels of the official test part are withheld: `test` is `val`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from cen_cli.data.reading import label_table, read_coded_labels, read_labels
+from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD, LABELS, VOID, ModalitySpec, Normalization
+from cen_cli.data.views import FileViews, Source, Transform, ViewFiles, check_files, choose_specs, describe_folder
+from cen_cli.errors import DataError
+
+CLASSES = {
+    "road": (7, (128, 64, 128)),
+    "sidewalk": (8, (244, 35, 232)),
+    "building": (11, (70, 70, 70)),
+    "wall": (12, (102, 102, 156)),
+    "fence": (13, (190, 153, 153)),
+    "pole": (17, (153, 153, 153)),
+    "traffic light": (19, (250, 170, 30)),
+    "traffic sign": (20, (220, 220, 0)),
+    "vegetation": (21, (107, 142, 35)),
+    "terrain": (22, (152, 251, 152)),
+    "sky": (23, (70, 130, 180)),
+    "person": (24, (220, 20, 60)),
+    "rider": (25, (255, 0, 0)),
+    "car": (26, (0, 0, 142)),
+    "truck": (27, (0, 0, 70)),
+    "bus": (28, (0, 60, 100)),
+    "train": (31, (0, 80, 100)),
+    "motorcycle": (32, (0, 0, 230)),
+    "bicycle": (33, (119, 11, 32)),
+}
+"""The classes in the order of their labels (train ids): the data set's label id, and its colour."""
+CLASS_NAMES = tuple(CLASSES)
+PALETTE = tuple(colour for _, colour in CLASSES.values())
+
+MAX_DEPTH = 300.0
+"""Metres; farther points, whose disparity is below a pixel and a half or so, are brought to this."""
+
+SPECS = {
+    "rgb": ModalitySpec("rgb", "image", mean=IMAGENET_MEAN, std=IMAGENET_STD, jitter=True),
+    "depth": ModalitySpec("depth", "depth", scale=1.0, coding="stereo", clip=MAX_DEPTH),
+    "disparity": ModalitySpec("disparity", "depth", scale=256.0, coding="disparity"),
+}
+
+_LABEL_IDS = {**dict.fromkeys(range(34), VOID), VOID: VOID} | {
+    number: label for label, (number, _) in enumerate(CLASSES.values())
+}
+"""Of labelIds: ids without a class of their own are void, and so is -1 (a licence plate), which 8 bits make 255."""
+
+LABEL_KINDS = {
+    "gtFine_labelIds": partial(read_coded_labels, table=label_table(_LABEL_IDS)),
+    "gtFine_labelTrainIds": partial(read_labels, classes=len(CLASSES)),
+}
+"""How label maps are read, by the end of their names; the first that is there is taken."""
+
+SOURCE = (
+    "expected leftImg8bit/, gtFine/, and disparity/ (and camera/ for depth in metres), as the files "
+    "<name>_trainvaltest.zip of https://www.cityscapes-dataset.com unpack"
+)
+_PARTS = {"train": "train", "val": "val", "test": "val"}
+_IMAGE = "_leftImg8bit.png"
+
+
+class Cityscapes(FileViews):
+    """The views of one split (`train`, `val`, or `test`, which is the same as `val`), sorted by name.
+
+    `resize`: (height, width) to which every image and label map is brought on reading. `normalize`: {modality: (mean,
+    std)} in place of ImageNet's statistics (rgb), of 0 and 1 (depth in metres, disparity in pixels). Raises DataError
+    where a folder or a view's file is not there.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        inputs: Sequence[str] = ("rgb", "depth"),
+        *,
+        resize: tuple[int, int] | None = None,
+        transform: Transform | None = None,
+        cache: bool = False,
+        normalize: Normalization | None = None,
+        seed: int = 0,
+    ) -> None:
+        specs = choose_specs(SPECS, inputs, normalize, names={})
+        source = _find_views(root, split, inputs)
+        super().__init__(
+            source.root,
+            source.views,
+            specs,
+            CLASS_NAMES,
+            resize=resize,
+            transform=transform,
+            cache=cache,
+            seed=seed,
+            labels=source.labels,
+        )
+
+
+def _find_views(root: str | Path, split: str, inputs: Sequence[str]) -> Source:
+    if split not in _PARTS:
+        raise DataError(f"unknown split {split!r}: Cityscapes has {', '.join(_PARTS)}")
+    if str(root) == "":
+        raise DataError("no folder given for Cityscapes: set data.root", hint=SOURCE)
+    folder, part = Path(root), _PARTS[split]
+    images = folder / "leftImg8bit" / part
+    names = _names(images)
+    kind = next((kind for kind in LABEL_KINDS if (folder / _file("gtFine", part, names[0], kind)).exists()), None)
+    if kind is None:
+        wanted = " nor ".join(str(folder / _file("gtFine", part, names[0], kind)) for kind in LABEL_KINDS)
+        raise DataError(f"Cityscapes: there is neither {wanted}", hint=SOURCE)
+    views = [
+        ViewFiles(name, {**_inputs(part, name, inputs), LABELS: _file("gtFine", part, name, kind)}) for name in names
+    ]
+    check_files(folder, views, listed_in=images, hint=SOURCE)
+    return Source(folder, views, labels=LABEL_KINDS[kind])
+
+
+def _names(images: Path) -> list[str]:
+    """The views of a part, such as aachen_000000_000019, sorted."""
+    if not images.is_dir():
+        raise DataError(
+            f"Cityscapes: no folder {images}; of {images.parents[1]}: {describe_folder(images.parents[1])}", hint=SOURCE
+        )
+    found = []
+    for city in images.iterdir():
+        if city.is_dir():
+            with os.scandir(city) as entries:
+                found += [entry.name.removesuffix(_IMAGE) for entry in entries if entry.name.endswith(_IMAGE)]
+    if not found:
+        raise DataError(f"Cityscapes: no <city>/*{_IMAGE} in {images}: {describe_folder(images)}", hint=SOURCE)
+    return sorted(found)
+
+
+def _file(folder: str, part: str, name: str, kind: str, suffix: str = ".png") -> str:
+    """A view's file, relative to the root; views are named after their city."""
+    return f"{folder}/{part}/{name.split('_')[0]}/{name}_{kind}{suffix}"
+
+
+def _inputs(part: str, name: str, inputs: Sequence[str]) -> dict[str, str]:
+    """The files of a view's inputs, and its camera's where depth needs it."""
+    disparity = _file("disparity", part, name, "disparity")
+    files = {"rgb": _file("leftImg8bit", part, name, "leftImg8bit"), "depth": disparity, "disparity": disparity}
+    camera = {"camera": _file("camera", part, name, "camera", ".json")} if "depth" in inputs else {}
+    return {key: files[key] for key in inputs} | camera
