@@ -28,12 +28,12 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cen_cli.data.domains import full_name
 from cen_cli.data.sample import TARGET, ModalitySpec, Normalization
-from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder
+from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder, read_lines
 from cen_cli.errors import DataError, UsageError
 
 LOG_SCALE, MAX_DEPTH = 512.0, 128.0
@@ -91,8 +91,8 @@ class Taskonomy(FileViews):
 
     `inputs` are translated to `target`. `train_list` and `val_list` (relative to `root`) take the place of train.txt
     and val.txt; with lists, `test` is the same as `val`. `resize`: (height, width) to which every image is brought on
-    reading. `normalize` must be empty: everything lies in [-1, 1]. Raises DataError where a folder or a listed view is
-    not there, and where a view lacks one of the domains.
+    reading. `normalize` must be empty: everything lies in [-1, 1]. `skip_incomplete`: leave out views that lack one of
+    the domains; otherwise they raise DataError, as do folders and lists that are not there.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class Taskonomy(FileViews):
         resize: tuple[int, int] | None = None,
         transform: Transform | None = None,
         cache: bool = False,
+        skip_incomplete: bool = False,
         normalize: Normalization | None = None,
         seed: int = 0,
     ) -> None:
@@ -117,7 +118,7 @@ class Taskonomy(FileViews):
         domains = {**{name: full_name(name) for name in inputs}, TARGET: full_name(target)}
         found = {domain: _views_of(layout, domain) for domain in domains.values()}
         names = _split(layout, split, found, {"train": train_list, "val": val_list})
-        _check_complete(layout, names, found)
+        names = _complete(layout, names, found, skip=skip_incomplete)
         views = [ViewFiles(name, {key: layout.file(domain, name) for key, domain in domains.items()}) for name in names]
         super().__init__(
             Path(root), views, specs, (), target=target_spec, resize=resize, transform=transform, cache=cache, seed=seed
@@ -215,12 +216,8 @@ def _list_of(layout: _Layout, split: str, lists: Mapping[str, str]) -> Path | No
 
 
 def _read_list(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error})") from None
     names: dict[str, int] = {}
-    for number, line in enumerate((line.strip() for line in lines), start=1):
+    for number, line in enumerate((line.strip() for line in read_lines(path)), start=1):
         if not line:
             continue
         match = _LINE.fullmatch(line)
@@ -237,15 +234,21 @@ def _read_list(path: Path) -> list[str]:
     return sorted(names, key=_numbers)
 
 
-def _check_complete(layout: _Layout, names: Iterable[str], found: Mapping[str, set[str]]) -> None:
-    """Raises DataError naming the first views that lack a domain, and how many do."""
-    names = list(names)
+def _complete(layout: _Layout, names: Sequence[str], found: Mapping[str, set[str]], *, skip: bool) -> list[str]:
+    """The views that have every domain.
+
+    Raises DataError where none is left, and unless the others are to be skipped: how many lack what, and the first.
+    """
     lacking = {name: [domain for domain, there in found.items() if name not in there] for name in names}
+    complete = [name for name, domains in lacking.items() if not domains]
+    if len(complete) == len(names) or (skip and complete):
+        return complete
     first = [layout.file(domains[0], name) for name, domains in lacking.items() if domains]
-    if first:
-        listed = ", ".join(first[:3]) + (", ..." if len(first) > 3 else "")
-        raise DataError(
-            f"{layout.root}: {len(first)} of {len(names)} views lack one of the domains {', '.join(found)}; "
-            f"not there: {listed}",
-            hint="copy these files, or list the complete views in train.txt and val.txt",
-        )
+    listed = ", ".join(first[:3]) + (", ..." if len(first) > 3 else "")
+    counts = {domain: sum(domain in domains for domains in lacking.values()) for domain in found}
+    lacks = ", ".join(f"{domain} {count}" for domain, count in counts.items() if count)
+    raise DataError(
+        f"{layout.root}: {len(first)} of {len(names)} views lack a domain ({lacks}); not there: {listed}",
+        hint="copy these files, list the complete views in train.txt and val.txt, or leave the others out with "
+        "data.skip_incomplete = true",
+    )

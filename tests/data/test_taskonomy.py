@@ -229,12 +229,24 @@ class TestWhatIsRefused:
         (root / "rgb/point_2_view_0_domain_rgb.png").unlink()
         (root / "reshading/point_0_view_3_domain_reshading.png").unlink()
         message = (
-            r"2 of 6 views lack one of the domains reshading, edge_texture, rgb; not there: "
+            r"2 of 6 views lack a domain \(reshading 1, rgb 1\); not there: "
             r"reshading/point_0_view_3_domain_reshading\.png, rgb/point_2_view_0_domain_rgb\.png$"
         )
         with pytest.raises(DataError, match=message):
             Taskonomy(root, "train", PAIR, "rgb")
         assert len(Taskonomy(root, "train", ["edge_texture"], "normal")) == 6
+
+    def test_they_can_be_left_out(self, write_taskonomy):
+        root = write_taskonomy()
+        (root / "rgb/point_2_view_0_domain_rgb.png").unlink()
+        (root / "reshading/point_0_view_3_domain_reshading.png").unlink()
+        data = Taskonomy(root, "train", PAIR, "rgb", skip_incomplete=True)
+        assert names(data) == ["point_0_view_0", "point_2_view_3", "point_3_view_0", "point_3_view_3"]
+        assert len(Taskonomy(root, "val", PAIR, "rgb", skip_incomplete=True)) == 2
+        for path in (root / "rgb").glob("point_11_*"):
+            path.unlink()
+        with pytest.raises(DataError, match=r"2 of 2 views lack a domain \(rgb 2\)"):
+            Taskonomy(root, "val", PAIR, "rgb", skip_incomplete=True)
 
     def test_listed_view_that_is_not_there(self, write_taskonomy):
         root = write_taskonomy()
