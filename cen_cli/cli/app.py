@@ -92,10 +92,11 @@ def _recipes(context: typer.Context) -> None:
 
 
 def _data(context: typer.Context) -> None:
-    """Write the built-in data set to disk.
+    """Write the built-in data set to disk, and turn published ones into folders.
 
     Examples:
         cen data rooms rooms --size 96
+        cen data prepare nyudv2 nyu_depth_v2_labeled.mat nyudv2
     """
     _help_alone(context)
 
@@ -119,6 +120,7 @@ app.add_typer(recipes_app, name="recipes")
 
 data_app = _group(_data)
 _add(data_app, "rooms", data.rooms)
+_add(data_app, "prepare", data.prepare)
 app.add_typer(data_app, name="data")
 
 

@@ -41,6 +41,8 @@ def write_json(path: Path, document: Any) -> None:
 def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
     """Replace the folder `target` by one that `fill` writes. Raises SaveError, with `target` untouched, where it fails.
 
+    What `fill` raises of its own is passed on; then, too, nothing is left behind.
+
     Folders cannot be swapped in one step, so a kill may leave `target.new` or `target.old`: `recover_directory` tells
     which one counts.
     """
@@ -55,11 +57,11 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
         new.rename(target)
         _sync_folder(target.parent)
         shutil.rmtree(old, ignore_errors=True)
-    except (OSError, SaveError) as error:
+    except BaseException as error:
         shutil.rmtree(new, ignore_errors=True)
-        if isinstance(error, SaveError):
-            raise
-        raise unwritable(target, error) from error
+        if isinstance(error, OSError):
+            raise unwritable(target, error) from error
+        raise
 
 
 def recover_directory(target: Path) -> None:
@@ -97,8 +99,11 @@ def unwritable(path: Path, error: OSError) -> SaveError:
 
 
 def _sync(folder: Path) -> None:
-    """Flush every file of `folder`, then the folder itself, to the disk."""
+    """Flush every file and folder below `folder`, then the folder itself, to the disk."""
     for path in folder.iterdir():
+        if path.is_dir():
+            _sync(path)
+            continue
         with path.open("rb") as file:
             os.fsync(file.fileno())
     _sync_folder(folder)

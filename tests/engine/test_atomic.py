@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cen_cli.engine import atomic
-from cen_cli.errors import SaveError
+from cen_cli.errors import DataError, SaveError
 
 
 def write(text: str):
@@ -82,3 +82,23 @@ def test_a_link_or_a_copy_has_the_same_content(tmp_path, monkeypatch):
 
 def no_space(_):
     raise OSError(28, "No space left on device")
+
+
+def test_a_folder_of_folders_is_written_whole(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "rgb").mkdir()
+        (folder / "rgb/1.png").write_bytes(b"picture")
+
+    atomic.write_directory(tmp_path / "deep" / "out", fill)
+    assert (tmp_path / "deep/out/rgb/1.png").read_bytes() == b"picture"
+
+
+@pytest.mark.parametrize("error", [DataError("bad frame"), KeyboardInterrupt()])
+def test_what_the_writer_raises_is_passed_on_and_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "half").touch()
+        raise error
+
+    with pytest.raises(type(error)):
+        atomic.write_directory(tmp_path / "out", fill)
+    assert list(tmp_path.iterdir()) == []
