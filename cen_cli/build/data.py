@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
+from cen_cli.data import cityscapes
 from cen_cli.data.nyudv2 import NYUDv2
 from cen_cli.data.rooms import PALETTE, RoomsSettings, default_folder, prepare
 from cen_cli.data.roomset import Rooms, domains_of
 from cen_cli.data.sample import Normalization
+from cen_cli.data.sunrgbd import SUNRGBD
 from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform
 from cen_cli.data.views import ViewDataset
@@ -40,17 +42,46 @@ def _rooms(recipe: Recipe, split: str, training: bool, progress: Progress | None
 
 def _nyudv2(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
     data = recipe.data
-    root = _root(recipe, "NYUDv2", "the folder that holds rgb/, depth/, masks/ and the lists")
-    list_file = data.train_list if split == "train" else data.val_list
-    return NYUDv2(root, split, data.inputs, data.target, **_reading(recipe, training), list_file=list_file)
+    root = _root(
+        recipe, "NYUDv2", "nyu_depth_v2_labeled.mat, or the folder that holds rgb/, depth/, masks/ and the lists"
+    )
+    return NYUDv2(
+        root,
+        split,
+        data.inputs,
+        data.target,
+        **_reading(recipe, training),
+        list_file=data.train_list if split == "train" else data.val_list,
+        depth=data.depth,
+        label_start=data.label_start,
+    )
+
+
+def _sunrgbd(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+    data = recipe.data
+    root = _root(recipe, "SUN RGB-D", "the folder that holds SUNRGBD/ and SUNRGBDtoolbox/")
+    return SUNRGBD(root, split, data.inputs, **_reading(recipe, training), depth=data.depth)
+
+
+def _cityscapes(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+    root = _root(recipe, "Cityscapes", "the folder that holds leftImg8bit/, disparity/ and gtFine/")
+    return cityscapes.Cityscapes(root, split, recipe.data.inputs, **_reading(recipe, training))
 
 
 def _taskonomy(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
     data = recipe.data
     root = _root(recipe, "Taskonomy", "the folder that holds rgb/, reshading/, normal/ and the other domains")
     assert data.target is not None, "a checked recipe names one"
-    lists = {"train_list": data.train_list, "val_list": data.val_list}
-    return Taskonomy(root, split, data.inputs, data.target, **_reading(recipe, training), **lists)
+    return Taskonomy(
+        root,
+        split,
+        data.inputs,
+        data.target,
+        **_reading(recipe, training),
+        train_list=data.train_list,
+        val_list=data.val_list,
+        skip_incomplete=data.skip_incomplete,
+    )
 
 
 def _root(recipe: Recipe, name: str, what: str) -> Path:
@@ -62,7 +93,13 @@ def _root(recipe: Recipe, name: str, what: str) -> Path:
     return Path(recipe.data.root)
 
 
-DATASETS = {"rooms": _rooms, "nyudv2": _nyudv2, "taskonomy": _taskonomy}
+DATASETS = {
+    "rooms": _rooms,
+    "nyudv2": _nyudv2,
+    "sunrgbd": _sunrgbd,
+    "cityscapes": _cityscapes,
+    "taskonomy": _taskonomy,
+}
 
 
 class _Reading(TypedDict):
@@ -100,4 +137,4 @@ def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform
 
 def palette(recipe: Recipe) -> tuple[tuple[int, int, int], ...] | None:
     """The class colours of the recipe's data set; None where it has none of its own."""
-    return PALETTE if recipe.data.kind == "rooms" else None
+    return {"rooms": PALETTE, "cityscapes": cityscapes.PALETTE}.get(recipe.data.kind)

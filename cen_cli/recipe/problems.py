@@ -285,6 +285,8 @@ def _target_of_the_task(task: str, kind: str, inputs: list[str], target: str | N
         yield Problem(("data", "target"), f'data.target = "{target}": it is one of data.inputs = {show_value(inputs)}')
     if task == "segmentation" and kind == "taskonomy":
         yield Problem(("data", "kind"), 'data.kind = "taskonomy": it has no labels; with task = "translation"')
+    if task == "translation" and kind in ("sunrgbd", "cityscapes"):
+        yield Problem(("data", "kind"), f'data.kind = "{kind}": read with its labels only; with task = "segmentation"')
 
 
 def _sizes_fit_the_unet(

@@ -95,11 +95,11 @@ class Normalize(Table):
 class Data(Table):
     """What is learned from: the data set, its modalities, and how views are read and augmented."""
 
-    kind: Literal["rooms", "nyudv2", "taskonomy"] = Field(description="The data set.")
+    kind: Literal["rooms", "nyudv2", "sunrgbd", "cityscapes", "taskonomy"] = Field(description="The data set.")
     root: str = Field(
         default="",
-        description='Folder of the data set; `--data-root` and CEN_DATA go before it. For "rooms" it is where rendered '
-        "views are kept, and empty means the user's cache folder.",
+        description='Folder of the data set, or for "nyudv2" nyu_depth_v2_labeled.mat; `--data-root` and CEN_DATA go '
+        'before it. For "rooms" it is where rendered views are kept, and empty means the user\'s cache folder.',
     )
     inputs: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
         description="The modalities, one stream each, in this order."
@@ -116,6 +116,19 @@ class Data(Table):
     workers: int = Field(default=0, ge=0, description="Loader processes; 0 loads in the training process.")
     train_list: str = Field(default="", description="List of the training views, within the root. Empty: train.txt.")
     val_list: str = Field(default="", description="List of the validation views, within the root. Empty: val.txt.")
+    depth: Literal["filled", "raw"] = Field(
+        default="filled",
+        description='Where a data set has two depths (nyu_depth_v2_labeled.mat; SUN RGB-D as published). "filled": '
+        'inpainted. "raw": as measured, with holes.',
+    )
+    label_start: Annotated[int, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="Where the labels of a folder of label maps start: 0 (255 is void) or 1 (0 is void). Absent: found "
+        "by looking at them.",
+    )
+    skip_incomplete: bool = Field(
+        default=False, description="Leave out views that lack a file; otherwise they are an error."
+    )
     rooms: RoomsData = Field(default=RoomsData(), description="The built-in rendered rooms.")
     augment: Augment = Field(default=Augment(), description="Random changes of training views.")
     normalize: dict[str, Normalize] = Field(default={}, description="Normalisation by modality.")
@@ -418,6 +431,9 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("data.rooms", "data.kind", ("rooms",)),
     ("data.train_list", "data.kind", ("nyudv2", "taskonomy")),
     ("data.val_list", "data.kind", ("nyudv2", "taskonomy")),
+    ("data.depth", "data.kind", ("nyudv2", "sunrgbd")),
+    ("data.label_start", "data.kind", ("nyudv2",)),
+    ("data.skip_incomplete", "data.kind", ("taskonomy",)),
     ("data.target", "task", ("translation",)),
     ("data.normalize", "task", ("segmentation",)),
     ("data.augment.color_jitter", "task", ("segmentation",)),

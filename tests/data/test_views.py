@@ -8,13 +8,16 @@ import pytest
 import torch
 
 from cen_cli.data.cache import ViewCache
+from cen_cli.data.cityscapes import Cityscapes
 from cen_cli.data.nyudv2 import NYUDv2
 from cen_cli.data.roomset import Rooms
 from cen_cli.data.sample import Sample
+from cen_cli.data.sunrgbd import SUNRGBD
 from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, TrainTransform
 from cen_cli.data.views import ViewDataset, read_view
 from cen_cli.errors import DataError
+from tests.realistic import nyu_frames, sun_views, write_cityscapes, write_nyu_mat, write_sunrgbd
 
 AUGMENT = TrainTransform((12, 12), scale=(0.8, 1.5), jitter=ColorJitter(0.2, 0.2, 0.2, 0.05))
 
@@ -26,14 +29,22 @@ def same(first: Sample, second: Sample) -> bool:
     return inputs and valid and target and first.files == second.files
 
 
-def test_all_data_sets_keep_the_protocol(write_rooms, write_nyudv2, write_taskonomy):
+def test_all_data_sets_keep_the_protocol(write_rooms, write_nyudv2, write_taskonomy, tmp_path):
     rooms, nyudv2 = write_rooms(), write_nyudv2()
-    labelled: list[ViewDataset] = [Rooms(rooms, "train"), NYUDv2(nyudv2, "train")]
+    labelled: list[ViewDataset] = [
+        Rooms(rooms, "train"),
+        NYUDv2(nyudv2, "train"),
+        NYUDv2(write_nyu_mat(tmp_path / "nyu.mat", nyu_frames(count=8)), "train"),
+        SUNRGBD(write_sunrgbd(tmp_path / "sun", sun_views()[:10]), "train"),
+        Cityscapes(write_cityscapes(tmp_path / "cityscapes", frames=3), "train"),
+    ]
     for views in labelled:
         assert [spec.name for spec in views.specs] == ["rgb", "depth"]
         assert views.view(0).target is not None
         assert views.target is None
-        assert len(views) == 6
+        assert len(views) == (8 if isinstance(views, SUNRGBD) else 6)
+        assert len(views.class_names) > 10
+        assert len(views.fingerprint()) == 64
     inputs = ["rgb", "normal"]
     translated: list[ViewDataset] = [
         Rooms(rooms, "train", inputs, "depth"),
