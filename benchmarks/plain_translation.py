@@ -36,7 +36,7 @@ class PlainTranslator(nn.Module):
 
     def __init__(self, source: Translator, dropout: float) -> None:
         super().__init__()
-        self.down = nn.ModuleList(PlainLayer(layer) for layer in source.encoder.children())
+        self.down = nn.ModuleList(PlainLayer(layer) for layer in source.encoder.layers)
         self.up = nn.ModuleList(PlainLayer(layer) for layer in source.decoder.children())
         self.dropout = dropout
         self.alpha = source.ensemble.alpha

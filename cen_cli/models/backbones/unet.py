@@ -71,11 +71,15 @@ class UNetEncoder(nn.Module):
         """
         _check_sides(x, self.size_multiple)
         features: list[Tensor] = []
-        for name, junction in zip(self.layer_names, self.junctions, strict=True):
-            layer = self.get_submodule(name)
+        for layer, junction in zip(self.layers, self.junctions, strict=True):
             feature, x = junction(layer(F.leaky_relu(x, SLOPE) if features else x))
             features.append(feature)
         return tuple(features)
+
+    @property
+    def layers(self) -> tuple[nn.Module, ...]:
+        """The layers, finest first."""
+        return tuple(self.get_submodule(name) for name in self.layer_names)
 
     @property
     def layer_names(self) -> tuple[str, ...]:
