@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,8 +17,17 @@ from torchvision import tv_tensors
 from cen_cli.data.cache import ViewCache
 from cen_cli.data.derived import surface_normals, texture_edges
 from cen_cli.data.domains import SHORT_NAMES
-from cen_cli.data.reading import read_depth, read_image, read_labels
-from cen_cli.data.sample import LABELS, TARGET, DepthMap, ModalitySpec, Normalization, RawView, Sample
+from cen_cli.data.reading import read_class_map, read_depth, read_encoded, read_image, read_labels
+from cen_cli.data.sample import (
+    LABELS,
+    TARGET,
+    DepthMap,
+    LabelEncoding,
+    ModalitySpec,
+    Normalization,
+    RawView,
+    Sample,
+)
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.transforms import EvalTransform, resize_view
 from cen_cli.errors import DataError, UsageError
@@ -53,6 +62,9 @@ class ViewDataset(Protocol):
     def view(self, index: int) -> RawView:
         """The view as stored (resized, where the data set resizes)."""
 
+    def files(self, index: int) -> dict[str, str]:
+        """Paths of a view's files by modality, and `LABELS` or `TARGET`."""
+
     def fingerprint(self) -> str:
         """Hex digest of the files' names and sizes and of what is read from them."""
 
@@ -80,6 +92,7 @@ def read_view(
     specs: Sequence[ModalitySpec],
     *,
     classes: int = 0,
+    labels: LabelEncoding | None = None,
     target: ModalitySpec | None = None,
     resize: tuple[int, int] | None = None,
     crop_depth: bool = False,
@@ -87,7 +100,8 @@ def read_view(
 ) -> RawView:
     """Read one view from `files` (paths by modality, `LABELS` or `TARGET` where there is one) and check that it fits.
 
-    `target`: the encoding of the image under `TARGET`; without it, `LABELS` are read. `resize`: bring everything to
+    `target`: the encoding of the image under `TARGET`; without it, `LABELS` are read, of `classes` from 0 on or as
+    `labels` says. `resize`: bring everything to
     (height, width). `crop_depth`: a depth image that is larger by a border is cut to its centre. `frame` is cut away.
     Raises DataError naming the files.
     """
@@ -96,7 +110,8 @@ def read_view(
         wanted[TARGET] = files[TARGET], target
     stored: dict[str, Tensor] = {key: _read_stored(path, spec) for key, (path, spec) in wanted.items()}
     if target is None and LABELS in files:
-        stored[LABELS] = read_labels(files[LABELS], classes=classes)
+        path = files[LABELS]
+        stored[LABELS] = read_labels(path, classes=classes) if labels is None else read_class_map(path, labels)
     used = {key: str(files[key]) for key in stored}
     if crop_depth:
         stored = _crop_depth(stored)
@@ -111,6 +126,8 @@ def read_view(
 
 def _read_stored(path: str | Path, spec: ModalitySpec) -> Tensor:
     """The file of a modality, or that from which it is derived: an Image or a DepthMap."""
+    if spec.encoding is not None:
+        return read_encoded(path, spec.encoding, measured=spec.kind == "depth")
     if spec.kind == "depth" or spec.derived == "normal":
         return read_depth(path, scale=spec.scale, invalid=spec.invalid)
     return read_image(path, scale=spec.scale, colour=spec.colour)
@@ -226,7 +243,7 @@ class FileViews:
 
     `target`: what the views are translated to; without it their targets are labels of `class_names`. `transform` is
     handed the view, the specs, a generator seeded by (seed, epoch, index) and the target; no global random state is
-    used. `crop_depth` and `frame` as in `read_view`.
+    used. `crop_depth`, `frame` and `labels` as in `read_view`.
     """
 
     def __init__(
@@ -243,6 +260,7 @@ class FileViews:
         seed: int = 0,
         crop_depth: bool = False,
         frame: Frame | None = None,
+        labels: LabelEncoding | None = None,
     ) -> None:
         if resize is not None and min(resize) < 1:
             raise DataError(f"resize must be at least 1 x 1, not {resize[0]} x {resize[1]}")
@@ -256,6 +274,7 @@ class FileViews:
         self.seed = seed
         self._crop_depth = crop_depth
         self._frame = frame
+        self._labels = labels
         self._cache = ViewCache(len(self.views), self._read(0)) if cache else None
 
     def __len__(self) -> int:
@@ -272,42 +291,50 @@ class FileViews:
             raise IndexError(f"view {index} of {len(self)}")
         if self._cache is None:
             return self._read(index)
-        kept = self._cache.get(index, self.views[index].name, self._paths(index))
+        kept = self._cache.get(index, self.views[index].name, self.files(index))
         if kept is None:
             kept = self._read(index)
             self._cache.put(index, kept)
         return kept
+
+    def files(self, index: int) -> dict[str, str]:
+        """Paths of a view's files by modality, and `LABELS` or `TARGET`."""
+        return {key: str(self.root / name) for key, name in self.views[index].files.items()}
 
     def fingerprint(self) -> str:
         """SHA-256 over the sorted names and sizes of the files, the encoding of modalities and target, and `resize`."""
         digest = hashlib.sha256()
         for name in sorted({name for view in self.views for name in view.files.values()}):
             digest.update(f"{name}\0{self._bytes(name)}\n".encode())
-        target = None if self.target is None else dataclasses.asdict(self.target)
-        settings = [[dataclasses.asdict(spec) for spec in self.specs], target, self.class_names, self.resize]
+        target = None if self.target is None else _stated(self.target)
+        settings = [[_stated(spec) for spec in self.specs], target, self.class_names, self.resize]
+        settings += [] if self._labels is None else [_stated(self._labels)]
         digest.update(json.dumps(settings).encode())
         return digest.hexdigest()
 
     def _read(self, index: int) -> RawView:
         return read_view(
             self.views[index].name,
-            self._paths(index),
+            self.files(index),
             self.specs,
             classes=len(self.class_names),
+            labels=self._labels,
             target=self.target,
             resize=self.resize,
             crop_depth=self._crop_depth,
             frame=self._frame,
         )
 
-    def _paths(self, index: int) -> dict[str, str]:
-        return {key: str(self.root / name) for key, name in self.views[index].files.items()}
-
     def _bytes(self, name: str) -> int:
         try:
             return (self.root / name).stat().st_size
         except OSError as error:
             raise DataError(f"{self.root / name}: cannot be read ({error.strerror})") from None
+
+
+def _stated(encoding: ModalitySpec | LabelEncoding) -> dict[str, Any]:
+    """What an encoding states, for the fingerprint, which a field without value does not change."""
+    return {name: value for name, value in dataclasses.asdict(encoding).items() if value is not None}
 
 
 def describe_folder(folder: Path) -> str:

@@ -1,43 +1,31 @@
 """The recipe: every table and key that a recipe file may hold, with its type, range, default and meaning.
 
-This file is the only place where a key is declared. The error messages (`problems`), the reference page (`reference`)
-and the command line's `--set` read it. Settings follow the paper's supplement, Section 2; defaults are those of the
-NYUDv2 segmentation experiments (S-Table 7) except where a key says otherwise.
+This file, with `folders` for data of one's own, is the only place where a key is declared. The error messages
+(`problems`), the reference page (`reference`) and the command line's `--set` read it. Settings follow the paper's
+supplement, Section 2; defaults are those of the NYUDv2 segmentation experiments (S-Table 7) except where a key says
+otherwise.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-AboveZero = Annotated[float, Field(gt=0)]
-Size = tuple[Positive, Positive]
-Rate = AboveZero | Annotated[tuple[AboveZero, ...], Field(min_length=1)]
-Channels = tuple[float, float, float]
-Deviations = tuple[AboveZero, AboveZero, AboveZero]
-
-
-def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) != len(names) or "" in names:
-        raise ValueError("a list of modality names, each named once")
-    return names
-
-
-def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError("two numbers [lowest, highest], the lowest first")
-    return bounds
-
-
-class Table(BaseModel):
-    """A table of a recipe: strictly typed, immutable, without unknown keys, NaN or infinity."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+from cen_cli.recipe.folders import Folders
+from cen_cli.recipe.table import (
+    AboveZero,
+    Channels,
+    Deviations,
+    Fraction,
+    NonNegative,
+    Positive,
+    Rate,
+    Size,
+    Table,
+    ascending,
+    unique,
+)
 
 
 class RoomsData(Table):
@@ -69,7 +57,7 @@ class ColorJitter(Table):
 class Augment(Table):
     """Random changes of the training views, the same geometry for every modality and the label."""
 
-    scale: Annotated[tuple[AboveZero, AboveZero], AfterValidator(_ascending)] = Field(
+    scale: Annotated[tuple[AboveZero, AboveZero], AfterValidator(ascending)] = Field(
         default=(1.0, 1.0), description="Random scale is drawn between these two before cropping."
     )
     min_short_side: int = Field(
@@ -89,13 +77,13 @@ class Normalize(Table):
 class Data(Table):
     """What is learned from: the data set, its modalities, and how views are read and augmented."""
 
-    kind: Literal["rooms", "nyudv2", "taskonomy"] = Field(description="The data set.")
+    kind: Literal["rooms", "nyudv2", "taskonomy", "folders"] = Field(description="The data set.")
     root: str = Field(
         default="",
         description='Folder of the data set; `--data-root` and CEN_DATA go before it. For "rooms" it is where rendered '
         "views are kept, and empty means the user's cache folder.",
     )
-    inputs: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+    inputs: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         description="The modalities, one stream each, in this order."
     )
     target: Annotated[str, Field(min_length=1)] | None = Field(
@@ -108,9 +96,17 @@ class Data(Table):
     crop: Size = Field(description="[height, width] of the training crop; smaller views are padded.")
     cache: bool = Field(default=False, description="Keep decoded (and resized) images in memory.")
     workers: int = Field(default=0, ge=0, description="Loader processes; 0 loads in the training process.")
-    train_list: str = Field(default="", description="List of the training views, within the root. Empty: train.txt.")
-    val_list: str = Field(default="", description="List of the validation views, within the root. Empty: val.txt.")
+    train_list: str = Field(
+        default="",
+        description='List of the training views, within the root. Empty: train.txt; "folders" then divides the views '
+        "by `data.folders.shares`.",
+    )
+    val_list: str = Field(default="", description="List of the validation views, in the same way. Empty: val.txt.")
+    test_list: str = Field(
+        default="", description="List of the test views, within the root. Empty: they are the validation views."
+    )
     rooms: RoomsData = Field(default=RoomsData(), description="The built-in rendered rooms.")
+    folders: Folders = Field(default=Folders(), description="Files of your own.")
     augment: Augment = Field(default=Augment(), description="Random changes of training views.")
     normalize: dict[str, Normalize] = Field(default={}, description="Normalisation by modality.")
 
@@ -389,8 +385,15 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("optimizer.gamma_lr", "model.fusion", ("exchange",)),
     ("optimizer.gamma_weight_decay", "model.fusion", ("exchange",)),
     ("data.rooms", "data.kind", ("rooms",)),
-    ("data.train_list", "data.kind", ("nyudv2", "taskonomy")),
-    ("data.val_list", "data.kind", ("nyudv2", "taskonomy")),
+    ("data.train_list", "data.kind", ("nyudv2", "taskonomy", "folders")),
+    ("data.val_list", "data.kind", ("nyudv2", "taskonomy", "folders")),
+    ("data.test_list", "data.kind", ("folders",)),
+    ("data.folders", "data.kind", ("folders",)),
+    ("data.folders.labels", "task", ("segmentation",)),
+    ("data.folders.labels.first", "data.folders.labels.stored", ("index",)),
+    ("data.folders.labels.values", "data.folders.labels.stored", ("index",)),
+    ("data.folders.labels.void", "data.folders.labels.stored", ("index",)),
+    ("data.folders.labels.void_colors", "data.folders.labels.stored", ("color",)),
     ("data.target", "task", ("translation",)),
     ("data.normalize", "task", ("segmentation",)),
     ("data.augment.color_jitter", "task", ("segmentation",)),
