@@ -56,7 +56,7 @@ def _measurements(modalities: Mapping[str, Modality]) -> Iterator[Problem]:
             yield from _range_of_measurement(path, modality)
             continue
         for key in _OF_MEASUREMENTS:
-            if key in modality:
+            if modality.get(key) not in (None, []):
                 shown = f"{dotted((*path, key))} = {show_value(modality[key])}"
                 yield Problem(
                     (*path, key), f'{shown}: read only with kind = "measurement", and it is "{modality["kind"]}"'

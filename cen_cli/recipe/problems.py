@@ -7,7 +7,7 @@ keys. A rule is skipped where one of the keys it reads is already known to be wr
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError

@@ -21,6 +21,7 @@ class Row:
     images: dict[str, np.ndarray]
     truth: np.ndarray | None
     frame: tuple[float, float, float, float] | None = None
+    quantity: tuple[str, str, float] = ("depth", "m", 0.0)
 
 
 def grey(value: int, side: int = 128) -> np.ndarray:
