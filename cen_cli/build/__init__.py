@@ -7,9 +7,20 @@ takes plain arguments; only `load` hangs the recipe on a model, as a label for p
 from __future__ import annotations
 
 from cen_cli.build.checkpoints import check_fits, load
-from cen_cli.build.data import dataset, palette
+from cen_cli.build.data import check, dataset, palette
 from cen_cli.build.jobs import TrainingJob, training_job
 from cen_cli.build.networks import Network, network
 from cen_cli.build.scoring import scorer
 
-__all__ = ["Network", "TrainingJob", "check_fits", "dataset", "load", "network", "palette", "scorer", "training_job"]
+__all__ = [
+    "Network",
+    "TrainingJob",
+    "check",
+    "check_fits",
+    "dataset",
+    "load",
+    "network",
+    "palette",
+    "scorer",
+    "training_job",
+]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
+from cen_cli.data.check import check_data
 from cen_cli.data.folders import Division, FolderLabels, FolderModality, Folders
 from cen_cli.data.nyudv2 import NYUDv2
 from cen_cli.data.rooms import PALETTE, RoomsSettings, default_folder, prepare
@@ -15,6 +16,7 @@ from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
+from cen_cli.findings import DataCheck
 from cen_cli.recipe import folders
 from cen_cli.recipe.schema import Recipe
 
@@ -65,7 +67,7 @@ def _folders(recipe: Recipe, split: str, training: bool, progress: Progress | No
         modalities={name: FolderModality(**modality.model_dump()) for name, modality in keys.modalities.items()},
         labels=_labels(keys.labels) if recipe.task == "segmentation" else None,
         division=Division(data.train_list, data.val_list, data.test_list, keys.shares, keys.split_seed),
-        skip_incomplete=keys.skip_incomplete,
+        skip_incomplete=data.skip_incomplete,
         **_reading(recipe, training),
     )
 
@@ -130,6 +132,18 @@ def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform
         min_short_side=augment.min_short_side,
         mirror=augment.mirror,
         jitter=ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue),
+    )
+
+
+def check(recipe: Recipe, *, wanted: int | None = None, progress: Callable[[str], Progress] | None = None) -> DataCheck:
+    """Look at the recipe's data as `cen_cli.data.check.check_data` does. Raises UsageError where no root is given."""
+    uncached = recipe.model_copy(update={"data": recipe.data.model_copy(update={"cache": False})})
+    return check_data(
+        recipe.name,
+        lambda split: dataset(uncached, split, training=split == "train"),
+        multiple=2**recipe.unet.levels if recipe.model.arch == "unet" else 1,
+        wanted=wanted,
+        progress=progress,
     )
 
 

@@ -18,6 +18,7 @@ from cen_cli.cli import (
     analyze_gammas,
     compare,
     data,
+    data_check,
     evaluate,
     exchange_stats,
     predict,
@@ -90,9 +91,10 @@ def _recipes(context: typer.Context) -> None:
 
 
 def _data(context: typer.Context) -> None:
-    """Write the built-in data set to disk.
+    """Look at data before training on them, start from a folder of your own, write the built-in set to disk.
 
     Examples:
+        cen data check nyudv2 --data-root /data/nyudv2
         cen data rooms rooms --size 96
     """
     _help_alone(context)
@@ -115,6 +117,7 @@ _add(recipes_app, "copy", recipes.copy)
 app.add_typer(recipes_app, name="recipes")
 
 data_app = _group(_data)
+_add(data_app, "check", data_check.check)
 _add(data_app, "rooms", data.rooms)
 app.add_typer(data_app, name="data")
 

@@ -14,10 +14,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from cen_cli.data.patterns import SPLITS, Pattern, ViewKey
+from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import (
     HALF,
     IMAGENET_MEAN,
@@ -151,8 +153,13 @@ class Folders(FileViews):
             transform=transform,
             cache=cache,
             seed=seed,
-            labels=None if labels is None or target is not None else labels.encoding,
+            labels=None if labels is None else partial(read_class_map, encoding=labels.encoding),
         )
+        self._label_encoding = None if labels is None or target is not None else labels.encoding
+
+    def fingerprint(self) -> str:
+        """SHA-256 over what every data set's fingerprint covers and, of label maps, how classes are stored."""
+        return hashlib.sha256(f"{super().fingerprint()} {self._label_encoding}".encode()).hexdigest()
 
 
 def modality_specs(
@@ -267,7 +274,7 @@ def _complete(root: Path, split: str, keys: Sequence[ViewKey], found: Found, *, 
         f"{root}: {len(keys) - len(complete)} of {len(keys)} {split} views lack a file, of {listed}",
         lacking,
         views=len(keys),
-        hint="data.folders.skip_incomplete = true leaves them out; or list the complete ones in data.train_list and "
+        hint="data.skip_incomplete = true leaves them out; or list the complete ones in data.train_list and "
         "data.val_list"
         if complete
         else "the patterns must give the files of one view the same {stem}",

@@ -60,14 +60,14 @@ def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) 
         if mode in _SIXTEEN_BIT:
             return tv_tensors.Image(_planes(np.minimum(values.astype(np.float32) / np.float32(scale), np.float32(1))))
         raise DataError(
-            f"{path}: the image is {_describe(mode)}, expected 16-bit grey (full scale {scale:g})",
+            f"{path}: the image is {describe_mode(mode)}, expected 16-bit grey (full scale {scale:g})",
             hint="8-bit copies have lost the scale: use the 16-bit files of the data set",
         )
     if mode == "RGB" or (mode == "L" and not colour):
         return tv_tensors.Image(_planes(values))
     expected = "8-bit RGB" if colour else "8-bit RGB or grey"
     hint = "a palette image looks like a label map: is it the right file?" if mode == "P" else None
-    raise DataError(f"{path}: the image is {_describe(mode)}, expected {expected}", hint=hint)
+    raise DataError(f"{path}: the image is {describe_mode(mode)}, expected {expected}", hint=hint)
 
 
 def read_depth(path: str | Path, *, scale: float, invalid: int = 0) -> DepthMap:
@@ -78,7 +78,7 @@ def read_depth(path: str | Path, *, scale: float, invalid: int = 0) -> DepthMap:
     mode, _, values = decode(path)
     if mode not in _SIXTEEN_BIT:
         raise DataError(
-            f"{path}: the depth image is {_describe(mode)}, expected 16-bit grey",
+            f"{path}: the depth image is {describe_mode(mode)}, expected 16-bit grey",
             hint="8-bit copies have lost the metric depth: use the 16-bit files of the data set",
         )
     metres = values.astype(np.float32) / np.float32(scale)
@@ -95,7 +95,7 @@ def read_labels(path: str | Path, *, classes: int) -> tv_tensors.Mask:
     mode, kind, values = decode(path)
     if mode not in ("L", "P"):
         raise DataError(
-            f"{path}: the label map is {_describe(mode)}, expected 8-bit grey or palette",
+            f"{path}: the label map is {describe_mode(mode)}, expected 8-bit grey or palette",
             hint="store class indices, not colours, as an 8-bit PNG",
         )
     if kind in _LOSSY:
@@ -141,7 +141,7 @@ def _encoded(path: str | Path, encoding: Encoding) -> np.ndarray:
     hint = "`stored` and `channels` in the recipe's table of the modality say what is expected"
     if mode == "P":
         hint = "a palette image looks like a label map: is it the right file?"
-    raise DataError(f"{path}: the image is {_describe(mode)}, expected {expected}", hint=hint)
+    raise DataError(f"{path}: the image is {describe_mode(mode)}, expected {expected}", hint=hint)
 
 
 def read_class_map(path: str | Path, encoding: LabelEncoding) -> tv_tensors.Mask:
@@ -171,7 +171,7 @@ def stored_labels(path: str | Path, *, color: bool) -> np.ndarray:
         expected = "8-bit RGB" if color else "grey or palette"
         other = "index" if color else "color"
         raise DataError(
-            f"{path}: the label map is {_describe(mode)}, expected {expected}",
+            f"{path}: the label map is {describe_mode(mode)}, expected {expected}",
             hint=f'data.folders.labels.stored = "{other}" reads the other kind of label maps',
         )
     if kind in _LOSSY:
@@ -285,5 +285,6 @@ def _planes(values: np.ndarray) -> torch.Tensor:
     return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
 
 
-def _describe(mode: str) -> str:
+def describe_mode(mode: str) -> str:
+    """Pillow's mode in words."""
     return _MODES.get(mode, f"of mode {mode}")

@@ -17,12 +17,11 @@ from torchvision import tv_tensors
 from cen_cli.data.cache import ViewCache
 from cen_cli.data.derived import surface_normals, texture_edges
 from cen_cli.data.domains import SHORT_NAMES
-from cen_cli.data.reading import read_class_map, read_depth, read_encoded, read_image, read_labels
+from cen_cli.data.reading import read_depth, read_encoded, read_image, read_labels
 from cen_cli.data.sample import (
     LABELS,
     TARGET,
     DepthMap,
-    LabelEncoding,
     ModalitySpec,
     Normalization,
     RawView,
@@ -34,6 +33,9 @@ from cen_cli.errors import DataError, UsageError
 
 Key = int | tuple[int, int]
 """A view's index (epoch 0), or (epoch, index)."""
+
+ReadLabels = Callable[[str | Path], tv_tensors.Mask]
+"""Reads a label map: uint8 [1, H, W], class indices and `VOID`."""
 
 Transform = Callable[[RawView, Sequence[ModalitySpec], torch.Generator, ModalitySpec | None], Sample]
 
@@ -92,7 +94,7 @@ def read_view(
     specs: Sequence[ModalitySpec],
     *,
     classes: int = 0,
-    labels: LabelEncoding | None = None,
+    labels: ReadLabels | None = None,
     target: ModalitySpec | None = None,
     resize: tuple[int, int] | None = None,
     crop_depth: bool = False,
@@ -100,8 +102,8 @@ def read_view(
 ) -> RawView:
     """Read one view from `files` (paths by modality, `LABELS` or `TARGET` where there is one) and check that it fits.
 
-    `target`: the encoding of the image under `TARGET`; without it, `LABELS` are read, of `classes` from 0 on or as
-    `labels` says. `resize`: bring everything to
+    `target`: the encoding of the image under `TARGET`; without it, `LABELS` are read, by `labels` where they are not
+    image files with labels 0 .. `classes` - 1. `resize`: bring everything to
     (height, width). `crop_depth`: a depth image that is larger by a border is cut to its centre. `frame` is cut away.
     Raises DataError naming the files.
     """
@@ -111,7 +113,7 @@ def read_view(
     stored: dict[str, Tensor] = {key: _read_stored(path, spec) for key, (path, spec) in wanted.items()}
     if target is None and LABELS in files:
         path = files[LABELS]
-        stored[LABELS] = read_labels(path, classes=classes) if labels is None else read_class_map(path, labels)
+        stored[LABELS] = read_labels(path, classes=classes) if labels is None else labels(path)
     used = {key: str(files[key]) for key in stored}
     if crop_depth:
         stored = _crop_depth(stored)
@@ -260,7 +262,7 @@ class FileViews:
         seed: int = 0,
         crop_depth: bool = False,
         frame: Frame | None = None,
-        labels: LabelEncoding | None = None,
+        labels: ReadLabels | None = None,
     ) -> None:
         if resize is not None and min(resize) < 1:
             raise DataError(f"resize must be at least 1 x 1, not {resize[0]} x {resize[1]}")
@@ -274,7 +276,7 @@ class FileViews:
         self.seed = seed
         self._crop_depth = crop_depth
         self._frame = frame
-        self._labels = labels
+        self._read_labels = labels
         self._cache = ViewCache(len(self.views), self._read(0)) if cache else None
 
     def __len__(self) -> int:
@@ -308,7 +310,6 @@ class FileViews:
             digest.update(f"{name}\0{self._bytes(name)}\n".encode())
         target = None if self.target is None else _stated(self.target)
         settings = [[_stated(spec) for spec in self.specs], target, self.class_names, self.resize]
-        settings += [] if self._labels is None else [_stated(self._labels)]
         digest.update(json.dumps(settings).encode())
         return digest.hexdigest()
 
@@ -318,7 +319,7 @@ class FileViews:
             self.files(index),
             self.specs,
             classes=len(self.class_names),
-            labels=self._labels,
+            labels=self._read_labels,
             target=self.target,
             resize=self.resize,
             crop_depth=self._crop_depth,
@@ -332,9 +333,9 @@ class FileViews:
             raise DataError(f"{self.root / name}: cannot be read ({error.strerror})") from None
 
 
-def _stated(encoding: ModalitySpec | LabelEncoding) -> dict[str, Any]:
-    """What an encoding states, for the fingerprint, which a field without value does not change."""
-    return {name: value for name, value in dataclasses.asdict(encoding).items() if value is not None}
+def _stated(spec: ModalitySpec) -> dict[str, Any]:
+    """What a spec states, for the fingerprint, which a field without value does not change."""
+    return {name: value for name, value in dataclasses.asdict(spec).items() if value is not None}
 
 
 def describe_folder(folder: Path) -> str:

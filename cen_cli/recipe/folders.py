@@ -125,8 +125,5 @@ class Folders(Table):
         description="[train, val, test] where neither lists nor {split} divide the views. If test is 0, it is val.",
     )
     split_seed: int = Field(default=0, ge=0, description="Another seed divides them in another way.")
-    skip_incomplete: bool = Field(
-        default=False, description="Leave out views that lack a file; otherwise they are an error."
-    )
     modalities: dict[str, FolderModality] = Field(default={}, description="The modalities, by name.")
     labels: FolderLabels = Field(default=FolderLabels(), description="The label maps.")

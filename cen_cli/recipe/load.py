@@ -26,7 +26,7 @@ EVALUATION_KEYS = (
     "data.val_list",
     "data.test_list",
     "data.folders.*.pattern",
-    "data.folders.skip_incomplete",
+    "data.skip_incomplete",
     "data.rooms.*",
     "eval.*",
     "expected.*",

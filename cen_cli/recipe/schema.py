@@ -105,6 +105,9 @@ class Data(Table):
     test_list: str = Field(
         default="", description="List of the test views, within the root. Empty: they are the validation views."
     )
+    skip_incomplete: bool = Field(
+        default=False, description="Leave out views that lack a file; otherwise they are an error."
+    )
     rooms: RoomsData = Field(default=RoomsData(), description="The built-in rendered rooms.")
     folders: Folders = Field(default=Folders(), description="Files of your own.")
     augment: Augment = Field(default=Augment(), description="Random changes of training views.")
@@ -388,6 +391,7 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("data.train_list", "data.kind", ("nyudv2", "taskonomy", "folders")),
     ("data.val_list", "data.kind", ("nyudv2", "taskonomy", "folders")),
     ("data.test_list", "data.kind", ("folders",)),
+    ("data.skip_incomplete", "data.kind", ("folders",)),
     ("data.folders", "data.kind", ("folders",)),
     ("data.folders.labels", "task", ("segmentation",)),
     ("data.folders.labels.first", "data.folders.labels.stored", ("index",)),
