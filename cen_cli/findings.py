@@ -9,6 +9,7 @@ import dataclasses
 from typing import Literal
 
 Severity = Literal["error", "warning"]
+Stored = Literal["uint8", "uint16", "float32"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,3 +80,76 @@ class DataCheck:
     def errors(self) -> int:
         """How many findings would make training stop or go wrong."""
         return sum(finding.severity == "error" for finding in self.findings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Meaning:
+    """What a modality's stored values seem to mean, by the recipe's keys of these names, and why."""
+
+    kind: Literal["photograph", "image", "normals", "measurement"]
+    evidence: tuple[str, ...]
+    """Sentences, for people."""
+    range: tuple[float, float] | None = None
+    scale: float | None = None
+    unit: str | None = None
+    invalid: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ModalityGuess:
+    """What the files of one modality hold and seem to be."""
+
+    name: str
+    pattern: str
+    files: int
+    types: tuple[str, ...]
+    """Of the files looked at, the most frequent first."""
+    sizes: tuple[tuple[int, int], ...]
+    low: float
+    high: float
+    """The lowest and highest stored values."""
+    stored: Stored
+    channels: int
+    meaning: Meaning
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsGuess:
+    """What the label maps seem to hold."""
+
+    pattern: str
+    files: int
+    types: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    color: bool
+    classes: tuple[str, ...]
+    first: int
+    values: tuple[int, ...]
+    """Stored values of the classes where they do not follow one another; else empty."""
+    colors: tuple[tuple[int, int, int], ...]
+    shares: tuple[float, ...]
+    """Share of all pixels that each class has."""
+    evidence: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What `cen data init` found in a folder."""
+
+    folder: str
+    modalities: tuple[ModalityGuess, ...]
+    labels: LabelsGuess | None
+    views: int
+    """Views by all names."""
+    complete: int
+    """Views of which every modality, and the label map, is there."""
+    groups: int
+    """Groups that {group} in the patterns tells apart; 0 without."""
+    splits: tuple[str, ...]
+    """What {split} in the patterns stands for; none without."""
+    looked_at: int
+    """Files that were opened of each modality; of label maps all are."""
+    size: tuple[int, int]
+    """Height and width of the smallest view."""
+    notes: tuple[str, ...]
+    """What was left out, and why."""

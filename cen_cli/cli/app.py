@@ -19,6 +19,7 @@ from cen_cli.cli import (
     compare,
     data,
     data_check,
+    data_init,
     evaluate,
     exchange_stats,
     predict,
@@ -94,6 +95,7 @@ def _data(context: typer.Context) -> None:
     """Look at data before training on them, start from a folder of your own, write the built-in set to disk.
 
     Examples:
+        cen data init orchard
         cen data check nyudv2 --data-root /data/nyudv2
         cen data rooms rooms --size 96
     """
@@ -118,6 +120,7 @@ app.add_typer(recipes_app, name="recipes")
 
 data_app = _group(_data)
 _add(data_app, "check", data_check.check)
+_add(data_app, "init", data_init.init)
 _add(data_app, "rooms", data.rooms)
 app.add_typer(data_app, name="data")
 

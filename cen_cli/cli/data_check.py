@@ -33,8 +33,8 @@ def check(
     """Look at a recipe's data before training on them.
 
     Opens the views of train, val and test and shows what their files hold beside what is expected: types, sizes,
-    ranges, invalid pixels, classes. Says in words what looks wrong: views without partners, labels outside the classes or
-    shifted, names shifted against masks, values outside the declared range, constant or identical modalities, views
+    ranges, invalid pixels, classes. Says in words what looks wrong: views without partners, labels outside the classes
+    or shifted, names shifted against masks, values outside the declared range, constant or identical modalities, views
     that train and val share. Exit code 1 where training would stop or go wrong, 0 where there are warnings at most.
 
     Examples:

@@ -1,4 +1,4 @@
-"""What `cen data check` shows: what the files of every split hold, the classes, and what looks wrong."""
+"""What `cen data check` and `cen data init` show: what files hold, what they are taken for, and what looks wrong."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cen_cli.findings import DataCheck, Finding, LabelShare, ModalityFacts, SplitFacts
+from cen_cli.findings import DataCheck, Finding, LabelShare, SplitFacts, Survey
 from cen_cli.reporting import formats
-from cen_cli.reporting.tables import new_table
+from cen_cli.reporting.tables import facts, new_table
 
 STYLES = {"error": "bold red", "warning": "bold yellow"}
 MOST_SIZES = 3
@@ -34,17 +34,16 @@ def _split_line(split: SplitFacts) -> str:
 
 def _split_table(split: SplitFacts) -> Table:
     table = new_table("modality", "files", "size", "values", "expected", numbers=("invalid %",))
-    for facts in split.modalities:
-        values = formats.ABSENT if facts.low is None else f"{facts.low:.6g} .. {facts.high:.6g}"
-        stored = ", ".join(facts.stored) or "not images"
-        table.add_row(facts.name, stored, sizes(facts), values, facts.expected, formats.percent(facts.invalid))
+    for part in split.modalities:
+        values = formats.ABSENT if part.low is None else f"{part.low:.6g} .. {part.high:.6g}"
+        stored = ", ".join(part.stored) or "not images"
+        table.add_row(part.name, stored, _sizes(part.sizes), values, part.expected, formats.percent(part.invalid))
     return table
 
 
-def sizes(facts: ModalityFacts) -> str:
-    """Sizes of files, the most frequent first."""
-    more = f" and {len(facts.sizes) - MOST_SIZES} more" if len(facts.sizes) > MOST_SIZES else ""
-    return ", ".join(f"{height}x{width}" for height, width in facts.sizes[:MOST_SIZES]) + more
+def _sizes(sizes: Sequence[tuple[int, int]]) -> str:
+    more = f" and {len(sizes) - MOST_SIZES} more" if len(sizes) > MOST_SIZES else ""
+    return ", ".join(f"{height}x{width}" for height, width in sizes[:MOST_SIZES]) + more
 
 
 def _label_table(splits: Sequence[SplitFacts]) -> Table:
@@ -78,3 +77,42 @@ def verdict(check: DataCheck, next_command: str) -> str:
 
 def _plural(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+# --- cen data init ----------------------------------------------------------------------------------------------------
+
+
+def survey_parts(survey: Survey, target: str | None, recipe: str) -> list[RenderableType]:
+    """What was found in a folder, what was concluded and why, what was written, what to do next."""
+    table = new_table("modality", "pattern", "files", "size", "values", "taken for", numbers=("number",))
+    for modality in survey.modalities:
+        role = f"{modality.meaning.kind}{' (target)' if modality.name == target else ''}"
+        values = f"{modality.low:.6g} .. {modality.high:.6g}"
+        types = ", ".join(modality.types)
+        table.add_row(modality.name, modality.pattern, types, _sizes(modality.sizes), values, role, str(modality.files))
+    labels = survey.labels
+    if labels is not None:
+        classes = f"{len(labels.classes)} classes"
+        types = ", ".join(labels.types)
+        role = "labels" if target is None else "labels (not used)"
+        table.add_row("labels", labels.pattern, types, _sizes(labels.sizes), classes, role, str(labels.files))
+    sentences = [(modality.name, "; ".join(modality.meaning.evidence)) for modality in survey.modalities]
+    if labels is not None and target is None:
+        sentences.append(("labels", "; ".join(labels.evidence)))
+    sentences += [("views", _views(survey)), *(("note", note) for note in survey.notes)]
+    task = f"a translation to {target}" if target else "a segmentation"
+    return [
+        table,
+        facts(sentences),
+        f"wrote {recipe}: {task}. Open it: the guesses above may be wrong, and classes need their names.",
+        f"next: cen data check {recipe}, then: cen train {recipe}",
+    ]
+
+
+def _views(survey: Survey) -> str:
+    views = f"{formats.count(survey.complete)} with all their files"
+    if survey.complete < survey.views:
+        views += f", {formats.count(survey.views - survey.complete)} without (left out)"
+    if survey.groups:
+        views += f", in {survey.groups} groups"
+    return views + (f", divided by folders into {', '.join(survey.splits)}" if survey.splits else "")
