@@ -28,7 +28,8 @@ MOST_CLASSES = 64
 """More different values or colours are no label map, unless its name or its palette says so."""
 FLAT = 0.8
 """Share of equal neighbours from which on a map is flat as label maps are."""
-UNIT_LENGTH = 0.1
+UNIT_LENGTH = 0.04
+"""Distance from length 1, of the middle pixel, up to which colours are vectors of that length."""
 TOPS = (255, 1023, 4095, 16383, 65535)
 """Full scales of sensors of 8, 10, 12, 14 and 16 bits."""
 SCALES = (1000.0, 5000.0, 10000.0, 256.0, 512.0)
@@ -155,9 +156,9 @@ def _stored(seen: Seen) -> Stored | None:
 def _three_channels(seen: Seen, stored: Stored, words: set[str]) -> Meaning:
     if stored != "uint8":
         return _full_scale(seen, stored)
-    if seen.lengths and np.mean(seen.lengths) < UNIT_LENGTH:
-        error = np.mean(seen.lengths)
-        return Meaning("normals", (f"colours are vectors of length 1 (on average within {error:.2f})",))
+    if seen.lengths and np.median(seen.lengths) < UNIT_LENGTH:
+        error = np.median(seen.lengths)
+        return Meaning("normals", (f"colours are vectors of length 1 (within {error:.3f})",))
     if words & PICTURE_WORDS:
         return Meaning("image", ("colours, which by the name no camera made",))
     return Meaning("photograph", ("8-bit colours" + (", JPEG" if seen.lossy else ""),))
@@ -224,7 +225,7 @@ def _invalid_floats(seen: Seen) -> tuple[tuple[float, ...], np.ndarray, list[str
             f"{1 - len(finite) / len(values):.1%} of the pixels are NaN or infinite: nothing was measured there"
         )
     invalid: tuple[float, ...] = ()
-    for value in {finite.min(), 0.0} if finite.size else ():
+    for value in dict.fromkeys((finite.min(), 0.0)) if finite.size else ():
         share, rest = float((finite == value).mean()), finite[finite != value]
         if share > 0.0005 and rest.size and rest.min() - value > 0.02 * (np.median(rest) - value):
             invalid += (float(value),)

@@ -41,7 +41,7 @@ class Seen:
     flat: list[float] = dataclasses.field(default_factory=list)
     """Share of pixels that equal their right neighbour, by file."""
     lengths: list[float] = dataclasses.field(default_factory=list)
-    """Mean distance of RGB vectors (127.5 = 0, 255 = 1) from length 1, by file."""
+    """Distance of RGB vectors (127.5 = 0, 255 = 1) from length 1, of the middle pixel of every file."""
     refused: list[str] = dataclasses.field(default_factory=list)
     """Why files could not be read."""
 
@@ -79,7 +79,7 @@ class Seen:
 
     def _add_colours(self, values: np.ndarray) -> None:
         vectors = values.reshape(-1, 3)[:: max(1, values.size // (3 * VALUES))] / 127.5 - 1
-        self.lengths.append(float(np.abs(np.linalg.norm(vectors, axis=1) - 1).mean()))
+        self.lengths.append(float(np.median(np.abs(np.linalg.norm(vectors, axis=1) - 1))))
         if len(self.colours) <= MOST_COLOURS:
             found, counts = np.unique(values.astype(np.int64) @ np.array([65536, 256, 1]), return_counts=True)
             self.colours.update(dict(zip(found[: MOST_COLOURS + 1].tolist(), counts.tolist(), strict=False)))

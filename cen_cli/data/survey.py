@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cen_cli.data.families import SUFFIXES, Family, families
+from cen_cli.data.families import MODALITY_WORDS, SUFFIXES, Family, families
 from cen_cli.data.guess import guess_labels, guess_modality, why_labels
 from cen_cli.data.look import Seen, look
 from cen_cli.data.patterns import Pattern, ViewKey
@@ -121,9 +121,12 @@ def _modalities(found: Sequence[Family], seen: dict[str, Seen]) -> tuple[list[Mo
 
 
 def _free_name(family: Family, taken: Sequence[str]) -> str:
+    """What only this modality's paths have: words that name modalities, else all of it."""
     name = re.sub(r"[^a-z0-9]+", "_", family.own.lower()).strip("_") or "image"
     name = f"{name}_image" if name in RESERVED else name
-    choices = [name, f"{name}_{Path(family.pattern).suffix[1:].lower()}", *(f"{name}_{n}" for n in range(2, 1000))]
+    known = [word for word in name.split("_") if word in MODALITY_WORDS]
+    choices = ["_".join(known) or name, name, f"{name}_{Path(family.pattern).suffix[1:].lower()}"]
+    choices += [f"{name}_{number}" for number in range(2, len(taken) + 3)]
     return next(choice for choice in choices if choice not in taken)
 
 

@@ -34,7 +34,7 @@ from pathlib import Path
 from cen_cli.data.domains import full_name
 from cen_cli.data.sample import TARGET, ModalitySpec, Normalization
 from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder
-from cen_cli.errors import DataError, UsageError
+from cen_cli.errors import DataError, IncompleteError, UsageError
 
 LOG_SCALE, MAX_DEPTH = 512.0, 128.0
 """Of depth: log(1 + stored value) up to the largest one, as in the authors' release."""
@@ -244,8 +244,10 @@ def _check_complete(layout: _Layout, names: Iterable[str], found: Mapping[str, s
     first = [layout.file(domains[0], name) for name, domains in lacking.items() if domains]
     if first:
         listed = ", ".join(first[:3]) + (", ..." if len(first) > 3 else "")
-        raise DataError(
+        raise IncompleteError(
             f"{layout.root}: {len(first)} of {len(names)} views lack one of the domains {', '.join(found)}; "
             f"not there: {listed}",
+            {domain: [name for name, absent in lacking.items() if domain in absent] for domain in found},
+            views=len(names),
             hint="copy these files, or list the complete views in train.txt and val.txt",
         )
