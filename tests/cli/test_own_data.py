@@ -40,12 +40,7 @@ def test_from_a_folder_to_a_network_that_labels(here: Path, cen: Cen) -> None:
     trained = cen("train", "My-Field.toml", "--out", "run", "--device", "cpu", "--json", settings=QUICK).document
     assert set(trained["summary"]["best"]["scores"]) == {"rgb", "height", "nir", "ensemble"}
     assert np.isfinite(trained["summary"]["last"]["scores"]["ensemble"]["mean_iou"])
-    scores = cen("eval", "run", "--json").document
-    assert list(scores["evaluation"]["class_names"] if "evaluation" in scores else scores["class_names"]) == [
-        "class_1",
-        "class_2",
-        "class_3",
-    ]
+    assert "class_2" in cen("eval", "run").out
     root = here / "My Field"
     files = {"rgb": "rgb/field_001.jpg", "height": "height/field_001.tif", "nir": "nir/field_001.png"}
     words = [word for name, file in files.items() for word in ("--input", f"{name}={root / file}")]
@@ -53,6 +48,14 @@ def test_from_a_folder_to_a_network_that_labels(here: Path, cen: Cen) -> None:
     with Image.open("labelled/labels.png") as image:
         assert image.size == (48, 40)
         assert set(np.unique(image)) <= {0, 1, 2}
+
+
+def test_the_template_trains_on_a_folder_in_its_layout(here: Path, cen: Cen) -> None:
+    root = write_folder(here / "field", views=8)
+    assert "no errors" in cen("data", "check", "own-data", "--data-root", root).out
+    quick = (*QUICK, "data.resize=[40, 48]", "data.crop=[32, 32]")
+    words = ("--data-root", root, "--out", "run", "--device", "cpu", "--json")
+    assert cen("train", "own-data", *words, settings=quick).document["summary"]["steps"] > 0
 
 
 def test_from_a_folder_to_translated_measurements(here: Path, cen: Cen) -> None:
