@@ -52,7 +52,7 @@ def draft(survey: Survey, name: str, *, file: str, target: str | None = None) ->
 
 
 def recipe_name(folder: str) -> str:
-    """A recipe's name from a folder's: letters, digits, dots, dashes and underscores."""
+    """A recipe's name from a folder's or a file's: letters, digits, dots, dashes and underscores."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._") or "own-data"
 
 

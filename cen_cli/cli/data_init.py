@@ -51,14 +51,13 @@ def init(
     from cen_cli.reporting.data import survey_parts
     from cen_cli.reporting.progress import counting
 
-    name = recipe_name(folder.resolve().name)
-    file = out or Path(f"{name}.toml")
+    file = out or Path(f"{recipe_name(folder.resolve().name)}.toml")
     if file.exists():
         raise UsageError(f"{file} exists already, and nothing is overwritten", hint="give another file with --out")
-    with counting("looking at files") as progress:
+    with counting("looking at modalities") as progress:
         found = survey(folder.resolve(), progress=progress)
     made = target or default_target(found)
-    _write(file, draft(found, name, file=str(file), target=made))
+    _write(file, draft(found, recipe_name(file.stem), file=str(file), target=made))
     if json:
         console.print_json({"recipe": str(file), "target": made, "survey": found})
     else:

@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 def survey(folder: Path, *, progress: Progress | None = None) -> Survey:
     """Find out which files of a folder belong together and what they are.
 
-    `progress` is told (files opened, files to open in all). Raises DataError where there is nothing to learn from.
+    `progress` is told (modalities looked at, modalities in all). Raises DataError where there is nothing to learn from.
     """
     paths = _image_files(folder)
     found, left = families(paths)
@@ -73,10 +73,10 @@ def _image_files(folder: Path) -> list[str]:
 def _look_at(folder: Path, found: Sequence[Family], progress: Progress | None) -> dict[str, Seen]:
     """A few files of every family, by its pattern."""
     seen = {}
-    for done, family in enumerate(found):
+    for done, family in enumerate(found, start=1):
+        seen[family.pattern] = look(folder / path for path in _spread(list(family.files.values())))
         if progress is not None:
             progress(done, len(found))
-        seen[family.pattern] = look(folder / path for path in _spread(list(family.files.values())))
     return seen
 
 

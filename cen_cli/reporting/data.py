@@ -84,27 +84,28 @@ def _plural(number: int, noun: str) -> str:
 
 def survey_parts(survey: Survey, target: str | None, recipe: str) -> list[RenderableType]:
     """What was found in a folder, what was concluded and why, what was written, what to do next."""
-    table = new_table("modality", "pattern", "files", "size", "values", "taken for", numbers=("number",))
+    table = new_table("modality", "files", "size", "values", "taken for", numbers=("number",))
     for modality in survey.modalities:
         role = f"{modality.meaning.kind}{' (target)' if modality.name == target else ''}"
         values = f"{modality.low:.6g} .. {modality.high:.6g}"
         types = ", ".join(modality.types)
-        table.add_row(modality.name, modality.pattern, types, _sizes(modality.sizes), values, role, str(modality.files))
+        table.add_row(modality.name, types, _sizes(modality.sizes), values, role, str(modality.files))
     labels = survey.labels
     if labels is not None:
         classes = f"{len(labels.classes)} classes"
         types = ", ".join(labels.types)
         role = "labels" if target is None else "labels (not used)"
-        table.add_row("labels", labels.pattern, types, _sizes(labels.sizes), classes, role, str(labels.files))
-    sentences = [(modality.name, "; ".join(modality.meaning.evidence)) for modality in survey.modalities]
+        table.add_row("labels", types, _sizes(labels.sizes), classes, role, str(labels.files))
+    sentences = [(part.name, "; ".join([part.pattern, *part.meaning.evidence])) for part in survey.modalities]
     if labels is not None and target is None:
-        sentences.append(("labels", "; ".join(labels.evidence)))
+        sentences.append(("labels", "; ".join([labels.pattern, *labels.evidence])))
     sentences += [("views", _views(survey)), *(("note", note) for note in survey.notes)]
     task = f"a translation to {target}" if target else "a segmentation"
+    advice = "the guesses above may be wrong" + ("" if target else ", and classes need their names")
     return [
         table,
         facts(sentences),
-        f"wrote {recipe}: {task}. Open it: the guesses above may be wrong, and classes need their names.",
+        f"wrote {recipe}: {task}. Open it: {advice}.",
         f"next: cen data check {recipe}, then: cen train {recipe}",
     ]
 
