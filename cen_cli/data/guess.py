@@ -123,6 +123,8 @@ def guess_modality(name: str, family: Family, seen: Seen) -> ModalityGuess | str
     channels = next(iter(seen.channels))
     if stored is None or len(seen.channels) > 1 or channels not in (1, 3):
         return f"files are {' and '.join(seen.described())}, which no modality can be"
+    if not math.isfinite(seen.low):
+        return "files hold nothing but NaN and infinity"
     words = words_of(family)
     if channels == 3:
         meaning = _three_channels(seen, stored, words)
@@ -170,8 +172,8 @@ def _one_channel(seen: Seen, stored: Stored) -> Meaning:
 
 def _full_scale(seen: Seen, stored: Stored) -> Meaning:
     if stored == "float32":
-        low, high = min(0.0, -_rounded_up(-seen.low)), _rounded_up(seen.high)
-        return Meaning("image", (f"32-bit floats from {seen.low:g} to {seen.high:g}",), (low, high))
+        evidence = f"32-bit floats from {seen.low:g} to {seen.high:g}"
+        return Meaning("image", (evidence,), _span(seen.low, seen.high))
     top = next(top for top in TOPS if top >= seen.high)
     return Meaning("image", (f"16 bits, at most {seen.high:g}: a full scale of {top}",), (0.0, float(top)))
 
@@ -191,8 +193,7 @@ def _measurement(seen: Seen, stored: Stored, words: set[str]) -> Meaning | None:
     meant = valid / (scale or 1.0)
     low, high = float(meant.min()), float(meant.max())
     evidence.append(f"measured values from {low:g} to {high:g}{f' {unit}' if unit else ''}")
-    span = (min(0.0, -_rounded_up(-low)), _rounded_up(high))
-    return Meaning("measurement", tuple(evidence), span, scale, unit, invalid)
+    return Meaning("measurement", tuple(evidence), _span(low, high), scale, unit, invalid)
 
 
 def _invalid_numbers(seen: Seen, named: bool) -> tuple[tuple[float, ...], np.ndarray, list[str]]:
@@ -246,6 +247,12 @@ def _scale(median: float, stored: Stored, invalid: tuple[float, ...]) -> tuple[f
     low, high = PLAUSIBLE
     scale = next((scale for scale in order if low <= median / scale <= high), SCALES[0])
     return scale, "m", f"{scale:g} steps a metre is a guess: the median would be {median / scale:.2f} m"
+
+
+def _span(low: float, high: float) -> tuple[float, float]:
+    """A round range that holds both and, if nothing is below 0, begins there."""
+    lowest, highest = min(0.0, -_rounded_up(-low)), _rounded_up(high)
+    return lowest, highest if highest > lowest else lowest + 1
 
 
 def _rounded_up(value: float) -> float:

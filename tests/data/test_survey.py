@@ -225,6 +225,16 @@ def test_views_without_all_their_files_and_what_cannot_be_read_are_said(tmp_path
     assert note == "odd/{stem}.png is left out: files are 8-bit RGB colours with transparency, which no modality can be"
 
 
+def test_files_without_a_value_and_files_of_zeros(tmp_path: Path) -> None:
+    for number in range(3):
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+        save(tmp_path / f"nothing/{number}.tif", np.full(SIZE, np.nan, np.float32))
+        save(tmp_path / f"zero/{number}.tif", np.zeros(SIZE, np.float32))
+    found = survey(tmp_path)
+    assert found.notes == ("nothing/{stem}.tif is left out: files hold nothing but NaN and infinity",)
+    assert guess(found, "zero").meaning.range == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("files", "message", "hint"),
     [
