@@ -230,7 +230,7 @@ def _compare_neighbours(measured: Measured, index: int, edges: dict[str, Tensor]
     before, earlier = measured.last_edges
     reference = measured.reference
     if before == index - 1 and reference in earlier and reference in edges:
-        for key in edges.keys() & earlier.keys() - {reference}:
+        for key in (key for key in edges if key in earlier and key != reference):
             own = float(earlier[reference] @ earlier[key] + edges[reference] @ edges[key]) / 2
             following, previous = float(earlier[reference] @ edges[key]), float(edges[reference] @ earlier[key])
             measured.fits.setdefault(key, []).append((own, following, previous))

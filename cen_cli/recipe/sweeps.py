@@ -18,8 +18,10 @@ from cen_cli.errors import RecipeError
 from cen_cli.recipe import catalog, kinds
 from cen_cli.recipe.load import load_recipe, read_toml
 from cen_cli.recipe.paths import merge
-from cen_cli.recipe.problems import check_types, known_keys, nearest, show_value
-from cen_cli.recipe.schema import METRICS, Count, Recipe, Table
+from cen_cli.recipe.problems import check_types, known_keys
+from cen_cli.recipe.schema import METRICS, Recipe
+from cen_cli.recipe.table import Count, Table
+from cen_cli.recipe.wording import nearest, show_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 Numbers = dict[str, float]

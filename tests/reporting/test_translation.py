@@ -118,7 +118,9 @@ def test_measurements_are_written_as_their_files_store_them(tmp_path: Path) -> N
 
 
 def test_every_input_has_a_range_of_its_own_and_the_quantity_is_named() -> None:
-    row = Row("a", {"warm": metres(30.0, 40.0)}, {"warm": metres(1.0, 9.0)}, metres(2.0, 4.0), ("height", "ft", -3.0))
+    row = Row(
+        "a", {"warm": metres(30.0, 40.0)}, {"warm": metres(1.0, 9.0)}, metres(2.0, 4.0), quantity=("height", "ft", -3.0)
+    )
     sheet = np.asarray(translation.contact_sheet([row]))
     top = GAP + 2 * TEXT_HEIGHT
     assert np.array_equal(sheet[top : top + 128, GAP : GAP + 128], colour_depth(row.inputs["warm"]))
