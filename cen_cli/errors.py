@@ -6,7 +6,7 @@ option, path, device); 128 + signal number, interrupted after saving.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class CenError(Exception):
@@ -22,6 +22,19 @@ class CenError(Exception):
 
 class DataError(CenError):
     """A file of a data set is missing, unreadable or not what it should be; or a batch cannot be learned from."""
+
+
+class IncompleteError(DataError):
+    """Views lack some of their files. Carries all of them, by modality."""
+
+    def __init__(
+        self, message: str, lacking: Mapping[str, Sequence[str]], *, views: int, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.lacking = {name: tuple(names) for name, names in lacking.items() if names}
+        """By modality (as the data set calls it): the names of the views that lack it."""
+        self.views = views
+        """How many views there would be."""
 
 
 class CheckpointError(CenError):

@@ -35,6 +35,8 @@ class TranslationRow:
     truth: np.ndarray | None
     frame: Frame | None = None
     """A region worth looking at."""
+    quantity: tuple[str, str, float] = ("depth", "m", 0.0)
+    """What depth maps measure, their unit, and what 0 measures; an empty name where that is not one thing."""
 
 
 def translate_view(
@@ -80,7 +82,15 @@ def translation_row(
         inputs={name: as_array(image) for name, image in view.inputs.items()},
         images={name: rendered(image, spec, protocol=protocol) for name, image in images.items()},
         truth=_truth(view, spec, protocol),
+        quantity=_quantity(spec),
     )
+
+
+def _quantity(spec: ModalitySpec) -> tuple[str, str, float]:
+    """Of the target; of data of one's own, inputs may measure different things."""
+    if spec.encoding is None:
+        return "depth", "m", 0.0
+    return (spec.name, spec.unit, spec.floor) if spec.kind == "depth" else ("", "", 0.0)
 
 
 def _truth(view: RawView, spec: ModalitySpec, protocol: Protocol) -> np.ndarray | None:

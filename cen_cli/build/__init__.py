@@ -7,7 +7,7 @@ takes plain arguments; only `load` hangs the recipe on a model, as a label for p
 from __future__ import annotations
 
 from cen_cli.build.checkpoints import check_fits, load
-from cen_cli.build.data import dataset, palette
+from cen_cli.build.data import check, dataset, palette
 from cen_cli.build.jobs import TrainingJob, training_job
 from cen_cli.build.networks import Network, network
 from cen_cli.build.published import Converted, convert
@@ -18,6 +18,7 @@ __all__ = [
     "Network",
     "TrainingJob",
     "averaging",
+    "check",
     "check_fits",
     "convert",
     "dataset",

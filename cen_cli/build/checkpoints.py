@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from cen_cli.build.networks import Network, network
-from cen_cli.data.sample import ModalitySpec
+from cen_cli.data.sample import Encoding, ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.checkpoint import load_weights, read_tensors
 from cen_cli.engine.device import resolve_device
@@ -80,7 +80,11 @@ def _labels(metadata: Mapping[str, str], file: Path) -> _Labels:
 
 
 def _spec(document: dict[str, Any]) -> ModalitySpec:
-    return ModalitySpec(**document | {key: tuple(document[key]) for key in ("mean", "std")})
+    known: dict[str, Any] = {key: tuple(document[key]) for key in ("mean", "std")}
+    encoding = document.get("encoding")
+    if encoding is not None:
+        known["encoding"] = Encoding(**encoding | {"invalid": tuple(encoding["invalid"])})
+    return ModalitySpec(**document | known)
 
 
 def check_fits(model: Network, data: ViewDataset, source: str) -> None:

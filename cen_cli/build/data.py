@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import TypedDict
 
 from cen_cli.data import cityscapes
+from cen_cli.data.check import check_data
+from cen_cli.data.folders import Division, FolderLabels, FolderModality, Folders
 from cen_cli.data.nyudv2 import NYUDv2
 from cen_cli.data.rooms import PALETTE, RoomsSettings, default_folder, prepare
 from cen_cli.data.roomset import Rooms, domains_of
-from cen_cli.data.sample import Normalization
+from cen_cli.data.sample import VOID, LabelEncoding, Normalization
 from cen_cli.data.sunrgbd import SUNRGBD
 from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
+from cen_cli.findings import DataCheck
+from cen_cli.recipe import folders
 from cen_cli.recipe.schema import Recipe
 
 Progress = Callable[[int, int], None]
@@ -84,6 +88,39 @@ def _taskonomy(recipe: Recipe, split: str, training: bool, progress: Progress | 
     )
 
 
+def _folders(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+    data, keys = recipe.data, recipe.data.folders
+    return Folders(
+        _root(recipe, "a data set of your own", "the folder in which the patterns begin"),
+        split,
+        data.inputs,
+        data.target,
+        modalities={name: FolderModality(**modality.model_dump()) for name, modality in keys.modalities.items()},
+        labels=_labels(keys.labels) if recipe.task == "segmentation" else None,
+        division=Division(data.train_list, data.val_list, data.test_list, keys.shares, keys.split_seed),
+        skip_incomplete=data.skip_incomplete,
+        **_reading(recipe, training),
+    )
+
+
+def _labels(labels: folders.FolderLabels) -> FolderLabels:
+    """Stored values as the recipe means them: counted from the first, void where nothing else is said."""
+    if labels.stored == "color":
+        values = tuple(_number(color) for color in labels.colors)
+        void = tuple(_number(color) for color in ((0, 0, 0),) if color not in labels.colors)
+        void = void if labels.void_colors is None else tuple(_number(color) for color in labels.void_colors)
+    else:
+        first = labels.first or 0
+        values = labels.values or tuple(range(first, first + len(labels.classes)))
+        void = labels.void if labels.void is not None else () if VOID in values else (VOID,)
+    return FolderLabels(labels.pattern, labels.classes, LabelEncoding(values, void, color=labels.stored == "color"))
+
+
+def _number(color: tuple[int, int, int]) -> int:
+    red, green, blue = color
+    return red << 16 | green << 8 | blue
+
+
 def _root(recipe: Recipe, name: str, what: str) -> Path:
     if not recipe.data.root:
         raise UsageError(
@@ -99,6 +136,7 @@ DATASETS = {
     "sunrgbd": _sunrgbd,
     "cityscapes": _cityscapes,
     "taskonomy": _taskonomy,
+    "folders": _folders,
 }
 
 
@@ -135,6 +173,20 @@ def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform
     )
 
 
+def check(recipe: Recipe, *, wanted: int | None = None, progress: Callable[[str], Progress] | None = None) -> DataCheck:
+    """Look at the recipe's data as `cen_cli.data.check.check_data` does. Raises UsageError where no root is given."""
+    uncached = recipe.model_copy(update={"data": recipe.data.model_copy(update={"cache": False})})
+    return check_data(
+        recipe.name,
+        lambda split: dataset(uncached, split, training=split == "train"),
+        multiple=2**recipe.unet.levels if recipe.model.arch == "unet" else 1,
+        wanted=wanted,
+        progress=progress,
+    )
+
+
 def palette(recipe: Recipe) -> tuple[tuple[int, int, int], ...] | None:
     """The class colours of the recipe's data set; None where it has none of its own."""
+    if recipe.data.kind == "folders":
+        return recipe.data.folders.labels.colors or None
     return {"rooms": PALETTE, "cityscapes": cityscapes.PALETTE}.get(recipe.data.kind)

@@ -19,6 +19,8 @@ from cen_cli.cli import (
     compare,
     convert,
     data,
+    data_check,
+    data_init,
     evaluate,
     exchange_stats,
     options,
@@ -92,9 +94,11 @@ def _recipes(context: typer.Context) -> None:
 
 
 def _data(context: typer.Context) -> None:
-    """Write the built-in data set to disk, and turn published ones into folders.
+    """Look at data before training on them, start from a folder of your own, write sets as folders.
 
     Examples:
+        cen data init orchard
+        cen data check nyudv2 --data-root /data/nyudv2
         cen data rooms rooms --size 96
         cen data prepare nyudv2 nyu_depth_v2_labeled.mat nyudv2
     """
@@ -119,6 +123,8 @@ _add(recipes_app, "copy", recipes.copy)
 app.add_typer(recipes_app, name="recipes")
 
 data_app = _group(_data)
+_add(data_app, "check", data_check.check)
+_add(data_app, "init", data_init.init)
 _add(data_app, "rooms", data.rooms)
 _add(data_app, "prepare", data.prepare)
 app.add_typer(data_app, name="data")

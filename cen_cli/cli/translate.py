@@ -15,9 +15,11 @@ from cen_cli.cli import options
 from cen_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cen_cli.analysis.translations import TranslationRow
     from cen_cli.cli.translators import TranslationRun
-    from cen_cli.data.sample import RawView
+    from cen_cli.data.sample import ModalitySpec, RawView
     from cen_cli.models.translator import Translator
     from cen_cli.recipe.schema import Recipe
 
@@ -127,7 +129,7 @@ def translate(
 
     if images and split:
         raise UsageError("--split names views of the recipe's data set, and images of your own are given")
-    names = domain_names(inputs or (), target)
+    names = domain_names(inputs or (), target, checkpoint)
     source = checkpoint or _said(find_run(names, target))
     model = load_translator(source, device, names, target)
     given = [*(overrides or []), *([f"eval.split={split}"] if split else [])]
@@ -294,22 +296,27 @@ def _translate_one(
 ) -> tuple[TranslationRow, list[Path]]:
     """Translate one view and write what was made of it; returns the row of the contact sheet and the files."""
     from cen_cli.analysis.translations import rendered, translate_view, translation_row
-    from cen_cli.reporting.translation import write_translated
 
     spec, protocol = model.target_spec, recipe.eval.protocol
     seen = _for_network(view, size, model.size_multiple)
     images = translate_view(model, seen, protocol=protocol, norm_statistics=recipe.eval.norm_statistics)
     stem = view.name.replace("/", "_")
     files = [
-        write_translated(
-            folder / f"{stem}_{branch}.png",
-            rendered(image, spec, protocol=protocol, size=view.size),
-            units=spec.scale,
-            invalid=spec.invalid,
-        )
+        _write(folder / f"{stem}_{branch}", rendered(image, spec, protocol=protocol, size=view.size), spec)
         for branch, image in images.items()
     ]
     return translation_row(seen, images, spec, protocol=protocol), files
+
+
+def _write(path: Path, image: np.ndarray, spec: ModalitySpec) -> Path:
+    """Write what was made as the data set stores it; `path` is without suffix."""
+    from cen_cli.reporting.translation import write_measurement, write_translated
+
+    encoding = spec.encoding
+    if encoding is None or image.ndim == 3:
+        return write_translated(path.with_name(f"{path.name}.png"), image, units=spec.scale, invalid=spec.invalid)
+    units, stored, invalid = encoding.scale, encoding.stored, encoding.invalid
+    return write_measurement(path, image, units=units, floor=spec.floor, stored=stored, invalid=invalid)
 
 
 def _described(model: Translator, recipe: Recipe) -> dict[str, Any]:

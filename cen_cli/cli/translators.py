@@ -21,50 +21,68 @@ MOST_LISTED = 8
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
-def domain_names(inputs: Sequence[str], target: str | None) -> list[str]:
+def domain_names(inputs: Sequence[str], target: str | None, checkpoint: str | None = None) -> list[str]:
     """The inputs as given, commas taken apart.
 
-    Raises UsageError for a name that no data set has, for two of one domain, and where the target is one of them.
+    Raises UsageError for a name that no data set has, and no network trained on data of one's own (that of
+    `checkpoint`, or those of the runs here); for two of one domain, and where the target is one of them.
     """
     from cen_cli.data.domains import full_name
 
     names = [name.strip() for text in inputs for name in text.split(",") if name.strip()]
     for name in names:
-        _check_known(name, "--inputs")
+        _check_known(name, "--inputs", checkpoint)
     full = [full_name(name) for name in names]
     twice = [name for name, domain in zip(names, full, strict=True) if full.count(domain) > 1]
     if twice:
         same = f" ({twice[0]} and {twice[1]} are the same)" if len(set(twice)) > 1 else ""
         raise UsageError(f"--inputs {' '.join(names)}: {full_name(twice[0])} is named twice{same}")
     if target is not None:
-        _check_known(target, "--target")
+        _check_known(target, "--target", checkpoint)
         if full_name(target) in full:
             raise UsageError(f"--target {target}: is one of the inputs", hint="leave it out of --inputs")
     return names
 
 
-def _check_known(name: str, option: str) -> None:
+def _check_known(name: str, option: str, checkpoint: str | None) -> None:
     from cen_cli.data import nyudv2, roomset, taskonomy
     from cen_cli.data.domains import SHORT_NAMES
 
     known = list(dict.fromkeys([*SHORT_NAMES, *taskonomy.SPECS, *roomset.SPECS, *nyudv2.SPECS]))
     if name in known:
         return
+    own = _own_names(checkpoint)
+    if name in own:
+        return
     if Path(name).exists() or Path(name).suffix:
         raise UsageError(
             f"{option} {name}: a path, where names of domains are expected",
             hint="images stand before --inputs, or behind a -- of their own: --inputs shade texture -- a.png b.png",
         )
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    near = difflib.get_close_matches(name, [*own, *known], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join([*known, *own])}"
     raise UsageError(f"{option} {name}: no such domain", hint=hint)
 
 
+def _own_names(checkpoint: str | None) -> list[str]:
+    """What the networks that were trained on data of one's own call their modalities."""
+    from cen_cli import build
+
+    recipes = [run.recipe for run in translation_runs()] if checkpoint is None else [build.load(checkpoint).recipe]
+    own = [recipe.data for recipe in recipes if recipe.data.kind == "folders"]
+    return list(dict.fromkeys(name for data in own for name in (*data.inputs, data.target) if name))
+
+
 def domain(recipe: Recipe, name: str) -> str:
-    """The full name of a domain as the recipe's data set understands it: NYUDv2 has one kind of edges."""
+    """The full name of a domain as the recipe's data set understands it: NYUDv2 has one kind of edges.
+
+    Data of one's own have no names but those of the recipe.
+    """
     from cen_cli.data import nyudv2
     from cen_cli.data.domains import full_name
 
+    if recipe.data.kind == "folders":
+        return name
     return nyudv2.NAMES.get(name, name) if recipe.data.kind == "nyudv2" else full_name(name)
 
 

@@ -3,11 +3,12 @@
 Every failure is a `DataError` that names the file, what is wrong with it and, where something can be done, what.
 Label maps whose stored values are not the labels are translated by a table (`label_table`).
 Pillow opens 16-bit grey PNGs as uint16 (mode I;16): integer arithmetic on them wraps, so depth is float32 from here on.
+NumPy's `.npy` files count as images of the mode that their type and shape correspond to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
-from cen_cli.data.sample import VOID, DepthMap
+from cen_cli.data.sample import VOID, DepthMap, Encoding, LabelEncoding
 from cen_cli.errors import DataError
 
 UNKNOWN = 254
@@ -35,7 +36,21 @@ _MODES = {
     "I;16": "16-bit grey",
     "I": "32-bit grey",
     "F": "32-bit float",
+    "RGB;16": "16-bit RGB colours",
+    "RGB;F": "32-bit float RGB colours",
 }
+_STORED = {"L": "uint8", "RGB": "uint8", "RGB;16": "uint16", "F": "float32", "RGB;F": "float32"}
+_STORED |= dict.fromkeys(_SIXTEEN_BIT, "uint16")
+_EXPECTED = {
+    ("uint8", 1): "8-bit grey",
+    ("uint8", 3): "8-bit RGB",
+    ("uint16", 1): "16-bit grey",
+    ("uint16", 3): "16-bit RGB",
+    ("float32", 1): "32-bit float",
+    ("float32", 3): "32-bit float RGB",
+}
+_TINY = 1e-6
+"""Share of a measurement's range that its lowest value lies above 0, since 0 means that nothing was measured."""
 
 
 def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) -> tv_tensors.Image:
@@ -44,19 +59,19 @@ def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) 
     Returns uint8 [3 or 1, H, W] for 8 bits, float32 [1, H, W] = value / `scale`, at most 1, for 16 bits (`scale` is the
     value that means 1.0). Raises DataError for other encodings and unreadable files.
     """
-    mode, _, values = _decode(path)
+    mode, _, values = decode(path)
     if scale > VOID:
         if mode in _SIXTEEN_BIT:
             return tv_tensors.Image(_planes(np.minimum(values.astype(np.float32) / np.float32(scale), np.float32(1))))
         raise DataError(
-            f"{path}: the image is {_describe(mode)}, expected 16-bit grey (full scale {scale:g})",
+            f"{path}: the image is {describe_mode(mode)}, expected 16-bit grey (full scale {scale:g})",
             hint="8-bit copies have lost the scale: use the 16-bit files of the data set",
         )
     if mode == "RGB" or (mode == "L" and not colour):
         return tv_tensors.Image(_planes(values))
     expected = "8-bit RGB" if colour else "8-bit RGB or grey"
     hint = "a palette image looks like a label map: is it the right file?" if mode == "P" else None
-    raise DataError(f"{path}: the image is {_describe(mode)}, expected {expected}", hint=hint)
+    raise DataError(f"{path}: the image is {describe_mode(mode)}, expected {expected}", hint=hint)
 
 
 def read_depth(
@@ -80,10 +95,10 @@ def read_depth(
 
 def read_units(path: str | Path) -> np.ndarray:
     """The stored values of a 16-bit grey depth image, whole numbers [H, W]. Raises DataError for other bit depths."""
-    mode, _, values = _decode(path)
+    mode, _, values = decode(path)
     if mode not in _SIXTEEN_BIT:
         raise DataError(
-            f"{path}: the depth image is {_describe(mode)}, expected 16-bit grey",
+            f"{path}: the depth image is {describe_mode(mode)}, expected 16-bit grey",
             hint="8-bit copies have lost the metric depth: use the 16-bit files of the data set",
         )
     return values
@@ -114,10 +129,10 @@ def read_coded_labels(path: str | Path, *, table: np.ndarray) -> tv_tensors.Mask
 
 def read_label_values(path: str | Path) -> np.ndarray:
     """The stored values of a label map, uint8 [H, W]. Raises DataError for colour images and lossy formats."""
-    mode, kind, values = _decode(path)
+    mode, kind, values = decode(path)
     if mode not in ("L", "P"):
         raise DataError(
-            f"{path}: the label map is {_describe(mode)}, expected 8-bit grey or palette",
+            f"{path}: the label map is {describe_mode(mode)}, expected 8-bit grey or palette",
             hint="store class indices, not colours, as an 8-bit PNG",
         )
     if kind in _LOSSY:
@@ -150,6 +165,99 @@ def look_up(path: str | Path, values: np.ndarray, table: np.ndarray) -> np.ndarr
     return found
 
 
+def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False) -> tv_tensors.Image | DepthMap:
+    """Read an image or, with `measured`, a measurement of one's own, whose encoding is stated.
+
+    Returns an Image, uint8 [1 or 3, H, W] as stored where `encoding.plain`, else float32 in [0, 1]; or a DepthMap,
+    float32 [1, H, W]. Raises DataError for other encodings and unreadable files.
+    """
+    values = _encoded(path, encoding)
+    if encoding.plain and not measured:
+        return tv_tensors.Image(_planes(values))
+    meant = values.astype(np.float32) / np.float32(encoding.scale)
+    span = encoding.high - encoding.low
+    if not measured:
+        unit = np.clip((np.nan_to_num(meant) - np.float32(encoding.low)) / np.float32(span), 0, 1)
+        return tv_tensors.Image(_planes(unit))
+    above = np.clip(meant - np.float32(encoding.low), _TINY * span, span)
+    above[~measured_pixels(values, encoding.invalid)] = 0.0
+    return DepthMap(torch.from_numpy(above)[None])
+
+
+def measured_pixels(values: np.ndarray, invalid: Sequence[float]) -> np.ndarray:
+    """Where stored values mean that something was measured: finite ones that are not `invalid`."""
+    measured = np.isfinite(values)
+    for value in invalid:
+        measured &= values != value
+    return measured
+
+
+def _encoded(path: str | Path, encoding: Encoding) -> np.ndarray:
+    """The stored values [H, W] or [H, W, 3]. Raises DataError where they are not of the type and number stated."""
+    mode, _, values = decode(path)
+    channels = 1 if values.ndim == 2 else values.shape[-1]
+    if _STORED.get(mode) == encoding.stored and channels == encoding.channels:
+        return values
+    expected = _EXPECTED[encoding.stored, encoding.channels]
+    hint = "`stored` and `channels` in the recipe's table of the modality say what is expected"
+    if mode == "P":
+        hint = "a palette image looks like a label map: is it the right file?"
+    raise DataError(f"{path}: the image is {describe_mode(mode)}, expected {expected}", hint=hint)
+
+
+def read_class_map(path: str | Path, encoding: LabelEncoding) -> tv_tensors.Mask:
+    """Read a label map of one's own: uint8 [1, H, W], the position of each stored value among the classes, or `VOID`.
+
+    Raises DataError for lossy formats, unreadable files, and stored values that are neither a class nor void.
+    """
+    stored = stored_labels(path, color=encoding.color)
+    known = np.array([*encoding.values, *encoding.void], dtype=np.int64)
+    labels = np.array([*range(len(encoding.values)), *([VOID] * len(encoding.void))], dtype=np.uint8)
+    order = known.argsort()
+    place = order[np.searchsorted(known, stored, sorter=order).clip(max=len(known) - 1)]
+    unknown = known[place] != stored
+    if unknown.any():
+        raise _unknown_labels(path, np.unique(stored[unknown]).tolist(), encoding)
+    return tv_tensors.Mask(torch.from_numpy(labels[place])[None])
+
+
+def stored_labels(path: str | Path, *, color: bool) -> np.ndarray:
+    """The stored values of a label map, int64 [H, W]; of a colour image, 65536 red + 256 green + blue.
+
+    Raises DataError for lossy formats, unreadable files, and files of the other kind.
+    """
+    mode, kind, values = decode(path)
+    wanted = ("RGB",) if color else ("1", "L", "P", *_SIXTEEN_BIT)
+    if mode not in wanted:
+        expected = "8-bit RGB" if color else "grey or palette"
+        other = "index" if color else "color"
+        raise DataError(
+            f"{path}: the label map is {describe_mode(mode)}, expected {expected}",
+            hint=f'data.folders.labels.stored = "{other}" reads the other kind of label maps',
+        )
+    if kind in _LOSSY:
+        raise DataError(f"{path}: the label map is a {kind} file, which changes labels", hint="store it as a PNG")
+    stored = values.astype(np.int64)
+    return stored @ np.array([65536, 256, 1]) if color else stored
+
+
+def _unknown_labels(path: str | Path, found: Sequence[int], encoding: LabelEncoding) -> DataError:
+    shown = [shown_label(value, color=encoding.color) for value in found]
+    listed = ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
+    what = "colour" if encoding.color else "label"
+    keys = "colors and void_colors" if encoding.color else "first, values and void"
+    first, last = encoding.values[0], encoding.values[-1]
+    hint = f"{keys} in [data.folders.labels] say what is stored"
+    if not encoding.color and found == [last + 1] and last - first + 1 == len(encoding.values):
+        hint = f"labels seem to start at {first + 1}: data.folders.labels.first = {first + 1}"
+    return DataError(f"{path}: {what} {listed} is none of the {len(encoding.values)} classes and not void", hint=hint)
+
+
+def shown_label(value: int, *, color: bool) -> str:
+    """A stored label as people write it: a number, or [red, green, blue]."""
+    return f"[{value >> 16}, {value >> 8 & 255}, {value & 255}]" if color else str(value)
+
+
 def _check_labels(path: str | Path, values: np.ndarray, classes: int) -> None:
     outside = (values >= classes) & (values != VOID)
     if not outside.any():
@@ -169,8 +277,13 @@ def _listed(values: list[int]) -> str:
     return ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
 
 
-def _decode(path: str | Path) -> tuple[str, str, np.ndarray]:
-    """Pillow's mode and format, and the decoded values: a writable array [H, W] or [H, W, channels]."""
+def decode(path: str | Path) -> tuple[str, str, np.ndarray]:
+    """Pillow's mode and format, and the stored values: a writable array [H, W] or [H, W, channels].
+
+    Raises DataError for files that are missing, damaged or no images.
+    """
+    if Path(path).suffix.lower() == ".npy":
+        return _decode_array(path)
     try:
         with Image.open(path) as image:
             return image.mode, image.format or "", np.array(image)
@@ -179,11 +292,57 @@ def _decode(path: str | Path) -> tuple[str, str, np.ndarray]:
     except Image.UnidentifiedImageError:
         size = Path(path).stat().st_size
         reason = "the file is empty (0 bytes)" if size == 0 else f"not an image file that can be read ({size} bytes)"
-        raise DataError(f"{path}: {reason}", hint="copy or download the file again") from None
+        raise DataError(f"{path}: {reason}", hint=_unidentified_hint(path)) from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         raise DataError(f"{path}: truncated or damaged ({error})", hint="copy or download the file again") from None
+
+
+def _unidentified_hint(path: str | Path) -> str:
+    if Path(path).suffix.lower() in (".tif", ".tiff"):
+        return (
+            "of TIFF files, 8-bit ones, and 16-bit and 32-bit float ones of one channel are read; store others as .npy"
+        )
+    return "copy or download the file again"
+
+
+def _decode_array(path: str | Path) -> tuple[str, str, np.ndarray]:
+    """A NumPy file, as `decode` returns it. Nothing but plain numbers is read."""
+    try:
+        values = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        raise DataError(
+            f"{path}: not a NumPy array that can be read ({error})", hint="write it with numpy.save"
+        ) from None
+    if isinstance(values, np.ndarray) and values.ndim == 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    mode = _mode_of_array(values) if isinstance(values, np.ndarray) else ""
+    if not mode:
+        described = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else "several arrays"
+        raise DataError(
+            f"{path}: the array is {described}, expected [H, W] or [H, W, 3] of uint8, uint16 or float32",
+            hint="convert it with NumPy: channels last, one array a file",
+        )
+    types = {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}
+    return mode, "NPY", values.astype(types[_STORED[mode]] if mode in _STORED else values.dtype)
+
+
+def _mode_of_array(values: np.ndarray) -> str:
+    """Pillow's mode for such an array; nothing where there is none. Whole numbers of other types count as 16-bit."""
+    if 0 in values.shape or not (values.ndim == 2 or (values.ndim == 3 and values.shape[-1] == 3)):
+        return ""
+    if values.dtype.kind == "b":
+        return "1" if values.ndim == 2 else ""
+    if values.dtype.kind in "iu" and values.dtype != np.uint8:
+        fits = values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max
+        return ("I;16" if values.ndim == 2 else "RGB;16") if fits else ""
+    grey, colour = {"u": ("L", "RGB"), "f": ("F", "RGB;F")}.get(values.dtype.kind, ("", ""))
+    return grey if values.ndim == 2 else colour
 
 
 def _planes(values: np.ndarray) -> torch.Tensor:
@@ -192,5 +351,6 @@ def _planes(values: np.ndarray) -> torch.Tensor:
     return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
 
 
-def _describe(mode: str) -> str:
+def describe_mode(mode: str) -> str:
+    """Pillow's mode in words."""
     return _MODES.get(mode, f"of mode {mode}")

@@ -40,9 +40,50 @@ Normalization = Mapping[str, tuple[float | Sequence[float], float | Sequence[flo
 class DepthMap(tv_tensors.Mask):
     """Depth in metres (or inverse depth, as disparity), float32 [1, H, W]; 0 means that nothing was measured.
 
-    A kind of mask to torchvision: resized by the nearest pixel (never a mean over an edge or over an invalid pixel) and
-    padded with 0.
+    Or another measurement of the user's own, in its unit, counted from the lowest value of its range; measured pixels
+    are above 0 even there. A kind of mask to torchvision: resized by the nearest pixel (never a mean over an edge or
+    over an invalid pixel) and padded with 0.
     """
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+    """How files of one's own store a modality, as the recipe states it; other files are refused.
+
+    A stored value means value / scale. What means `low` becomes 0 and what means `high` becomes 1 (images) or
+    high - low (measurements); what lies outside is brought to them.
+    """
+
+    stored: Literal["uint8", "uint16", "float32"]
+    channels: int
+    low: float
+    high: float
+    scale: float = 1.0
+    """Stored steps of one unit."""
+    invalid: tuple[float, ...] = ()
+    """Measurements only: stored values of pixels in which nothing was measured."""
+    unit: str = ""
+    """Measurements only: what the unit is called."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether values are kept as they are stored: pictures of 8 bits over their whole range."""
+        return (self.stored, self.low, self.high) == ("uint8", 0.0, 255.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelEncoding:
+    """How label maps of one's own store classes; any other stored value is refused.
+
+    A colour counts as one number, 65536 red + 256 green + blue.
+    """
+
+    values: tuple[int, ...]
+    """The stored value of every class."""
+    void: tuple[int, ...] = ()
+    """Stored values of pixels without class."""
+    color: bool = False
+    """Whether the files are RGB images; otherwise they hold one number a pixel."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +120,23 @@ class ModalitySpec:
     """Depth: d metres become log(1 + log_scale d) / log(1 + log_scale max_depth), at most 1; 0: metres as they are."""
     max_depth: float = 0.0
     """Depth in metres that becomes 1 where `log_scale` is given."""
+    encoding: Encoding | None = None
+    """Files of one's own: how they store it, in place of `scale`, `invalid` and `colour`."""
+
+    @property
+    def floor(self) -> float:
+        """What a `DepthMap` of 0 would measure, in the modality's unit."""
+        return self.encoding.low if self.encoding is not None and self.kind == "depth" else 0.0
+
+    @property
+    def unit(self) -> str:
+        """The unit of a measurement."""
+        return "m" if self.encoding is None else self.encoding.unit
 
     def normalized_by(self, mean: float | Sequence[float], std: float | Sequence[float]) -> ModalitySpec:
         """The same modality with another mean and standard deviation (one number or three). Raises DataError."""
-        spec = dataclasses.replace(self, mean=_triple(self.name, "mean", mean), std=_triple(self.name, "std", std))
+        first, second, third = (number - self.floor for number in _triple(self.name, "mean", mean))
+        spec = dataclasses.replace(self, mean=(first, second, third), std=_triple(self.name, "std", std))
         if min(spec.std) <= 0:
             raise DataError(f"normalisation of {self.name!r}: std must be above 0, not {std}")
         return spec

@@ -34,7 +34,7 @@ from pathlib import Path
 from cen_cli.data.domains import full_name
 from cen_cli.data.sample import TARGET, ModalitySpec, Normalization
 from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder, read_lines
-from cen_cli.errors import DataError, UsageError
+from cen_cli.errors import DataError, IncompleteError, UsageError
 
 LOG_SCALE, MAX_DEPTH = 512.0, 128.0
 """Of depth: log(1 + stored value) up to the largest one, as in the authors' release."""
@@ -245,10 +245,12 @@ def _complete(layout: _Layout, names: Sequence[str], found: Mapping[str, set[str
         return complete
     first = [layout.file(domains[0], name) for name, domains in lacking.items() if domains]
     listed = ", ".join(first[:3]) + (", ..." if len(first) > 3 else "")
-    counts = {domain: sum(domain in domains for domains in lacking.values()) for domain in found}
-    lacks = ", ".join(f"{domain} {count}" for domain, count in counts.items() if count)
-    raise DataError(
+    without = {domain: [name for name, absent in lacking.items() if domain in absent] for domain in found}
+    lacks = ", ".join(f"{domain} {len(views)}" for domain, views in without.items() if views)
+    raise IncompleteError(
         f"{layout.root}: {len(first)} of {len(names)} views lack a domain ({lacks}); not there: {listed}",
+        without,
+        views=len(names),
         hint="copy these files, list the complete views in train.txt and val.txt, or leave the others out with "
         "data.skip_incomplete = true",
     )

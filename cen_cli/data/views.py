@@ -17,8 +17,16 @@ from torchvision import tv_tensors
 from cen_cli.data.cache import ViewCache
 from cen_cli.data.derived import surface_normals, texture_edges
 from cen_cli.data.domains import SHORT_NAMES
-from cen_cli.data.reading import read_depth, read_image, read_labels
-from cen_cli.data.sample import LABELS, TARGET, DepthMap, ModalitySpec, Normalization, RawView, Sample
+from cen_cli.data.reading import read_depth, read_encoded, read_image, read_labels
+from cen_cli.data.sample import (
+    LABELS,
+    TARGET,
+    DepthMap,
+    ModalitySpec,
+    Normalization,
+    RawView,
+    Sample,
+)
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.stereo import read_disparity, read_stereo_depth
 from cen_cli.data.transforms import EvalTransform, resize_view
@@ -139,6 +147,8 @@ def read_view(
 
 def read_map(path: str | Path, spec: ModalitySpec) -> Tensor:
     """Read the image file of a modality, or that from which it is derived: an Image or a DepthMap. Raises DataError."""
+    if spec.encoding is not None:
+        return read_encoded(path, spec.encoding, measured=spec.kind == "depth")
     if spec.kind == "image" and spec.derived != "normal":
         return read_image(path, scale=spec.scale, colour=spec.colour)
     if spec.coding == "disparity":

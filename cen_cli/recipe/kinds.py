@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
 
-from cen_cli.recipe.schema import Table
+from cen_cli.recipe.table import Table
 
 _BOUNDS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
 
@@ -34,7 +34,8 @@ def allowed(field: FieldInfo) -> str:
 def choices(field: FieldInfo) -> tuple[str, ...]:
     """The values of a key that takes one of a few names; empty for others."""
     kinds = _alternatives(field.annotation)
-    return tuple(name for kind in kinds if typing.get_origin(kind) is Literal for name in typing.get_args(kind))
+    named = [name for kind in kinds if typing.get_origin(kind) is Literal for name in typing.get_args(kind)]
+    return tuple(name for name in named if isinstance(name, str))
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
@@ -51,7 +52,7 @@ def _phrase(annotation: Any, metadata: Iterable[Any]) -> str:
     if origin in (typing.Union, types.UnionType):
         return ", or ".join(_phrase(part, metadata) for part in arguments if part is not type(None))
     if origin is Literal:
-        names = [f'"{name}"' for name in arguments]
+        names = [f'"{name}"' if isinstance(name, str) else str(name) for name in arguments]
         return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
     if origin is tuple:
         return _list_phrase(arguments, metadata)

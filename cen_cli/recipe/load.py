@@ -15,8 +15,10 @@ from cen_cli.errors import RecipeError, UsageError
 from cen_cli.recipe import catalog, kinds
 from cen_cli.recipe.overrides import parse_overrides
 from cen_cli.recipe.paths import dotted, holds, leaves, lookup, merge, without
-from cen_cli.recipe.problems import Problem, known_keys, show_value, validate, value_of
-from cen_cli.recipe.schema import READ_ONLY_WITH, Recipe
+from cen_cli.recipe.problems import known_keys, validate, value_of
+from cen_cli.recipe.schema import Recipe
+from cen_cli.recipe.switches import READ_ONLY_WITH
+from cen_cli.recipe.wording import Problem, show_value
 
 EVALUATION_KEYS = (
     "data.root",
@@ -25,6 +27,8 @@ EVALUATION_KEYS = (
     "data.val_list",
     "data.depth",
     "data.label_start",
+    "data.test_list",
+    "data.folders.*.pattern",
     "data.skip_incomplete",
     "data.rooms.*",
     "eval.*",

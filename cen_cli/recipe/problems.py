@@ -6,30 +6,21 @@ keys. A rule is skipped where one of the keys it reads is already known to be wr
 
 from __future__ import annotations
 
-import datetime
 import difflib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from cen_cli.recipe import kinds
+from cen_cli.recipe import folder_rules, kinds
 from cen_cli.recipe.paths import Path, dotted, holds, leaves, lookup
-from cen_cli.recipe.schema import METRICS, READ_ONLY_WITH, SHARES, Recipe, Table
+from cen_cli.recipe.schema import METRICS, SHARES, Recipe
+from cen_cli.recipe.switches import READ_ONLY_WITH
+from cen_cli.recipe.table import Table
+from cen_cli.recipe.wording import Problem, nearest, one_of, show_value
 
 Kind = TypeVar("Kind", bound=Table)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong, at one key."""
-
-    path: Path
-    text: str
-    """`table.key = value: what is allowed`."""
 
 
 def validate(table: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
@@ -41,23 +32,6 @@ def validate(table: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
         if not any(_touches(key, wrong) for key in keys):
             problems += rule(*(value_of(table, key) for key in keys))
     return (None if problems else recipe), problems
-
-
-def show_value(value: Any) -> str:
-    """A value on one line, much as TOML writes it, cut after 60 characters."""
-    shown = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else json.dumps(value, default=str)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
-
-
-def one_of(values: Sequence[str]) -> str:
-    """Text values as alternatives: "a" or "b"."""
-    return " or ".join(show_value(value) for value in values)
-
-
-def nearest(name: str, names: list[str]) -> str:
-    """ " (did you mean 'x'?)" with the closest of the names, or nothing where none is close."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 def value_of(table: Mapping[str, Any], path: Path) -> Any:
@@ -368,4 +342,4 @@ _RULES: list[tuple[list[Path], _Rule]] = [
         ("eval.window eval.stride", _windows_overlap),
         ("data.inputs data.normalize", _normalized_inputs),
     )
-]
+] + folder_rules.RULES

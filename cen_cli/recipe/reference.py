@@ -13,8 +13,10 @@ from pydantic.fields import FieldInfo
 
 from cen_cli.recipe import kinds
 from cen_cli.recipe.paths import dotted
-from cen_cli.recipe.problems import one_of, show_value
-from cen_cli.recipe.schema import READ_ONLY_WITH, Recipe, Table
+from cen_cli.recipe.schema import Recipe
+from cen_cli.recipe.switches import READ_ONLY_WITH
+from cen_cli.recipe.table import Table
+from cen_cli.recipe.wording import one_of, show_value
 
 BEGIN = "<!-- begin: written by `python -m cen_cli.recipe.reference docs/recipes.md` -->"
 END = "<!-- end -->"

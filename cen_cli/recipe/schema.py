@@ -1,49 +1,32 @@
 """The recipe: every table and key that a recipe file may hold, with its type, range, default and meaning.
 
-This file is the only place where a key is declared. The error messages (`problems`), the reference page (`reference`)
-and the command line's `--set` read it. Settings follow the paper's supplement, Section 2; defaults are those of the
-NYUDv2 segmentation experiments (S-Table 7) except where a key says otherwise.
+This file, with `folders` for data of one's own, is the only place where a key is declared. The error messages
+(`problems`), the reference page (`reference`) and the command line's `--set` read it. Settings follow the paper's
+supplement, Section 2; defaults are those of the NYUDv2 segmentation experiments (S-Table 7) except where a key says
+otherwise.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-AboveZero = Annotated[float, Field(gt=0)]
-Size = tuple[Positive, Positive]
-Rate = AboveZero | Annotated[tuple[AboveZero, ...], Field(min_length=1)]
-Channels = tuple[float, float, float]
-Deviations = tuple[AboveZero, AboveZero, AboveZero]
-
-
-def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) != len(names) or "" in names:
-        raise ValueError("a list of modality names, each named once")
-    return names
-
-
-def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError("two numbers [lowest, highest], the lowest first")
-    return bounds
-
-
-def _different(scales: tuple[float, ...]) -> tuple[float, ...]:
-    if len(set(scales)) != len(scales):
-        raise ValueError("a list of numbers > 0, each named once")
-    return scales
-
-
-class Table(BaseModel):
-    """A table of a recipe: strictly typed, immutable, without unknown keys, NaN or infinity."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+from cen_cli.recipe.folders import Folders
+from cen_cli.recipe.table import (
+    AboveZero,
+    Channels,
+    Deviations,
+    Fraction,
+    NonNegative,
+    Positive,
+    Rate,
+    Size,
+    Table,
+    ascending,
+    distinct,
+    unique,
+)
 
 
 class RoomsData(Table):
@@ -75,7 +58,7 @@ class ColorJitter(Table):
 class Augment(Table):
     """Random changes of the training views, the same geometry for every modality and the label."""
 
-    scale: Annotated[tuple[AboveZero, AboveZero], AfterValidator(_ascending)] = Field(
+    scale: Annotated[tuple[AboveZero, AboveZero], AfterValidator(ascending)] = Field(
         default=(1.0, 1.0), description="Random scale is drawn between these two before cropping."
     )
     min_short_side: int = Field(
@@ -95,13 +78,15 @@ class Normalize(Table):
 class Data(Table):
     """What is learned from: the data set, its modalities, and how views are read and augmented."""
 
-    kind: Literal["rooms", "nyudv2", "sunrgbd", "cityscapes", "taskonomy"] = Field(description="The data set.")
+    kind: Literal["rooms", "nyudv2", "sunrgbd", "cityscapes", "taskonomy", "folders"] = Field(
+        description="The data set."
+    )
     root: str = Field(
         default="",
         description='Folder of the data set, or for "nyudv2" nyu_depth_v2_labeled.mat; `--data-root` and CEN_DATA go '
         'before it. For "rooms" it is where rendered views are kept, and empty means the user\'s cache folder.',
     )
-    inputs: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+    inputs: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         description="The modalities, one stream each, in this order."
     )
     target: Annotated[str, Field(min_length=1)] | None = Field(
@@ -114,8 +99,15 @@ class Data(Table):
     crop: Size = Field(description="[height, width] of the training crop; smaller views are padded.")
     cache: bool = Field(default=False, description="Keep decoded (and resized) images in memory.")
     workers: int = Field(default=0, ge=0, description="Loader processes; 0 loads in the training process.")
-    train_list: str = Field(default="", description="List of the training views, within the root. Empty: train.txt.")
-    val_list: str = Field(default="", description="List of the validation views, within the root. Empty: val.txt.")
+    train_list: str = Field(
+        default="",
+        description='List of the training views, within the root. Empty: train.txt; "folders" then divides the views '
+        "by `data.folders.shares`.",
+    )
+    val_list: str = Field(default="", description="List of the validation views, in the same way. Empty: val.txt.")
+    test_list: str = Field(
+        default="", description="List of the test views, within the root. Empty: they are the validation views."
+    )
     depth: Literal["filled", "raw"] = Field(
         default="filled",
         description='Where a data set has two depths (nyu_depth_v2_labeled.mat; SUN RGB-D as published). "filled": '
@@ -130,6 +122,7 @@ class Data(Table):
         default=False, description="Leave out views that lack a file; otherwise they are an error."
     )
     rooms: RoomsData = Field(default=RoomsData(), description="The built-in rendered rooms.")
+    folders: Folders = Field(default=Folders(), description="Files of your own.")
     augment: Augment = Field(default=Augment(), description="Random changes of training views.")
     normalize: dict[str, Normalize] = Field(default={}, description="Normalisation by modality.")
 
@@ -353,7 +346,7 @@ class Eval(Table):
     size: Size | None = Field(
         default=None, description="[height, width] to which views are brought for scoring. Absent: data.resize."
     )
-    scales: Annotated[tuple[AboveZero, ...], Field(min_length=1), AfterValidator(_different)] = Field(
+    scales: Annotated[tuple[AboveZero, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=(1.0,),
         description="Scales at which `cen eval` and `cen predict` look at a view; probabilities are averaged. "
         "Validations while training take scale 1.",
@@ -415,52 +408,3 @@ SHARES = METRICS["segmentation"] + ("ssim",)
 
 BEST_BY = {"segmentation": "ensemble.mean_iou", "translation": "ensemble.mae"}
 """What an empty `train.best_by` stands for."""
-
-BASELINES = ("concat", "average", "align", "self-attention")
-"""Values of `model.fusion` that fuse the streams to one."""
-
-READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("exchange", "model.fusion", ("exchange",)),
-    ("sharing", "model.fusion", ("exchange", "none")),
-    ("model.fusion_stage", "model.fusion", BASELINES),
-    ("model.alignment", "model.fusion", ("align",)),
-    ("exchange.gamma_init", "model.weights", ("none",)),
-    ("exchange.share", "exchange.choose", ("random",)),
-    ("optimizer.gamma_lr", "model.fusion", ("exchange",)),
-    ("optimizer.gamma_weight_decay", "model.fusion", ("exchange",)),
-    ("data.rooms", "data.kind", ("rooms",)),
-    ("data.train_list", "data.kind", ("nyudv2", "taskonomy")),
-    ("data.val_list", "data.kind", ("nyudv2", "taskonomy")),
-    ("data.depth", "data.kind", ("nyudv2", "sunrgbd")),
-    ("data.label_start", "data.kind", ("nyudv2",)),
-    ("data.skip_incomplete", "data.kind", ("taskonomy",)),
-    ("data.target", "task", ("translation",)),
-    ("data.normalize", "task", ("segmentation",)),
-    ("data.augment.color_jitter", "task", ("segmentation",)),
-    ("model.backbone", "model.arch", ("refinenet", "pspnet")),
-    ("model.weights", "model.arch", ("refinenet", "pspnet")),
-    ("model.width", "model.arch", ("refinenet", "pspnet")),
-    ("model.encoder_width", "model.arch", ("refinenet", "pspnet")),
-    ("model.light", "model.arch", ("refinenet",)),
-    ("model.dropout", "model.arch", ("refinenet", "pspnet")),
-    ("model.auxiliary_weight", "model.arch", ("pspnet",)),
-    ("unet", "model.arch", ("unet",)),
-    ("gan", "task", ("translation",)),
-    ("optimizer.discriminator_lr", "task", ("translation",)),
-    ("optimizer.momentum", "optimizer.kind", ("sgd",)),
-    ("optimizer.betas", "optimizer.kind", ("adam",)),
-    ("schedule.stage_epochs", "schedule.kind", ("staged",)),
-    ("schedule.power", "schedule.kind", ("poly",)),
-    ("schedule.constant_epochs", "schedule.kind", ("linear",)),
-    ("train.freeze_bn", "task", ("segmentation",)),
-    ("eval.scales", "task", ("segmentation",)),
-    ("eval.flip", "task", ("segmentation",)),
-    ("eval.window", "task", ("segmentation",)),
-    ("eval.stride", "task", ("segmentation",)),
-    ("eval.norm_statistics", "task", ("translation",)),
-    ("eval.distances", "task", ("translation",)),
-)
-"""(key, switch, values): the key, or the whole table, is read only where the switch has one of those values.
-
-Setting such a key beside another value of its switch is refused, since it would do nothing; inherited by `extends` from
-a recipe in which it was read, it is dropped."""

@@ -18,18 +18,14 @@ from cen_cli.errors import RecipeError
 from cen_cli.recipe import catalog, kinds
 from cen_cli.recipe.load import load_recipe, read_toml
 from cen_cli.recipe.paths import merge
-from cen_cli.recipe.problems import check_types, known_keys, nearest, show_value
-from cen_cli.recipe.schema import METRICS, Count, Recipe, Table
+from cen_cli.recipe.problems import check_types, known_keys
+from cen_cli.recipe.schema import METRICS, Recipe
+from cen_cli.recipe.table import Count, Table, distinct
+from cen_cli.recipe.wording import nearest, show_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 Numbers = dict[str, float]
 """Metric, `branch.metric` -> value in the metric's own unit: shares between 0 and 1, MAE, FID, KID not times 100."""
-
-
-def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("a list of seeds, each named once")
-    return seeds
 
 
 class Variant(Table):
@@ -37,7 +33,7 @@ class Variant(Table):
 
     label: str = Field(default="", description="How tables and plots call the row. Empty: its name.")
     set: dict[str, Any] = Field(default={}, description="Tables of a recipe that go before those of the base.")
-    seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_different)] | None = Field(
+    seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)] | None = Field(
         default=None, description="Seeds of this row alone. Absent: the sweep's."
     )
 
@@ -73,7 +69,7 @@ class Sweep(Table):
     source: str = Field(default="", description="Where the paper's numbers stand.")
     base: str = Field(default="", description="The recipe that the variants change, where groups name none.")
     set: dict[str, Any] = Field(default={}, description="Tables of a recipe, for all members.")
-    seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_different)] = Field(
+    seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=(0, 1, 2), description="Each variant is trained once with each of them."
     )
     split: Literal["train", "val", "test"] = Field(default="test", description="The split that members are scored on.")

@@ -28,6 +28,11 @@ def write_whole(content: bytes, out: Path) -> Path:
 
 def write_png(out: Path, image: Image.Image) -> Path:
     """Write a picture as PNG, whole or not at all. Raises SaveError."""
+    return write_picture(out, image, "PNG")
+
+
+def write_picture(out: Path, image: Image.Image, kind: str) -> Path:
+    """Write a picture in one of Pillow's formats, whole or not at all. Raises SaveError."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    image.save(buffer, format=kind)
     return write_whole(buffer.getvalue(), out)

@@ -1,6 +1,7 @@
 """What `cen translate` shows and writes: translated images, and a contact sheet of a few views.
 
-Pictures are uint8 [H, W, 3]; depth maps are float [H, W] in metres with 0 where there is no measurement.
+Pictures are uint8 [H, W, 3]; depth maps are float [H, W] in metres with 0 where there is no measurement. So are other
+measurements of the user's own, in their unit and counted from a `floor`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 from rich.console import RenderableType
 
-from cen_cli.reporting.files import write_png
+from cen_cli.reporting.files import write_picture, write_png
 from cen_cli.reporting.panels import branch_caption, colour_depth, depth_range
 from cen_cli.reporting.sheets import sheet
 from cen_cli.reporting.tables import facts
@@ -50,6 +51,10 @@ class TranslationRow(Protocol):
     def frame(self) -> Frame | None:
         """A region to be framed in every picture, if any."""
 
+    @property
+    def quantity(self) -> tuple[str, str, float]:
+        """What is measured, its unit, and what 0 measures; an empty name is not shown."""
+
 
 def write_contact_sheet(path: Path, rows: Iterable[TranslationRow]) -> Path:
     """Write `contact_sheet` as a PNG. Raises SaveError."""
@@ -59,8 +64,9 @@ def write_contact_sheet(path: Path, rows: Iterable[TranslationRow]) -> Path:
 def contact_sheet(rows: Iterable[TranslationRow]) -> Image.Image:
     """One row of pictures per view: inputs, every branch, the ensemble, the truth; captions above the columns.
 
-    Depth maps of a row share one range of colours, which is written behind the view's name. Raises ValueError without
-    rows or where columns differ.
+    Depth maps that were made and their truth share one range of colours, every input has its own; the range of what was
+    made, or else of the first input, is written behind the view's name. Raises ValueError without rows or where columns
+    differ.
     """
     drawn = [(*_pictures(row), row.frame) for row in rows]
     return sheet([pictures for _, pictures, _ in drawn], [name for name, *_ in drawn], [frame for *_, frame in drawn])
@@ -68,16 +74,23 @@ def contact_sheet(rows: Iterable[TranslationRow]) -> Image.Image:
 
 def _pictures(row: TranslationRow) -> tuple[str, dict[str, Array]]:
     """What is written above a row, and its columns as pictures by caption."""
-    columns = {**row.inputs, **{branch_caption(name, row.inputs): image for name, image in row.images.items()}}
+    results = {branch_caption(name, row.inputs): image for name, image in row.images.items()}
     if row.truth is not None:
-        columns["truth"] = row.truth
-    depths = [image for image in columns.values() if image.ndim == 2]
-    if not depths:
-        return row.name, {caption: _legible(image) for caption, image in columns.items()}
-    span = depth_range(row.truth) if row.truth is not None and row.truth.ndim == 2 else depth_range(*depths)
-    coloured = {name: colour_depth(image, span) if image.ndim == 2 else image for name, image in columns.items()}
-    name = f"{row.name}    depth {span[0]:.2f} .. {span[1]:.2f} m"
-    return name, {caption: _legible(image) for caption, image in coloured.items()}
+        results["truth"] = row.truth
+    made = [image for image in results.values() if image.ndim == 2]
+    span = depth_range(*(made[-1:] if row.truth is not None else made)) if made else None
+    pictures = {name: _legible(_coloured(image, None)) for name, image in row.inputs.items()}
+    pictures |= {name: _legible(_coloured(image, span)) for name, image in results.items()}
+    shown = span or next((depth_range(image) for image in row.inputs.values() if image.ndim == 2), None)
+    name, unit, floor = row.quantity
+    if shown is None or not name:
+        return row.name, pictures
+    written = f"{name} {shown[0] + floor:.2f} .. {shown[1] + floor:.2f} {unit}"
+    return f"{row.name}    {written.rstrip()}", pictures
+
+
+def _coloured(image: Array, span: tuple[float, float] | None) -> Array:
+    return colour_depth(image, span) if image.ndim == 2 else image
 
 
 def _legible(picture: Array) -> Array:
@@ -99,6 +112,24 @@ def stored_depth(depth: Array, units: float, invalid: int) -> Array:
     values = np.clip(np.round(depth.astype(np.float64) * units), 1, SIXTEEN_BITS)
     values = np.where(values == invalid, values - 1, values)
     return np.where(depth > 0, values, invalid).astype(np.uint16)
+
+
+def write_measurement(
+    path: Path, values: Array, *, units: float, floor: float, stored: str, invalid: Sequence[float]
+) -> Path:
+    """Write a measurement [H, W] as its own files store it; `path` is without suffix. Returns the file.
+
+    `values` count from `floor`; of one unit there are `units` steps. Whole numbers (`stored` uint8 or uint16) become a
+    PNG, float32 a TIFF. None becomes one of the `invalid` values. Raises SaveError.
+    """
+    meant = (values.astype(np.float64) + floor) * units
+    if stored == "float32":
+        return write_picture(path.with_name(f"{path.name}.tif"), Image.fromarray(meant.astype(np.float32)), "TIFF")
+    largest = np.iinfo(stored).max
+    whole = np.clip(np.round(meant), 0, largest)
+    for value in invalid:
+        whole = np.where(whole == value, whole + (1 if value < largest else -1), whole)
+    return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(whole.astype(stored)))
 
 
 def translation_parts(

@@ -9,8 +9,9 @@ import pytest
 from cen_cli.errors import RecipeError
 from cen_cli.recipe import load_recipe
 from cen_cli.recipe.load import dump_toml, parse_recipe
-from cen_cli.recipe.problems import keys_named, show_value
+from cen_cli.recipe.problems import keys_named
 from cen_cli.recipe.schema import METRICS
+from cen_cli.recipe.wording import show_value
 from cen_cli.results import SCALAR_METRICS
 
 

@@ -103,7 +103,7 @@ def test_a_number_of_a_recipe_by_its_key(write) -> None:
             'metrics = "ensemble.miou": a branch, a dot',
         ),
         ('base = "rooms"\n', "", "base: missing"),
-        ("seeds = [3, 4]", "seeds = [3, 3]", "a list of seeds, each named once"),
+        ("seeds = [3, 4]", "seeds = [3, 3]", "a list of numbers, each named once"),
         ("seeds = [3, 4]", "seed = [3, 4]", "no such key (did you mean 'seeds'?)"),
         ("[variants.on]", '[variants."on/off"]\n[variants.on]', "it names a folder: letters, digits"),
         ('title = "t"', "title = 3", "title = 3: text"),

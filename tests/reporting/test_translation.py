@@ -21,6 +21,7 @@ class Row:
     images: dict[str, np.ndarray]
     truth: np.ndarray | None
     frame: tuple[float, float, float, float] | None = None
+    quantity: tuple[str, str, float] = ("depth", "m", 0.0)
 
 
 def grey(value: int, side: int = 128) -> np.ndarray:
@@ -95,6 +96,37 @@ def test_depth_is_written_in_its_own_encoding(tmp_path: Path) -> None:
 
 def test_depth_whose_zero_is_invalid() -> None:
     assert translation.stored_depth(np.array([0.0, 1e-6, 2.0]), 5000.0, 0).tolist() == [0, 1, 10000]
+
+
+def test_measurements_are_written_as_their_files_store_them(tmp_path: Path) -> None:
+    values = np.array([[0.0, 0.5, 2.0, 99.0]], dtype=np.float32)  # counted from -2
+    path = translation.write_measurement(
+        tmp_path / "a", values, units=1.0, floor=-2.0, stored="float32", invalid=(-9999.0,)
+    )
+    assert path == tmp_path / "a.tif"
+    with Image.open(path) as image:
+        assert image.mode == "F"
+        assert np.asarray(image).tolist() == [[-2.0, -1.5, 0.0, 97.0]]
+    for stored, expected in (("uint16", [1, 500, 2001, 65534]), ("uint8", [1, 254, 254, 254])):
+        path = translation.write_measurement(
+            tmp_path / stored, values, units=1000.0, floor=0.0, stored=stored, invalid=(0, 2000, 255, 65535)
+        )
+        assert path == tmp_path / f"{stored}.png"
+        with Image.open(path) as image:
+            assert np.asarray(image).dtype == stored
+            assert np.asarray(image).tolist() == [expected]
+
+
+def test_every_input_has_a_range_of_its_own_and_the_quantity_is_named() -> None:
+    row = Row(
+        "a", {"warm": metres(30.0, 40.0)}, {"warm": metres(1.0, 9.0)}, metres(2.0, 4.0), quantity=("height", "ft", -3.0)
+    )
+    sheet = np.asarray(translation.contact_sheet([row]))
+    top = GAP + 2 * TEXT_HEIGHT
+    assert np.array_equal(sheet[top : top + 128, GAP : GAP + 128], colour_depth(row.inputs["warm"]))
+    name, _ = translation._pictures(row)
+    assert name == "a    height -0.96 .. 0.96 ft"
+    assert translation._pictures(dataclasses.replace(row, quantity=("", "", 0.0)))[0] == "a"
 
 
 def test_pictures_are_written_with_8_bits(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""`cen data check`: looks at a recipe's data before they are trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Annotated
+
+import typer
+
+from cen_cli.cli import options
+from cen_cli.errors import DataError
+
+Advance = Callable[[int, int], None]
+
+
+def check(
+    recipe: options.RecipeName,
+    views: Annotated[
+        int | None,
+        typer.Option(
+            "--views",
+            metavar="N",
+            min=1,
+            help="Open only so many views of each split, spread over it [default: all].",
+            show_default=False,
+        ),
+    ] = None,
+    overrides: options.Overrides = None,
+    data_root: options.DataRoot = None,
+    json: options.Json = False,
+) -> None:
+    """Look at a recipe's data before training on them.
+
+    Opens the views of train, val and test and shows what their files hold beside what is expected: types, sizes,
+    ranges, invalid pixels, classes. Says in words what looks wrong: views without partners, labels outside the classes
+    or shifted, names shifted against masks, values outside the declared range, constant or identical modalities, views
+    that train and val share. Exit code 1 where training would stop or go wrong, 0 where there are warnings at most.
+
+    Examples:
+
+        cen data check rooms
+
+        cen data check recipes/nyudv2.toml --data-root /data/nyudv2
+
+        cen data check my-recipe.toml --views 100 --json
+    """
+    from cen_cli import build
+    from cen_cli.recipe.load import load_recipe
+    from cen_cli.reporting import console, tables
+    from cen_cli.reporting.data import check_parts
+
+    settings = load_recipe(recipe, overrides or (), data_root)
+    with _progress() as progress:
+        found = build.check(settings, wanted=views, progress=progress)
+    if json:
+        console.print_json(found)
+    else:
+        root = f" --data-root {data_root}" if data_root else ""
+        tables.show(console.out(), check_parts(found, f"cen train {recipe}{root}"))
+    if found.errors:
+        raise DataError(f"{settings.name}: training on these data would stop or go wrong")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], Advance]]:
+    """One bar after the other, named after the split that is looked at."""
+    from cen_cli.reporting.progress import counting
+
+    with ExitStack() as bars:
+
+        def start(split: str) -> Advance:
+            bars.close()
+            return bars.enter_context(counting(f"looking at {split}"))
+
+        yield start

@@ -1,0 +1,72 @@
+"""`cen data init`: a draft recipe for a folder that nobody prepared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cen_cli.cli import options
+from cen_cli.errors import SaveError, UsageError
+
+if TYPE_CHECKING:
+    pass
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The recipe to write [default: <DIR's name>.toml]."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="NAME",
+            help="Translate to this modality [default: label maps are learned where there are any].",
+            show_default=False,
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Look at a folder of images and write a draft recipe for it.
+
+    Finds out by their names which files belong together, and by their contents what they are: photographs, other
+    images, measurements such as depth with their invalid values, label maps with their classes. The recipe says beside
+    every guess what it rests on. An existing file is never overwritten.
+
+    Examples:
+
+        cen data init orchard
+
+        cen data init orchard --out my-orchard.toml
+
+        cen data init orchard --target nir --json
+    """
+    from cen_cli.build.draft import default_target, draft, recipe_name
+    from cen_cli.data.survey import survey
+    from cen_cli.reporting import console, tables
+    from cen_cli.reporting.data import survey_parts
+    from cen_cli.reporting.progress import counting
+
+    file = out or Path(f"{recipe_name(folder.resolve().name)}.toml")
+    if file.exists():
+        raise UsageError(f"{file} exists already, and nothing is overwritten", hint="give another file with --out")
+    with counting("looking at modalities") as progress:
+        found = survey(folder.resolve(), progress=progress)
+    made = target or default_target(found)
+    _write(file, draft(found, recipe_name(file.stem), file=str(file), target=made))
+    if json:
+        console.print_json({"recipe": str(file), "target": made, "survey": found})
+    else:
+        tables.show(console.out(), survey_parts(found, made, str(file)))
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise SaveError(f"{file}: cannot be written: {error.strerror}", hint="give another file with --out") from error

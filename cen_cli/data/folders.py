@@ -1,0 +1,286 @@
+"""Files of one's own: any number of modalities found by patterns, with label maps or with a modality as target.
+
+    root/rgb/{stem}.jpg, root/nir/{stem}.png, root/masks/{stem}.png ...
+
+What files are read is said by `cen_cli.data.patterns`, how they are understood by `Encoding` and `LabelEncoding`.
+
+Views are divided by lists, by {split} in the patterns, or by `divided`: the groups (single views, where patterns have
+no {group}) in the order of the SHA-256 of "<seed>/<group>"; of G groups the first round(val share x G), at least 1, are
+val, the next round(test share x G) test, at least 1 where the share is above 0, and all others train.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from cen_cli.data.patterns import SPLITS, Pattern, ViewKey
+from cen_cli.data.reading import read_class_map
+from cen_cli.data.sample import (
+    HALF,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    LABELS,
+    TARGET,
+    Encoding,
+    LabelEncoding,
+    ModalitySpec,
+    Normalization,
+)
+from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder
+from cen_cli.errors import DataError, IncompleteError
+
+FULL_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
+"""The range of an image that states none."""
+MOST_NAMED = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderModality:
+    """Where a modality's files are and how they store it, as the recipe's keys of the same names say."""
+
+    pattern: str
+    kind: Literal["photograph", "image", "normals", "measurement"]
+    channels: int
+    stored: Literal["uint8", "uint16", "float32"] = "uint8"
+    range: tuple[float, float] | None = None
+    scale: float | None = None
+    unit: str | None = None
+    invalid: tuple[float, ...] = ()
+
+    def spec(self, name: str, *, translation: bool = False) -> ModalitySpec:
+        """How it is read and normalised.
+
+        Photographs by ImageNet's statistics, everything else so that its range becomes [-1, 1]; in a translation
+        everything. Raises DataError for a measurement without a range.
+        """
+        if self.kind == "measurement":
+            return self._measurement(name)
+        encoding = Encoding(self.stored, self.channels, *(self.range or FULL_RANGE[self.stored]))
+        photograph = self.kind == "photograph" and not translation
+        return ModalitySpec(
+            name,
+            "image",
+            mean=IMAGENET_MEAN if photograph else HALF,
+            std=IMAGENET_STD if photograph else HALF,
+            jitter=photograph,
+            mirror_sum=(255 if encoding.plain else 1) if self.kind == "normals" else None,
+            encoding=encoding,
+        )
+
+    def _measurement(self, name: str) -> ModalitySpec:
+        if self.range is None:
+            raise DataError(f"modality {name!r}: a measurement needs its range, in its unit")
+        low, high = self.range
+        half = (high - low) / 2
+        encoding = Encoding(self.stored, self.channels, low, high, self.scale or 1.0, self.invalid, self.unit or "")
+        return ModalitySpec(name, "depth", mean=(half, half, half), std=(half, half, half), encoding=encoding)
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderLabels:
+    """Where the label maps are, their classes, and how they store them."""
+
+    pattern: str
+    class_names: tuple[str, ...]
+    encoding: LabelEncoding
+
+
+@dataclasses.dataclass(frozen=True)
+class Division:
+    """How the views are divided: by lists (paths within the root), else by {split} in the patterns, else by shares."""
+
+    train_list: str = ""
+    val_list: str = ""
+    test_list: str = ""
+    shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    """Of train, val and test."""
+    seed: int = 0
+
+    def list_of(self, split: str) -> str:
+        """The list of a split; empty where there are no lists. Without a test list it is that of val."""
+        lists = {"train": self.train_list, "val": self.val_list, "test": self.test_list or self.val_list}
+        return lists[split]
+
+
+class Folders(FileViews):
+    """The views of one split (`train`, `val`, `test`) below `root`, sorted by group and stem (with lists, as listed).
+
+    `modalities`: by name, those that are not named by `inputs` and `target` are not looked for. `labels`: where the
+    label maps are; they are read where there is no `target`. `skip_incomplete`: leave out views that lack a file.
+    `normalize`: {modality: (mean, std)} in place of the defaults, of measurements in their unit. Raises DataError where
+    a pattern matches nothing, and IncompleteError where views lack a file.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        inputs: Sequence[str],
+        target: str | None = None,
+        *,
+        modalities: Mapping[str, FolderModality],
+        labels: FolderLabels | None = None,
+        division: Division = Division(),
+        skip_incomplete: bool = False,
+        resize: tuple[int, int] | None = None,
+        transform: Transform | None = None,
+        cache: bool = False,
+        normalize: Normalization | None = None,
+        seed: int = 0,
+    ) -> None:
+        specs, target_spec = modality_specs(modalities, inputs, normalize, target=target)
+        folder = _folder(root)
+        patterns = {name: Pattern(modalities[name].pattern) for name in inputs}
+        if target is not None:
+            patterns[TARGET] = Pattern(modalities[target].pattern)
+        elif labels is not None:
+            patterns[LABELS] = Pattern(labels.pattern)
+        found = {key: pattern.find(folder) for key, pattern in patterns.items()}
+        keys = _keys_of_split(folder, split, found, patterns, division)
+        keys = _complete(folder, split, keys, found, skip=skip_incomplete)
+        super().__init__(
+            folder,
+            [ViewFiles(key.name, {name: files[key] for name, files in found.items()}) for key in keys],
+            specs,
+            () if labels is None else labels.class_names,
+            target=target_spec,
+            resize=resize,
+            transform=transform,
+            cache=cache,
+            seed=seed,
+            labels=None if labels is None else partial(read_class_map, encoding=labels.encoding),
+        )
+        self._label_encoding = None if labels is None or target is not None else labels.encoding
+
+    def fingerprint(self) -> str:
+        """SHA-256 over what every data set's fingerprint covers and, of label maps, how classes are stored."""
+        return hashlib.sha256(f"{super().fingerprint()} {self._label_encoding}".encode()).hexdigest()
+
+
+def modality_specs(
+    modalities: Mapping[str, FolderModality],
+    inputs: Sequence[str],
+    normalize: Normalization | None = None,
+    *,
+    target: str | None = None,
+) -> tuple[tuple[ModalitySpec, ...], ModalitySpec | None]:
+    """How `inputs` and `target` are read and normalised. Raises UsageError for unknown or repeated names."""
+    specs = {name: modality.spec(name, translation=target is not None) for name, modality in modalities.items()}
+    chosen = None if target is None else choose_target(specs, inputs, target, normalize, names={})
+    return choose_specs(specs, inputs, normalize, names={}), chosen
+
+
+def _folder(root: str | Path) -> Path:
+    folder = Path(root)
+    if str(root) == "" or not folder.is_dir():
+        reason = f"no folder {folder} ({describe_folder(folder)})" if str(root) else "no folder given"
+        raise DataError(f"folders: {reason}", hint="data.root, or --data-root DIR, is where the patterns begin")
+    return folder
+
+
+# --- which views a split has ------------------------------------------------------------------------------------------
+
+Found = Mapping[str, Mapping[ViewKey, str]]
+
+
+def divided(groups: Iterable[str], shares: tuple[float, float, float], seed: int) -> dict[str, str]:
+    """The split of every group, by the rule at the head of this module.
+
+    Raises DataError where there are fewer groups than parts.
+    """
+    names = sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
+    _, val, test = shares
+    sizes = {"val": max(1, round(val * len(names))), "test": max(1, round(test * len(names))) if test else 0}
+    if sum(sizes.values()) >= len(names):
+        raise DataError(
+            f"{len(names)} groups of views cannot be divided into train, val{' and test' if test else ''}",
+            hint="give lists (data.train_list, data.val_list), or other data.folders.shares",
+        )
+    last_val, last_test = sizes["val"], sizes["val"] + sizes["test"]
+    return {
+        name: "val" if index < last_val else "test" if index < last_test else "train"
+        for index, name in enumerate(names)
+    }
+
+
+def _keys_of_split(
+    root: Path, split: str, found: Found, patterns: Mapping[str, Pattern], division: Division
+) -> list[ViewKey]:
+    if split not in SPLITS:
+        raise DataError(f"unknown split {split!r}: there are {', '.join(SPLITS)}")
+    everything = sorted(set().union(*found.values()), key=ViewKey.place)
+    listed = division.list_of(split)
+    if listed:
+        return _read_list(root / listed, everything, patterns)
+    if any(key.split for key in everything):
+        return _of_folders(root, split, everything)
+    if split == "test" and not division.shares[2]:
+        split = "val"
+    parts = divided((key.group or key.stem for key in everything), division.shares, division.seed)
+    return [key for key in everything if parts[key.group or key.stem] == split]
+
+
+def _of_folders(root: Path, split: str, everything: Sequence[ViewKey]) -> list[ViewKey]:
+    """The views of the split by {split}; without any of test those of val."""
+    there = {key.split for key in everything}
+    wanted = "val" if split == "test" and "test" not in there else split
+    if wanted not in there:
+        raise DataError(
+            f"{root}: by {{split}} in the patterns there are views of {', '.join(sorted(there))}, none of {wanted}"
+        )
+    return [key for key in everything if key.split == wanted]
+
+
+def _read_list(path: Path, everything: Sequence[ViewKey], patterns: Mapping[str, Pattern]) -> list[ViewKey]:
+    """The views that a list names: one a line, by its name or by the path of one of its files."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"no list {path}; of {path.parent}: {describe_folder(path.parent)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error})") from None
+    by_name = {key.name: key for key in everything}
+    keys: dict[ViewKey, int] = {}
+    for number, line in enumerate((line.strip() for line in lines), start=1):
+        if not line:
+            continue
+        key = by_name.get(line) or next((key for part in patterns.values() if (key := part.key(line))), None)
+        if key is None or by_name.get(key.name) != key:
+            raise DataError(
+                f"{path}, line {number}: {line!r} is no view",
+                hint=f"one a line, by what the pattern calls it, such as {everything[0].name}, or by one of its files",
+            )
+        if key in keys:
+            raise DataError(f"{path}, line {number}: {key.name} is in line {keys[key]} already")
+        keys[key] = number
+    if not keys:
+        raise DataError(f"{path}: the list is empty")
+    return list(keys)
+
+
+def _complete(root: Path, split: str, keys: Sequence[ViewKey], found: Found, *, skip: bool) -> list[ViewKey]:
+    """The views that have all their files. Raises IncompleteError where others are not to be left out, or none is."""
+    lacking = {name: [key.name for key in keys if key not in files] for name, files in found.items()}
+    complete = [key for key in keys if all(key in files for files in found.values())]
+    if len(complete) == len(keys) or (skip and complete):
+        return complete
+    listed = "; ".join(f"{name}: {_named(names)}" for name, names in lacking.items() if names)
+    raise IncompleteError(
+        f"{root}: {len(keys) - len(complete)} of {len(keys)} {split} views lack a file, of {listed}",
+        lacking,
+        views=len(keys),
+        hint="data.skip_incomplete = true leaves them out; or list the complete ones in data.train_list and "
+        "data.val_list"
+        if complete
+        else "the patterns must give the files of one view the same {stem}",
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -1,0 +1,101 @@
+"""Looks at files that nobody described: what a family of them holds, over a few files or all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from cen_cli.data.reading import decode, describe_mode
+from cen_cli.errors import DataError
+
+MOST_COLOURS = 4096
+"""A picture of more colours is not looked at further: it is no label map."""
+VALUES = 4096
+"""Values kept of every file of floats."""
+_LOSSY = ("JPEG", "MPO", "WEBP")
+
+
+@dataclasses.dataclass
+class Seen:
+    """What some files of one family hold."""
+
+    modes: Counter[str] = dataclasses.field(default_factory=Counter)
+    """Pillow's modes."""
+    sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
+    types: Counter[str] = dataclasses.field(default_factory=Counter)
+    """NumPy's names."""
+    channels: Counter[int] = dataclasses.field(default_factory=Counter)
+    lossy: bool = False
+    counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(65536, dtype=np.int64))
+    """Pixels of every value, where files hold whole numbers of one channel."""
+    colours: Counter[int] = dataclasses.field(default_factory=Counter)
+    """Pixels of every colour (65536 red + 256 green + blue), as long as there are few."""
+    floats: list[np.ndarray] = dataclasses.field(default_factory=list)
+    """Some values of every file of floats, NaN included."""
+    low: float = float("inf")
+    high: float = float("-inf")
+    flat: list[float] = dataclasses.field(default_factory=list)
+    """Share of pixels that equal their right neighbour, by file."""
+    lengths: list[float] = dataclasses.field(default_factory=list)
+    """Distance of RGB vectors (127.5 = 0, 255 = 1) from length 1, of the middle pixel of every file."""
+    refused: list[str] = dataclasses.field(default_factory=list)
+    """Why files could not be read."""
+
+    @property
+    def files(self) -> int:
+        """Files that could be read."""
+        return sum(self.modes.values())
+
+    def add(self, path: Path) -> None:
+        """Open one more file."""
+        try:
+            mode, kind, values = decode(path)
+        except DataError as error:
+            self.refused.append(error.message)
+            return
+        self.modes[mode] += 1
+        self.sizes[values.shape[0], values.shape[1]] += 1
+        self.channels[1 if values.ndim == 2 else values.shape[-1]] += 1
+        self.types[values.dtype.name] += 1
+        self.lossy |= kind in _LOSSY
+        same = values[:, 1:] == values[:, :-1]
+        self.flat.append(float((same if same.ndim == 2 else same.all(-1)).mean()) if same.size else 1.0)
+        self._add_values(values)
+
+    def _add_values(self, values: np.ndarray) -> None:
+        finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+        if finite.size:
+            self.low, self.high = min(self.low, float(finite.min())), max(self.high, float(finite.max()))
+        if values.dtype.kind == "f":
+            self.floats.append(values.ravel()[:: max(1, values.size // VALUES)].astype(np.float64))
+        elif values.ndim == 2 and (not values.size or (values.min() >= 0 and values.max() < len(self.counts))):
+            self.counts += np.bincount(values.astype(np.int64).ravel(), minlength=len(self.counts))
+        elif values.ndim == 3 and values.shape[-1] == 3 and values.dtype == np.uint8:
+            self._add_colours(values)
+
+    def _add_colours(self, values: np.ndarray) -> None:
+        vectors = values.reshape(-1, 3)[:: max(1, values.size // (3 * VALUES))] / 127.5 - 1
+        self.lengths.append(float(np.median(np.abs(np.linalg.norm(vectors, axis=1) - 1))))
+        if len(self.colours) <= MOST_COLOURS:
+            found, counts = np.unique(values.astype(np.int64) @ np.array([65536, 256, 1]), return_counts=True)
+            self.colours.update(dict(zip(found[: MOST_COLOURS + 1].tolist(), counts.tolist(), strict=False)))
+
+    def described(self) -> tuple[str, ...]:
+        """The types of the files in words, the most frequent first."""
+        return tuple(describe_mode(mode) for mode, _ in self.modes.most_common())
+
+    def levels(self) -> np.ndarray:
+        """The whole numbers that occur, ascending."""
+        return np.flatnonzero(self.counts)
+
+
+def look(paths: Iterable[Path]) -> Seen:
+    """Open files and note what they hold; those that cannot be read are noted, too."""
+    seen = Seen()
+    for path in paths:
+        seen.add(path)
+    return seen

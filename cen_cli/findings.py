@@ -1,0 +1,155 @@
+"""Frozen records of what was seen in a data set, handed from data to reporting as those of `results` are.
+
+Plain Python values only, so that every record can be written as JSON with `results.as_json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+Stored = Literal["uint8", "uint16", "float32"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Something about a data set that is wrong, or looks as if it were."""
+
+    severity: Severity
+    """`error`: training would stop or learn from something else than is meant. `warning`: perhaps."""
+    split: str
+    """Empty where several splits are concerned."""
+    modality: str
+    """As the recipe calls it, or `labels`; empty where it concerns several."""
+    text: str
+    hint: str | None = None
+    views: tuple[str, ...] = ()
+    """All views that it concerns, where it does not concern the whole split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModalityFacts:
+    """What the files of one modality, or the label maps, hold."""
+
+    name: str
+    expected: str
+    """What the recipe or the data set says of it."""
+    stored: tuple[str, ...]
+    """Types of the files, the most frequent first; none where the files are no images."""
+    sizes: tuple[tuple[int, int], ...]
+    """Height and width of the files, the most frequent first."""
+    low: float | None
+    """The lowest stored value."""
+    high: float | None
+    """The highest stored value."""
+    invalid: float | None
+    """Share of pixels in which nothing was measured, or that have no class; None for images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelShare:
+    """How much of the labelled pixels one class has, in [0, 1]."""
+
+    class_name: str
+    share: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitFacts:
+    """What was seen of one split."""
+
+    split: str
+    views: int
+    looked_at: int
+    """Views whose files were opened."""
+    modalities: tuple[ModalityFacts, ...]
+    labels: tuple[LabelShare, ...]
+    """Every class; none where views are translated."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataCheck:
+    """What `cen data check` found."""
+
+    recipe: str
+    splits: tuple[SplitFacts, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> int:
+        """How many findings would make training stop or go wrong."""
+        return sum(finding.severity == "error" for finding in self.findings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Meaning:
+    """What a modality's stored values seem to mean, by the recipe's keys of these names, and why."""
+
+    kind: Literal["photograph", "image", "normals", "measurement"]
+    evidence: tuple[str, ...]
+    """Sentences, for people."""
+    range: tuple[float, float] | None = None
+    scale: float | None = None
+    unit: str | None = None
+    invalid: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ModalityGuess:
+    """What the files of one modality hold and seem to be."""
+
+    name: str
+    pattern: str
+    files: int
+    types: tuple[str, ...]
+    """Of the files looked at, the most frequent first."""
+    sizes: tuple[tuple[int, int], ...]
+    low: float
+    high: float
+    """The lowest and highest stored values."""
+    stored: Stored
+    channels: int
+    meaning: Meaning
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsGuess:
+    """What the label maps seem to hold."""
+
+    pattern: str
+    files: int
+    types: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    color: bool
+    classes: tuple[str, ...]
+    first: int
+    values: tuple[int, ...]
+    """Stored values of the classes where they do not follow one another; else empty."""
+    colors: tuple[tuple[int, int, int], ...]
+    shares: tuple[float, ...]
+    """Share of all pixels that each class has."""
+    evidence: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What `cen data init` found in a folder."""
+
+    folder: str
+    modalities: tuple[ModalityGuess, ...]
+    labels: LabelsGuess | None
+    views: int
+    """Views by all names."""
+    complete: int
+    """Views of which every modality, and the label map, is there."""
+    groups: int
+    """Groups that {group} in the patterns tells apart; 0 without."""
+    splits: tuple[str, ...]
+    """What {split} in the patterns stands for; none without."""
+    looked_at: int
+    """Files that were opened of each modality; of label maps all are."""
+    size: tuple[int, int]
+    """Height and width of the smallest view."""
+    notes: tuple[str, ...]
+    """What was left out, and why."""

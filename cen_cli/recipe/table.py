@@ -1,0 +1,44 @@
+"""What every table of a recipe is, and the types that several of their keys have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+AboveZero = Annotated[float, Field(gt=0)]
+Size = tuple[Positive, Positive]
+Rate = AboveZero | Annotated[tuple[AboveZero, ...], Field(min_length=1)]
+Channels = tuple[float, float, float]
+Deviations = tuple[AboveZero, AboveZero, AboveZero]
+
+
+def unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, none empty and none twice. Raises ValueError."""
+    if len(set(names)) != len(names) or "" in names:
+        raise ValueError("a list of modality names, each named once")
+    return names
+
+
+def ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    """The two numbers, the lower one first. Raises ValueError."""
+    if bounds[0] > bounds[1]:
+        raise ValueError("two numbers [lowest, highest], the lowest first")
+    return bounds
+
+
+def distinct(numbers: tuple[float, ...]) -> tuple[float, ...]:
+    """The numbers, none twice. Raises ValueError."""
+    if len(set(numbers)) != len(numbers):
+        raise ValueError("a list of numbers, each named once")
+    return numbers
+
+
+class Table(BaseModel):
+    """A table of a recipe: strictly typed, immutable, without unknown keys, NaN or infinity."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)

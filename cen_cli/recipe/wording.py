@@ -1,0 +1,38 @@
+"""How what is wrong with a recipe is put into words."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cen_cli.recipe.paths import Path
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong, at one key."""
+
+    path: Path
+    text: str
+    """`table.key = value: what is allowed`."""
+
+
+def show_value(value: Any) -> str:
+    """A value on one line, much as TOML writes it, cut after 60 characters."""
+    shown = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else json.dumps(value, default=str)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def one_of(values: Sequence[str]) -> str:
+    """Text values as alternatives: "a" or "b"."""
+    return " or ".join(show_value(value) for value in values)
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """ " (did you mean 'x'?)" with the closest of the names, or nothing where none is close."""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else ""

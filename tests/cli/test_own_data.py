@@ -1,0 +1,202 @@
+"""`cen data init`, `cen data check` and what comes after them, on folders that nobody prepared."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cen_cli.recipe import load_recipe
+from tests.cli.conftest import Cen
+from tests.own import save, scene, write_folder, write_recipe
+
+QUICK = (
+    *("train.epochs=1", "train.batch=2", "model.encoder_width=8", "model.width=4"),
+    *("exchange.threshold=0.19", "exchange.sparsity=1e-2"),
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a folder of files beside."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path
+
+
+def test_from_a_folder_to_a_network_that_labels(here: Path, cen: Cen) -> None:
+    write_folder(here / "My Field")
+    done = cen("data", "init", here / "My Field")
+    assert "wrote My-Field.toml: a segmentation." in done.out
+    assert "next: cen data check My-Field.toml, then: cen train My-Field.toml" in done.out
+    assert "labels start at 1" in done.out
+    checked = cen("data", "check", "My-Field.toml")
+    assert checked.out.endswith("no errors, no warnings; next: cen train My-Field.toml\n")
+    assert "train: 6 views, all looked at" in checked.out
+    trained = cen("train", "My-Field.toml", "--out", "run", "--device", "cpu", "--json", settings=QUICK).document
+    assert set(trained["summary"]["best"]["scores"]) == {"rgb", "height", "nir", "ensemble"}
+    assert np.isfinite(trained["summary"]["last"]["scores"]["ensemble"]["mean_iou"])
+    assert "class_2" in cen("eval", "run").out
+    root = here / "My Field"
+    files = {"rgb": "rgb/field_001.jpg", "height": "height/field_001.tif", "nir": "nir/field_001.png"}
+    words = [word for name, file in files.items() for word in ("--input", f"{name}={root / file}")]
+    cen("predict", "run", *words, "--out", "labelled")
+    with Image.open("labelled/labels.png") as image:
+        assert image.size == (48, 40)
+        assert set(np.unique(image)) <= {0, 1, 2}
+
+
+def test_the_template_trains_on_a_folder_in_its_layout(here: Path, cen: Cen) -> None:
+    root = write_folder(here / "field", views=8)
+    assert "no errors" in cen("data", "check", "own-data", "--data-root", root).out
+    quick = (*QUICK, "data.resize=[40, 48]", "data.crop=[32, 32]")
+    words = ("--data-root", root, "--out", "run", "--device", "cpu", "--json")
+    assert cen("train", "own-data", *words, settings=quick).document["summary"]["steps"] > 0
+
+
+def test_from_a_folder_to_translated_measurements(here: Path, cen: Cen) -> None:
+    for number in range(6):
+        maps = scene(number, (32, 64))
+        save(here / f"pairs/{number}_cam.png", maps["rgb"])
+        save(here / f"pairs/{number}_ir.png", maps["nir"])
+        save(here / f"pairs/{number}_height.tif", maps["height"])
+    done = cen("data", "init", here / "pairs", "--target", "height", "--out", "h.toml")
+    assert "wrote h.toml: a translation to height." in done.out
+    recipe = load_recipe("h.toml")
+    assert (recipe.task, recipe.data.inputs, recipe.data.target) == ("translation", ("cam", "ir"), "height")
+    assert cen("data", "check", "h.toml", "--json").document["findings"] == []
+    settings = ("train.epochs=1", "unet.filters=4", "gan.filters=4", "gan.layers=1", "train.batch=2")
+    cen("train", "h.toml", "--out", "runs/h", "--device", "cpu", "--json", settings=settings)
+    made = cen("translate", "--inputs", "ir", "cam", "--split", "train", "--out", "made", "--json", "--device", "cpu")
+    assert (made.document["inputs"], made.document["target"]) == (["cam", "ir"], "height")
+    path = next(path for path in made.document["files"] if path.endswith("_ensemble.tif"))
+    with Image.open(path) as image:
+        assert image.mode == "F"
+        values = np.asarray(image)
+    low, high = recipe.data.folders.modalities["height"].range or (0, 0)
+    assert values.shape == (32, 64)
+    assert low <= values.min() < values.max() <= high
+    own = [here / "pairs/0_ir.png", here / "pairs/0_cam.png"]
+    cen("translate", *own, "--inputs", "ir", "cam", "--ckpt", "runs/h", "--out", "own", "--json", "--device", "cpu")
+    typo = cen("translate", "--inputs", "ir", "cem", "--ckpt", "runs/h", code=2)
+    assert typo.err.splitlines() == ["error: --inputs cem: no such domain", "hint: did you mean 'cam'?"]
+
+
+def test_init_writes_nothing_over_and_needs_a_known_target(here: Path, cen: Cen) -> None:
+    write_folder(here / "own", views=4)
+    cen("data", "init", here / "own")
+    before = Path("own.toml").read_text()
+    refused = cen("data", "init", here / "own", code=2)
+    assert refused.err.splitlines() == [
+        "error: own.toml exists already, and nothing is overwritten",
+        "hint: give another file with --out",
+    ]
+    assert Path("own.toml").read_text() == before
+    refused = cen("data", "init", here / "own", "--out", "b.toml", "--target", "nri", code=2)
+    assert "error: --target nri: one of rgb, height, nir (did you mean 'nir'?)" in refused.err
+    assert not Path("b.toml").exists()
+    refused = cen("data", "init", here / "own", "--out", "no/folder/b.toml", code=1)
+    assert "no/folder/b.toml: cannot be written" in refused.err
+    refused = cen("data", "init", here / "nowhere", code=1)
+    assert "nowhere: it does not exist" in refused.err
+
+
+def test_init_as_json_carries_the_evidence(here: Path, cen: Cen) -> None:
+    write_folder(here / "own", views=4)
+    document = cen("data", "init", here / "own", "--json").document
+    assert (document["recipe"], document["target"]) == ("own.toml", None)
+    assert [modality["name"] for modality in document["survey"]["modalities"]] == ["rgb", "height", "nir"]
+    assert document["survey"]["labels"]["first"] == 1
+
+
+def test_the_draft_of_groups_splits_colours_and_incomplete_views_is_a_valid_recipe(here: Path, cen: Cen) -> None:
+    colours = np.array([[0, 0, 0], [200, 0, 0], [0, 0, 200]], np.uint8)
+    for group in range(3):
+        for number in range(4):
+            maps = scene(4 * group + number, (200, 300))
+            folder = here / f"grouped/plot{group}"
+            save(folder / f"rgb/{number}.png", maps["rgb"])
+            if number or group:
+                save(folder / f"classes/{number}.png", colours[maps["labels"]])
+    cen("data", "init", here / "grouped")
+    text = Path("grouped.toml").read_text()
+    recipe = load_recipe("grouped.toml")
+    assert recipe.data.folders.modalities["rgb"].pattern == "{group}/rgb/{stem}.png"
+    assert recipe.data.folders.shares == (0.7, 0.3, 0.0)
+    assert recipe.data.folders.labels.colors == ((0, 0, 0), (0, 0, 200), (200, 0, 0))
+    assert recipe.data.skip_incomplete
+    assert (recipe.data.resize, recipe.data.crop, recipe.model.fusion) == ((96, 144), (96, 128), "none")
+    assert "The 3 groups are divided, so that no group is in two splits." in text
+    assert all(len(line) <= 120 for line in text.splitlines())
+    assert tomllib.loads(text)["data"]["skip_incomplete"] is True
+    assert "error" not in cen("data", "check", "grouped.toml").out.replace("no errors", "")
+
+
+def test_check_fails_in_words_where_training_would_go_wrong(here: Path, cen: Cen) -> None:
+    root = write_folder(here / "own")
+    recipe = write_recipe(here / "own.toml", root)
+    assert cen("data", "check", recipe).err.count("looking at") >= 1
+    failed = cen(
+        "data", "check", recipe, code=1, settings=("data.folders.labels.first=0", "data.folders.labels.void=[]")
+    )
+    lines = failed.out.splitlines()
+    assert any(line.startswith("error: train: ") and "label 3 is none of the 3 classes" in line for line in lines)
+    assert "hint: labels seem to start at 1: data.folders.labels.first = 1" in lines
+    assert lines[-1].startswith("3 errors, ")
+    assert "error: own: training on these data would stop or go wrong" in failed.err
+    failed = cen(
+        "data", "check", recipe, "--json", code=1, settings=("data.folders.modalities.nir.pattern=x/{stem}.png",)
+    )
+    document = json.loads(failed.out)
+    assert [finding["severity"] for finding in document["findings"]] == ["error"]
+    assert document["splits"] == []
+
+
+def test_check_asks_for_the_folder_and_for_a_valid_recipe(here: Path, cen: Cen) -> None:
+    root = write_folder(here / "own", views=5)
+    recipe = write_recipe(here / "own.toml", Path(""))
+    recipe.write_text(recipe.read_text().replace('root = "."', 'root = ""'))
+    asked = cen("data", "check", recipe, code=2)
+    assert "data.root is not set, and a data set of your own is not built in" in asked.err
+    done = cen("data", "check", recipe, "--data-root", root, "--views", "2")
+    assert "train: 3 views, 2 of them looked at" in done.out
+    assert done.out.rstrip().endswith(f"next: cen train {recipe} --data-root {root}")
+    typo = cen("data", "check", recipe, "--data-root", root, code=2, settings=('data.inputs=["rgb", "nri"]',))
+    assert "(did you mean 'nir'?)" in typo.err
+
+
+def test_check_looks_at_the_built_in_rooms(tiny_translation_recipe: Path, cen: Cen) -> None:
+    document = cen("data", "check", tiny_translation_recipe, "--json").document
+    assert document["findings"] == []
+    assert [(part["split"], part["views"]) for part in document["splits"]] == [("train", 16), ("val", 4), ("test", 4)]
+
+
+@pytest.mark.nyudv2
+def test_sixty_real_frames_renamed_and_encoded_anew(nyudv2_root: Path, here: Path, cen: Cen) -> None:
+    """Small JPEG photographs, depth in millimetres with holes as arrays, labels from 1 with 0 for void."""
+    lines = [line.split("\t") for line in (nyudv2_root / "train.txt").read_text().splitlines()[:60]]
+    for number, files in enumerate(lines):
+        rgb, masks, depth = (Image.open(nyudv2_root / file.strip()) for file in files)
+        millimetres = np.asarray(depth.resize((80, 60), Image.Resampling.NEAREST)).astype(np.float32) / 5
+        millimetres[:, :4] = 0
+        labels = np.asarray(masks.resize((80, 60), Image.Resampling.NEAREST))
+        save(here / f"flat/photos/room_{number:03d}_color.jpg", np.asarray(rgb.resize((80, 60))))
+        save(here / f"flat/depth/room_{number:03d}_depth.npy", millimetres.round().astype(np.uint16))
+        save(here / f"flat/gt/room_{number:03d}_ids.png", np.where(labels == 255, 0, labels + 1).astype(np.uint8))
+    survey = cen("data", "init", here / "flat", "--json").document["survey"]
+    depth_guess = next(part for part in survey["modalities"] if part["name"] == "depth")
+    assert (depth_guess["meaning"]["scale"], depth_guess["meaning"]["invalid"]) == (1000.0, [0.0])
+    assert any("if it means that nobody labelled these" in text for text in survey["labels"]["evidence"])
+    draft = Path("flat.toml").read_text()
+    (unlabelled,) = (line for line in draft.splitlines() if '"class_0"' in line)
+    mine = draft.replace(f"{unlabelled}\n", "").replace("classes = [", "first = 1\nvoid = [0]\nclasses = [")
+    Path("mine.toml").write_text(mine)
+    for recipe in ("flat.toml", "mine.toml"):
+        assert "no errors" in cen("data", "check", recipe).out
+    quick = ("train.epochs=1", "train.batch=8", "model.encoder_width=8", "model.width=4")
+    run = cen("train", "mine.toml", "--out", "run", "--device", "cpu", "--json", settings=quick).document
+    assert len(run["summary"]["best"]["class_names"]) == survey["labels"]["classes"].index("class_40")
