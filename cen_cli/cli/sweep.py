@@ -170,7 +170,7 @@ def train_member(
     from cen_cli.engine.sweep import BUSY, end_with_parent, locked
 
     end_with_parent()
-    torch.set_num_threads(max((os.cpu_count() or 1) // jobs, 1))
+    torch.set_num_threads(max(torch.get_num_threads() // jobs, 1))
     with locked(member) as free:
         if not free:
             sys.exit(BUSY)

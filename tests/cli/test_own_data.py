@@ -131,7 +131,7 @@ def test_the_draft_of_groups_splits_colours_and_incomplete_views_is_a_valid_reci
     assert recipe.data.skip_incomplete
     assert (recipe.data.resize, recipe.data.crop, recipe.model.fusion) == ((96, 144), (96, 128), "none")
     assert "The 3 groups are divided, so that no group is in two splits." in text
-    assert all(len(line) <= 120 for line in text.splitlines())
+    assert all(len(line) <= 120 for line in text.splitlines() if str(here) not in line)
     assert tomllib.loads(text)["data"]["skip_incomplete"] is True
     assert "error" not in cen("data", "check", "grouped.toml").out.replace("no errors", "")
 

@@ -103,9 +103,8 @@ def test_a_killed_sweep_goes_on_where_it_was(cen: Cen, grid: Path) -> None:
     assert listed.document["rows"][0]["done"] == 1
     assert "continuing after step" in run.with_name("seed-0.log").read_text()
 
-    whole = Path("whole")
-    cen("train", run.with_name("seed-0.toml"), "--device", "cpu", "--out", whole)
-    expected, _ = read_tensors(whole / "checkpoints" / "last" / "model.safetensors")
+    cen("sweep", grid, "--shard", "1/2", "--device", "cpu", "--out", "whole")
+    expected, _ = read_tensors(Path("whole/on/seed-0/checkpoints/last/model.safetensors"))
     found, _ = read_tensors(last)
     assert all((found[name] == tensor).all() for name, tensor in expected.items())
 
