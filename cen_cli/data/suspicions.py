@@ -24,6 +24,8 @@ NOTABLE, LARGE = 0.01, 0.5
 """Shares of pixels that are worth a warning, and an error."""
 PEAK = 0.05
 """Share of one value above which it may mean that nothing was measured."""
+STEREO = ("disparity", "stereo")
+"""Codings of a stereo camera."""
 PLAUSIBLE_METRES = (0.05, 100.0)
 ENOUGH_NEIGHBOURS = 8
 CLEARLY_BETTER = 0.05
@@ -148,12 +150,13 @@ def few_levels(measured: Measured) -> Iterator[Finding]:
 
 
 def implausible_metres(measured: Measured) -> Iterator[Finding]:
-    """Depth in metres whose middle is no distance of a camera's view."""
+    """Depth in metres whose middle is no distance of an indoor camera's view; a stereo camera may look far."""
     for key, medians in measured.medians.items():
         spec = measured.spec(key)
         middle = statistics.median(medians)
         low, high = PLAUSIBLE_METRES
-        if spec is not None and spec.encoding is None and not low <= middle <= high:
+        stated = spec is None or spec.encoding is not None or spec.coding in STEREO
+        if spec is not None and not stated and not low <= middle <= high:
             text = f"the median is {middle:g} m: are these files in {spec.scale:g} steps a metre?"
             yield _finding("error", measured, key, text)
 
@@ -288,8 +291,10 @@ def expectation(spec: ModalitySpec | None, classes: int = 0) -> str:
         return f"{encoding.low:g} to {encoding.high:g}{unit}{steps}"
     if spec.derived:
         return f"{spec.derived} is computed"
+    if spec.coding in STEREO:
+        return "0, or 1 + 256 x disparity"
     if spec.kind == "depth":
-        return f"{spec.scale:g} steps a metre"
+        return f"{spec.scale:g} steps a metre" + (", bits rotated" if spec.coding == "rotated" else "")
     return f"0 to {spec.scale:g}"
 
 

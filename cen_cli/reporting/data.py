@@ -36,7 +36,7 @@ def _split_table(split: SplitFacts) -> Table:
     table = new_table("modality", "files", "size", "values", "expected", numbers=("invalid %",))
     for part in split.modalities:
         values = formats.ABSENT if part.low is None else f"{part.low:.6g} .. {part.high:.6g}"
-        stored = ", ".join(part.stored) or "not images"
+        stored = ", ".join(part.stored) or "no image files"
         table.add_row(part.name, stored, _sizes(part.sizes), values, part.expected, formats.percent(part.invalid))
     return table
 

@@ -56,6 +56,23 @@ def test_two_steps_and_an_evaluation_of_what_was_trained(cen, tmp_path, name):
     )
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_data_check_finds_nothing_wrong_with_its_files(cen, tmp_path, name):
+    kind, write, settings, views = SETS[name]
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE.format(root=write(tmp_path / "data")).replace('kind = "nyudv2"', f'kind = "{kind}"', 1))
+    document = cen("data", "check", recipe, "--json", settings=settings).document
+    assert [finding for finding in document["findings"] if finding["severity"] == "error"] == []
+    assert {part["split"]: part["views"] for part in document["splits"]}["val"] == views
+
+
+def test_data_check_says_how_a_stereo_camera_stores_depth(cen, tmp_path):
+    recipe = tmp_path / "tiny.toml"
+    root = write_cityscapes(tmp_path / "data")
+    recipe.write_text(RECIPE.format(root=root).replace('kind = "nyudv2"', 'kind = "cityscapes"', 1))
+    assert "0, or 1 + 256 x disparity" in cen("data", "check", recipe).out
+
+
 def test_taskonomy_without_its_incomplete_views(cen, tmp_path):
     root = write_taskonomy(tmp_path / "taskonomy", size=(32, 32))
     (root / "rgb/point_2_view_0_domain_rgb.png").unlink()
