@@ -89,7 +89,7 @@ def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
 
 def test_a_killed_sweep_goes_on_where_it_was(cen: Cen, grid: Path) -> None:
     """Killed with -9 in the middle of a member, its child saves and ends; what comes out is as if nothing happened."""
-    grid.write_text(grid.read_text().replace("epochs = 1", "epochs = 30\ncheckpoint_every = 3"))
+    grid.write_text(grid.read_text().replace("epochs = 1", "epochs = 10\ncheckpoint_every = 3"))
     words = ["-m", "cen_cli", "sweep", str(grid), "--device", "cpu", "--shard", "1/2"]
     run = Path("sweeps") / "grid" / "on" / "seed-0"
     last = run / "checkpoints" / "last" / "model.safetensors"
