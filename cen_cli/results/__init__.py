@@ -1,0 +1,69 @@
+"""Frozen records handed between floors: what the engine and the analyses return and what reporting shows.
+
+Plain Python values only (no tensors, no torch), so that every record can be written as JSON with `as_json`.
+"""
+
+from __future__ import annotations
+
+from cen_cli.results.channels import (
+    TOTAL,
+    ExchangeRow,
+    GammaDiagnosis,
+    GammaRecovery,
+    GammaRow,
+    ReplacedAtStep,
+    ReplacedCount,
+)
+from cen_cli.results.conversion import Conversion
+from cen_cli.results.pictures import ClassShare, Frame
+from cen_cli.results.records import as_json
+from cen_cli.results.scores import (
+    ENSEMBLE,
+    LOWER_IS_BETTER,
+    SCALAR_METRICS,
+    SCORES,
+    Evaluation,
+    ExpectedScore,
+    Scores,
+    SegmentationScores,
+    TranslationScores,
+    is_better,
+    lower_is_better,
+)
+from cen_cli.results.sweeps import MemberOutcome, SweepCell, SweepReport, SweepRow, SweepVerdict
+from cen_cli.results.training import DryRun, RunSummary, StepReport, TrainingPlan, ValidationReport
+
+__all__ = [
+    "ENSEMBLE",
+    "LOWER_IS_BETTER",
+    "SCALAR_METRICS",
+    "SCORES",
+    "TOTAL",
+    "ClassShare",
+    "Conversion",
+    "DryRun",
+    "Evaluation",
+    "ExchangeRow",
+    "ExpectedScore",
+    "Frame",
+    "GammaDiagnosis",
+    "GammaRecovery",
+    "GammaRow",
+    "MemberOutcome",
+    "ReplacedAtStep",
+    "ReplacedCount",
+    "RunSummary",
+    "Scores",
+    "SegmentationScores",
+    "StepReport",
+    "SweepCell",
+    "SweepReport",
+    "SweepRow",
+    "SweepVerdict",
+    "TrainingPlan",
+    "TranslationScores",
+    "ValidationReport",
+    "as_json",
+    "is_better",
+    "lower_is_better",
+]

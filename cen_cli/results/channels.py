@@ -1,0 +1,92 @@
+"""What the analyses say about scaling factors and replaced channels."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplacedCount:
+    """Replaced channels of one modality, over the whole network or one layer."""
+
+    DERIVED: ClassVar = ("share_of_pressed", "share_of_all")
+
+    modality: str
+    replaced: int
+    pressed: int
+    """Channels on which the L1 penalty acts (the own part, or all channels)."""
+    channels: int
+
+    @property
+    def share_of_pressed(self) -> float:
+        """Replaced channels as a share of the pressed part, in [0, 1]."""
+        return self.replaced / self.pressed if self.pressed else 0.0
+
+    @property
+    def share_of_all(self) -> float:
+        """Replaced channels as a share of all channels, in [0, 1]."""
+        return self.replaced / self.channels if self.channels else 0.0
+
+
+TOTAL = "total"
+"""Stands for the layer in rows that count the whole network."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExchangeRow(ReplacedCount):
+    """Replaced channels of one modality in one exchanging layer (or stage, or in total)."""
+
+    layer: str
+    donors: tuple[str, ...]
+    """Modalities whose mean takes the replaced channels' place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplacedAtStep:
+    """Replaced channels of every modality, over the whole network, in one record of a run."""
+
+    step: int
+    replaced: tuple[ReplacedCount, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class GammaRow:
+    """Distribution of |gamma| of one modality in one exchanging layer."""
+
+    layer: str
+    modality: str
+    channels: int
+    quantiles: tuple[float, float, float, float, float]
+    """Minimum, quartiles, maximum of |gamma| over all channels of the layer."""
+    below_inside: float
+    """Share of the own part with |gamma| < threshold, in [0, 1]."""
+    below_outside: float
+    """Share of the rest with |gamma| < threshold; NaN where there is no rest."""
+    overlap: float
+    """Share of all channels below the threshold in this modality and in at least one other (a dead donor)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GammaRecovery:
+    """What became of one modality's pressed gammas over the recorded steps of a run (S-Fig 5)."""
+
+    modality: str
+    fell: int
+    """Pressed gammas that were below the threshold in at least one record."""
+    returned: int
+    """Of those, how many were at or above the threshold in any later record."""
+    ended_above: int
+    """Of those, how many were at or above the threshold in the last record."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GammaDiagnosis:
+    """What the gammas say about a network, in words."""
+
+    verdict: str
+    """`healthy`, `collapsed`, `no effect`, `no exchange` or `fixed` (a control)."""
+    evidence: tuple[str, ...]
+    """The numbers that the verdict rests on, one sentence each."""
+    advice: str
+    """What to change, or that nothing needs changing."""

@@ -1,0 +1,139 @@
+"""Scores of networks: of one branch, of a whole evaluation, and beside what a recipe expects."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+ENSEMBLE = "ensemble"
+"""Name under which the ensemble's scores stand beside those of the branches (named after their modality)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationScores:
+    """Scores of one confusion matrix, each in [0, 1] (P Table 2).
+
+    `class_iou` and `class_accuracy` hold one entry per class, NaN for a class that the truth never shows; such classes
+    are left out of both means.
+    """
+
+    pixel_accuracy: float
+    mean_accuracy: float
+    mean_iou: float
+    class_accuracy: tuple[float, ...]
+    class_iou: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationScores:
+    """How close translated images come to the true ones (S-Tables 6, 8, 9); NaN for what was not computed.
+
+    MAE and MSE are those of values in [-1, 1] over valid pixels; PSNR (dB) and SSIM are means over the images. FID and
+    KID compare the images' Inception features; `fid_low` and `fid_high` bound FID's bootstrap interval, `kid_std` is
+    the spread over KID's subsets, and neither FID nor KID is multiplied by 100.
+    """
+
+    mae: float
+    mse: float
+    psnr: float
+    ssim: float
+    fid: float = math.nan
+    fid_low: float = math.nan
+    fid_high: float = math.nan
+    kid: float = math.nan
+    kid_std: float = math.nan
+
+
+Scores = SegmentationScores | TranslationScores
+
+
+SCORES: dict[str, type[Scores]] = {"segmentation": SegmentationScores, "translation": TranslationScores}
+"""The record of one branch's scores, by task."""
+
+
+SCALAR_METRICS: dict[str, tuple[str, ...]] = {
+    "segmentation": ("pixel_accuracy", "mean_accuracy", "mean_iou"),
+    "translation": ("mae", "mse", "psnr", "ssim", "fid", "kid"),
+}
+"""By task: the scores that choose a checkpoint, stand in tables and may be expected."""
+
+
+LOWER_IS_BETTER = frozenset({"mae", "mse", "fid", "kid"})
+
+
+def is_better(metric: str, value: float, than: float) -> bool:
+    """Whether `value` is the better one of the metric, named with or without its branch."""
+    return value < than if lower_is_better(metric) else value > than
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less is better, of a metric named with or without its branch."""
+    return metric.rpartition(".")[2] in LOWER_IS_BETTER
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Scores of every branch and of the ensemble over one split."""
+
+    task: str
+    split: str
+    protocol: str
+    samples: int
+    scores: dict[str, Scores]
+    """By modality, then `ENSEMBLE` (absent from networks of one modality)."""
+    weights: dict[str, float]
+    """The ensemble's learned weight of each modality; they sum to 1."""
+    class_names: tuple[str, ...] = ()
+    """Of a segmentation."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the scores must know: a metric that was not available, a choice that departs from the usual."""
+
+    def metric(self, name: str) -> float:
+        """The value of `branch.metric`, for example `ensemble.mean_iou` or `rgb.mae`.
+
+        `ensemble` means the only branch where there is one modality. Raises KeyError for an unknown name.
+        """
+        branch, _, field = name.rpartition(".")
+        if branch == ENSEMBLE and len(self.scores) == 1:
+            branch = next(iter(self.scores))
+        scores = self.scores[branch]
+        if field not in SCALAR_METRICS[self.task]:
+            raise KeyError(name)
+        return float(getattr(scores, field))
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Evaluation:
+        """Read back what `as_json` wrote; None stands for NaN."""
+        kind = SCORES[document["task"]]
+        scores = {
+            branch: kind(**{field: _with_nan(value) for field, value in fields.items()})
+            for branch, fields in document["scores"].items()
+        }
+        lists = {name: tuple(document.get(name, ())) for name in ("class_names", "notes")}
+        return cls(**{**document, "scores": scores, **lists})
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpectedScore:
+    """One line of a recipe's `[expected]` table beside what was obtained."""
+
+    metric: str
+    expected: float
+    tolerance: float
+    source: str
+    obtained: float | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the obtained score is worse by no more than the tolerance; None where there is no such score."""
+        if self.obtained is None or math.isnan(self.obtained):
+            return None
+        gap = self.expected - self.obtained
+        return (-gap if lower_is_better(self.metric) else gap) <= self.tolerance
+
+
+def _with_nan(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_with_nan(item) for item in value)
+    return math.nan if value is None else value

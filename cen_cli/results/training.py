@@ -1,0 +1,95 @@
+"""What a training run is about to do, is doing, and has done."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from cen_cli.results.channels import ReplacedCount
+from cen_cli.results.scores import Evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingPlan:
+    """What a run is about to do: shown at its start and by `--dry-run`."""
+
+    name: str
+    task: str
+    device: str
+    precision: str
+    modalities: tuple[str, ...]
+    train_samples: int
+    validation_samples: int
+    epochs: int
+    steps_per_epoch: int
+    parameters: dict[str, int]
+    """Parameters by group: encoder, decoder, gamma, ensemble."""
+    first_exchange_step: int | None
+    """Step at which SGD's drift alone brings the first pressed gamma below the threshold; None where it never does."""
+    changed: dict[str, Any]
+    """Recipe keys that differ from their defaults."""
+    run: str | None
+    """The run directory; None in a dry run."""
+    target: str | None = None
+    """The modality that is made of the others (translation)."""
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class DryRun:
+    """What `cen train --dry-run` measured on one step."""
+
+    plan: TrainingPlan
+    macs: int
+    """Multiply-accumulates of one forward of one training crop, all modalities."""
+    parameter_bytes: int
+    activation_bytes: int
+    """Bytes kept for the backward pass of one training batch."""
+    optimizer_bytes: int
+    losses: dict[str, float]
+    step_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class StepReport:
+    """One log interval of training."""
+
+    epoch: int
+    step: int
+    total_steps: int
+    losses: dict[str, float]
+    """Loss terms averaged over the interval; `total` is what was minimised."""
+    learning_rates: dict[str, float]
+    replaced: tuple[ReplacedCount, ...]
+    samples_per_second: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationReport:
+    """One validation during training."""
+
+    epoch: int
+    step: int
+    evaluation: Evaluation
+    best_by: str
+    value: float
+    is_best: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSummary:
+    """How a training run ended."""
+
+    run: str
+    epochs: int
+    steps: int
+    seconds: float
+    last: Evaluation
+    best: Evaluation
+    best_step: int
+    best_by: str
+    replaced: tuple[ReplacedCount, ...]
