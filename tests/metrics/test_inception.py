@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import pickle
 import zipfile
 from collections.abc import Iterator
@@ -9,45 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from benchmarks.plain_evaluation import PlainInception, write_random_weights
 from cen_cli.errors import CheckpointError, DataError, UnavailableError, UsageError
 from cen_cli.metrics import frechet_distance, inception, kernel_distance
 from cen_cli.metrics.feature_cache import cached_features, feature_key
 from cen_cli.metrics.inception import InceptionFeatures, as_pictures, default_location, inception_weights
 
 
-class Plain(FeatureExtractorInceptionV3):
-    """torch-fidelity's own network; as it is initialised where the file is empty, as its constructor insists on one."""
-
-    def __init__(self, weights: Path | io.BytesIO) -> None:
-        super().__init__("plain", ["2048"], feature_extractor_weights_path=weights)
-
-    def load_state_dict(self, state, *args, **kwargs):
-        return super().load_state_dict(state, *args, **kwargs) if state else None
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """Random weights in the layout of the published file, with norms that do something."""
-    path = tmp_path_factory.mktemp("inception") / "random.pth"
-    empty = io.BytesIO()
-    torch.save({}, empty)
-    empty.seek(0)
-    with torch.device("meta"):
-        layout = Plain(empty).state_dict()
-    generator = torch.Generator().manual_seed(0)
-    torch.save({name: random_value(name, like, generator) for name, like in layout.items()}, path)
-    return path
-
-
-def random_value(name: str, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    value = torch.zeros(like.shape, dtype=like.dtype)
-    if name.endswith("conv.weight"):
-        return value.normal_(0, (2 / like[0].numel()) ** 0.5, generator=generator)
-    if name.endswith(("running_var", "bn.weight")):
-        return value.uniform_(0.5, 1.5, generator=generator)
-    return value.normal_(0, 0.1, generator=generator) if value.is_floating_point() else value
+    return write_random_weights(tmp_path_factory.mktemp("inception") / "random.pth")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +36,7 @@ def images() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def expected(weights, images) -> dict[str, torch.Tensor]:
     """torch-fidelity's features, by the type that it computes in."""
-    net = Plain(weights)
+    net = PlainInception(weights)
     with torch.inference_mode():
         single = net(images)[0]
         net.double().feature_extractor_internal_dtype = torch.float64
