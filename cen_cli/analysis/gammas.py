@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,7 @@ from torch import nn
 from cen_cli.analysis.layers import LayerState, Mask, layer_states
 from cen_cli.engine.checkpoint import read_tensors
 from cen_cli.errors import CheckpointError
-from cen_cli.results import GammaDiagnosis, GammaRecovery, GammaRow
-
-COLLAPSED = 0.95
-"""Share of a modality's pressed gammas below the threshold from which on nothing is chosen any more."""
+from cen_cli.results import GammaRecovery, GammaRow
 
 Steps = npt.NDArray[np.int64]
 Record = npt.NDArray[np.float32]
@@ -135,65 +132,3 @@ def _fates(below: Mask, pressed: Mask) -> npt.NDArray[np.int64]:
     returned = (fallen_so_far & ~below).any(axis=0) & pressed
     ended_above = fell & ~below[-1]
     return np.stack([fell.sum(axis=1), returned.sum(axis=1), ended_above.sum(axis=1)], axis=1)
-
-
-# --- diagnosis ----------------------------------------------------------------------------------------------------
-
-_NEEDS_EXCHANGE = 'nothing is replaced; exchange needs model.fusion = "exchange" and two or more data.inputs'
-
-
-def diagnose(states: Sequence[LayerState], modalities: Sequence[str]) -> GammaDiagnosis:
-    """Say in words whether the sparsity penalty chose channels, pressed all of them through, or did nothing."""
-    if not states or len(modalities) < 2:
-        evidence: tuple[str, ...] = (f"{len(modalities)} modalities, {len(states)} layers that can exchange",)
-        return GammaDiagnosis("no exchange", evidence, _NEEDS_EXCHANGE)
-    below, pressed = _pressed_counts(states)
-    shares = below / np.maximum(pressed, 1)
-    evidence = tuple(
-        f"{modality}: {100 * share:.1f}% of {total} gammas of its part are below the threshold"
-        for modality, share, total in zip(modalities, shares, pressed, strict=True)
-    )
-    if not any(state.replaceable.any() for state in states):
-        return GammaDiagnosis("no exchange", ("exchange is switched off in this network", *evidence), _NEEDS_EXCHANGE)
-    if any(state.fixed is not None for state in states):
-        replaced = sum(int(state.replaced.sum()) for state in states)
-        allowed = sum(int(state.replaceable.sum()) for state in states)
-        fixed = f"{replaced} of {allowed} channels that may be replaced are replaced whatever their gammas say"
-        return GammaDiagnosis("fixed", (fixed, *evidence), "a control: no channel was chosen by its gamma")
-    verdict, advice = _verdict(dict(zip(modalities, shares.tolist(), strict=True)))
-    remarks = _distance_to_threshold(states) if verdict == "no effect" else _dead_donors(states)
-    return GammaDiagnosis(verdict, (*evidence, *remarks), advice)
-
-
-def _pressed_counts(states: Sequence[LayerState]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pressed gammas below the threshold, and all pressed gammas, per modality over all layers: [M], [M]."""
-    below = sum((state.below & state.pressed).sum(axis=1) for state in states)
-    pressed = sum(state.pressed.sum(axis=1) for state in states)
-    return np.asarray(below), np.asarray(pressed)
-
-
-def _verdict(shares: Mapping[str, float]) -> tuple[str, str]:
-    full = [modality for modality, share in shares.items() if share > COLLAPSED]
-    if full:
-        return "collapsed", (
-            f"lower exchange.sparsity, to a half or a third of what it is: nearly every pressed channel of"
-            f" {' and '.join(full)} is given up, so nothing is chosen"
-        )
-    if not any(shares.values()):
-        return "no effect", (
-            "train longer, raise exchange.sparsity or lower exchange.gamma_init, so that gammas reach the threshold"
-        )
-    return "healthy", "nothing needs changing"
-
-
-def _distance_to_threshold(states: Sequence[LayerState]) -> tuple[str, ...]:
-    smallest, threshold = min((float(state.gammas[state.pressed].min()), state.threshold) for state in states)
-    return (f"the smallest of them is {smallest:.3g}; the threshold is {threshold:.3g}",)
-
-
-def _dead_donors(states: Sequence[LayerState]) -> tuple[str, ...]:
-    """How many replaced channels are below the threshold in every modality, if any are."""
-    replaced = sum(int(state.replaced.sum()) for state in states)
-    dead = sum(int((state.replaced & state.below.all(axis=0)).sum()) for state in states)
-    text = f"{dead} of {replaced} replaced channels have no donor above the threshold: they are lost to all modalities"
-    return (text,) if dead else ()

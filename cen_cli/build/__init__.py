@@ -11,13 +11,16 @@ from cen_cli.build.data import check, dataset, palette
 from cen_cli.build.jobs import TrainingJob, training_job
 from cen_cli.build.networks import Network, network
 from cen_cli.build.published import Converted, convert
-from cen_cli.build.scoring import averaging, scorer
+from cen_cli.build.scoring import averaging, best_by, scorer
+from cen_cli.build.trained import TaskLoss, task_loss_of
 
 __all__ = [
     "Converted",
     "Network",
+    "TaskLoss",
     "TrainingJob",
     "averaging",
+    "best_by",
     "check",
     "check_fits",
     "convert",
@@ -26,5 +29,6 @@ __all__ = [
     "network",
     "palette",
     "scorer",
+    "task_loss_of",
     "training_job",
 ]

@@ -68,8 +68,11 @@ def training_job(
     device_name: str = "auto",
     progress: Progress | None = None,
     inception_weights: Path | None = None,
+    initial_weights: str | None = None,
 ) -> TrainingJob:
     """Build data, networks, optimisers and schedule of a recipe; seeds every generator first.
+
+    `initial_weights` goes before the recipe's model.weights.
 
     Raises DeviceError, DataError, CheckpointError (initial weights), UnavailableError (weights that a score needs) or
     UsageError.
@@ -80,7 +83,7 @@ def training_job(
     validation = dataset(recipe, "val", progress=progress)
     _check_batch_norm(recipe, views=len(train_data))
     seed_everything(recipe.train.seed)
-    model = network(recipe, len(train_data.class_names))
+    model = network(recipe, len(train_data.class_names), weights=initial_weights)
     set_frozen_statistics(model.encoder, recipe.train.freeze_bn)
     model = placed(model, device, channels_last=recipe.train.channels_last)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)

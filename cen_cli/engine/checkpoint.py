@@ -114,6 +114,26 @@ def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: 
     model.load_state_dict(dict(tensors))
 
 
+def auxiliary_tensors(modules: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
+    """The weights of networks beside the model, such as a discriminator, as `training.safetensors` holds them."""
+    return {
+        f"auxiliary.{name}/{key}": value
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
+
+
+def load_auxiliaries(modules: Mapping[str, torch.nn.Module], training: Mapping[str, Tensor], source: Path) -> None:
+    """Load what `auxiliary_tensors` gave. Raises CheckpointError where keys or shapes do not fit."""
+    for name, module in modules.items():
+        load_weights(module, tensors_under(training, f"auxiliary.{name}/"), source)
+
+
+def tensors_under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose name begins with the prefix, under the rest of their name."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def _digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes of all tensors."""
     sha = hashlib.sha256()

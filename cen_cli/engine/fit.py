@@ -24,9 +24,12 @@ from cen_cli.engine.atomic import link_or_copy, write_directory, write_json
 from cen_cli.engine.checkpoint import (
     MODEL_FILE,
     TRAINING_FILE,
+    auxiliary_tensors,
+    load_auxiliaries,
     load_weights,
     read_state,
     read_tensors,
+    tensors_under,
     write_checkpoint,
 )
 from cen_cli.engine.gammas import GammaRecorder, count_replaced
@@ -162,9 +165,8 @@ class Fit:
         try:
             self.progress = Progress(**state["progress"])
             for name, optimizer in self.task.optimizers.items():
-                restore_optimizer(optimizer, _own(training, f"{name}/"), state["optimizers"][name])
-            for name, module in self.task.auxiliaries.items():
-                load_weights(module, _own(training, f"auxiliary.{name}/"), folder / TRAINING_FILE)
+                restore_optimizer(optimizer, tensors_under(training, f"{name}/"), state["optimizers"][name])
+            load_auxiliaries(self.task.auxiliaries, training, folder / TRAINING_FILE)
             restore_rng(training, state["rng"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder}: not the state of this recipe's training ({error})") from error
@@ -306,8 +308,7 @@ class Fit:
         for name, optimizer in self.task.optimizers.items():
             own, optimizers[name] = optimizer_state(optimizer)
             tensors |= {f"{name}/{key}": value for key, value in own.items()}
-        for name, module in self.task.auxiliaries.items():
-            tensors |= {f"auxiliary.{name}/{key}": value for key, value in module.state_dict().items()}
+        tensors |= auxiliary_tensors(self.task.auxiliaries)
         state = {"progress": dataclasses.asdict(progress), "optimizers": optimizers, "rng": rng}
         self.gammas.save(self.directory.gammas)
         write_checkpoint(
@@ -333,8 +334,3 @@ class Fit:
             f"stopped at step {self.progress.step} of {self.total_steps}; the run is saved",
             hint=f"continue it with: cen train --resume {self.directory.root}",
         )
-
-
-def _own(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose name begins with the prefix, under the rest of their name."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

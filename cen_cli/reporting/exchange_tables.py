@@ -8,8 +8,17 @@ from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
-from cen_cli.reporting import formats, tables
-from cen_cli.results import TOTAL, ExchangeRow, GammaDiagnosis, GammaRecovery, GammaRow, ReplacedAtStep
+from cen_cli.reporting import formats, scores, tables
+from cen_cli.results import (
+    TOTAL,
+    Attraction,
+    ExchangeRow,
+    GammaDiagnosis,
+    GammaRecovery,
+    GammaRow,
+    ReplacedAtStep,
+    WhatIfRow,
+)
 
 GAMMA_LEGEND = (
     "|gamma|: minimum, quartiles, maximum over all channels of the layer.",
@@ -19,6 +28,11 @@ GAMMA_LEGEND = (
 EXCHANGE_LEGEND = (
     "replaced: channels that take the mean of the donors' channels.",
     "% pressed: of the channels that the sparsity penalty presses; % all: of all.",
+)
+ATTRACTION_LEGEND = (
+    "predicted: mean of 2 Phi(lambda / sigma) - 1; observed: share of batches with |gradient| < lambda; percent.",
+    "Brier: mean squared error of the prediction; constant: of the observed share said of every gamma alike.",
+    "replaced: gammas that get no gradient, as their channel is replaced; they are not among the others.",
 )
 
 UNFOLDED = 20
@@ -52,6 +66,46 @@ def recovery_parts(recoveries: Sequence[GammaRecovery]) -> list[RenderableType]:
             item.modality, str(item.fell), str(item.returned), str(item.ended_above), formats.percent(share, 1)
         )
     return ["Pressed gammas over the recorded steps:", table]
+
+
+def attraction_parts(measured: Attraction) -> list[RenderableType]:
+    """Theorem 1 against gradients, per modality; against the fates of fallen gammas; and what the columns mean."""
+    events = tables.new_table("modality", numbers=("gammas", "predicted", "observed", "Brier", "constant", "replaced"))
+    fates = tables.new_table("modality", numbers=("fell", "stayed", "% stayed", "predicted", "Brier"))
+    for row in measured.rows:
+        shares = [formats.percent(share, 1) for share in (row.predicted, row.observed)]
+        briers = [formats.number(value) for value in (row.brier, row.brier_constant)]
+        events.add_row(row.modality, formats.count(row.gammas), *shares, *briers, formats.count(row.replaced))
+        counts = [formats.count(value) for value in (row.fell, row.stayed)]
+        stayed = formats.percent(row.stayed / row.fell if row.fell else None, 1)
+        predicted = formats.percent(row.predicted_of_fallen, 1)
+        fates.add_row(row.modality, *counts, stayed, predicted, formats.number(row.brier_of_fallen))
+    heading = (
+        f"Theorem 1 with lambda = {measured.sparsity:g}, predicted from {measured.batches} training batches and "
+        "observed on others:"
+    )
+    parts: list[RenderableType] = [heading, events]
+    parts += ATTRACTION_LEGEND
+    if any(row.fell for row in measured.rows):
+        parts += ["Of the gammas that once fell below the threshold, percent that stayed there:", fates]
+    return parts
+
+
+def what_if_parts(rows: Sequence[WhatIfRow], metric: str, own: float) -> list[RenderableType]:
+    """What would be replaced and scored at other thresholds; the network's own is marked."""
+    score = metric.rpartition(".")[2]
+    modalities = [count.modality for count in rows[0].replaced]
+    outputs = list(rows[0].evaluation.scores)
+    table = tables.new_table(numbers=("threshold", *(f"% {name}" for name in modalities), *outputs))
+    for row in rows:
+        shares = [formats.percent(count.share_of_pressed, 1) for count in row.replaced]
+        values = [scores.written(score, row.evaluation.metric(f"{name}.{score}")) for name in outputs]
+        mark, style = ("*", "bold") if row.threshold == own else ("", None)
+        table.add_row(f"{mark}{row.threshold:.3g}", *shares, *values, style=style)
+    heading = (
+        f"At other thresholds (* its own), {rows[0].evaluation.split} split: % of the pressed part replaced, {score}:"
+    )
+    return [heading, table]
 
 
 def exchange_parts(rows: Sequence[ExchangeRow], *, by: str = "layer") -> list[RenderableType]:

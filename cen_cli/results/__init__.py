@@ -5,6 +5,7 @@ Plain Python values only (no tensors, no torch), so that every record can be wri
 
 from __future__ import annotations
 
+from cen_cli.results.attraction import Attraction, AttractionRow, CalibrationBin
 from cen_cli.results.channels import (
     TOTAL,
     ExchangeRow,
@@ -13,6 +14,7 @@ from cen_cli.results.channels import (
     GammaRow,
     ReplacedAtStep,
     ReplacedCount,
+    WhatIfRow,
 )
 from cen_cli.results.conversion import Conversion
 from cen_cli.results.pictures import ClassShare, Frame
@@ -39,6 +41,9 @@ __all__ = [
     "SCALAR_METRICS",
     "SCORES",
     "TOTAL",
+    "Attraction",
+    "AttractionRow",
+    "CalibrationBin",
     "ClassShare",
     "Conversion",
     "DryRun",
@@ -63,6 +68,7 @@ __all__ = [
     "TrainingPlan",
     "TranslationScores",
     "ValidationReport",
+    "WhatIfRow",
     "as_json",
     "is_better",
     "lower_is_better",

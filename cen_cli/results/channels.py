@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+from cen_cli.results.scores import Evaluation
+
 
 @dataclasses.dataclass(frozen=True)
 class ReplacedCount:
@@ -85,8 +87,19 @@ class GammaDiagnosis:
     """What the gammas say about a network, in words."""
 
     verdict: str
-    """`healthy`, `collapsed`, `no effect`, `no exchange` or `fixed` (a control)."""
+    """`healthy`, `collapsed`, `no effect`, `dead`, `overlapping`, `no exchange` or `fixed` (a control)."""
     evidence: tuple[str, ...]
     """The numbers that the verdict rests on, one sentence each."""
     advice: str
     """What to change, or that nothing needs changing."""
+    settings: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Recipe keys to try instead, with their values."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WhatIfRow:
+    """A trained network at another threshold."""
+
+    threshold: float
+    replaced: tuple[ReplacedCount, ...]
+    evaluation: Evaluation

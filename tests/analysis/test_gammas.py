@@ -12,7 +12,6 @@ from torch import nn
 from cen_cli.analysis.gammas import (
     GammaHistory,
     check_history,
-    diagnose,
     gamma_rows,
     history_of_run,
     load_history,
@@ -121,53 +120,3 @@ def test_a_layer_of_another_shape_is_refused(tmp_path: Path) -> None:
 def test_a_history_of_another_network_is_refused(network: nn.Module) -> None:
     with pytest.raises(CheckpointError, match=r"do not fit the checkpoint: 0, layer1\.0, layer2\.0 differ"):
         check_history(history([[1.0, 1.0]], [0]), layer_states(network))
-
-
-# --- diagnosis ---
-
-
-def test_healthy(network: nn.Module) -> None:
-    found = diagnose(layer_states(network), MODALITIES)
-    assert found.verdict == "healthy"
-    assert found.evidence == (
-        "rgb: 66.7% of 3 gammas of its part are below the threshold",
-        "depth: 33.3% of 3 gammas of its part are below the threshold",
-        "1 of 3 replaced channels have no donor above the threshold: they are lost to all modalities",
-    )
-
-
-def test_collapsed_names_the_modality(make_layer) -> None:
-    found = diagnose(layer_states(make_layer([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]])), MODALITIES)
-    assert found.verdict == "collapsed"
-    assert "lower exchange.sparsity" in found.advice
-    assert "channel of rgb is" in found.advice
-
-
-def test_no_effect_says_how_far_the_threshold_is(make_layer) -> None:
-    found = diagnose(layer_states(make_layer([[0.25, 0.01], [0.01, 0.5]])), MODALITIES)
-    assert found.verdict == "no effect"
-    assert found.evidence[-1] == "the smallest of them is 0.25; the threshold is 0.1"
-    assert "raise exchange.sparsity" in found.advice
-
-
-def test_switched_off_exchange_is_not_called_healthy(make_layer) -> None:
-    found = diagnose(layer_states(make_layer([[0.0, 1.0], [1.0, 1.0]], active=False)), MODALITIES)
-    assert found.verdict == "no exchange"
-    assert found.evidence[:2] == (
-        "exchange is switched off in this network",
-        "rgb: 100.0% of 1 gammas of its part are below the threshold",
-    )
-
-
-def test_a_fixed_choice_is_called_a_control(make_layer) -> None:
-    layer = make_layer([[0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
-    layer.fix(torch.tensor([[False, True, False, False], [False, False, True, True]]))
-    found = diagnose(layer_states(layer), MODALITIES)
-    assert found.verdict == "fixed"
-    assert found.evidence[0] == "3 of 4 channels that may be replaced are replaced whatever their gammas say"
-
-
-def test_one_modality_has_no_exchange(make_layer) -> None:
-    found = diagnose(layer_states(make_layer([[0.0, 1.0]])), ("rgb",))
-    assert found.verdict == "no exchange"
-    assert "two or more data.inputs" in found.advice

@@ -15,7 +15,7 @@ from cen_cli.engine.checkpoint import read_tensors, write_tensors
 
 Captured = pytest.CaptureFixture[str]
 
-PLOTS = ["gamma-proportions.png", "gamma-proportions-all.png"]
+PLOTS = ["gamma-proportions.png", "gamma-proportions-all.png", "theorem-1.png"]
 PLOTS_OVER_STEPS = ["gamma-trajectories.png", "replaced-over-steps.png"]
 
 
@@ -115,7 +115,9 @@ def test_analyze_as_json(run: Path, tmp_path: Path, capsys: Captured) -> None:
     assert len(found["rows"]) == 32
     assert found["recoveries"][0] == {"modality": "rgb", "fell": 16, "returned": 1, "ended_above": 0}
     assert found["diagnosis"]["verdict"] == "healthy"
-    assert len(found["plots"]) == 4
+    assert len(found["plots"]) == 5
+    assert (found["attraction"], found["what_if"]) == (None, None)
+    assert found["next"] == f"cen exchange-stats {run}"
 
 
 def test_analyze_of_an_unknown_layer_names_near_ones(run: Path, capsys: Captured) -> None:
@@ -130,6 +132,86 @@ def test_a_history_of_another_network_is_refused(run: Path, tmp_path: Path, caps
     del tensors["encoder.layer1.0.bn1"]
     write_tensors(copy / "gammas.safetensors", tensors, metadata)
     assert "do not fit the checkpoint: encoder.layer1.0.bn1 differ" in refusal(capsys, 1, "analyze-gammas", str(copy))
+
+
+def test_analyze_draws_another_network_beside(run: Path, separate: Path, tmp_path: Path, capsys: Captured) -> None:
+    words = ("analyze-gammas", str(run), "--against", str(separate), "--out", str(tmp_path))
+    output(capsys, *words)
+    with Image.open(tmp_path / "gamma-proportions.png") as both:
+        assert both.height > 600
+    output(capsys, *words[:2], *words[4:])
+    with Image.open(tmp_path / "gamma-proportions.png") as alone:
+        assert alone.height < 400
+
+
+def test_networks_of_other_layers_do_not_stand_in_one_plot(
+    run: Path, tiny_translation_run: Path, capsys: Captured
+) -> None:
+    text = refusal(capsys, 2, "analyze-gammas", str(run), "--against", str(tiny_translation_run))
+    assert f"--against {tiny_translation_run}: its exchanging layers are not those of {run}" in text
+
+
+def test_theorem_1_is_measured_on_training_batches(run: Path, tmp_path: Path, capsys: Captured) -> None:
+    words = ("analyze-gammas", str(run), "--out", str(tmp_path), "--gradients", "2", "--device", "cpu")
+    found = document(capsys, *words)["attraction"]
+    rgb, depth = found["rows"]
+    assert (found["batches"], rgb["gammas"], rgb["replaced"], depth["replaced"]) == (1, 224, 16, 0)
+    assert (rgb["fell"], rgb["stayed"], depth["fell"]) == (16, 15, 0)
+    for row in found["rows"]:
+        assert 0 < row["predicted"] < 1
+        assert 0 <= row["brier"] <= 1
+    assert sum(item["gammas"] for item in found["bins"]) == 464
+    assert document(capsys, *words)["attraction"] == found
+    text = output(capsys, *words)
+    assert any(line.startswith("Theorem 1 with lambda = ") for line in text)
+
+
+def test_theorem_1_of_a_translator_needs_its_discriminator(
+    tiny_translation_run: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    words = ("--out", str(tmp_path), "--gradients", "2")
+    found = document(capsys, "analyze-gammas", str(tiny_translation_run), *words)["attraction"]
+    assert [row["modality"] for row in found["rows"]] == ["shade", "texture"]
+    alone = shutil.copy(
+        tiny_translation_run / "checkpoints" / "last" / "model.safetensors", tmp_path / "net.safetensors"
+    )
+    text = refusal(capsys, 2, "analyze-gammas", str(alone), *words)
+    assert "the discriminator that it was trained against is in training.safetensors, which is not beside it" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--gradients", "1"), "--gradients 1: half of the batches predict"),
+        (("--gradients", "500"), "500 training batches are asked for; an epoch has"),
+        (("--thresholds", "1e-3,small"), "--thresholds 1e-3,small: numbers of 0 or more"),
+        (("--what-if", "--split", "vall"), "vall"),
+        (("--what-if", "--set", "exchange.threshold=1"), "exchange.threshold: fixed by the trained checkpoint"),
+    ],
+)
+def test_analyses_that_cannot_be_made_are_refused(
+    run: Path, tmp_path: Path, capsys: Captured, words: tuple[str, ...], complaint: str
+) -> None:
+    assert complaint in refusal(capsys, 2, "analyze-gammas", str(run), "--out", str(tmp_path / "plots"), *words)
+    assert not (tmp_path / "plots").exists()
+
+
+def test_what_if_scores_other_thresholds(run: Path, tmp_path: Path, capsys: Captured) -> None:
+    words = ("analyze-gammas", str(run), "--out", str(tmp_path), "--thresholds", "0,2")
+    found = document(capsys, *words)
+    own = found["what_if"][1]["threshold"]
+    assert [row["threshold"] for row in found["what_if"]] == [0, own, 2]
+    assert [row["replaced"][0]["replaced"] for row in found["what_if"]] == [0, 16, 240]
+    assert found["diagnosis"]["evidence"][-1].startswith(f"at its threshold {own:g} ensemble.mean_iou is ")
+    evaluated = document(capsys, "eval", str(run), "--split", "val", "--device", "cpu")["evaluation"]
+    assert found["what_if"][1]["evaluation"]["scores"] == evaluated["scores"]
+    text = output(capsys, *words)
+    assert any(line.startswith("At other thresholds (* its own), val split") for line in text)
+
+
+def test_what_if_of_a_network_without_exchange_is_refused(separate: Path, capsys: Captured) -> None:
+    text = refusal(capsys, 2, "analyze-gammas", str(separate), "--what-if")
+    assert f"--what-if: no threshold decides what {separate} replaces" in text
 
 
 # ---- exchange-stats ----

@@ -1,0 +1,163 @@
+"""Whether the sparsity penalty chose channels, in words: a verdict, the numbers behind it, and what to try instead."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cen_cli.analysis.layers import LayerState
+from cen_cli.results import GammaDiagnosis, WhatIfRow, is_better
+
+COLLAPSED = 0.95
+"""Share of a modality's pressed gammas below the threshold from which on nothing is chosen any more."""
+
+DEAD = 0.5
+"""Share of the replaced channels without a donor above the threshold from which on exchange mostly moves nothing."""
+
+OVERLAPPING = 0.5
+"""Share of the replaced channels that another modality gave up too from which on modalities do not complement."""
+
+NOTABLE = 0.01
+"""Relative gain of a score from which on another threshold is proposed."""
+
+_NEEDS_EXCHANGE = 'nothing is replaced; exchange needs model.fusion = "exchange" and two or more data.inputs'
+
+
+def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: float = 0.0) -> GammaDiagnosis:
+    """Say in words whether the sparsity penalty chose channels, pressed all of them through, or did nothing.
+
+    `sparsity` is the lambda that the network was trained with; where it is given, another one is proposed.
+    """
+    if not states or len(modalities) < 2:
+        evidence: tuple[str, ...] = (f"{len(modalities)} modalities, {len(states)} layers that can exchange",)
+        return GammaDiagnosis("no exchange", evidence, _NEEDS_EXCHANGE)
+    shares = _shares(states)
+    evidence = tuple(
+        f"{modality}: {100 * share:.1f}% of {total} gammas of its part are below the threshold"
+        for modality, share, total in zip(modalities, shares, _pressed(states).tolist(), strict=True)
+    )
+    if not any(state.replaceable.any() for state in states):
+        return GammaDiagnosis("no exchange", ("exchange is switched off in this network", *evidence), _NEEDS_EXCHANGE)
+    if any(state.fixed is not None for state in states):
+        return _fixed(states, evidence)
+    remarks = (*evidence, *_full_layers(states, modalities), *_given_up_by_several(states))
+    if (shares > COLLAPSED).any():
+        return _collapsed(
+            [name for name, share in zip(modalities, shares, strict=True) if share > COLLAPSED], remarks, sparsity
+        )
+    if not shares.any():
+        return _no_effect(states, evidence, sparsity)
+    if _dead(states) > DEAD * _replaced(states):
+        return _not_complementary("dead", remarks, "most donors are as dead as the channels that they replace")
+    if _given_up_elsewhere(states) > OVERLAPPING * _replaced(states):
+        return _not_complementary("overlapping", remarks, "modalities give up the same channels")
+    return GammaDiagnosis("healthy", remarks, "nothing needs changing")
+
+
+def with_what_if(found: GammaDiagnosis, rows: Sequence[WhatIfRow], own: float, metric: str) -> GammaDiagnosis:
+    """The diagnosis with what other thresholds score: as evidence, and as a setting to try where one is better by 1%.
+
+    `own` is the network's threshold, one of the rows.
+    """
+    values = {row.threshold: row.evaluation.metric(metric) for row in rows}
+    best = own
+    for threshold, value in values.items():
+        if is_better(metric, value, values[best]):
+            best = threshold
+    said = f"at its threshold {own:g} {metric} is {values[own]:.4g}"
+    if abs(values[best] - values[own]) <= NOTABLE * abs(values[own]):
+        said += ", and no other threshold that was tried makes it better by 1%"
+        return dataclasses.replace(found, evidence=(*found.evidence, said))
+    said += f"; at {best:g} it would be {values[best]:.4g}"
+    settings = {**found.settings, "exchange.threshold": best} if best > 0 else found.settings
+    return dataclasses.replace(found, evidence=(*found.evidence, said), settings=settings)
+
+
+# --- verdicts -----------------------------------------------------------------------------------------------------
+
+
+def _fixed(states: Sequence[LayerState], evidence: tuple[str, ...]) -> GammaDiagnosis:
+    allowed = sum(int(state.replaceable.sum()) for state in states)
+    said = f"{_replaced(states)} of {allowed} channels that may be replaced are replaced whatever their gammas say"
+    return GammaDiagnosis("fixed", (said, *evidence), "a control: no channel was chosen by its gamma")
+
+
+def _collapsed(full: Sequence[str], evidence: tuple[str, ...], sparsity: float) -> GammaDiagnosis:
+    advice = (
+        f"lower exchange.sparsity, to a half or a third of what it is: nearly every pressed channel of"
+        f" {' and '.join(full)} is given up, so nothing is chosen"
+    )
+    return GammaDiagnosis("collapsed", evidence, advice, _scaled(sparsity, 1 / 2))
+
+
+def _no_effect(states: Sequence[LayerState], evidence: tuple[str, ...], sparsity: float) -> GammaDiagnosis:
+    smallest, threshold = min((float(state.gammas[state.pressed].min()), state.threshold) for state in states)
+    distance = f"the smallest of them is {smallest:.3g}; the threshold is {threshold:.3g}"
+    advice = "train longer, raise exchange.sparsity or lower exchange.gamma_init, so that gammas reach the threshold"
+    return GammaDiagnosis("no effect", (*evidence, distance), advice, _scaled(sparsity, 3))
+
+
+def _not_complementary(verdict: str, evidence: tuple[str, ...], why: str) -> GammaDiagnosis:
+    advice = f'{why}: press each modality in its own part (exchange.region = "disjoint"), or lower exchange.sparsity'
+    return GammaDiagnosis(verdict, evidence, advice)
+
+
+def _scaled(sparsity: float, factor: float) -> dict[str, float]:
+    return {"exchange.sparsity": float(f"{sparsity * factor:.2g}")} if sparsity > 0 else {}
+
+
+# --- evidence -----------------------------------------------------------------------------------------------------
+
+
+def _pressed(states: Sequence[LayerState]) -> npt.NDArray[np.int64]:
+    """Pressed gammas per modality, [M]."""
+    return np.sum([state.pressed.sum(axis=1) for state in states], axis=0)
+
+
+def _shares(states: Sequence[LayerState]) -> npt.NDArray[np.float64]:
+    """Share of the pressed gammas that are below the threshold, per modality over all layers: [M]."""
+    below = np.sum([(state.below & state.pressed).sum(axis=1) for state in states], axis=0)
+    return below / np.maximum(_pressed(states), 1)
+
+
+def _replaced(states: Sequence[LayerState]) -> int:
+    return sum(int(state.replaced.sum()) for state in states)
+
+
+def _dead(states: Sequence[LayerState]) -> int:
+    """Replaced channels that are below the threshold in every modality."""
+    return sum(int((state.replaced & state.below.all(axis=0)).sum()) for state in states)
+
+
+def _given_up_elsewhere(states: Sequence[LayerState]) -> int:
+    """Replaced channels that are below the threshold in at least one other modality."""
+    return sum(int((state.replaced & (state.below.sum(axis=0) > 1)).sum()) for state in states)
+
+
+def _full_layers(states: Sequence[LayerState], modalities: Sequence[str]) -> tuple[str, ...]:
+    """Says in how many layers a modality gives up nearly all that it may: there no channel is chosen over another."""
+    inside = np.array([(state.below & state.pressed).sum(axis=1) for state in states])
+    pressed = np.array([state.pressed.sum(axis=1) for state in states])
+    full = (inside > COLLAPSED * np.maximum(pressed, 1)).sum(axis=0).tolist()
+    if len(states) == 1 or not any(full):
+        return ()
+    counts = " and ".join(f"{modality} in {count}" for modality, count in zip(modalities, full, strict=True) if count)
+    return (
+        f"nearly all of a layer's part (over {100 * COLLAPSED:.0f}%) is given up by {counts} of {len(states)} layers",
+    )
+
+
+def _given_up_by_several(states: Sequence[LayerState]) -> tuple[str, ...]:
+    """How many replaced channels have a donor that is below the threshold too, if any have."""
+    total, dead, several = _replaced(states), _dead(states), _given_up_elsewhere(states)
+    said = []
+    if dead:
+        said.append(
+            f"{dead} of {total} replaced channels have no donor above the threshold: they are lost to all modalities"
+        )
+    if several > dead:
+        said.append(f"{several} of {total} replaced channels are below the threshold in another modality as well")
+    return tuple(said)

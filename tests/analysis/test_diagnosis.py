@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cen_cli.analysis.diagnosis import diagnose, with_what_if
+from cen_cli.analysis.layers import layer_states
+from cen_cli.results import Evaluation, SegmentationScores, WhatIfRow
+
+MODALITIES = ("rgb", "depth")
+
+
+def test_healthy(network: nn.Module) -> None:
+    found = diagnose(layer_states(network), MODALITIES)
+    assert found.verdict == "healthy"
+    assert found.evidence == (
+        "rgb: 66.7% of 3 gammas of its part are below the threshold",
+        "depth: 33.3% of 3 gammas of its part are below the threshold",
+        "nearly all of a layer's part (over 95%) is given up by rgb in 1 of 2 layers",
+        "1 of 3 replaced channels have no donor above the threshold: they are lost to all modalities",
+    )
+
+
+def test_collapsed_names_the_modality(make_layer) -> None:
+    found = diagnose(layer_states(make_layer([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]])), MODALITIES)
+    assert found.verdict == "collapsed"
+    assert "lower exchange.sparsity" in found.advice
+    assert "channel of rgb is" in found.advice
+
+
+def test_no_effect_says_how_far_the_threshold_is(make_layer) -> None:
+    found = diagnose(layer_states(make_layer([[0.25, 0.01], [0.01, 0.5]])), MODALITIES)
+    assert found.verdict == "no effect"
+    assert found.evidence[-1] == "the smallest of them is 0.25; the threshold is 0.1"
+    assert "raise exchange.sparsity" in found.advice
+
+
+def test_switched_off_exchange_is_not_called_healthy(make_layer) -> None:
+    found = diagnose(layer_states(make_layer([[0.0, 1.0], [1.0, 1.0]], active=False)), MODALITIES)
+    assert found.verdict == "no exchange"
+    assert found.evidence[:2] == (
+        "exchange is switched off in this network",
+        "rgb: 100.0% of 1 gammas of its part are below the threshold",
+    )
+
+
+def test_a_fixed_choice_is_called_a_control(make_layer) -> None:
+    layer = make_layer([[0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
+    layer.fix(torch.tensor([[False, True, False, False], [False, False, True, True]]))
+    found = diagnose(layer_states(layer), MODALITIES)
+    assert found.verdict == "fixed"
+    assert found.evidence[0] == "3 of 4 channels that may be replaced are replaced whatever their gammas say"
+
+
+def test_one_modality_has_no_exchange(make_layer) -> None:
+    found = diagnose(layer_states(make_layer([[0.0, 1.0]])), ("rgb",))
+    assert found.verdict == "no exchange"
+    assert "two or more data.inputs" in found.advice
+
+
+def test_another_sparsity_is_proposed(make_layer) -> None:
+    full = layer_states(make_layer([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]]))
+    assert diagnose(full, MODALITIES, 3e-4).settings == {"exchange.sparsity": 1.5e-4}
+    none = layer_states(make_layer([[0.25, 0.01], [0.01, 0.5]]))
+    assert diagnose(none, MODALITIES, 2e-4).settings == {"exchange.sparsity": 6e-4}
+
+
+def test_channels_that_all_modalities_gave_up_are_dead(make_layer) -> None:
+    gammas = [[0.0, 0.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0, 1.0]]
+    found = diagnose(layer_states(make_layer(gammas, region="all")), MODALITIES)
+    assert found.verdict == "dead"
+    assert (
+        "4 of 5 replaced channels have no donor above the threshold: they are lost to all modalities" in found.evidence
+    )
+    assert 'exchange.region = "disjoint"' in found.advice
+
+
+def test_channels_that_two_of_three_gave_up_are_overlapping(make_layer) -> None:
+    gammas = [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]]
+    found = diagnose(layer_states(make_layer(gammas, region="all")), ("rgb", "depth", "normal"))
+    assert found.verdict == "overlapping"
+    assert "4 of 5 replaced channels are below the threshold in another modality as well" in found.evidence
+
+
+def test_layers_that_give_up_everything_are_counted(make_layer) -> None:
+    net = nn.Sequential(make_layer([[0.0, 1.0], [1.0, 1.0]]), make_layer([[1.0] * 4, [1.0] * 4]))
+    found = diagnose(layer_states(net), MODALITIES)
+    assert found.verdict == "healthy"
+    assert "nearly all of a layer's part (over 95%) is given up by rgb in 1 of 2 layers" in found.evidence
+
+
+def what_if_rows(**values: float) -> list[WhatIfRow]:
+    """Rows of thresholds (t1 = 0.1) with these values of the ensemble's IoU."""
+    scores = {name: {"ensemble": SegmentationScores(0, 0, value, (), ())} for name, value in values.items()}
+    return [
+        WhatIfRow(int(name[1:]) / 10, (), Evaluation("segmentation", "val", "strict", 1, scores[name], {}))
+        for name in values
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said", "settings"),
+    [
+        ({"t0": 0.3, "t1": 0.5, "t5": 0.51}, "; at 0.5 it would be 0.51", {"exchange.threshold": 0.5}),
+        ({"t0": 0.3, "t1": 0.5, "t5": 0.502}, ", and no other threshold that was tried makes it better by 1%", {}),
+        ({"t0": 0.7, "t1": 0.5, "t5": 0.1}, "; at 0 it would be 0.7", {}),
+    ],
+)
+def test_what_other_thresholds_score_is_evidence(network, rows, said, settings) -> None:
+    found = with_what_if(diagnose(layer_states(network), MODALITIES), what_if_rows(**rows), 0.1, "ensemble.mean_iou")
+    assert found.evidence[-1] == f"at its threshold 0.1 ensemble.mean_iou is 0.5{said}"
+    assert found.settings == settings
