@@ -8,6 +8,7 @@ NumPy's `.npy` files count as images of the mode that their type and shape corre
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -282,7 +283,7 @@ def decode(path: str | Path) -> tuple[str, str, np.ndarray]:
 
     Raises DataError for files that are missing, damaged or no images.
     """
-    if Path(path).suffix.lower() == ".npy":
+    if os.fspath(path).lower().endswith(".npy"):
         return _decode_array(path)
     try:
         with Image.open(path) as image:

@@ -10,6 +10,7 @@ Augmentation draws from the generator that it is handed and from nothing else: a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import TypeVar
@@ -20,7 +21,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from cen_cli.data.sample import VOID, ModalitySpec, RawView, Sample
+from cen_cli.data.sample import VOID, ModalitySpec, RawView, Sample, Triple
 from cen_cli.errors import DataError
 
 Map = TypeVar("Map", tv_tensors.Image, tv_tensors.Mask)
@@ -48,9 +49,7 @@ def normalize(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
     The three channels may be one and the same memory.
     """
     plain = image.as_subclass(Tensor)
-    unit = 255.0 if plain.dtype == torch.uint8 else 1.0
-    mean = torch.tensor(spec.mean).mul_(unit)[:, None, None]
-    std = torch.tensor(spec.std).mul_(unit)[:, None, None]
+    mean, std = _moments(spec.mean, spec.std, 255.0 if plain.dtype == torch.uint8 else 1.0)
     values = plain
     if spec.log_scale:
         values = plain.mul(spec.log_scale).log1p_().div_(math.log1p(spec.log_scale * spec.max_depth)).clamp_(max=1.0)
@@ -63,6 +62,12 @@ def normalize(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
     if any(spec.mean):
         normalized.masked_fill_(~valid, 0.0)
     return normalized.expand(3, -1, -1), valid
+
+
+@functools.cache
+def _moments(mean: Triple, std: Triple, unit: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, [3, 1, 1] each, in stored values. Not to be written to."""
+    return torch.tensor(mean).mul_(unit)[:, None, None], torch.tensor(std).mul_(unit)[:, None, None]
 
 
 def mirrored(image: Tensor, spec: ModalitySpec) -> Tensor:

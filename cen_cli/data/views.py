@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -326,7 +327,7 @@ class FileViews:
 
     def files(self, index: int) -> dict[str, str]:
         """Paths of a view's files by modality, and `LABELS` or `TARGET`."""
-        return {key: str(self.root / name) for key, name in self.views[index].files.items()}
+        return {key: os.path.join(self.root, name) for key, name in self.views[index].files.items()}
 
     def fingerprint(self) -> str:
         """SHA-256 over the sorted names and sizes of the files, the encoding of modalities and target, and `resize`."""
