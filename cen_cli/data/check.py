@@ -84,7 +84,7 @@ def _modality(measured: Measured, key: str) -> ModalityFacts:
     shares = measured.invalid.get(key)
     return ModalityFacts(
         name=measured.shown(key) if key != LABELS else LABELS,
-        expected=suspicions.expectation(measured.spec(key), len(measured.data.class_names)),
+        expected=suspicions.expectation(measured.spec(key), len(measured.data.class_names), metres=stored.inside),
         stored=tuple(name for name, _ in stored.types.most_common()),
         sizes=tuple(size for size, _ in stored.sizes.most_common()),
         low=float(np.nanmin(stored.lows)) if finite else None,

@@ -51,10 +51,12 @@ class Stored:
     """Values that mean something, and so may lie outside the expected range."""
     outside: int = 0
     """Those of them that lie outside."""
+    inside: bool = False
+    """Whether these are no files but parts of one file, measured as they are read."""
 
-    def add(self, mode: str, values: np.ndarray, spec: ModalitySpec | None) -> None:
-        """Take in one file; `spec` says what is expected of it, None for label maps."""
-        self.types[describe_mode(mode)] += 1
+    def add(self, kind: str, values: np.ndarray, spec: ModalitySpec | None) -> None:
+        """Take in one file [H, W] or [H, W, C] of a `kind`; `spec` says what is expected of it, None for label maps."""
+        self.types[kind] += 1
         self.sizes[values.shape[0], values.shape[1]] += 1
         self.bits.add(values.dtype.name)
         finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
@@ -169,13 +171,14 @@ def _measure_files(measured: Measured, index: int, files: dict[str, str]) -> Non
     for key, path in files.items():
         if key != LABELS and measured.spec(key) is None:
             continue  # a file that is read beside those of a modality
-        stored = measured.stored.setdefault(key, Stored())
+        stored = measured.stored.setdefault(key, Stored(inside=Path(path).parent.parent.is_file()))
+        if stored.inside:
+            continue
         try:
             mode, _, values = decode(path)
         except DataError:
             continue
-        spec = measured.spec(key)
-        stored.add(mode, values, spec)
+        stored.add(describe_mode(mode), values, measured.spec(key))
         low, high = stored.lows[-1], stored.highs[-1]
         if low == high and key != LABELS:
             measured.constant.setdefault(key, []).append(index)
@@ -189,6 +192,8 @@ def _measure_view(measured: Measured, index: int, view: RawView) -> None:
     if view.target is not None:
         maps[LABELS if measured.data.target is None else TARGET] = view.target
     for key, image in maps.items():
+        if measured.stored[key].inside:
+            _measure_part(measured.stored[key], image, measured.spec(key))
         if isinstance(image, DepthMap):
             _measure_depth(measured, key, index, image)
         elif key == LABELS:
@@ -197,6 +202,12 @@ def _measure_view(measured: Measured, index: int, view: RawView) -> None:
             measured.invalid.setdefault(key, {})[index] = float(counts[VOID] / counts.sum())
     edges = {key: _edges(image, labels=key == LABELS) for key, image in maps.items()}
     _compare_neighbours(measured, index, edges)
+
+
+def _measure_part(stored: Stored, image: Tensor, spec: ModalitySpec | None) -> None:
+    """A map that is part of a file: as it was read."""
+    values = image.as_subclass(Tensor).movedim(0, -1).squeeze(-1).numpy()
+    stored.add(f"{values.dtype.name}, in the data set's file", values, spec)
 
 
 def _measure_depth(measured: Measured, key: str, index: int, image: DepthMap) -> None:

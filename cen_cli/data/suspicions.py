@@ -280,8 +280,8 @@ def _contents(measured: Measured, index: int) -> tuple[str, ...]:
 # --- wording ----------------------------------------------------------------------------------------------------------
 
 
-def expectation(spec: ModalitySpec | None, classes: int = 0) -> str:
-    """What is expected of a modality's files, in a few words."""
+def expectation(spec: ModalitySpec | None, classes: int = 0, *, metres: bool = False) -> str:
+    """What is expected of a modality's files, in a few words; `metres`: depth is stored as such."""
     if spec is None:
         return f"labels of {classes} classes"
     encoding = spec.encoding
@@ -293,6 +293,8 @@ def expectation(spec: ModalitySpec | None, classes: int = 0) -> str:
         return f"{spec.derived} is computed"
     if spec.coding in STEREO:
         return "0, or 1 + 256 x disparity"
+    if spec.kind == "depth" and metres:
+        return "metres"
     if spec.kind == "depth":
         return f"{spec.scale:g} steps a metre" + (", bits rotated" if spec.coding == "rotated" else "")
     return f"0 to {spec.scale:g}"

@@ -12,10 +12,12 @@ import pytest
 from cen_cli.data.check import check_data
 from cen_cli.data.folders import Division, FolderLabels, FolderModality, Folders
 from cen_cli.data.measure import sample
+from cen_cli.data.nyudv2 import NYUDv2
 from cen_cli.data.sample import LabelEncoding
 from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.findings import DataCheck, Finding
 from tests.own import NAMES, SIZE, save, scene, write_folder
+from tests.realistic import nyu_frames, write_nyu_mat
 
 MODALITIES = {
     "rgb": FolderModality("rgb/{stem}.jpg", "photograph", 3),
@@ -306,3 +308,16 @@ def test_the_real_images_pass_and_a_shift_of_their_masks_is_found(nyudv2_root: P
         shifted = [one for one in found.findings if "file names shifted by one against labels" in one.text]
         assert len([one for one in shifted if one.split == "train"]) == errors
         assert any("8-bit in origin" in one.text for one in found.findings)
+
+
+def test_parts_of_a_matlab_file_are_measured_as_they_are_read(tmp_path: Path) -> None:
+    mat = write_nyu_mat(tmp_path / "nyu_depth_v2_labeled.mat", nyu_frames(count=7))
+    found = check_data("nyudv2", lambda split: NYUDv2(mat, split), multiple=1)
+    facts = {part.name: part for part in found.splits[0].modalities}
+    assert facts["depth"].stored == ("float32, in the data set's file",)
+    assert (facts["depth"].expected, facts["rgb"].expected) == ("metres", "0 to 255")
+    depth = NYUDv2(mat, "train").view(0).inputs["depth"]
+    assert facts["depth"].low <= float(depth.min())
+    assert facts["depth"].high >= float(depth.max())
+    assert facts["rgb"].sizes == (tuple(depth.shape[-2:]),)
+    assert facts["labels"].high == 255
