@@ -1,4 +1,4 @@
-"""What all tests share: few threads, a tiny data set and run, and when the tests on real images run."""
+"""What all tests share: one thread a process, a tiny data set and run, and when the tests on real images run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from cen_cli.cli.app import main
 from tests.tiny import write_nyudv2, write_recipe, write_translation_recipe
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+torch.set_num_threads(1)  # the tests run in as many processes as there are cores
+os.environ["OMP_NUM_THREADS"] = "1"  # and so do the commands that they start
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
