@@ -1,8 +1,11 @@
 """Which channels are replaced, how many, and by whom (P Eq. 6): of a network, and over the records of a run.
 
 A replaced channel of one modality takes the mean of the same channel of all other modalities, so these are its donors.
-Shares are of the pressed part unless said otherwise; with `exchange.replace = "anywhere"` channels outside the pressed
-part are replaced too, and such a share can pass 1.
+How much each of them gives is measured by its |gamma| in that channel, which is the size of what its norm lets through
+(before its beta): |gamma| of the donor / sum over the donors of |gamma|.
+
+Shares of channels are of the pressed part unless said otherwise; with `exchange.replace = "anywhere"` channels outside
+the pressed part are replaced too, and such a share can pass 1.
 """
 
 from __future__ import annotations
@@ -42,14 +45,30 @@ def rows_of_states(
     if groups:
         groups[TOTAL] = list(states)
     return [
-        ExchangeRow(count.modality, count.replaced, count.pressed, count.channels, name, _donors(count, modalities))
+        ExchangeRow(count.modality, count.replaced, count.pressed, count.channels, name, _donors(group, m, modalities))
         for name, group in groups.items()
-        for count in _counts([(state.replaced, state.pressed) for state in group], modalities)
+        for m, count in enumerate(_counts([(state.replaced, state.pressed) for state in group], modalities))
     ]
 
 
-def _donors(count: ReplacedCount, modalities: Sequence[str]) -> tuple[str, ...]:
-    return tuple(other for other in modalities if other != count.modality)
+def _donors(states: Sequence[LayerState], m: int, modalities: Sequence[str]) -> dict[str, float]:
+    """What each other modality gives to the replaced channels of modality m, by name."""
+    parts = np.concatenate([_parts_of_donors(state.gammas[:, state.replaced[m]], m) for state in states], axis=1)
+    means = parts.mean(axis=1) if parts.shape[1] else np.full(len(modalities), np.nan)
+    return {other: float(means[index]) for index, other in enumerate(modalities) if index != m}
+
+
+def _parts_of_donors(gammas: npt.NDArray[np.float32], m: int) -> npt.NDArray[np.float64]:
+    """|gamma| of replaced channels, [M, K] -> each donor's part of the donors' sum, [M, K]; row m is 0.
+
+    Where no donor has any, all give alike.
+    """
+    given = gammas.astype(np.float64)
+    given[m] = 0
+    dead = given.sum(axis=0) == 0
+    given[:, dead] = 1
+    given[m, dead] = 0
+    return given / np.maximum(given.sum(axis=0), np.finfo(np.float64).tiny)
 
 
 def _counts(masks: Iterable[tuple[Mask, Mask]], modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:
@@ -74,7 +93,7 @@ def replaced_shares(history: GammaHistory, states: Sequence[LayerState]) -> npt.
 
 
 def replaced_at_steps(
-    history: GammaHistory, states: Sequence[LayerState], records: int = 6
+    history: GammaHistory, states: Sequence[LayerState], records: int = 6, *, steps_per_epoch: int | None = None
 ) -> tuple[ReplacedAtStep, ...]:
     """Replaced channels of the whole network in a few records, evenly spaced from the first to the last."""
     check_history(history, states)
@@ -84,6 +103,7 @@ def replaced_at_steps(
         ReplacedAtStep(
             step=int(history.steps[record]),
             replaced=_counts([(masks[record], pressed) for masks, pressed in replaced], history.modalities),
+            epoch=None if steps_per_epoch is None else int(history.steps[record]) / steps_per_epoch,
         )
         for record in chosen
     )

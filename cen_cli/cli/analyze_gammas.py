@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,15 +12,9 @@ from cen_cli.cli import options
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cen_cli.analysis.gammas import GammaHistory
-    from cen_cli.analysis.layers import LayerState
-    from cen_cli.build import Network
+    from cen_cli.cli.subject import Subject
     from cen_cli.recipe.schema import Recipe
-    from cen_cli.reporting.gamma_plots import NetworkGammas
     from cen_cli.results import Attraction, Evaluation, WhatIfRow
-
-EIGHTH = 7
-"""Index of the layer that the paper's Figure 5 shows: the eighth 3x3 convolution."""
 
 
 def analyze_gammas(
@@ -83,11 +76,12 @@ def analyze_gammas(
     """
     from cen_cli.analysis.diagnosis import diagnose, with_what_if
     from cen_cli.analysis.gammas import recoveries, rows_of_layer
+    from cen_cli.cli.subject import load_subject
     from cen_cli.recipe.load import override
     from cen_cli.reporting import console, exchange_tables, tables
 
-    subject = _load(checkpoint, device)
-    compared = [subject, *(_load(path, device) for path in against or [])]
+    subject = load_subject(checkpoint, device)
+    compared = [subject, *(load_subject(path, device) for path in against or [])]
     shown = _choose(layer, compared)
     wanted = _thresholds(subject, what_if=what_if, thresholds=thresholds)
     given = [*(overrides or []), f"eval.split={split}"]
@@ -118,66 +112,14 @@ def analyze_gammas(
     tables.show(console.out(), [*parts, f"next: {command}"])
 
 
-# --- what is looked at --------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class _Subject:
-    """A trained network, and the history of its gammas where there is one."""
-
-    given: str
-    file: Path
-    run: Path | None
-    model: Network
-    states: tuple[LayerState, ...]
-    history: GammaHistory | None
-
-    @property
-    def label(self) -> str:
-        """The last parts of its path, for plots."""
-        return "/".join(Path(self.given).parts[-2:])
-
-    def folder(self) -> Path:
-        """Where its plots go by default."""
-        if self.run is not None:
-            return self.run / "plots"
-        given = Path(self.given).resolve()
-        return given.with_name(f"{given.stem if given.is_file() else given.name}-plots")
-
-    def as_drawn(self) -> NetworkGammas:
-        """As the plots take it."""
-        from cen_cli.reporting.gamma_plots import NetworkGammas
-
-        return NetworkGammas(
-            label=self.label,
-            modalities=self.model.modalities,
-            gammas={state.name: state.gammas for state in self.states},
-            pressed={state.name: state.pressed for state in self.states},
-            threshold=self.states[0].threshold,
-            steps=self.history.steps if self.history else None,
-            history=self.history.layers if self.history else None,
-        )
-
-
-def _load(checkpoint: str, device: str) -> _Subject:
-    from cen_cli import build
-    from cen_cli.analysis.gammas import history_of_run
-    from cen_cli.analysis.layers import layer_states
-    from cen_cli.engine.rundir import locate
-
-    located = locate(checkpoint)
-    model = build.load(checkpoint, device)
-    states = layer_states(model)
-    return _Subject(checkpoint, located.model_file, located.run, model, states, history_of_run(located.run, states))
-
-
-def _choose(layer: str | None, compared: Sequence[_Subject]) -> str | None:
+def _choose(layer: str | None, compared: Sequence[Subject]) -> str | None:
     """The layer of the single-layer plots, named in full or by its end.
 
     Raises UsageError for one that is not there, and for networks that cannot stand in one plot.
     """
     import difflib
 
+    from cen_cli.cli.subject import default_layer
     from cen_cli.errors import UsageError
 
     subject, *others = compared
@@ -194,10 +136,10 @@ def _choose(layer: str | None, compared: Sequence[_Subject]) -> str | None:
         near = difflib.get_close_matches(layer, names, n=3, cutoff=0.3) or list(names[:3])
         hint = f"did you mean {', '.join(near)}?" if near else "the network exchanges nothing"
         raise UsageError(f"--layer {layer}: the network has no such exchanging layer", hint=hint)
-    return layer or (names[min(EIGHTH, len(names) - 1)] if names else None)
+    return layer or default_layer(names)
 
 
-def _next_command(subject: _Subject, settings: dict[str, float]) -> str:
+def _next_command(subject: Subject, settings: dict[str, float]) -> str:
     """Train again with what the diagnosis proposes; else look on."""
     if not settings:
         return f"cen exchange-stats {subject.given}"
@@ -208,7 +150,7 @@ def _next_command(subject: _Subject, settings: dict[str, float]) -> str:
 # --- Theorem 1 ----------------------------------------------------------------------------------------------------
 
 
-def _attraction(subject: _Subject, recipe: Recipe, batches: int, device: str) -> Attraction:
+def _attraction(subject: Subject, recipe: Recipe, batches: int, device: str) -> Attraction:
     """Raises UsageError where there is nothing to measure."""
     from cen_cli import build
     from cen_cli.analysis.attraction import attraction, gamma_gradients
@@ -238,7 +180,7 @@ def _counted(batches: Any, total: int, progress: Callable[[int, int], None]) -> 
 # --- what if ------------------------------------------------------------------------------------------------------
 
 
-def _thresholds(subject: _Subject, *, what_if: bool, thresholds: str | None) -> list[float]:
+def _thresholds(subject: Subject, *, what_if: bool, thresholds: str | None) -> list[float]:
     """The thresholds to be scored, the network's own among them; none where that was not asked for."""
     from cen_cli.analysis.what_if import usual_thresholds
     from cen_cli.errors import UsageError
@@ -269,7 +211,7 @@ def _metric(recipe: Recipe) -> str:
     return "ensemble.mae" if metric.endswith(("fid", "kid")) else metric
 
 
-def _what_if(subject: _Subject, recipe: Recipe, thresholds: list[float], device: str) -> list[WhatIfRow]:
+def _what_if(subject: Subject, recipe: Recipe, thresholds: list[float], device: str) -> list[WhatIfRow]:
     from cen_cli import build
     from cen_cli.analysis.what_if import what_if
     from cen_cli.engine.device import resolve_device
@@ -294,13 +236,13 @@ def _what_if(subject: _Subject, recipe: Recipe, thresholds: list[float], device:
 # --- plots --------------------------------------------------------------------------------------------------------
 
 
-def _draw(compared: Sequence[_Subject], layer: str, measured: Attraction | None, folder: Path) -> list[Path]:
+def _draw(compared: Sequence[Subject], layer: str, measured: Attraction | None, folder: Path) -> list[Path]:
     """Write the plots and return their paths; those over steps only where there is a history."""
     import numpy as np
 
     from cen_cli.analysis.attraction import attraction_probability
-    from cen_cli.analysis.exchange import replaced_shares
-    from cen_cli.reporting import gamma_plots, plots
+    from cen_cli.cli.subject import draw_replaced
+    from cen_cli.reporting import gamma_plots
 
     subject = compared[0]
     drawn = [network.as_drawn() for network in compared]
@@ -313,14 +255,5 @@ def _draw(compared: Sequence[_Subject], layer: str, measured: Attraction | None,
     if any(network.history for network in compared):
         written += [gamma_plots.gamma_trajectories(drawn, layer, folder / "gamma-trajectories.png")]
     if subject.history is not None:
-        written += [
-            plots.replaced_over_steps(
-                subject.history.steps,
-                replaced_shares(subject.history, subject.states),
-                layers=[state.name for state in subject.states],
-                modalities=subject.model.modalities,
-                title="Replaced channels over training",
-                out=folder / "replaced-over-steps.png",
-            )
-        ]
+        written.append(draw_replaced(subject, folder))
     return written

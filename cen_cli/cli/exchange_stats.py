@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,41 +23,45 @@ def exchange_stats(
     by: Annotated[
         By, typer.Option("--by", help="One row per exchanging layer, or per stage of the encoder.")
     ] = By.LAYER,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the plot [default: plots/ of the run].", show_default=False),
+    ] = None,
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
     """Count replaced channels per layer and modality, with their donors and totals.
 
-    A run directory also gives the replaced share over the recorded steps.
+    With three modalities and more, each donor stands with its part of the donors' |gamma|. A run directory also gives
+    the replaced share over the recorded steps, and a plot of it: layers against epochs.
 
     Examples:
         cen exchange-stats runs/rooms-261123-101500
         cen exchange-stats runs/rooms-261123-101500 --by stage
         cen exchange-stats checkpoints/best/model.safetensors --json
     """
-    from cen_cli import build
     from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
-    from cen_cli.analysis.gammas import history_of_run
-    from cen_cli.analysis.layers import layer_states
-    from cen_cli.engine.rundir import locate
+    from cen_cli.cli.subject import draw_replaced, load_subject
+    from cen_cli.engine.rundir import RunDirectory
+    from cen_cli.engine.runlog import read_log
     from cen_cli.reporting import console, exchange_tables, tables
 
-    located = locate(checkpoint)
-    model = build.load(checkpoint, device)
-    states = layer_states(model)
-    history = history_of_run(located.run, states)
-    rows = rows_of_states(states, model.modalities, by.value)
-    steps = replaced_at_steps(history, states) if history else ()
+    subject = load_subject(checkpoint, device)
+    rows = rows_of_states(subject.states, subject.model.modalities, by.value)
+    epoch = read_log(RunDirectory(subject.run)).steps_per_epoch if subject.run else None
+    steps, plot = (), None
+    if subject.history is not None:
+        steps = replaced_at_steps(subject.history, subject.states, steps_per_epoch=epoch)
+        plot = draw_replaced(subject, out or subject.folder(), steps_per_epoch=epoch) if subject.exchanges else None
     if json:
-        console.print_json(
-            {"checkpoint": str(located.model_file), "by": by.value, "rows": rows, "steps": steps or None}
-        )
+        document = {"checkpoint": str(subject.file), "by": by.value, "rows": rows, "steps": steps or None}
+        console.print_json({**document, "plot": plot and str(plot)})
         return
-    tables.show(console.out(), [f"checkpoint: {located.model_file}"])
-    if not any(state.replaceable.any() for state in states):
-        tables.show(console.out(), ["This network was built without exchange: nothing is replaced."])
+    parts = [f"checkpoint: {subject.file}"]
+    if not subject.exchanges:
+        tables.show(console.out(), [*parts, "This network was built without exchange: nothing is replaced."])
         return
-    tables.show(console.out(), exchange_tables.exchange_parts(rows, by=by.value))
-    if steps:
-        tables.show(console.out(), exchange_tables.steps_parts(steps))
-    tables.show(console.out(), [f"next: cen analyze-gammas {checkpoint}"])
+    parts += exchange_tables.exchange_parts(rows, by=by.value)
+    parts += exchange_tables.steps_parts(steps) if steps else []
+    parts += [f"plot: {plot}" if plot else "No recorded gammas beside this checkpoint: nothing over training."]
+    tables.show(console.out(), [*parts, f"next: cen analyze-gammas {checkpoint}"])

@@ -34,6 +34,7 @@ ATTRACTION_LEGEND = (
     "Brier: mean squared error of the prediction; constant: of the observed share said of every gamma alike.",
     "replaced: gammas that get no gradient, as their channel is replaced; they are not among the others.",
 )
+DONOR_LEGEND = "donors: percent of the donors' |gamma| that each gives, mean over the channels."
 
 UNFOLDED = 20
 """Names of layers up to this length stay on one line."""
@@ -117,18 +118,31 @@ def exchange_parts(rows: Sequence[ExchangeRow], *, by: str = "layer") -> list[Re
         numbers = [formats.count(value) for value in (row.replaced, row.pressed, row.channels)]
         shares = [formats.percent(share, 1) for share in (row.share_of_pressed, row.share_of_all)]
         style = "bold" if row.layer == TOTAL else None
-        table.add_row(name, row.modality, *numbers, *shares, ", ".join(row.donors) or formats.ABSENT, style=style)
-    return [*_heading(layers), table, *EXCHANGE_LEGEND]
+        table.add_row(name, row.modality, *numbers, *shares, _donors(row), style=style)
+    several = any(len(row.donors) > 1 for row in rows)
+    return [*_heading(layers), table, *EXCHANGE_LEGEND, *([DONOR_LEGEND] if several else [])]
+
+
+def _donors(row: ExchangeRow) -> str:
+    """The donors by name, each with what it gives where there are several."""
+    if len(row.donors) < 2:
+        return "".join(row.donors) or formats.ABSENT
+    return ", ".join(f"{name} {formats.percent(part, 0)}" for name, part in row.donors.items())
 
 
 def steps_parts(records: Sequence[ReplacedAtStep]) -> list[RenderableType]:
-    """The replaced share of the pressed channels in a few records of a run."""
-    modalities = [item.modality for item in records[0].replaced]
-    table = tables.new_table(numbers=("step", *modalities))
+    """Replaced channels in a few records of a run, one row per record and modality."""
+    with_epochs = all(record.epoch is not None for record in records)
+    table = tables.new_table(numbers=("step", *(["epoch"] if with_epochs else [])))
+    table.add_column("modality", overflow="fold")
+    for name in ("replaced", "% pressed", "% all"):
+        table.add_column(name, justify="right", no_wrap=True)
     for record in records:
-        shares = [formats.percent(item.share_of_pressed, 1) for item in record.replaced]
-        table.add_row(formats.count(record.step), *shares)
-    return ["Replaced share of the pressed channels over the recorded steps, percent:", table]
+        when = [formats.count(record.step), *([f"{record.epoch:.1f}"] if record.epoch is not None else [])]
+        for item in record.replaced:
+            shares = [formats.percent(share, 1) for share in (item.share_of_pressed, item.share_of_all)]
+            table.add_row(*when, item.modality, formats.count(item.replaced), *shares)
+    return ["Replaced channels over the recorded steps:", table]
 
 
 def _dense_table(by: str, names: Sequence[str], *, numbers: Sequence[str], last: str | None = None) -> Table:

@@ -19,22 +19,31 @@ from cen_cli.reporting.figures import FALLEN, KEPT, Array, new_figure, write_fig
 
 
 def replaced_over_steps(
-    steps: Array, shares: Array, *, layers: Sequence[str], modalities: Sequence[str], title: str, out: Path
+    steps: Array,
+    shares: Array,
+    *,
+    layers: Sequence[str],
+    modalities: Sequence[str],
+    title: str,
+    out: Path,
+    steps_per_epoch: int | None = None,
 ) -> Path:
     """Replaced share of the pressed part as a heat map of layer against step, one panel per modality.
 
-    steps [R]; shares [R, L, M] in [0, 1], layers in network order, drawn from top to bottom.
+    steps [R]; shares [R, L, M] in [0, 1], layers in network order, drawn from top to bottom. With `steps_per_epoch` the
+    axis counts epochs.
     """
+    places = np.asarray(steps) / (steps_per_epoch or 1)
     names = formats.short_names(layers)
     longest = max(len(name) for name in names)
     figure = new_figure(3.4 * len(modalities) + 0.08 * longest + 1.2, max(2.6, 0.17 * len(layers) + 1.4))
     panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
     for m, (axes, modality) in enumerate(zip(panels, modalities, strict=True)):
         image = axes.pcolormesh(
-            _edges(steps), np.arange(len(layers) + 1), shares[:, :, m].T, cmap="cividis", vmin=0, vmax=1
+            _edges(places), np.arange(len(layers) + 1), shares[:, :, m].T, cmap="cividis", vmin=0, vmax=1
         )
         axes.set_title(modality, fontsize=9)
-        axes.set_xlabel("step")
+        axes.set_xlabel("epoch" if steps_per_epoch else "step")
     panels[0].set_yticks(np.arange(len(layers)) + 0.5, names, fontsize=7)
     panels[0].invert_yaxis()
     bar = figure.colorbar(image, ax=list(panels), fraction=0.04, pad=0.02, aspect=max(20, len(layers)))

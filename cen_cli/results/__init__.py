@@ -17,6 +17,7 @@ from cen_cli.results.channels import (
     WhatIfRow,
 )
 from cen_cli.results.conversion import Conversion
+from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog
 from cen_cli.results.pictures import ClassShare, Frame
 from cen_cli.results.records import as_json
 from cen_cli.results.scores import (
@@ -54,9 +55,12 @@ __all__ = [
     "GammaDiagnosis",
     "GammaRecovery",
     "GammaRow",
+    "LoggedStep",
+    "LoggedValidation",
     "MemberOutcome",
     "ReplacedAtStep",
     "ReplacedCount",
+    "RunLog",
     "RunSummary",
     "Scores",
     "SegmentationScores",

@@ -40,8 +40,9 @@ class ExchangeRow(ReplacedCount):
     """Replaced channels of one modality in one exchanging layer (or stage, or in total)."""
 
     layer: str
-    donors: tuple[str, ...]
-    """Modalities whose mean takes the replaced channels' place."""
+    donors: dict[str, float]
+    """Modalities whose mean takes the replaced channels' place, each with its part of the donors' |gamma|: its mean
+    over the replaced channels, in [0, 1]; they sum to 1, and are NaN where nothing is replaced."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,8 @@ class ReplacedAtStep:
 
     step: int
     replaced: tuple[ReplacedCount, ...]
+    epoch: float | None = None
+    """Epochs that were done by then; None where the run does not say how long one is."""
 
 
 @dataclasses.dataclass(frozen=True)

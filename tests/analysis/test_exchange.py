@@ -34,7 +34,7 @@ def test_rows_per_layer_end_in_totals(network: nn.Module) -> None:
         ("total", "rgb", 2),
         ("total", "depth", 1),
     ]
-    assert rows[0].donors == ("depth",)
+    assert rows[0].donors == {"depth": 1.0}
     assert (rows[0].share_of_pressed, rows[0].share_of_all) == (0.5, 0.25)
 
 
@@ -49,9 +49,19 @@ def test_rows_per_stage_add_up_its_layers(network: nn.Module, make_layer) -> Non
     ]
 
 
-def test_all_others_are_donors(make_layer) -> None:
-    rows = exchange_rows(make_layer([[1.0] * 3] * 3), ("a", "b", "c"))
-    assert [row.donors for row in rows[:3]] == [("b", "c"), ("a", "c"), ("a", "b")]
+def test_donors_give_by_their_absolute_gamma(make_layer) -> None:
+    """Channel 0 of `a` is replaced, with |gamma| 0.9 and 0.3 behind it; channel 1 with 0.2 and 0.2."""
+    gammas = [[0.0, 0.01, 1.0, 1.0, 1.0, 1.0], [-0.9, 0.2, 1.0, 1.0, 1.0, 1.0], [0.3, -0.2, 1.0, 1.0, 1.0, 1.0]]
+    rows = exchange_rows(make_layer(gammas), ("a", "b", "c"))
+    assert rows[0].donors == pytest.approx({"b": (0.75 + 0.5) / 2, "c": (0.25 + 0.5) / 2})
+    assert [list(row.donors) for row in rows[:3]] == [["b", "c"], ["a", "c"], ["a", "b"]]
+    assert all(np.isnan(part) for row in rows[1:3] for part in row.donors.values())  # they replace nothing
+    assert rows[3].donors == pytest.approx(rows[0].donors)  # the only layer, in total
+
+
+def test_dead_donors_give_alike(make_layer) -> None:
+    rows = exchange_rows(make_layer([[0.0, 1.0, 1.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]), ("a", "b", "c"))
+    assert rows[0].donors == {"b": 0.5, "c": 0.5}
 
 
 @pytest.fixture
@@ -83,6 +93,12 @@ def test_a_few_records_are_evenly_spaced(network: nn.Module, history: GammaHisto
     assert [record.step for record in records] == [0, 100, 200]
     assert [record.replaced[0].replaced for record in records] == [0, 3, 3]
     assert [record.replaced[0].pressed for record in records] == [3, 3, 3]
+    assert [record.epoch for record in records] == [None, None, None]
+
+
+def test_records_count_epochs_where_their_length_is_known(network: nn.Module, history: GammaHistory) -> None:
+    records = replaced_at_steps(history, layer_states(network), records=3, steps_per_epoch=80)
+    assert [record.epoch for record in records] == [0, 1.25, 2.5]
 
 
 def test_fewer_records_than_asked_for_are_all_shown_once(network: nn.Module, history: GammaHistory) -> None:

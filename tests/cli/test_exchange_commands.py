@@ -239,6 +239,7 @@ def test_stats_over_the_recorded_steps(run: Path, loose: Path, capsys: Captured)
         (6, 15),
         (8, 16),
     ]
+    assert [item["epoch"] for item in found["steps"]] == [0, 0.5, 1, 1.5, 2]
     assert document(capsys, "exchange-stats", str(loose))["steps"] is None
 
 
@@ -247,7 +248,28 @@ def test_stats_as_json_carry_shares_and_donors(run: Path, capsys: Captured) -> N
     assert total["layer"] == "total"
     assert (total["replaced"], total["pressed"], total["channels"]) == (16, 240, 480)
     assert (total["share_of_pressed"], total["share_of_all"]) == (pytest.approx(16 / 240), pytest.approx(16 / 480))
-    assert total["donors"] == ["depth"]
+    assert total["donors"] == {"depth": 1.0}
+
+
+def test_stats_draw_layers_against_epochs_and_say_where(run: Path, tmp_path: Path, capsys: Captured) -> None:
+    lines = output(capsys, "exchange-stats", str(run), "--out", str(tmp_path / "plots"))
+    path = tmp_path / "plots" / "replaced-over-epochs.png"
+    assert lines[-2:] == [f"plot: {path}", f"next: cen analyze-gammas {run}"]
+    with Image.open(path) as image:
+        assert min(image.size) > 100
+
+
+def test_stats_of_a_loose_checkpoint_have_nothing_over_training(loose: Path, capsys: Captured) -> None:
+    lines = output(capsys, "exchange-stats", str(loose))
+    assert "No recorded gammas beside this checkpoint: nothing over training." in lines
+    assert [path.name for path in loose.parent.iterdir()] == [loose.name]
+
+
+def test_stats_do_not_go_by_a_damaged_log(run: Path, tmp_path: Path, capsys: Captured) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    with (copy / "events.jsonl").open("a") as file:
+        file.write('{"kind": "step"}\n')
+    assert "not an event of a training run (KeyError('replaced'))" in refusal(capsys, 1, "exchange-stats", str(copy))
 
 
 # ---- networks without exchange ----

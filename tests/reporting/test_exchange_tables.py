@@ -30,14 +30,23 @@ def test_gamma_rows_keep_all_numbers_within_eighty_columns(console: Console) -> 
 
 def test_exchange_rows_end_in_totals(console: Console) -> None:
     rows = [
-        ExchangeRow("rgb", 8, 32, 64, "encoder.layer1.0.bn2", ("depth", "normal")),
-        ExchangeRow("rgb", 1008, 1032, 2064, "total", ("depth", "normal")),
+        ExchangeRow("rgb", 8, 32, 64, "encoder.layer1.0.bn2", {"depth": 0.624, "normal": 0.376}),
+        ExchangeRow("rgb", 1008, 1032, 2064, "total", {"depth": 0.5, "normal": 0.5}),
     ]
     lines = printed(console, exchange_tables.exchange_parts(rows))
     words = [line.split() for line in lines]
-    assert ["layer1.0.bn2", "rgb", "8", "32", "64", "25.0", "12.5", "depth,"] in [line[:8] for line in words]
+    assert ["layer1.0.bn2", "rgb", "8", "32", "64", "25.0", "12.5", "depth"] in [line[:8] for line in words]
+    assert ["62,", "normal"] in words or ["62,"] in words, "what each donor gives folds below its name"
     assert ["total", "rgb", "1,008", "1,032", "2,064", "97.7", "48.8"] in [line[:7] for line in words]
+    assert "donors: percent of the donors' |gamma| that each gives, mean over the channels." in lines
     assert max(len(line) for line in lines) <= 80
+
+
+def test_a_single_donor_needs_no_number(console: Console) -> None:
+    rows = [ExchangeRow("rgb", 0, 32, 64, "encoder.layer1.0.bn2", {"depth": math.nan})]
+    lines = printed(console, exchange_tables.exchange_parts(rows))
+    assert any(line.split()[-3:] == ["0.0", "0.0", "depth"] for line in lines)
+    assert not any("donors: percent" in line for line in lines)
 
 
 def test_records_of_a_run(console: Console) -> None:
@@ -46,7 +55,10 @@ def test_records_of_a_run(console: Console) -> None:
         for step, count in ((0, 0), (12000, 5))
     ]
     words = [line.split() for line in printed(console, exchange_tables.steps_parts(records))]
-    assert ["12,000", "50.0", "0.0"] in words
+    assert ["12,000", "rgb", "5", "50.0", "25.0"] in words
+    dated = [ReplacedAtStep(500, records[1].replaced, epoch=1.25)]
+    words = [line.split() for line in printed(console, exchange_tables.steps_parts(dated))]
+    assert ["500", "1.2", "depth", "0", "0.0", "0.0"] in words
 
 
 def test_recoveries_of_a_modality_that_never_fell_have_no_share(console: Console) -> None:
