@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -16,12 +17,15 @@ os.environ["OMP_NUM_THREADS"] = "1"  # and so do the commands that they start
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.environ.get("CEN_NYUDV2"):
-        return
-    not_run = pytest.mark.skip(reason="needs the real NYUDv2 images: set CEN_NYUDV2 to their folder")
+    lacking = {}
+    if not os.environ.get("CEN_NYUDV2"):
+        lacking["nyudv2"] = "needs the real NYUDv2 images: set CEN_NYUDV2 to their folder"
+    if not all(importlib.util.find_spec(name) for name in ("PySide6", "PySide6.QtWebEngineWidgets")):
+        lacking["browser"] = "needs a browser: pip install '.[browser]'"
     for item in items:
-        if item.get_closest_marker("nyudv2"):
-            item.add_marker(not_run)
+        for name, reason in lacking.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from cen_cli.cli import (
     options,
     predict,
     recipes,
+    report,
     sweep,
     train,
     translate,
@@ -110,6 +111,7 @@ _add(app, "train", train.train)
 _add(app, "eval", evaluate.evaluate)
 _add(app, "analyze-gammas", analyze_gammas.analyze_gammas)
 _add(app, "exchange-stats", exchange_stats.exchange_stats)
+_add(app, "report", report.report)
 _add(app, "predict", predict.predict)
 _add(app, "translate", translate.translate)
 _add(app, "compare", compare.compare)

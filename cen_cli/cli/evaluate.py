@@ -115,18 +115,8 @@ def evaluate(
 
 def _save_panels(model: Network, data: ViewDataset, recipe: Recipe, count: int, folder: Path) -> Path:
     """One picture: a row per view with inputs, truth, branches and ensemble."""
-    from cen_cli import build
-    from cen_cli.analysis.predictions import panel_rows
-    from cen_cli.analysis.translations import translation_rows
-    from cen_cli.models.translator import Translator
-    from cen_cli.reporting import panels
-    from cen_cli.reporting.translation import write_contact_sheet
+    from cen_cli.cli.view_pictures import picture_of_views
+    from cen_cli.reporting.files import write_png
 
-    path = folder / f"{recipe.eval.split}.png"
     views = range(min(count, len(data)))
-    if isinstance(model, Translator):
-        statistics = recipe.eval.norm_statistics
-        drawn = translation_rows(model, data, views, protocol=recipe.eval.protocol, norm_statistics=statistics)
-        return write_contact_sheet(path, drawn)
-    rows = panel_rows(model, data, views, averaging=build.averaging(recipe))
-    return panels.write_panel(path, rows, data.class_names, build.palette(model.recipe))
+    return write_png(folder / f"{recipe.eval.split}.png", picture_of_views(model, data, recipe, views))

@@ -49,19 +49,20 @@ def exchange_stats(
     subject = load_subject(checkpoint, device)
     rows = rows_of_states(subject.states, subject.model.modalities, by.value)
     epoch = read_log(RunDirectory(subject.run)).steps_per_epoch if subject.run else None
-    steps, plot = (), None
-    if subject.history is not None:
-        steps = replaced_at_steps(subject.history, subject.states, steps_per_epoch=epoch)
-        plot = draw_replaced(subject, out or subject.folder(), steps_per_epoch=epoch) if subject.exchanges else None
+    history = subject.history
+    steps = replaced_at_steps(history, subject.states, steps_per_epoch=epoch) if history else ()
+    drawn = history is not None and subject.exchanges
+    plot = draw_replaced(subject, out or subject.folder(), steps_per_epoch=epoch) if drawn else None
     if json:
         document = {"checkpoint": str(subject.file), "by": by.value, "rows": rows, "steps": steps or None}
         console.print_json({**document, "plot": plot and str(plot)})
         return
-    parts = [f"checkpoint: {subject.file}"]
+    tables.show(console.out(), [f"checkpoint: {subject.file}"])
     if not subject.exchanges:
-        tables.show(console.out(), [*parts, "This network was built without exchange: nothing is replaced."])
+        tables.show(console.out(), ["This network was built without exchange: nothing is replaced."])
         return
-    parts += exchange_tables.exchange_parts(rows, by=by.value)
-    parts += exchange_tables.steps_parts(steps) if steps else []
-    parts += [f"plot: {plot}" if plot else "No recorded gammas beside this checkpoint: nothing over training."]
-    tables.show(console.out(), [*parts, f"next: cen analyze-gammas {checkpoint}"])
+    tables.show(console.out(), exchange_tables.exchange_parts(rows, by=by.value))
+    if steps:
+        tables.show(console.out(), exchange_tables.steps_parts(steps))
+    last = f"plot: {plot}" if plot else "No recorded gammas beside this checkpoint: nothing over training."
+    tables.show(console.out(), [last, f"next: cen analyze-gammas {checkpoint}"])

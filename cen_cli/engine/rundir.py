@@ -7,7 +7,7 @@
   gammas.safetensors   recorded gammas, [records, M, C] per layer, with their steps
   metrics.json         last and best validation
   checkpoints/{last,best}/{model.safetensors, training.safetensors, state.json}
-  images/ plots/
+  images/ plots/ report.html
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
-"""Reading back events.jsonl, what a run logged while it trained."""
+"""What a run says of itself while it trains and afterwards: its log, how far it is, what it runs on."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from cen_cli.engine.checkpoint import read_state
 from cen_cli.engine.rundir import RunDirectory
 from cen_cli.errors import CheckpointError
-from cen_cli.results import Evaluation, LoggedStep, LoggedValidation, ReplacedCount, RunLog
+from cen_cli.results import Evaluation, LoggedStep, LoggedValidation, ReplacedCount, RunLog, RunProgress
 
 
 def read_log(run: RunDirectory) -> RunLog:
@@ -45,3 +47,24 @@ def _step(event: dict[str, Any]) -> LoggedStep:
 
 def _validation(event: dict[str, Any]) -> LoggedValidation:
     return LoggedValidation(event["epoch"], event["step"], Evaluation.from_json(event["evaluation"]))
+
+
+def read_progress(run: RunDirectory, epochs: int) -> RunProgress:
+    """How far the run's newest checkpoint is, of so many epochs. Raises CheckpointError where that cannot be read."""
+    state = read_state(run.last)
+    try:
+        progress = state["progress"]
+        return RunProgress(progress["epoch"], epochs, progress["step"], progress["seconds"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{run.last}: not the state of a training run ({error!r})") from error
+
+
+def read_environment(run: RunDirectory) -> Mapping[str, Any]:
+    """The run's environment.json. Raises CheckpointError where it is missing or damaged."""
+    try:
+        document = json.loads(run.environment.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{run.environment}: not readable ({error})") from error
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{run.environment}: not a JSON object")
+    return document

@@ -125,15 +125,21 @@ def write_panel(
 
 
 def segmentation_panel(
-    rows: Iterable[PanelRow], class_names: Sequence[str], palette: Palette | None = None
+    rows: Iterable[PanelRow],
+    class_names: Sequence[str],
+    palette: Palette | None = None,
+    *,
+    longest: int | None = None,
 ) -> Image.Image:
     """One row of pictures per view, column captions above, the classes that occur below.
 
-    Pictures of one row have one size; rows may differ. Raises ValueError without rows or where columns differ.
+    Pictures of one row have one size; rows may differ. `longest` as in `sheet`. Raises ValueError without rows or where
+    columns differ.
     """
     rows = list(rows)
     colours = default_palette(len(class_names)) if palette is None else palette
-    pictures = sheet([_pictures(row, colours) for row in rows], [row.name for row in rows], [row.frame for row in rows])
+    drawn = [_pictures(row, colours) for row in rows]
+    pictures = sheet(drawn, [row.name for row in rows], [row.frame for row in rows], longest=longest)
     legend = _legend(_present(rows, len(class_names)), class_names, colours, pictures.width)
     return stack([pictures, legend])
 

@@ -19,16 +19,23 @@ BACKGROUND, INK = (255, 255, 255), (20, 20, 20)
 
 
 def sheet(
-    rows: Sequence[Mapping[str, Array]], names: Sequence[str], frames: Sequence[Frame | None] | None = None
+    rows: Sequence[Mapping[str, Array]],
+    names: Sequence[str],
+    frames: Sequence[Frame | None] | None = None,
+    *,
+    longest: int | None = None,
 ) -> Image.Image:
     """Rows of pictures by caption: captions above the columns, each view's name above its row.
 
-    `frames`: a region of each row that is framed in all its pictures, or None.
+    `frames`: a region of each row that is framed in all its pictures, or None. `longest`: pixels to which the longer
+    side of larger pictures is brought.
 
     Raises ValueError without rows, or where their captions differ.
     """
     if not rows:
         raise ValueError("a panel needs at least one row")
+    if longest is not None:
+        rows = [{caption: reduced(picture, longest) for caption, picture in row.items()} for row in rows]
     captions = list(rows[0])
     if any(list(row) != captions for row in rows):
         raise ValueError("the rows of a panel must have the same inputs and predictions")
@@ -50,6 +57,13 @@ def sheet(
                 _draw_frame(draw, corner, picture.shape[:2], frame)
         top += height
     return whole
+
+
+def reduced(picture: Array, longest: int) -> Array:
+    """A picture [H, W, 3], its longer side brought to `longest` pixels where it is longer."""
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    image.thumbnail((longest, longest), Image.Resampling.BOX)
+    return np.asarray(image)
 
 
 def _draw_frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, ...], frame: Frame) -> None:

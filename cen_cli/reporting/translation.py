@@ -61,15 +61,16 @@ def write_contact_sheet(path: Path, rows: Iterable[TranslationRow]) -> Path:
     return write_png(path, contact_sheet(rows))
 
 
-def contact_sheet(rows: Iterable[TranslationRow]) -> Image.Image:
+def contact_sheet(rows: Iterable[TranslationRow], *, longest: int | None = None) -> Image.Image:
     """One row of pictures per view: inputs, every branch, the ensemble, the truth; captions above the columns.
 
     Depth maps that were made and their truth share one range of colours, every input has its own; the range of what was
-    made, or else of the first input, is written behind the view's name. Raises ValueError without rows or where columns
-    differ.
+    made, or else of the first input, is written behind the view's name. `longest` as in `sheet`. Raises ValueError
+    without rows or where columns differ.
     """
     drawn = [(*_pictures(row), row.frame) for row in rows]
-    return sheet([pictures for _, pictures, _ in drawn], [name for name, *_ in drawn], [frame for *_, frame in drawn])
+    names, pictures, frames = zip(*drawn, strict=True) if drawn else ((), (), ())
+    return sheet(pictures, names, frames, longest=longest)
 
 
 def _pictures(row: TranslationRow) -> tuple[str, dict[str, Array]]:

@@ -17,7 +17,7 @@ from cen_cli.results.channels import (
     WhatIfRow,
 )
 from cen_cli.results.conversion import Conversion
-from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog
+from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
 from cen_cli.results.pictures import ClassShare, Frame
 from cen_cli.results.records import as_json
 from cen_cli.results.scores import (
@@ -61,6 +61,7 @@ __all__ = [
     "ReplacedAtStep",
     "ReplacedCount",
     "RunLog",
+    "RunProgress",
     "RunSummary",
     "Scores",
     "SegmentationScores",

@@ -32,6 +32,23 @@ class LoggedValidation:
 
 
 @dataclasses.dataclass(frozen=True)
+class RunProgress:
+    """How far a run has come."""
+
+    epochs: int
+    """Epochs whose validation is over."""
+    of_epochs: int
+    steps: int
+    seconds: float
+    """Of training and validating, over all its starts."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left."""
+        return self.epochs >= self.of_epochs
+
+
+@dataclasses.dataclass(frozen=True)
 class RunLog:
     """The log of a run, in the order in which it was written."""
 

@@ -1,0 +1,295 @@
+"""The page of a run, `cen report`: what stands on it, in which order and in which words."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cen_cli.reporting import exchange_tables, formats, scores, tables
+from cen_cli.reporting.html import (
+    Block,
+    Code,
+    Folded,
+    Gallery,
+    Listing,
+    Look,
+    Page,
+    Picture,
+    Section,
+    Tone,
+    Words,
+    blocks,
+    facts,
+)
+from cen_cli.results import (
+    TOTAL,
+    ExchangeRow,
+    ExpectedScore,
+    GammaDiagnosis,
+    GammaRecovery,
+    GammaRow,
+    LoggedValidation,
+    ReplacedAtStep,
+    RunLog,
+    RunProgress,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunReport:
+    """All that the page of a run is made of."""
+
+    run: str
+    recipe: str
+    """Its name."""
+    task: str
+    modalities: tuple[str, ...]
+    target: str | None
+    """Of a translation."""
+    changed: Mapping[str, Any]
+    """Recipe keys that differ from their defaults."""
+    toml: str
+    """The whole recipe."""
+    environment: Mapping[str, Any]
+    progress: RunProgress
+    log: RunLog
+    best: LoggedValidation | None
+    """The validation whose checkpoint the analyses below are of; None before the first, when they are of the last."""
+    best_by: str
+    expected: Sequence[ExpectedScore]
+    scored_split: str
+    """The split that `cen eval` scores and the expected scores are of."""
+    diagnosis: GammaDiagnosis
+    gammas: Sequence[GammaRow]
+    recoveries: Sequence[GammaRecovery]
+    stages: Sequence[ExchangeRow]
+    layers: Sequence[ExchangeRow]
+    records: Sequence[ReplacedAtStep]
+    plots: Mapping[str, bytes]
+    """PNG files by the name under which they are drawn, without suffix."""
+    views: bytes | None
+    """A picture of some views of the split."""
+    views_absent: str
+    """Why there is none."""
+    commands: Sequence[tuple[str, str]]
+    """What may be done next: what for, and the command."""
+
+
+CURVES = {
+    "losses": "Loss terms, averaged over log intervals.",
+    "scores": "Validation scores of every branch and the ensemble.",
+    "rates": "Learning rates by parameter group.",
+    "replaced": "Replaced channels of the whole network, percent of the pressed part.",
+}
+"""Plots of the log by name, with their captions; in the order of the page."""
+
+EXCHANGE_PLOTS = {
+    "replaced-over-epochs": "Replaced share of the pressed part, layer by layer over training.",
+    "replaced-over-steps": "Replaced share of the pressed part, layer by layer over training.",
+}
+GAMMA_PLOTS = {
+    "gamma-trajectories": "|gamma| of one layer's pressed channels over training; broken line: the threshold.",
+    "gamma-proportions": "Each modality's share of |gamma| in every channel of one layer.",
+}
+ALL_PROPORTIONS = {"gamma-proportions-all": "Each modality's share of |gamma| in every channel of all layers."}
+
+HASH = 16
+"""Characters shown of versions and of the data's long fingerprints."""
+
+UNHARMFUL = ("healthy", "no exchange", "fixed")
+"""Diagnoses that are no reason to worry about a run."""
+
+
+def run_page(report: RunReport) -> Page:
+    """The page of a run."""
+    tone, headline = judged(report)
+    sections = [
+        Section("scores", "Scores", tuple(_scores(report))),
+        Section("training", "Training", tuple(_curves(report))),
+        Section("exchange", "Exchange", tuple(_exchange(report))),
+        Section("gammas", "Gammas", tuple(_gammas(report))),
+        Section("pictures", "Pictures", tuple(_views(report))),
+        Section("recipe", "Recipe", tuple(_recipe(report))),
+        Section("environment", "Environment", (_environment(report.environment),)),
+        Section("next", "What to do next", tuple(_next(report))),
+    ]
+    inputs = ", ".join(report.modalities) + (f" to {report.target}" if report.target else "")
+    return Page(
+        title=Path(report.run).resolve().name,
+        subtitle=f"Recipe {report.recipe}: {report.task} of {inputs}",
+        tone=tone,
+        headline=headline,
+        verdict=tuple(_verdict(report)),
+        sections=tuple(sections),
+        foot=f"Made by cen report {shlex.quote(report.run)}. Nothing on this page is loaded from elsewhere.",
+    )
+
+
+# --- verdict ------------------------------------------------------------------------------------------------------
+
+
+def judged(report: RunReport) -> tuple[Tone, str]:
+    """Whether the run is good, bad or open, and why in a few words."""
+    if not report.progress.finished:
+        return "open", f"Not finished: {report.progress.epochs} of {report.progress.of_epochs} epochs"
+    if any(line.met is False for line in report.expected):
+        return "bad", "Trained, but below what the recipe expects"
+    if report.diagnosis.verdict not in UNHARMFUL:
+        return "bad", f"Trained, but the exchange is not healthy: {report.diagnosis.verdict}"
+    if report.expected and all(line.met for line in report.expected):
+        return "good", "Trained, and as good as the recipe expects"
+    return "good", "Trained to the end"
+
+
+def _verdict(report: RunReport) -> Iterable[str]:
+    """One sentence each on the run, its scores, what was expected, the exchange."""
+    progress = report.progress
+    duration = formats.duration(progress.seconds)
+    yield f"{progress.epochs} of {progress.of_epochs} epochs, {formats.count(progress.steps)} steps in {duration}."
+    if report.best is None:
+        yield "No validation has finished yet."
+    else:
+        evaluation = report.best.evaluation
+        heading = scores.TEXTS[evaluation.task].watched_heading
+        branches = ", ".join(f"{branch} {value}" for branch, value in scores.watched(evaluation).items())
+        yield f"{heading} on {evaluation.split}: {branches} (best by {report.best_by}, epoch {report.best.epoch})."
+    known = [line for line in report.expected if line.met is not None]
+    if known:
+        yield f"{sum(bool(line.met) for line in known)} of {len(known)} expected scores met in this validation."
+    if not report.stages:
+        yield "No channels are exchanged in this network."
+        return
+    totals = [row for row in report.stages if row.layer == TOTAL]
+    shares = ", ".join(f"{row.modality} {formats.percent(row.share_of_pressed, 1)}%" for row in totals)
+    yield f"Exchange: {report.diagnosis.verdict}. Replaced of the pressed channels: {shares}."
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+# --- sections -----------------------------------------------------------------------------------------------------
+
+
+def _scores(report: RunReport) -> Iterable[Block]:
+    best = report.best
+    if best is None:
+        yield Words("No validation has finished yet, so there are no scores.")
+        return
+    title = f"Best validation by {report.best_by}: epoch {best.epoch}, step {formats.count(best.step)}"
+    yield from _of_validation(best, title)
+    if report.expected:
+        yield from blocks(tables.expected_parts(report.expected))
+        yield Words(
+            f"Expected scores are those of cen eval on the split {report.scored_split}; beside them stand those of the "
+            f"validation on {best.evaluation.split}."
+        )
+    last = report.log.validations[-1]
+    if last.step != best.step:
+        title = f"Last validation: epoch {last.epoch}, step {formats.count(last.step)}"
+        yield Folded(title, tuple(_of_validation(last, title)))
+    classes = blocks(tables.class_parts(best.evaluation))
+    if classes:
+        yield Folded(f"All {len(best.evaluation.class_names)} classes", classes)
+
+
+def _of_validation(validation: LoggedValidation, title: str) -> Iterable[Block]:
+    evaluation = validation.evaluation
+    yield Words(f"{title}. {formats.count(evaluation.samples)} samples of {evaluation.split}.")
+    yield from blocks([*tables.score_tables(evaluation), *scores.TEXTS[evaluation.task].convention(evaluation)])
+    yield from (Words(f"Note: {note}") for note in evaluation.notes)
+
+
+def _curves(report: RunReport) -> Iterable[Block]:
+    pictures = _pictures(report, CURVES)
+    if pictures:
+        yield Gallery(tuple(pictures))
+    else:
+        yield Words("Nothing has been logged yet.")
+
+
+def _exchange(report: RunReport) -> Iterable[Block]:
+    if not report.stages:
+        yield Words("Nothing is exchanged in this network: no channel takes the place of another.")
+        return
+    yield Words(_of_checkpoint(report))
+    yield from blocks(exchange_tables.exchange_parts(report.stages, by="stage"))
+    yield from _pictures(report, EXCHANGE_PLOTS, look="colours")
+    if report.records:
+        yield from blocks(exchange_tables.steps_parts(report.records))
+    else:
+        yield Words("No gammas were recorded, so there is nothing over training.")
+    yield Folded("Every layer", blocks(exchange_tables.exchange_parts(report.layers)))
+
+
+def _gammas(report: RunReport) -> Iterable[Block]:
+    if report.gammas:
+        yield Words(_of_checkpoint(report))
+    yield from blocks(exchange_tables.diagnosis_parts(report.diagnosis))
+    if not report.gammas:
+        return
+    if report.recoveries:
+        yield from blocks(exchange_tables.recovery_parts(report.recoveries))
+    yield from _pictures(report, GAMMA_PLOTS)
+    everything = (*blocks(exchange_tables.gamma_parts(report.gammas)), *_pictures(report, ALL_PROPORTIONS))
+    yield Folded("Every layer", everything)
+
+
+def _of_checkpoint(report: RunReport) -> str:
+    """Which of the run's checkpoints the tables are of."""
+    which = "the newest checkpoint" if report.best is None else f"the best checkpoint, of epoch {report.best.epoch}"
+    return f"Tables and diagnosis are of {which}; what is shown over training goes up to the newest one."
+
+
+def _views(report: RunReport) -> Iterable[Block]:
+    if report.views is None:
+        yield Words(report.views_absent)
+        return
+    made = f"what is made of them ({report.target})" if report.target else "labels"
+    caption = f"Views of the split {report.scored_split}: inputs, {made} by branch and ensemble, truth."
+    yield Picture(report.views, f"{caption} One row for each view.", caption, look="colours")
+
+
+def _pictures(report: RunReport, captions: Mapping[str, str], *, look: Look = "lines") -> list[Picture]:
+    """Those of the plots that were drawn, in this order."""
+    return [
+        Picture(report.plots[name], alt=f"Plot. {caption}", caption=caption, look=look)
+        for name, caption in captions.items()
+        if name in report.plots
+    ]
+
+
+def _recipe(report: RunReport) -> Iterable[Block]:
+    yield Words("Keys that differ from their defaults:")
+    yield facts([(key, _value(value)) for key, value in report.changed.items()])
+    yield Folded("The whole recipe", (Code(report.toml),))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_value(item) for item in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _environment(environment: Mapping[str, Any]) -> Listing:
+    """What the run was started on; whatever the file holds, in its order."""
+    pairs = []
+    for key, value in environment.items():
+        if key == "command" and isinstance(value, list):
+            pairs.append((key, shlex.join(str(word) for word in value)))
+        elif isinstance(value, Mapping):
+            pairs.append((key, ", ".join(f"{name} {str(item)[:HASH]}" for name, item in value.items())))
+        elif value is not None:
+            pairs.append((key.replace("_", " "), str(value)))
+    return facts(pairs)
+
+
+def _next(report: RunReport) -> Iterable[Block]:
+    if report.diagnosis.verdict not in UNHARMFUL:
+        yield Words(_sentence(report.diagnosis.advice))
+    for purpose, command in report.commands:
+        yield Words(f"{purpose}:")
+        yield Code(command)
