@@ -16,6 +16,7 @@ import typer
 import cen_cli
 from cen_cli.cli import (
     analyze_gammas,
+    bench,
     compare,
     convert,
     data,
@@ -112,6 +113,7 @@ _add(app, "eval", evaluate.evaluate)
 _add(app, "analyze-gammas", analyze_gammas.analyze_gammas)
 _add(app, "exchange-stats", exchange_stats.exchange_stats)
 _add(app, "report", report.report)
+_add(app, "bench", bench.bench)
 _add(app, "predict", predict.predict)
 _add(app, "translate", translate.translate)
 _add(app, "compare", compare.compare)

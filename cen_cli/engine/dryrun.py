@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cen_cli.data.sample import Batch
-from cen_cli.engine.device import autocast
+from cen_cli.engine.device import Precision, autocast
 from cen_cli.engine.evaluate import evaluating
 from cen_cli.engine.fit import TrainingTask
 from cen_cli.results import DryRun, TrainingPlan
@@ -21,6 +21,7 @@ class MeasurableTask(TrainingTask, Protocol):
     """A task whose forward can be looked at alone."""
 
     device: torch.device
+    precision: Precision
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms that the network's own update minimises, with their graph; `batch` is on the device."""

@@ -6,6 +6,7 @@ Plain Python values only (no tensors, no torch), so that every record can be wri
 from __future__ import annotations
 
 from cen_cli.results.attraction import Attraction, AttractionRow, CalibrationBin
+from cen_cli.results.bench import Bench, PartTime, Spread
 from cen_cli.results.channels import (
     TOTAL,
     ExchangeRow,
@@ -44,6 +45,7 @@ __all__ = [
     "TOTAL",
     "Attraction",
     "AttractionRow",
+    "Bench",
     "CalibrationBin",
     "ClassShare",
     "Conversion",
@@ -58,6 +60,7 @@ __all__ = [
     "LoggedStep",
     "LoggedValidation",
     "MemberOutcome",
+    "PartTime",
     "ReplacedAtStep",
     "ReplacedCount",
     "RunLog",
@@ -65,6 +68,7 @@ __all__ = [
     "RunSummary",
     "Scores",
     "SegmentationScores",
+    "Spread",
     "StepReport",
     "SweepCell",
     "SweepReport",

@@ -1,0 +1,61 @@
+"""What `cen bench` prints."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+
+from cen_cli.reporting import formats, tables
+from cen_cli.results import Bench, Spread
+
+MILLI = 1000
+
+
+def bench_parts(bench: Bench) -> list[RenderableType]:
+    """What was measured, times, memory, and where the time goes."""
+    height, width = bench.size
+    heading = [
+        ("recipe", f"{bench.recipe} ({bench.task}) of {', '.join(bench.modalities)}"),
+        ("device", f"{bench.device}, {bench.precision}, {bench.threads} threads"),
+        ("batch", f"{bench.batch} views of {height} x {width}"),
+        ("network", f"{formats.count(bench.parameters)} parameters, {formats.operations(bench.macs)} MACs per view"),
+        ("measured", f"{bench.rounds} rounds of {bench.steps}: median, and range over the rounds"),
+    ]
+    parts: list[RenderableType] = [tables.facts(heading), _times(bench), *_memory(bench)]
+    if bench.parts:
+        parts += ["Where the time of a training iteration goes, loading included:", _shares(bench)]
+    return parts
+
+
+def _times(bench: Bench) -> RenderableType:
+    table = tables.new_table("", numbers=("ms", "range", "views/s"))
+    for name, spread in (("training step", bench.step), ("inference, one batch", bench.inference)):
+        table.add_row(name, _ms(spread.median), _range(spread, MILLI), formats.number(bench.batch / spread.median))
+    return table
+
+
+def _memory(bench: Bench) -> list[RenderableType]:
+    rows = [
+        ("parameters", formats.size(bench.parameter_bytes)),
+        ("optimiser", formats.size(bench.optimizer_bytes)),
+        ("kept for the backward", formats.size(bench.activation_bytes)),
+    ]
+    if bench.peak_bytes is not None:
+        what = "peak of the process" if bench.device == "cpu" else "peak on the device"
+        rows.append((what, formats.size(bench.peak_bytes)))
+    return ["Memory:", tables.facts(rows)]
+
+
+def _shares(bench: Bench) -> RenderableType:
+    table = tables.new_table("part", numbers=("ms", "%", "range of %"))
+    for item in bench.parts:
+        share = formats.percent(item.share.median, 1)
+        table.add_row(item.part, _ms(item.seconds.median), share, _range(item.share, 100))
+    return table
+
+
+def _ms(seconds: float) -> str:
+    return formats.number(MILLI * seconds)
+
+
+def _range(spread: Spread, factor: float) -> str:
+    return f"{formats.number(factor * spread.lowest)} .. {formats.number(factor * spread.highest)}"
