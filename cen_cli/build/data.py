@@ -170,6 +170,7 @@ def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform
         min_short_side=augment.min_short_side,
         mirror=augment.mirror,
         jitter=ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue),
+        modality_dropout=recipe.train.modality_dropout,
     )
 
 

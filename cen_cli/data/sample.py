@@ -9,7 +9,7 @@ image (translation). Stages:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -191,6 +191,19 @@ class Sample:
     """bool [1, H, W]: what counts in loss and metrics. Labels: where they are not `VOID`. Images: where something was
     measured, inside the view."""
     files: dict[str, str]
+
+    def without(self, names: Iterable[str]) -> Sample:
+        """The sample as it would be if these modalities had not been measured: 0, and nowhere valid."""
+        missing = set(names)
+        return dataclasses.replace(
+            self,
+            inputs={name: _zeros(image) if name in missing else image for name, image in self.inputs.items()},
+            valid={name: _zeros(valid) if name in missing else valid for name, valid in self.valid.items()},
+        )
+
+
+def _zeros(tensor: Tensor) -> Tensor:
+    return tensor.new_zeros(()).expand_as(tensor)
 
 
 @dataclasses.dataclass(frozen=True)

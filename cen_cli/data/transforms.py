@@ -21,6 +21,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from cen_cli.data.modality_dropout import drop_modalities
 from cen_cli.data.sample import VOID, ModalitySpec, RawView, Sample, Triple
 from cen_cli.errors import DataError
 
@@ -188,7 +189,8 @@ class TrainTransform:
 
     `crop`: (height, width) of the samples. `scale`: range of the uniform scale factor. `min_short_side`: the factor is
     raised where the shorter side would fall below this. `mirror`: left-right with probability 1/2. A view that is
-    smaller than the crop is placed in it at random. `jitter` applies to photographs only.
+    smaller than the crop is placed in it at random. `jitter` applies to photographs only. `modality_dropout`: the
+    probability of `drop_modalities`; its draws come last, so that the rest is as it would be without it.
     """
 
     def __init__(
@@ -199,16 +201,20 @@ class TrainTransform:
         min_short_side: int = 0,
         mirror: bool = True,
         jitter: ColorJitter | None = None,
+        modality_dropout: float = 0.0,
     ) -> None:
         if min(crop) < 1:
             raise DataError(f"crop must be at least 1 x 1, not {crop[0]} x {crop[1]}")
         if not 0 < scale[0] <= scale[1]:
             raise DataError(f"scale must be a range [low, high] with 0 < low <= high, not {list(scale)}")
+        if not 0 <= modality_dropout < 1:
+            raise DataError(f"modality dropout must be a probability in [0, 1), not {modality_dropout}")
         self.crop = (crop[0], crop[1])
         self.scale = (scale[0], scale[1])
         self.min_short_side = min_short_side
         self.mirror = mirror
         self.jitter = jitter if jitter is not None and any(dataclasses.astuple(jitter)) else None
+        self.modality_dropout = modality_dropout
 
     def __call__(
         self,
@@ -221,6 +227,17 @@ class TrainTransform:
 
         `target`: what the view is translated to; None where its target is a label map.
         """
+        sample = self._complete(view, specs, generator, target)
+        return drop_modalities(sample, self.modality_dropout, generator) if self.modality_dropout else sample
+
+    def _complete(
+        self,
+        view: RawView,
+        specs: Sequence[ModalitySpec],
+        generator: torch.Generator,
+        target: ModalitySpec | None,
+    ) -> Sample:
+        """With all its modalities."""
         geometry = self._draw(view.size, generator)
         pairs = {spec.name: self._image(view.inputs[spec.name], spec, geometry, generator) for spec in specs}
         if view.target is None:

@@ -192,6 +192,15 @@ def _one_input(inputs: list[str], fusion: str) -> Iterator[Problem]:
         )
 
 
+def _modality_to_drop(inputs: list[str], probability: float) -> Iterator[Problem]:
+    if len(inputs) == 1 and probability > 0:
+        yield Problem(
+            ("train", "modality_dropout"),
+            f'train.modality_dropout = {probability}: one modality ("{inputs[0]}") always stays; 0, or two or more '
+            "data.inputs",
+        )
+
+
 def _stages_fill_the_run(kind: str, stages: list[int], epochs: int) -> Iterator[Problem]:
     if kind == "staged" and sum(stages) != epochs:
         yield Problem(
@@ -326,6 +335,7 @@ _RULES: list[tuple[list[Path], _Rule]] = [
     for keys, rule in (
         ("model.fusion sharing.norm exchange.choose", _one_gamma_for_all),
         ("data.inputs model.fusion", _one_input),
+        ("data.inputs train.modality_dropout", _modality_to_drop),
         ("schedule.kind schedule.stage_epochs train.epochs", _stages_fill_the_run),
         (
             "schedule.kind schedule.stage_epochs optimizer.encoder_lr optimizer.decoder_lr optimizer.gamma_lr",

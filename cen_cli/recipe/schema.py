@@ -313,6 +313,13 @@ class Train(Table):
         default=False,
         description="Keep the encoder's batch norm statistics as loaded; scale and offset are trained all the same.",
     )
+    modality_dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Probability with which each modality of a training view is missing (0 as the network sees it); "
+        "one at least stays.",
+    )
     validate_every: int = Field(
         default=1, ge=1, description="Epochs between validations; the last epoch is always validated."
     )

@@ -14,7 +14,8 @@ from cen_cli.engine.checkpoint import read_tensors
 from tests.tiny import write_nyudv2, write_recipe
 
 COMMAND = [sys.executable, "-c", "import sys; from cen_cli.cli.app import main; sys.exit(main())", "train"]
-SETTINGS = ["--set", "train.log_every=1", "--set", "train.checkpoint_every=4", "--device", "cpu", "--json"]
+KEYS = ("train.log_every=1", "train.checkpoint_every=4", "train.modality_dropout=0.3")
+SETTINGS = [*(word for key in KEYS for word in ("--set", key)), "--device", "cpu", "--json"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 LAST_STEP = 32
 

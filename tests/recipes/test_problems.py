@@ -35,6 +35,7 @@ def problems_of(*overrides: str, recipe: str = "rooms") -> list[str]:
         ("exchange.threshold=true", "exchange.threshold = true: a number > 0"),
         ("exchange.sparsity=-1", "exchange.sparsity = -1: a number >= 0"),
         ("model.dropout=1", "model.dropout = 1: a number >= 0 and < 1"),
+        ("train.modality_dropout=1", "train.modality_dropout = 1: a number >= 0 and < 1"),
         ("model.weights=''", 'model.weights = "": text, not empty'),
         ("data.crop=[96]", "data.crop = [96]: a list of 2, each a whole number >= 1"),
         ("data.crop=[0, 96]", "data.crop = [0, 96]: a list of 2, each a whole number >= 1"),
@@ -108,6 +109,13 @@ def test_one_shared_gamma_leaves_nothing_to_exchange_by(norm: str) -> None:
     assert problem.startswith(f'sharing.norm = "{norm}": one gamma for all modalities leaves nothing to exchange by')
     for way_out in ("sharing.norm=affine-private", "exchange.choose=none", "model.fusion=none"):
         load_recipe("rooms", [f"sharing.norm={norm}", way_out])
+
+
+def test_one_modality_is_never_dropped() -> None:
+    (problem,) = problems_of("train.modality_dropout=0.2", recipe="rooms-rgb")
+    assert problem == (
+        'train.modality_dropout = 0.2: one modality ("rgb") always stays; 0, or two or more data.inputs'
+    )
 
 
 def test_one_modality_has_nothing_to_exchange_with() -> None:
