@@ -55,7 +55,7 @@ def _translation_scorer(
     from cen_cli.metrics.inception import InceptionFeatures
     from cen_cli.metrics.inception import inception_weights as find_weights
 
-    needed = best_by(recipe).rpartition(".")[2] in DISTANCES
+    needed = training and best_by(recipe).rpartition(".")[2] in DISTANCES
     distances: Distances | None = None
     notes: tuple[str, ...] = ()
     if needed or (recipe.eval.distances and not training):
@@ -63,7 +63,7 @@ def _translation_scorer(
             features = InceptionFeatures(find_weights(inception_weights), device)
             distances = Distances(features, platformdirs.user_cache_path("cen") / "features")
         except UnavailableError as error:
-            if needed and training:
+            if needed:
                 raise
             notes = (f"FID and KID are unavailable: {error.message}; {error.hint}",)
     return TranslationScorer(

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cen_cli.cli import options
+from cen_cli.cli.robustness import Inputs, report_robustness
+from cen_cli.results import Fill
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cen_cli.build import Network
     from cen_cli.data.views import ViewDataset
     from cen_cli.recipe.schema import Recipe
+    from cen_cli.results import Evaluation, ExpectedScore
 
 
 def evaluate(
@@ -45,8 +50,44 @@ def evaluate(
     save_images: Annotated[
         int, typer.Option("--save-images", min=0, help="Also write a panel of the first N views of the split.")
     ] = 0,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="MODALITY",
+            help="Score the network as if this modality were missing; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness", help="Score it with every subset of the modalities missing, and with each one corrupted."
+        ),
+    ] = False,
+    fill: Annotated[
+        list[Fill] | None,
+        typer.Option(
+            "--fill",
+            metavar="zero|mean|noise|other",
+            help="What takes the place of a missing modality [default: zero; all of them with --robustness, where it "
+            "may be given several times].",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            min=0,
+            help="Seed of noise, of holes and of which other view lends its image [default: 0].",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of those pictures [default: images/ of the run].")
+        Path | None,
+        typer.Option("--out", help="Folder of pictures [default: images/ of the run; plots/ with --robustness]."),
     ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
@@ -58,11 +99,18 @@ def evaluate(
     Translations are scored by MAE, MSE, PSNR, SSIM and, where the Inception weights are at hand, FID and KID. Scores
     that the recipe expects are shown beside; one that is missed ends the command with exit code 1.
 
+    With --without nothing is expected. With --robustness there are tables of missing and of corrupted modalities and of
+    what each branch relies on, and a plot; FID and KID are left out.
+
     Examples:
 
         cen eval runs/rooms-261123-101500
 
         cen eval runs/rooms-261123-101500 --split val --save-images 8
+
+        cen eval runs/rooms-261123-101500 --without depth --fill mean
+
+        cen eval runs/rooms-261123-101500 --robustness
 
         cen eval runs/nyudv2-261123-101500 --scales 0.75,1,1.25 --flip
 
@@ -73,12 +121,11 @@ def evaluate(
     from cen_cli import build
     from cen_cli.engine.device import resolve_device
     from cen_cli.engine.rundir import locate
-    from cen_cli.errors import ExpectationError
     from cen_cli.recipe.load import override
-    from cen_cli.reporting import console, tables
     from cen_cli.reporting.progress import counting
-    from cen_cli.results import as_json
 
+    inputs = Inputs(tuple(without or ()), tuple(fill or ()), seed, robustness)
+    inputs.check(pictures=save_images > 0, inception_weights=inception_weights is not None)
     where = resolve_device(device)
     model = build.load(checkpoint, device)
     given = [
@@ -87,18 +134,36 @@ def evaluate(
         *([f"eval.protocol={protocol}"] if protocol else []),
         *([f"eval.scales=[{scales}]"] if scales is not None else []),
         *([f"eval.flip={str(flip).lower()}"] if flip is not None else []),
+        *(["eval.distances=false"] if robustness and model.task == "translation" else []),
     ]
     recipe = override(model.recipe, given, data_root=data_root, source=checkpoint)
     score = build.scorer(recipe, where, inception_weights=inception_weights)
     with counting("rendering rooms") as progress:
         data = build.dataset(recipe, recipe.eval.split, progress=progress)
     build.check_fits(model, data, checkpoint)
-    with counting("evaluating") as progress:
-        evaluation = score(model, data, split=recipe.eval.split, after_batch=lambda done: progress(done, len(data)))
-    expected = options.expected_scores(recipe, evaluation)
     located = locate(checkpoint)
-    folder = out or (located.run or located.model_file.parent) / "images"
-    images = _save_panels(model, data, recipe, save_images, folder) if save_images else None
+    place = located.run or located.model_file.parent
+    if robustness:
+        report_robustness(model, data, score, inputs, recipe.eval.split, out or place / "plots", json=json)
+        return
+    with counting("evaluating") as progress:
+        evaluation = inputs.scored(
+            model,
+            data,
+            lambda views: score(
+                model, views, split=recipe.eval.split, after_batch=lambda done: progress(done, len(views))
+            ),
+        )
+    images = _save_panels(model, data, recipe, save_images, out or place / "images") if save_images else None
+    _report(evaluation, [] if without else options.expected_scores(recipe, evaluation), images, json=json)
+
+
+def _report(evaluation: Evaluation, expected: Sequence[ExpectedScore], images: Path | None, *, json: bool) -> None:
+    """Print the scores. Raises ExpectationError where one that is expected is missed."""
+    from cen_cli.errors import ExpectationError
+    from cen_cli.reporting import console, tables
+    from cen_cli.results import as_json
+
     if json:
         document = {"evaluation": as_json(evaluation), "expected": as_json(expected), "images": images and str(images)}
         console.print_json(document)

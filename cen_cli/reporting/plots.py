@@ -1,4 +1,4 @@
-"""Pictures of replaced shares over a run, and of sweeps (S-Fig 13).
+"""Pictures of replaced shares over a run, of sweeps (S-Fig 13), and of scores on corrupted inputs.
 
 Functions take plain arrays and write one PNG each, whole or not at all.
 """
@@ -8,12 +8,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from cen_cli.reporting import formats
-from cen_cli.reporting.figures import FALLEN, KEPT, Array, new_figure, write_figure
+from cen_cli.reporting.figures import FALLEN, KEPT, Array, modality_colour, new_figure, plain, write_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # --- replaced share over steps ------------------------------------------------------------------------------------
 
@@ -93,3 +97,36 @@ def score_and_share(curves: Mapping[str, Curve], *, key: str, metric: str, title
         right.set_ylim(-2, 102)
     figure.suptitle(title, fontsize=10)
     return write_figure(figure, out)
+
+
+# --- robustness ---------------------------------------------------------------------------------------------------
+
+
+def scores_by_level(rows: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], *, metric: str, out: Path) -> Path:
+    """One row of panels per modality, one panel per corruption: a score by branch at levels 0 (none), 1, 2, ...
+
+    rows: modality -> corruption -> branch -> values; the last of several branches is drawn in black.
+    """
+    columns = max(len(panels) for panels in rows.values())
+    figure = new_figure(2.6 * columns + 0.6, 2.2 * len(rows) + 0.7)
+    grid = figure.subplots(len(rows), columns, sharey=True, squeeze=False)
+    for line, (modality, panels) in zip(grid, rows.items(), strict=True):
+        for axes, (corruption, branches) in zip(line, panels.items(), strict=False):
+            _levels(axes, branches)
+            axes.set_title(f"{modality}: {corruption}", fontsize=9)
+        for axes in line[len(panels) :]:
+            axes.set_visible(False)
+        line[0].set_ylabel(metric, fontsize=8)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
+    return write_figure(figure, out)
+
+
+def _levels(axes: Axes, branches: Mapping[str, Sequence[float]]) -> None:
+    for index, (branch, values) in enumerate(branches.items()):
+        colour = "black" if 0 < index == len(branches) - 1 else modality_colour(index)
+        axes.plot(range(len(values)), values, color=colour, marker="o", markersize=3, label=branch)
+        axes.set_xticks(range(len(values)))
+    axes.set_xlabel("strength", fontsize=8)
+    axes.tick_params(labelsize=7)
+    plain(axes)

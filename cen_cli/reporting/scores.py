@@ -38,6 +38,19 @@ WRITTEN: dict[str, Write] = {
 """How the value of each scalar metric is written in text."""
 
 
+HEADINGS = {
+    "pixel_accuracy": "pixel acc",
+    "mean_accuracy": "mean acc",
+    "mean_iou": "mean IoU",
+    "mae": "MAE",
+    "mse": "MSE",
+    "psnr": "PSNR dB",
+    "ssim": "SSIM",
+    "fid": "FID",
+}
+"""How the metrics are called that have a column of their own."""
+
+
 def written(metric: str, value: float | None) -> str:
     """A score by its metric, named with or without its branch: `rgb.mean_iou` 0.511 is `51.10`."""
     return WRITTEN[metric.rpartition(".")[2]](value)
@@ -52,8 +65,8 @@ class Column:
     """From the scores of a branch, of the task's own kind."""
 
 
-def _scalar(metric: str, heading: str) -> Column:
-    return Column(heading, lambda scores: written(metric, getattr(scores, metric)))
+def _scalar(metric: str) -> Column:
+    return Column(HEADINGS[metric], lambda scores: written(metric, getattr(scores, metric)))
 
 
 def _interval(scores: Any) -> str:
@@ -107,7 +120,7 @@ def _translation_convention(evaluation: Evaluation) -> tuple[str, ...]:
 
 
 DISTANCES = (
-    _scalar("fid", "FID"),
+    _scalar("fid"),
     Column("FID interval", _interval),
     Column("KID x 100", _hundredfold("kid")),
     Column("spread x 100", _hundredfold("kid_std")),
@@ -115,22 +128,13 @@ DISTANCES = (
 
 TEXTS = {
     "segmentation": ScoreText(
-        tables=(
-            (
-                _scalar("pixel_accuracy", "pixel acc"),
-                _scalar("mean_accuracy", "mean acc"),
-                _scalar("mean_iou", "mean IoU"),
-            ),
-        ),
+        tables=(tuple(map(_scalar, ("pixel_accuracy", "mean_accuracy", "mean_iou"))),),
         watched="mean_iou",
         watched_heading="mean IoU %",
         convention=_segmentation_convention,
     ),
     "translation": ScoreText(
-        tables=(
-            (_scalar("mae", "MAE"), _scalar("mse", "MSE"), _scalar("psnr", "PSNR dB"), _scalar("ssim", "SSIM")),
-            DISTANCES,
-        ),
+        tables=(tuple(map(_scalar, ("mae", "mse", "psnr", "ssim"))), DISTANCES),
         watched="mae",
         watched_heading="MAE",
         convention=_translation_convention,
@@ -158,10 +162,11 @@ def watched(evaluation: Evaluation) -> dict[str, str]:
 def metric_line(evaluation: Evaluation) -> str:
     """All scalar metrics on one line of `branch.metric=value` words, ensemble first; without what was not computed."""
     head = f"metrics: split={evaluation.split} protocol={evaluation.protocol} samples={evaluation.samples}"
+    missing = [f"without={modality}/{fill}" for modality, fill in evaluation.missing.items()]
     words = [
         f"{branch}.{metric}={written(metric, getattr(scores, metric))}"
         for branch, scores in reversed(evaluation.scores.items())
         for metric in SCALAR_METRICS[evaluation.task]
         if any(not math.isnan(getattr(each, metric)) for each in evaluation.scores.values())
     ]
-    return " ".join([head, *words])
+    return " ".join([head, *missing, *words])

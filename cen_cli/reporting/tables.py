@@ -69,12 +69,17 @@ def evaluation_parts(
     evaluation: Evaluation, expected: Sequence[ExpectedScore] = (), *, title: str | None = None
 ) -> list[RenderableType]:
     """Scores per branch and ensemble, their convention, remarks, the expected scores, one line of metrics to copy."""
-    heading = title or f"{evaluation.split} split, {_measured(evaluation)}"
+    heading = title or f"{evaluation.split} split{_without(evaluation)}, {_measured(evaluation)}"
     parts: list[RenderableType] = [heading, *score_tables(evaluation)]
     parts += [*scores.TEXTS[evaluation.task].convention(evaluation), *(f"note: {text}" for text in evaluation.notes)]
     if expected:
         parts += expected_parts(expected)
     return [*parts, scores.metric_line(evaluation)]
+
+
+def _without(evaluation: Evaluation) -> str:
+    words = [f"{modality} (in its place: {fill})" for modality, fill in evaluation.missing.items()]
+    return f" without {' and '.join(words)}" if words else ""
 
 
 def _measured(evaluation: Evaluation) -> str:

@@ -21,6 +21,7 @@ from cen_cli.results.conversion import Conversion
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
 from cen_cli.results.pictures import ClassShare, Frame
 from cen_cli.results.records import as_json
+from cen_cli.results.robustness import AlteredScores, CorruptedScores, Fill, MissingScores, Reliance, Robustness
 from cen_cli.results.scores import (
     ENSEMBLE,
     LOWER_IS_BETTER,
@@ -43,16 +44,19 @@ __all__ = [
     "SCALAR_METRICS",
     "SCORES",
     "TOTAL",
+    "AlteredScores",
     "Attraction",
     "AttractionRow",
     "Bench",
     "CalibrationBin",
     "ClassShare",
     "Conversion",
+    "CorruptedScores",
     "DryRun",
     "Evaluation",
     "ExchangeRow",
     "ExpectedScore",
+    "Fill",
     "Frame",
     "GammaDiagnosis",
     "GammaRecovery",
@@ -60,9 +64,12 @@ __all__ = [
     "LoggedStep",
     "LoggedValidation",
     "MemberOutcome",
+    "MissingScores",
     "PartTime",
+    "Reliance",
     "ReplacedAtStep",
     "ReplacedCount",
+    "Robustness",
     "RunLog",
     "RunProgress",
     "RunSummary",

@@ -113,9 +113,7 @@ def test_one_shared_gamma_leaves_nothing_to_exchange_by(norm: str) -> None:
 
 def test_one_modality_is_never_dropped() -> None:
     (problem,) = problems_of("train.modality_dropout=0.2", recipe="rooms-rgb")
-    assert problem == (
-        'train.modality_dropout = 0.2: one modality ("rgb") always stays; 0, or two or more data.inputs'
-    )
+    assert problem == ('train.modality_dropout = 0.2: one modality ("rgb") always stays; 0, or two or more data.inputs')
 
 
 def test_one_modality_has_nothing_to_exchange_with() -> None:
