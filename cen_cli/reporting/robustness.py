@@ -65,6 +65,7 @@ def _missing_parts(report: Robustness) -> Iterator[RenderableType]:
     used = {line.fill for line in report.missing}
     yield "What takes the place of a missing modality:"
     yield facts((fill.value, words) for fill, words in FILLS.items() if fill in used)
+    yield ""
     for metric in SHOWN[report.full.task]:
         yield f"Modalities missing: {_unit(metric)}, and its change"
         yield _missing_table(report, metric)
@@ -84,6 +85,7 @@ def _corrupted_parts(report: Robustness) -> Iterator[RenderableType]:
     used = {line.corruption for line in report.corrupted}
     yield "Strengths of corruptions:"
     yield facts((name, words) for name, words in CORRUPTIONS.items() if name in used)
+    yield ""
     for modality, lines in _by_modality(report.corrupted).items():
         yield from (
             "",
@@ -103,7 +105,7 @@ def _corrupted_table(report: Robustness, lines: Sequence[CorruptedScores]) -> Ta
 
 def _reliance_parts(report: Robustness) -> Iterator[RenderableType]:
     modalities = tuple(report.reliance[0].swapped)
-    yield f"Reliance: {_unit(report.metric)}, and its change when one input alone is another view's"
+    yield f"Reliance: {_unit(report.metric)}, and its change when one input is another view's"
     table = new_table("branch", numbers=("weight", "whole", *(f"{name} swapped" for name in modalities)))
     for line in report.reliance:
         weight = formats.ABSENT if line.weight is None else f"{line.weight:.3f}"
@@ -166,7 +168,8 @@ def _change(metric: str, drop: float) -> str:
 def _signed(metric: str, change: float) -> str:
     if math.isnan(change):
         return formats.ABSENT
-    return ("-" if change < 0 else "+") + scores.written(metric, abs(change))
+    size = scores.written(metric, abs(change))
+    return size if size == scores.written(metric, 0.0) else f"{'-' if change < 0 else '+'}{size}"
 
 
 def _by_modality(lines: Sequence[CorruptedScores]) -> dict[str, list[CorruptedScores]]:

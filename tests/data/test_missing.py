@@ -21,7 +21,7 @@ from tests.tiny import write_frame
 
 @pytest.fixture
 def frames(tiny_root: Path) -> NYUDv2:
-    """Four frames whose first view has a hole in its depth."""
+    """Four frames."""
     return NYUDv2(tiny_root, "val", ("rgb", "depth"))
 
 

@@ -9,6 +9,7 @@ import pytest
 from cen_cli.recipe import catalog, dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.reference import refreshed
+from cen_cli.recipe.sweeps import load_sweep, members
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("*.toml"))
@@ -63,6 +64,22 @@ def test_recipe_without_exchange_differs_in_nothing_else(base: str) -> None:
     changed = differences(load_recipe(base), load_recipe(f"{base}-none"))
     changed = [key for key in changed if not key.startswith("expected.")]
     assert sorted(changed) == ["exchange.choose", "exchange.sparsity", "name"]
+
+
+def test_rooms_dropout_drops_modalities_and_differs_in_nothing_else() -> None:
+    changed = differences(load_recipe("rooms"), load_recipe("rooms-dropout"))
+    assert {key for key in changed if not key.startswith("expected.")} == {"name", "train.modality_dropout"}
+
+
+@pytest.mark.parametrize("name", ["robustness-rooms", "robustness-nyudv2-small"])
+def test_robustness_sweeps_train_each_network_with_and_without_modality_dropout(name: str) -> None:
+    path = catalog.find_sweep(name)
+    recipes = {member.variant: member.recipe for member in members(load_sweep(name), path) if member.seed == 0}
+    for variant in ("exchange", "concat", "none"):
+        changed = differences(recipes[variant], recipes[f"{variant}-dropout"])
+        assert set(changed) == {"name", "train.modality_dropout"}
+    assert [recipe.model.fusion for recipe in recipes.values()][::2] == ["exchange", "concat", "exchange"]
+    assert recipes["none"].exchange.choose == "none"
 
 
 @pytest.mark.parametrize(
