@@ -90,9 +90,10 @@ def report_robustness(
             return evaluation
 
         report = measure_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
+    if not json:  # before the plot, which a folder that cannot be written to would cost
+        tables.show(console.out(), robustness_parts(report))
     plot = write_corruptions(folder / "robustness.png", report)
     if json:
         console.print_json({"robustness": as_json(report), "plot": str(plot)})
-        return
-    tables.show(console.out(), robustness_parts(report))
-    console.note(f"plot: {plot}")
+    else:
+        console.note(f"plot: {plot}")
