@@ -87,11 +87,8 @@ def _corrupted_parts(report: Robustness) -> Iterator[RenderableType]:
     yield facts((name, words) for name, words in CORRUPTIONS.items() if name in used)
     yield ""
     for modality, lines in _by_modality(report.corrupted).items():
-        yield from (
-            "",
-            f"{modality} corrupted: {_unit(report.metric)}, and its change",
-            _corrupted_table(report, lines),
-        )
+        yield f"{modality} corrupted: {_unit(report.metric)}, and its change"
+        yield _corrupted_table(report, lines)
 
 
 def _corrupted_table(report: Robustness, lines: Sequence[CorruptedScores]) -> Table:
@@ -106,7 +103,7 @@ def _corrupted_table(report: Robustness, lines: Sequence[CorruptedScores]) -> Ta
 def _reliance_parts(report: Robustness) -> Iterator[RenderableType]:
     modalities = tuple(report.reliance[0].swapped)
     yield f"Reliance: {_unit(report.metric)}, and its change when one input is another view's"
-    table = new_table("branch", numbers=("weight", "whole", *(f"{name} swapped" for name in modalities)))
+    table = new_table("branch", numbers=("weight", "whole", *(f"{name}\nswapped" for name in modalities)))
     for line in report.reliance:
         weight = formats.ABSENT if line.weight is None else f"{line.weight:.3f}"
         changes = [_change(report.metric, line.swapped[name]) for name in modalities]
@@ -125,7 +122,7 @@ def _class_parts(report: Robustness) -> Iterator[RenderableType]:
     if not isinstance(whole, SegmentationScores):
         return
     yield f"IoU per class, percent: {branch}, in the place of what is missing {first}"
-    table = new_table("class", numbers=("all", *(f"without {name}" for name in alone)))
+    table = new_table("class", numbers=("all", *(f"without\n{name}" for name in alone)))
     for index, name in enumerate(report.full.class_names):
         ious = [_class_iou(evaluation.scores[branch], index) for evaluation in (report.full, *alone.values())]
         table.add_row(name, *ious)

@@ -127,6 +127,10 @@ def test_one_modality_of_a_view_is_corrupted_as_stored(tiny_root: Path) -> None:
     torch.testing.assert_close(altered.inputs["rgb"], expected)
     assert torch.equal(altered.inputs["depth"], whole.inputs["depth"])
     assert torch.equal(altered.target, whole.target)
+    noisy = AlteredViews(data, Corrupted("depth", "noise", 3, seed=0))
+    patterns = [noisy[index].inputs["depth"] / data[index].inputs["depth"] for index in (0, 1, 0)]
+    assert torch.equal(patterns[0], patterns[2])
+    assert not torch.allclose(patterns[0], patterns[1])  # every view has its own
     holed = AlteredViews(data, Corrupted("depth", "holes", 3, seed=0))[1]
     assert not holed.valid["depth"].all()
     assert not holed.inputs["depth"][:, ~holed.valid["depth"][0]].any()
