@@ -96,7 +96,6 @@ class Missing:
         without = sample.without(self.modalities)
         if self.fill == Fill.ZERO:
             return without
-        other = data[self.stand_ins.partners[index]] if self.fill == Fill.OTHER else None
         if self.fill == Fill.OTHER:
             other = data[self.stand_ins.partners[index]]
             images = {spec.name: _of_size(other.inputs[spec.name], spec, sample) for spec in self._specs(data)}
