@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
 
-SHORT_SECONDS = 0.02
-Work = Callable[[], object]
+from cen_cli.analysis.timing import Work, in_turn
+
+__all__ = ["Row", "Work", "measure", "show"]
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,8 @@ class Row:
 
 
 def measure(name: str, plain: Work, ours: Work, options: argparse.Namespace) -> Row:
-    """Warm up both, then time them in turn; short ones are repeated within a round."""
-    shortest = min(max(timed(work, options), timed(work, options)) for work in (plain, ours))
-    repeats = max(1, round(SHORT_SECONDS / shortest))
-    pairs = [(timed(plain, options, repeats), timed(ours, options, repeats)) for _ in range(options.rounds)]
+    """Time both in turn, see `in_turn`."""
+    pairs = in_turn(plain, ours, torch.device(options.device), options.rounds)
     ratios = [first / second for first, second in pairs]
     return Row(
         name=name,
@@ -41,19 +38,6 @@ def measure(name: str, plain: Work, ours: Work, options: argparse.Namespace) -> 
         plain_ms=1e3 * statistics.median(first for first, _ in pairs),
         ours_ms=1e3 * statistics.median(second for _, second in pairs),
     )
-
-
-def timed(work: Work, options: argparse.Namespace, repeats: int = 1) -> float:
-    """Seconds of one call, averaged over `repeats`."""
-    on_gpu = torch.device(options.device).type == "cuda"
-    if on_gpu:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(repeats):
-        work()
-    if on_gpu:
-        torch.cuda.synchronize()
-    return (time.perf_counter() - start) / repeats
 
 
 def show(rows: list[Row], options: argparse.Namespace) -> None:

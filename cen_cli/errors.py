@@ -57,6 +57,10 @@ class ExpectationError(CenError):
     """A score lies outside the recipe's `[expected]` tolerance."""
 
 
+class MismatchError(CenError):
+    """Two networks that should be equal are not; neither of them can be trusted, and nothing is written."""
+
+
 class UsageError(CenError):
     """The request itself was wrong: an option, a path or a name."""
 

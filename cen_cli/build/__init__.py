@@ -6,8 +6,9 @@ takes plain arguments; only `load` hangs the recipe on a model, as a label for p
 
 from __future__ import annotations
 
-from cen_cli.build.checkpoints import check_fits, load
-from cen_cli.build.data import check, dataset, palette
+from cen_cli.build.checkpoints import check_fits, check_statistics, check_trainable, load
+from cen_cli.build.compact import Compacted, compact
+from cen_cli.build.data import at_hand, check, dataset, palette
 from cen_cli.build.jobs import TrainingJob, training_job
 from cen_cli.build.networks import Network, network
 from cen_cli.build.published import Converted, convert
@@ -15,14 +16,19 @@ from cen_cli.build.scoring import averaging, best_by, scorer
 from cen_cli.build.trained import TaskLoss, task_loss_of
 
 __all__ = [
+    "Compacted",
     "Converted",
     "Network",
     "TaskLoss",
     "TrainingJob",
+    "at_hand",
     "averaging",
     "best_by",
     "check",
     "check_fits",
+    "check_statistics",
+    "check_trainable",
+    "compact",
     "convert",
     "dataset",
     "load",

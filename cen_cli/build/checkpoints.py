@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from torch import Tensor
+
 from cen_cli.build.networks import Network, network
 from cen_cli.data.sample import Encoding, ModalitySpec
 from cen_cli.data.views import ViewDataset
@@ -15,24 +17,71 @@ from cen_cli.engine.checkpoint import load_weights, read_tensors
 from cen_cli.engine.device import resolve_device
 from cen_cli.engine.rundir import locate
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
+from cen_cli.models.compact import put_compact_layers
 from cen_cli.recipe.load import dump_toml, parse_recipe
 from cen_cli.recipe.schema import Recipe
+
+COMPACT = "compact"
+"""In the metadata of a compact network: which form its tensors have."""
+COMPACT_FORM = "1"
 
 
 def load(path: str | Path, device: str = "cpu") -> Network:
     """A trained network in eval mode, from a run directory, a checkpoint directory or a `model.safetensors`.
 
-    Beside `.modalities` and `.task` it carries `.recipe`, `.class_names`, `.specs` and `.target_spec`. Raises
+    Beside `.modalities` and `.task` it carries `.recipe`, `.class_names`, `.specs`, `.target_spec` and `.compact`. Raises
     UsageError for a path that does not exist, CheckpointError for a file that is damaged or does not fit its recipe.
     """
     file = locate(path).model_file
     tensors, metadata = read_tensors(file)
-    labels = _labels(metadata, file)
+    return from_tensors(tensors, metadata, file).to(resolve_device(device)).eval()
+
+
+def from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], source: Path) -> Network:
+    """The network, on the CPU, of which a file holds these tensors and metadata; errors as in `load`."""
+    labels = _labels(metadata, source)
     model = network(labels["recipe"], len(labels["class_names"]), weights="none")
-    load_weights(model, tensors, file)
+    if COMPACT in metadata:
+        tensors = _put_compact_layers(model, tensors, metadata[COMPACT], source)
+        model.compact = True
+    load_weights(model, tensors, source)
     for name, value in labels.items():
         setattr(model, name, value)
-    return model.to(resolve_device(device)).eval()
+    return model
+
+
+def _put_compact_layers(
+    model: Network, tensors: Mapping[str, Tensor], form: str, source: Path
+) -> Mapping[str, Tensor]:
+    """The state that the network then loads. Raises CheckpointError where the tensors are not those of its layers."""
+    if form != COMPACT_FORM:
+        raise CheckpointError(f"{source}: a compact network of form {form!r}, which this version of cen does not know")
+    try:
+        return put_compact_layers(model, tensors)
+    except (KeyError, ValueError, RuntimeError, IndexError) as error:
+        raise CheckpointError(
+            f"{source}: does not fit the recipe's model ({' '.join(str(error).split())})",
+            hint="compact the original checkpoint again: cen compact CKPT",
+        ) from error
+
+
+def check_trainable(model: Network, source: str, what: str) -> None:
+    """Raises UsageError for a compact network, which lacks `what`."""
+    if model.compact:
+        raise UsageError(
+            f"{source}: a compact network, made for inference; {what}",
+            hint="give the checkpoint that it was made from",
+        )
+
+
+def check_statistics(model: Network, recipe: Recipe, source: str) -> None:
+    """Raises UsageError where a compact network is to normalise by other statistics than it was made for."""
+    own = model.recipe.eval.norm_statistics
+    if model.compact and recipe.eval.norm_statistics != own:
+        raise UsageError(
+            f"{source}: a compact network, made for eval.norm_statistics = {own!r}, which cannot be changed any more",
+            hint="evaluate the checkpoint that it was made from, or compact that one again",
+        )
 
 
 def labels_of(

@@ -17,7 +17,7 @@ from cen_cli.data.sunrgbd import SUNRGBD
 from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform
 from cen_cli.data.views import ViewDataset
-from cen_cli.errors import UsageError
+from cen_cli.errors import CenError, UnavailableError, UsageError
 from cen_cli.findings import DataCheck
 from cen_cli.recipe import folders
 from cen_cli.recipe.schema import Recipe
@@ -32,6 +32,19 @@ def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Pro
     where no root is given.
     """
     return DATASETS[recipe.data.kind](recipe, split, training, progress)
+
+
+def at_hand(recipe: Recipe, split: str) -> ViewDataset | None:
+    """The recipe's data set where its files are on this machine and need not be rendered first; else None."""
+    try:
+        return dataset(recipe, split, progress=_refuse_rendering)
+    except CenError:
+        return None
+
+
+def _refuse_rendering(done: int, total: int) -> None:
+    if done < total:
+        raise UnavailableError(f"{total - done} views have not been rendered yet")
 
 
 def _rooms(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:

@@ -17,6 +17,7 @@ import cen_cli
 from cen_cli.cli import (
     analyze_gammas,
     bench,
+    compact,
     compare,
     convert,
     data,
@@ -119,6 +120,7 @@ _add(app, "translate", translate.translate)
 _add(app, "compare", compare.compare)
 _add(app, "sweep", sweep.sweep)
 _add(app, "convert", convert.convert)
+_add(app, "compact", compact.compact)
 
 recipes_app = _group(_recipes)
 _add(recipes_app, "ls", recipes.ls)

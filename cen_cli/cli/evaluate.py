@@ -137,6 +137,7 @@ def evaluate(
         *(["eval.distances=false"] if robustness and model.task == "translation" else []),
     ]
     recipe = override(model.recipe, given, data_root=data_root, source=checkpoint)
+    build.check_statistics(model, recipe, checkpoint)
     score = build.scorer(recipe, where, inception_weights=inception_weights)
     with counting("rendering rooms") as progress:
         data = build.dataset(recipe, recipe.eval.split, progress=progress)

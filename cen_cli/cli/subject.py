@@ -69,6 +69,7 @@ def load_subject(checkpoint: str, device: str) -> Subject:
 
     located = locate(checkpoint)
     model = build.load(checkpoint, device)
+    build.check_trainable(model, checkpoint, "it has no gammas to look into, and its exchange is a fixed index")
     states = layer_states(model)
     return Subject(checkpoint, located.model_file, located.run, model, states, history_of_run(located.run, states))
 

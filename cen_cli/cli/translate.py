@@ -122,6 +122,7 @@ def translate(
         cen translate shade.png texture.png --inputs shade texture
         cen translate --inputs shade,texture --ckpt runs/rooms-translate-261123-101500 -- shades/ textures/
     """
+    from cen_cli import build
     from cen_cli.cli.translators import domain_names, find_run, load_translator, name_of
     from cen_cli.engine.seeding import seed_everything
     from cen_cli.recipe.load import override
@@ -135,6 +136,7 @@ def translate(
     given = [*(overrides or []), *([f"eval.split={split}"] if split else [])]
     given += [f"eval.protocol={protocol.value}"] if protocol else []
     recipe = override(model.recipe, given, data_root=data_root, source=source)
+    build.check_statistics(model, recipe, source)
     folder = out or Path("translations") / name_of(source)
     _check_free(folder)
     if images:

@@ -8,12 +8,12 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from cen_cli.data.sample import Batch
 from cen_cli.engine.device import Precision, autocast
 from cen_cli.engine.evaluate import evaluating
 from cen_cli.engine.fit import TrainingTask
+from cen_cli.models.cost import macs
 from cen_cli.results import DryRun, TrainingPlan
 
 
@@ -84,11 +84,10 @@ class _SavedBytes:
 
 
 def _forward_macs(task: MeasurableTask, batch: Batch) -> int:
-    """Multiply-accumulates of the network on one crop, all modalities (half the floating-point operations)."""
+    """Multiply-accumulates of the network on one crop, all modalities."""
     one = {name: image[:1].to(task.device) for name, image in batch.inputs.items()}
-    with evaluating(task.model), autocast(task.device, "fp32"), FlopCounterMode(display=False) as counter:
-        task.model(one)
-    return int(counter.get_total_flops()) // 2
+    with evaluating(task.model), autocast(task.device, "fp32"):
+        return macs(lambda: task.model(one))
 
 
 def _bytes(tensor: Tensor) -> int:

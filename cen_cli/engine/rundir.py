@@ -126,6 +126,11 @@ def open_run(path: Path) -> RunDirectory:
     run = RunDirectory(path)
     if not path.exists():
         raise UsageError(f"{path}: no such run directory", hint="--resume takes the folder of a run")
+    if not run.recipe.is_file() and (path / MODEL_FILE).is_file():
+        raise UsageError(
+            f"{path}: a checkpoint without its run: there is no state from which its training could go on",
+            hint="--resume takes the folder of a run; a compact network cannot be trained further at all",
+        )
     if not run.recipe.is_file():
         raise UsageError(f"{path}: not a run directory (no recipe.toml)", hint="--resume takes the folder of a run")
     recover_directory(run.last)

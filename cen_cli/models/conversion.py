@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -153,15 +155,24 @@ def checked_names(modalities: Sequence[str]) -> tuple[str, ...]:
 def _norms_after(module: nn.Module, after: After) -> set[nn.Module]:
     """The norms that exchange: those that follow a convolution which `after` chooses."""
     chosen: set[nn.Module] = set()
-    last: tuple[str, Convolution] | None = None
-    for name, layer in module.named_modules():
-        if isinstance(layer, Convolution):
-            last = (name, layer)
-        elif isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d):
-            if last is not None and last[1].out_channels == layer.num_features and after(*last):
-                chosen.add(layer)
-            last = None
+    for (name, conv), (_, norm) in convolutions_and_norms(module, Convolution, nn.BatchNorm2d | nn.InstanceNorm2d):
+        if conv.out_channels == norm.num_features and after(name, conv):
+            chosen.add(norm)
     return chosen
+
+
+def convolutions_and_norms(
+    module: nn.Module, convolutions: UnionType, norms: UnionType
+) -> Iterator[tuple[tuple[str, Any], tuple[str, Any]]]:
+    """The pairs of a convolution and the norm that follows it, both by name and of these kinds (see the head)."""
+    last: tuple[str, nn.Module] | None = None
+    for name, layer in module.named_modules():
+        if isinstance(layer, convolutions):
+            last = (name, layer)
+        elif isinstance(layer, norms):
+            if last is not None:
+                yield last, (name, layer)
+            last = None
 
 
 def _norms(module: nn.Module, *, allow_others: bool) -> Iterator[tuple[str, nn.BatchNorm2d | nn.InstanceNorm2d]]:

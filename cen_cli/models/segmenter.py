@@ -35,6 +35,8 @@ class Segmenter(nn.Module):
     """How each modality's files are stored and normalised."""
     recipe: Any
     """What the network was trained by; a label for people, not read by the network."""
+    compact: bool = False
+    """Whether it is one for inference alone, made by `cen compact`."""
 
     def __init__(
         self,

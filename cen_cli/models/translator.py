@@ -36,6 +36,8 @@ class Translator(nn.Module):
     """The same of the target."""
     recipe: Any
     """What the network was trained by; a label for people, not read by the network."""
+    compact: bool = False
+    """Whether it is one for inference alone, made by `cen compact`."""
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from cen_cli.results.channels import (
     ReplacedCount,
     WhatIfRow,
 )
+from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
 from cen_cli.results.conversion import Conversion
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
 from cen_cli.results.pictures import ClassShare, Frame
@@ -50,12 +51,15 @@ __all__ = [
     "Bench",
     "CalibrationBin",
     "ClassShare",
+    "Compaction",
+    "Compared",
     "Conversion",
     "CorruptedScores",
     "DryRun",
     "Evaluation",
     "ExchangeRow",
     "ExpectedScore",
+    "Export",
     "Fill",
     "Frame",
     "GammaDiagnosis",
@@ -65,6 +69,7 @@ __all__ = [
     "LoggedValidation",
     "MemberOutcome",
     "MissingScores",
+    "PartCost",
     "PartTime",
     "Reliance",
     "ReplacedAtStep",

@@ -1,0 +1,293 @@
+"""Compact networks: for inference alone, without what no output depends on.
+
+What a stream makes of a channel, x' in P Eq. 6, is read by the stream itself unless the channel is replaced there, and
+by every other stream in which it is replaced, since all x' are taken before any exchange:
+
+    channel                   0    1    2    3
+    stream 0                  a0   --   a2   a3     replaced in stream 0 alone: a1 is never read, so never computed
+                                   ^         |
+    stream 1                  b0   b1   b2   --     replaced in stream 1 alone: b3 likewise
+
+A channel that is replaced in several streams at once is computed in all of them: they read each other's.
+
+A convolution, the norm behind it and the exchange become one `CompactConvolution`: one ordinary convolution per stream
+with the filters that it computes, and the exchange as an index into what they make. A norm of given statistics (batch
+norm; instance norm with running statistics) is folded into these filters. An instance norm by each image's own
+statistics cannot be: it stays, for the channels computed.
+
+Folded filters differ from stream to stream even where the convolution is shared. So that a file does not hold each of
+them M times, it holds the filters as they were, and the scale and shift of every stream's channels
+(`compact_tensors`); they are put together when the network is built (`put_compact_layers`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cen_cli.models.conversion import Convolution, convolutions_and_norms, replace_layers
+from cen_cli.models.exchange import ChannelExchange
+from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, ModalNorm
+from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d, check_divisible
+
+TRAINING_ONLY = "decoder.auxiliary"
+"""The part of a network that is there for its loss alone (PSPNet): a compact network has none."""
+INSTANCE_TABLES = ("weight", "bias", "running_mean", "running_var")
+
+AnyConvolution = Convolution | PrivateConv2d | PrivateConvTranspose2d
+Transposed = nn.ConvTranspose2d | PrivateConvTranspose2d
+
+
+def computed_channels(replaced: Tensor) -> Tensor:
+    """Bool [M, C]: the channels that some stream reads, where those of `replaced`, bool [M, C], are replaced."""
+    elsewhere = replaced.sum(0) - replaced.int() > 0
+    return ~replaced | elsewhere
+
+
+class CompactConvolution(nn.Module):
+    """A convolution, its norm and the exchange of M streams, as far as anything of it is read.
+
+    Args:
+        convs: one per stream that computes a channel at all, in order.
+        norms: behind each; Identity where the norm is folded.
+        replaced: bool [M, C].
+    """
+
+    sources: Tensor | None
+    donors: Tensor | None
+
+    def __init__(self, convs: Sequence[nn.Module], norms: Sequence[nn.Module], replaced: Tensor) -> None:
+        super().__init__()
+        self.convs, self.norms = nn.ModuleList(convs), nn.ModuleList(norms)
+        self.modalities = len(replaced)
+        computed = computed_channels(replaced)
+        self.streams = [m for m, row in enumerate(computed.tolist()) if any(row)]
+        sources, donors = _index(replaced, computed) if replaced.any() else (None, None)
+        self.register_buffer("sources", sources, persistent=False)
+        self.register_buffer("donors", donors, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[M*B, I, H, W], modality-major -> [M*B, C, h, w], normalised and exchanged."""
+        check_divisible(x, self.modalities)
+        inputs = x.chunk(self.modalities)
+        computing = zip(self.streams, self.convs, self.norms, strict=True)
+        outputs = [norm(conv(inputs[m])) for m, conv, norm in computing]  # each [B, channels computed, h, w]
+        if self.sources is None:
+            return torch.cat(outputs)
+        pool = torch.cat(outputs, dim=1)
+        if self.donors is not None:
+            others = pool.index_select(1, self.donors).unflatten(1, (self.modalities - 1, -1))
+            pool = torch.cat([pool, others.mean(1)], dim=1)
+        exchanged = pool.index_select(1, self.sources).unflatten(1, (self.modalities, -1))  # [B, M, C, h, w]
+        return exchanged.transpose(0, 1).flatten(0, 1)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return f"modalities={self.modalities}, exchange={'index' if self.sources is not None else 'none'}"
+
+
+def _index(replaced: Tensor, computed: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Where every stream's channels come from: sources [M*C], places in the pool of all channels computed.
+
+    With more than two streams, the means of a replaced channel's donors lie behind these in the pool; donors [(M-1)*N]
+    are the places of the N means' terms, the first term of all of them, then the second, and so on.
+    """
+    modalities = len(replaced)
+    places = torch.full(replaced.shape, -1)
+    places[computed] = torch.arange(int(computed.sum()))
+    if modalities == 2:
+        return torch.where(replaced, places.flip(0), places).flatten(), None
+    others = [[other for other in range(modalities) if other != m] for m in range(modalities)]
+    terms = [places[others[m], channel] for m, channel in replaced.nonzero().tolist()]  # N x [M - 1]
+    sources = places.clone()
+    sources[replaced] = torch.arange(len(terms)) + int(computed.sum())
+    return sources.flatten(), torch.stack(terms, dim=1).flatten()
+
+
+# ---- where it is done ----
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """A convolution and the norm behind it, by name, which become one `CompactConvolution`."""
+
+    conv_name: str
+    conv: nn.Module
+    norm_name: str
+    layer: nn.Module
+    """The norm, or the exchange that holds it."""
+
+    @property
+    def norm(self) -> ModalNorm:
+        """Without the exchange."""
+        norm = self.layer.norm if isinstance(self.layer, ChannelExchange) else self.layer
+        assert isinstance(norm, ModalNorm)
+        return norm
+
+    @property
+    def folds(self) -> bool:
+        """Whether the norm is the same multiplication and addition for every image."""
+        return isinstance(self.norm, ModalBatchNorm2d) or self.norm.use_running_statistics
+
+    @property
+    def private(self) -> bool:
+        """Whether every stream has filters of its own."""
+        return isinstance(self.conv, PrivateConv2d | PrivateConvTranspose2d)
+
+    @property
+    def modalities(self) -> int:
+        """M, or 1 where filters and norm are one for all streams, which then need not be told apart."""
+        alike = not self.private and len(self.norm.weight) == len(self.norm.running_mean) == 1
+        return 1 if alike else self.norm.modalities
+
+    @property
+    def replaced(self) -> Tensor:
+        """Bool [M, C], on the CPU."""
+        if isinstance(self.layer, ChannelExchange):
+            return self.layer.replaced().cpu()
+        return torch.zeros(self.modalities, self.norm.channels, dtype=torch.bool)
+
+
+def compact_sites(network: nn.Module) -> list[Site]:
+    """What a compact network does differently: norms that fold, and exchanges in which something is replaced."""
+    return [site for site in _sites(network) if site.folds or bool(site.replaced.any())]
+
+
+def _sites(network: nn.Module) -> Iterator[Site]:
+    norms = ModalBatchNorm2d | ModalInstanceNorm2d | ChannelExchange
+    for (conv_name, conv), (norm_name, layer) in convolutions_and_norms(network, AnyConvolution, norms):
+        site = Site(conv_name, conv, norm_name, layer)
+        fits = conv.groups == 1 and conv.out_channels == site.norm.channels
+        if fits and not conv_name.startswith(f"{TRAINING_ONLY}."):
+            yield site
+
+
+# ---- network -> what is stored ----
+
+
+@torch.no_grad()
+def compact_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """What a file holds of the compact network: the weights that it needs, by name.
+
+    Of a `Site`, under its convolution's name: `weight`, filters [O, I, k, k] where they are shared, else the kept ones
+    of all streams, one stream behind the other, [K, I, k, k] (K channels computed in all); under its norm's name:
+    `replaced`, bool [M, C], and `scale` and `shift` [K] where it folds, else the tables of the norm, [K] each, beside
+    the convolution's `bias`. Everything else is as it was.
+    """
+    sites = compact_sites(network)
+    ours = tuple(f"{name}." for site in sites for name in (site.conv_name, site.norm_name))
+    kept = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if not name.startswith((*ours, f"{TRAINING_ONLY}."))
+    }
+    for site in sites:
+        kept |= _site_tensors(site)
+    return kept
+
+
+def _site_tensors(site: Site) -> dict[str, Tensor]:
+    norm, replaced, modalities = site.norm, site.replaced, site.modalities
+    computed = computed_channels(replaced)
+    filters, bias = _filters(site)
+    tensors = {f"{site.conv_name}.weight": filters[computed] if site.private else filters}
+    tables = {name: _rows(getattr(norm, name), modalities)[computed] for name in INSTANCE_TABLES}
+    tensors[f"{site.norm_name}.replaced"] = replaced
+    if site.folds:
+        scale = tables["weight"] * torch.rsqrt(tables["running_var"] + norm.eps)
+        shift = tables["bias"] - tables["running_mean"] * scale
+        shift = shift if bias is None else shift + _rows(bias, modalities)[computed] * scale
+        return tensors | {f"{site.norm_name}.scale": scale, f"{site.norm_name}.shift": shift}
+    if bias is not None:
+        tensors[f"{site.conv_name}.bias"] = bias[computed] if site.private else bias
+    return tensors | {f"{site.norm_name}.{name}": table for name, table in tables.items()}
+
+
+def _filters(site: Site) -> tuple[Tensor, Tensor | None]:
+    """([M,] O, I, k, k) and ([M,] O): the output channels first, also of a transposed convolution."""
+    weight: Tensor = site.conv.get_parameter("weight")
+    bias: Tensor | None = site.conv.bias  # type: ignore[assignment]  # nn.Module attribute
+    if isinstance(site.conv, Transposed):
+        weight = weight.transpose(-4, -3)
+    return weight, bias
+
+
+def _rows(table: Tensor, modalities: int) -> Tensor:
+    """[C] or [1, C] or [M, C] -> [M, C]."""
+    return table.expand(modalities, -1)
+
+
+# ---- what is stored -> network ----
+
+
+@torch.no_grad()
+def put_compact_layers(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Make `network`, in place, the compact one of which `compact_tensors` gave the tensors.
+
+    Returns the state that it then loads. Raises KeyError or ValueError where tensors are missing or do not fit.
+    """
+    left = dict(tensors)
+    replacements: dict[nn.Module, nn.Module] = {}
+    made: dict[str, CompactConvolution] = {}
+    for site in _sites(network):
+        if f"{site.norm_name}.replaced" in left:
+            made[site.conv_name] = _compact_convolution(site, left)
+            replacements |= {site.conv: made[site.conv_name], site.layer: nn.Identity()}
+    replace_layers(network, replacements)
+    parent, _, name = TRAINING_ONLY.rpartition(".")
+    if isinstance(getattr(network.get_submodule(parent), name, None), nn.Module):
+        setattr(network.get_submodule(parent), name, None)
+    own = {f"{name}.{key}": tensor for name, layer in made.items() for key, tensor in layer.state_dict().items()}
+    return {**left, **own}
+
+
+def _compact_convolution(site: Site, tensors: dict[str, Tensor]) -> CompactConvolution:
+    """Takes the site's tensors out of `tensors`."""
+
+    def take(owner: str, name: str) -> Tensor:
+        return tensors.pop(f"{owner}.{name}")
+
+    replaced = take(site.norm_name, "replaced")
+    computed = computed_channels(replaced)
+    counts = [count for count in computed.sum(1).tolist() if count]
+    filters = take(site.conv_name, "weight")
+    # What every stream's channels are made of, one stream behind the other.
+    rows = torch.arange(len(filters)) if site.private else computed.nonzero()[:, 1]
+    if f"{site.norm_name}.scale" in tensors:
+        scale, shift = take(site.norm_name, "scale"), take(site.norm_name, "shift")
+        kernels, biases = filters[rows] * scale[:, None, None, None], shift
+        norms: list[nn.Module] = [nn.Identity() for _ in counts]
+    else:
+        kernels = filters[rows]
+        bias = tensors.pop(f"{site.conv_name}.bias", None)
+        biases = torch.zeros(len(rows)) if bias is None else bias[rows]
+        tables = {name: take(site.norm_name, name).split(counts) for name in INSTANCE_TABLES}
+        norms = [_instance_norm(site.norm, tables, stream) for stream in range(len(counts))]
+    streams = zip(kernels.split(counts), biases.split(counts), strict=True)
+    return CompactConvolution([_ordinary(site.conv, *stream) for stream in streams], norms, replaced)
+
+
+def _ordinary(conv: nn.Module, kernel: Tensor, bias: Tensor) -> Convolution:
+    """An ordinary convolution with these filters, [K, I, k, k], that strides, pads and dilates as `conv` does."""
+    assert isinstance(conv, AnyConvolution)
+    settings = {name: getattr(conv, name) for name in ("kernel_size", "stride", "padding", "dilation")}
+    with torch.device("meta"):  # no weights are drawn
+        made: Convolution
+        if isinstance(conv, Transposed):
+            settings["output_padding"] = conv.output_padding
+            made, kernel = nn.ConvTranspose2d(conv.in_channels, len(kernel), **settings), kernel.transpose(0, 1)
+        else:
+            made = nn.Conv2d(conv.in_channels, len(kernel), padding_mode=conv.padding_mode, **settings)
+    made.weight = nn.Parameter(kernel.contiguous(), requires_grad=False)
+    made.bias = nn.Parameter(bias.clone(), requires_grad=False)
+    return made
+
+
+def _instance_norm(norm: ModalNorm, tables: Mapping[str, Sequence[Tensor]], stream: int) -> ModalInstanceNorm2d:
+    """The norm of one stream's channels."""
+    made = ModalInstanceNorm2d(len(tables["weight"][stream]), modalities=1, eps=norm.eps)
+    made.load_state_dict({name: rows[stream][None] for name, rows in tables.items()})
+    return made

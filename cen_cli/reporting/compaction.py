@@ -1,0 +1,88 @@
+"""What `cen compact` and `cen export` did, for a terminal."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from cen_cli.reporting import formats, tables
+from cen_cli.results import Compaction, Compared, Export, PartCost
+
+
+def compaction_parts(
+    report: Compaction, source: str, written: str, source_bytes: int, written_bytes: int, following: str
+) -> tables.Parts:
+    """What became of channels and norms, costs before and after, how it was checked, what to do next."""
+    height, width = report.size
+    pairs = [
+        ("from", f"{source}, {formats.size(source_bytes)}"),
+        ("written", f"{written}, {formats.size(written_bytes)}"),
+        *_channels(report),
+        ("norms", _norms(report)),
+    ]
+    parts: list[tables.RenderableType] = [tables.facts(pairs), f"one view of {height} x {width}, all modalities"]
+    parts.append(_costs(report.parts))
+    if report.parts[0].seconds:
+        parts += [f"forward on {report.device}, before and after in turn, medians", _times(report.parts)]
+    parts.append("MACs: of convolutions. parameters: numbers in the file. memory: of the weights while it runs, where")
+    parts.append("every stream has filters of its own.")
+    return [*parts, *checked_parts(report.compared, report.notes), f"next: {following}"]
+
+
+def export_parts(report: Export, source: str, written: str, written_bytes: int) -> tables.Parts:
+    """What the file takes and gives, and how it was checked."""
+    sides = "any" if report.multiple == 1 else f"multiples of {report.multiple}"
+    pairs = [
+        ("from", source),
+        ("written", f"{written}, {formats.size(written_bytes)}, opset {report.opset}"),
+        ("inputs", f"{', '.join(report.inputs)}: float32 [B, 3, H, W], normalised as in training"),
+        ("outputs", f"{', '.join(report.outputs)}: float32 [B, K, h, w]"),
+        ("B, H, W", f"any number of views; height and width: {sides}"),
+    ]
+    return [tables.facts(pairs), *checked_parts(report.compared, report.notes)]
+
+
+def checked_parts(compared: Iterable[Compared], notes: Iterable[str]) -> list[tables.RenderableType]:
+    """The images that outputs were compared on, and remarks."""
+    table = tables.new_table("compared on", numbers=("largest difference",))
+    for item in compared:
+        table.add_row(item.images, f"{item.difference:.1e}")
+    return [table, *(f"note: {note}" for note in notes)]
+
+
+def _channels(report: Compaction) -> list[tuple[str, str]]:
+    """Replaced and removed channels of each modality."""
+    if not report.replaced:
+        return [("channels", "this network exchanges none")]
+    words = [
+        f"{name} {formats.count(count)} replaced, {formats.count(report.removed[name])} no longer computed"
+        for name, count in report.replaced.items()
+    ]
+    heading = f"channels of {formats.count(report.channels)}"
+    return [(heading if not index else "", text) for index, text in enumerate(words)]
+
+
+def _norms(report: Compaction) -> str:
+    folded = f"{report.folded} folded"
+    return folded if not report.kept else f"{folded}, {report.kept} kept: they go by each image's own statistics"
+
+
+def _costs(parts: Iterable[PartCost]) -> Table:
+    table = tables.new_table("part", numbers=("MACs", "after", "parameters", "after", "memory", "after"))
+    for part in parts:
+        macs = [formats.operations(value) if value else formats.ABSENT for value in part.macs]
+        counts = [formats.count(value) for value in part.parameters]
+        table.add_row(part.part, *macs, *counts, *(formats.size(value) for value in part.memory))
+    return table
+
+
+def _times(parts: Iterable[PartCost]) -> Table:
+    table = tables.new_table("part", numbers=("ms", "after", "ratio", "range"))
+    for part in parts:
+        before, after = (1e3 * statistics.median(values) for values in zip(*part.seconds, strict=True))
+        assert part.ratio is not None, "it was measured"
+        spread = f"{part.lowest:.2f}-{part.highest:.2f}"
+        table.add_row(part.part, f"{before:.2f}", f"{after:.2f}", f"{part.ratio:.2f}", spread)
+    return table
