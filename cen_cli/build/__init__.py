@@ -6,7 +6,7 @@ takes plain arguments; only `load` hangs the recipe on a model, as a label for p
 
 from __future__ import annotations
 
-from cen_cli.build.checkpoints import check_fits, check_statistics, check_trainable, load
+from cen_cli.build.checkpoints import check_fits, check_statistics, check_trainable, labels_of_network, load
 from cen_cli.build.compact import Compacted, compact
 from cen_cli.build.data import at_hand, check, dataset, palette
 from cen_cli.build.jobs import TrainingJob, training_job
@@ -31,6 +31,7 @@ __all__ = [
     "compact",
     "convert",
     "dataset",
+    "labels_of_network",
     "load",
     "network",
     "palette",

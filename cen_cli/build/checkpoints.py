@@ -98,6 +98,11 @@ def labels_of(
     }
 
 
+def labels_of_network(model: Network) -> dict[str, str]:
+    """The same for a loaded network."""
+    return labels_of(model.recipe, model.class_names, model.specs, getattr(model, "target_spec", None))
+
+
 class _Labels(TypedDict):
     """What is stored beside the weights: how the network was trained and what it was trained on."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cen_cli.build.checkpoints import COMPACT, COMPACT_FORM, check_trainable, from_tensors, labels_of
+from cen_cli.build.checkpoints import COMPACT, COMPACT_FORM, check_trainable, from_tensors, labels_of_network
 from cen_cli.build.networks import Network
 from cen_cli.errors import UsageError
 from cen_cli.models.compact import compact_sites, compact_tensors
@@ -36,7 +36,6 @@ def compact(model: Network, source: str) -> Compacted:
             "cannot be folded",
             hint=f"cen exchange-stats {source} shows what is replaced",
         )
-    target = getattr(model, "target_spec", None)
-    metadata = {**labels_of(model.recipe, model.class_names, model.specs, target), COMPACT: COMPACT_FORM}
+    metadata = {**labels_of_network(model), COMPACT: COMPACT_FORM}
     tensors = compact_tensors(model)
     return Compacted(from_tensors(tensors, metadata, Path(source)).eval(), tensors, metadata)

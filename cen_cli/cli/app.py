@@ -25,6 +25,7 @@ from cen_cli.cli import (
     data_init,
     evaluate,
     exchange_stats,
+    export,
     options,
     predict,
     recipes,
@@ -121,6 +122,7 @@ _add(app, "compare", compare.compare)
 _add(app, "sweep", sweep.sweep)
 _add(app, "convert", convert.convert)
 _add(app, "compact", compact.compact)
+_add(app, "export", export.export)
 
 recipes_app = _group(_recipes)
 _add(recipes_app, "ls", recipes.ls)

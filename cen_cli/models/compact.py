@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from cen_cli.models.conversion import Convolution, convolutions_and_norms, replace_layers
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, ModalNorm
-from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d, check_divisible
+from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d, split_modalities
 
 TRAINING_ONLY = "decoder.auxiliary"
 """The part of a network that is there for its loss alone (PSPNet): a compact network has none."""
@@ -71,8 +71,7 @@ class CompactConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[M*B, I, H, W], modality-major -> [M*B, C, h, w], normalised and exchanged."""
-        check_divisible(x, self.modalities)
-        inputs = x.chunk(self.modalities)
+        inputs = split_modalities(x, self.modalities)  # [M, B, I, H, W]
         computing = zip(self.streams, self.convs, self.norms, strict=True)
         outputs = [norm(conv(inputs[m])) for m, conv, norm in computing]  # each [B, channels computed, h, w]
         if self.sources is None:

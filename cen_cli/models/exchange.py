@@ -96,7 +96,7 @@ def _mean_of_others(x: Tensor, modalities: int) -> Tensor:
     """
     if modalities == 2:
         return x.unflatten(0, (2, -1)).flip(0).flatten(0, 1)
-    streams = x.chunk(modalities)  # M x [B, C, H, W]
+    streams = x.unflatten(0, (modalities, -1)).unbind()  # M x [B, C, H, W]
     totals = []
     for m in range(modalities):
         first, *rest = streams[:m] + streams[m + 1 :]

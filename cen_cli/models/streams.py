@@ -195,9 +195,9 @@ def _each_stream(
 ) -> Tensor:
     """Call `convolve` on every stream of [M*B, C, H, W] with its row of weight [M, ...] and of bias [M, out]."""
     modalities = weight.shape[0]
-    check_divisible(x, modalities)
+    streams = split_modalities(x, modalities).unbind()
     biases = [None] * modalities if bias is None else bias.unbind()
-    return torch.cat([convolve(*row) for row in zip(x.chunk(modalities), weight.unbind(), biases, strict=True)])
+    return torch.cat([convolve(*row) for row in zip(streams, weight.unbind(), biases, strict=True)])
 
 
 def _repeat_parameter(parameter: Tensor, modalities: int) -> nn.Parameter:

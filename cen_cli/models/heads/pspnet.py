@@ -53,6 +53,7 @@ class PSPNetDecoder(nn.Module):
             raise ValueError(f"classes = {classes}, width = {width}: both must be at least 1")
         *_, third, fourth = channels
         pooled = fourth // REDUCTION
+        self.pools = nn.ModuleList(nn.AdaptiveAvgPool2d(side) for side in BINS)
         self.pyramid = nn.ModuleList(convolved(fourth, pooled, kernel=1) for _ in BINS)
         self.bottleneck = convolved(fourth + len(BINS) * pooled, width, kernel=3)
         self.drop = nn.Dropout(dropout)
@@ -88,8 +89,8 @@ class PSPNetDecoder(nn.Module):
     def _pooled(self, x: Tensor) -> Tensor:
         """[N, C, h, w] -> itself and its pooled maps, brought back to its size: [N, 2 C, h, w] with four bins."""
         maps = [x]
-        for side, layer in zip(BINS, self.pyramid, strict=True):
-            pooled = layer(F.adaptive_avg_pool2d(x, side))
+        for pool, layer in zip(self.pools, self.pyramid, strict=True):
+            pooled = layer(pool(x))
             maps.append(F.interpolate(pooled, size=x.shape[2:], mode="bilinear", align_corners=True))
         return torch.cat(maps, dim=1)
 

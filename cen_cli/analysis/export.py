@@ -1,0 +1,148 @@
+"""A network as an ONNX graph whose batch and image size are open, and how that is checked.
+
+Inputs are named after the modalities, outputs `branch_NAME` for every branch (a graph's names are unique, and a branch
+has that of its modality) and `ensemble`. All the same numbers come out as of the network itself: normalised float32
+images go in, logits or images in [-1, 1] come out, at the network's own resolution.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cen_cli.analysis.equality import Probe, check_equal
+from cen_cli.engine.evaluate import evaluating
+from cen_cli.errors import CheckpointError, UnavailableError
+from cen_cli.models.portable import make_portable
+from cen_cli.models.segmenter import Segmenter
+from cen_cli.models.translator import Translator
+from cen_cli.results import ENSEMBLE, Compared
+
+OPSET = 23
+"""The newest that both torch's exporter and ONNX Runtime know."""
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+LARGEST_FILE = 2**31 - 2**20
+"""Bytes of weights that fit into one file beside the graph."""
+SHORTEST_SIDE = 33
+"""Pixels from which on a ResNet's last map has more than one row and column, as the graph takes for granted."""
+TRACED_SIDE = 64
+"""Pixels of the images that the graph is traced with, at least."""
+
+Network = Segmenter | Translator
+
+
+def check_installed() -> None:
+    """Raises UnavailableError, naming them, where packages that the export needs are missing."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnavailableError(
+            f"exporting needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
+            hint=f"pip install {' '.join(missing)} (or cen with its extra: pip install 'cen-cli[onnx]')",
+        )
+
+
+def graph_outputs(network: Network) -> tuple[str, ...]:
+    """The outputs' names in the graph, in the order of the branches, then the ensemble of several."""
+    branches = tuple(f"branch_{name}" for name in network.branches)
+    return branches if len(branches) == 1 else (*branches, ENSEMBLE)
+
+
+class _Graph(nn.Module):
+    """The network with one argument for each modality, and a tuple of its outputs."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
+        output = self.network(torch.cat(images))
+        return tuple(output.named(self.network.branches).values())
+
+
+def onnx_file(network: Network, metadata: Mapping[str, str]) -> bytes:
+    """The content of an ONNX file of the network, which is on the CPU; `metadata` become its properties.
+
+    Raises CheckpointError for a network that is too large for one file, or that torch cannot export.
+    """
+    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if size > LARGEST_FILE:
+        raise CheckpointError(f"its weights take {size / 2**30:.1f} GiB, and an ONNX file holds 2 GiB at most")
+    copied = copy.deepcopy(network).eval()
+    make_portable(copied)
+    try:
+        with _quiet(), torch.inference_mode():
+            exported = _exported(copied)
+    except Exception as error:  # the exporter raises many kinds
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(
+            f"torch cannot export this network: {reason}", hint="run again with --debug for all of it"
+        ) from error
+    exported.model.metadata_props.update(metadata)
+    content: bytes = exported.model_proto.SerializeToString()
+    return content
+
+
+def _exported(network: Network) -> torch.onnx.ONNXProgram:
+    """The graph, traced in evaluation with open sizes."""
+    multiple = getattr(network, "size_multiple", 1)
+    side = multiple * max(2, -(-TRACED_SIDE // multiple))
+    images = tuple(torch.zeros(2, 3, side, side + multiple) for _ in network.modalities)
+    sizes = (tuple(_open_sizes(multiple) for _ in images),)
+    program = torch.export.export(_Graph(network), images, dynamic_shapes=sizes, strict=False)
+    exported = torch.onnx.export(
+        program,
+        images,
+        dynamo=True,
+        input_names=list(network.modalities),
+        output_names=list(graph_outputs(network)),
+        opset_version=OPSET,
+        verbose=False,
+    )
+    assert exported is not None, "no file was named, so the program is returned"
+    return exported
+
+
+def _open_sizes(multiple: int) -> dict[int, Any]:
+    """Axes of an image batch that are not fixed: B, H and W."""
+    fewest = SHORTEST_SIDE if multiple == 1 else 2
+    height, width = (torch.export.Dim(name, min=fewest) for name in ("h", "w"))
+    return {0: torch.export.Dim("B", min=2), 2: multiple * height, 3: multiple * width}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's remarks are for its authors: a graph that is wrong is found by running it."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def compare_onnx(network: Network, content: bytes, probes: Iterable[Probe]) -> tuple[Compared, ...]:
+    """How far the file's outputs are from the network's, on the CPU. Raises MismatchError where that is too far."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = graph_outputs(network)
+    compared = []
+    for probe in probes:
+        with evaluating(network):
+            outputs = network(probe.inputs).named(network.branches).values()
+        expected = dict(zip(names, outputs, strict=True))
+        made = session.run(names, {name: image.numpy() for name, image in probe.inputs.items()})
+        obtained = {name: torch.from_numpy(array) for name, array in zip(names, made, strict=True)}
+        compared.append(Compared(probe.name, check_equal(expected, obtained, probe, "the exported graph")))
+    return tuple(compared)
