@@ -54,7 +54,7 @@ def described(
     replaced = _by_modality(model, masks)
     removed = _by_modality(model, [~computed_channels(mask) for mask in masks])
     x = torch.randn(len(model.modalities), 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
-    costs = (_works(model.to(device), x), _works(compact.to(device), x))
+    costs = (works(model.to(device), x), works(compact.to(device), x))
     parts = [
         PartCost(
             part=part,
@@ -79,7 +79,7 @@ def described(
     )
 
 
-def _works(network: Network, x: Tensor) -> dict[str, Work]:
+def works(network: Network, x: Tensor) -> dict[str, Work]:
     """A forward of every part, and of all of it, on the stack x [M*B, 3, H, W]."""
     network.eval()
     with torch.inference_mode():

@@ -34,9 +34,7 @@ def random_probes(modalities: Sequence[str], size: tuple[int, int], multiple: in
     shapes = [(2, 3, height, width), (1, 3, height + multiple, width + 2 * multiple)]
     generator = torch.Generator().manual_seed(0)
     return [
-        Probe(
-            f"random, {_described(shape)}", {name: torch.randn(shape, generator=generator) for name in modalities}
-        )
+        Probe(f"random, {_described(shape)}", {name: torch.randn(shape, generator=generator) for name in modalities})
         for shape in shapes
     ]
 
@@ -63,15 +61,15 @@ def _described(shape: Sequence[int]) -> str:
     return f"{count} of {height} x {width}"
 
 
-
-
 def check_equal(expected: Mapping[str, Tensor], obtained: Mapping[str, Tensor], probe: Probe, what: str) -> float:
     """The largest difference of any output, as `TOLERANCE` counts it.
 
     Raises MismatchError, which names probe and output, where it is larger than that, or not a number.
     """
     differences = {name: _difference(tensor, obtained[name]) for name, tensor in expected.items()}
-    worst = max(differences, key=lambda name: differences[name] if differences[name] == differences[name] else float("inf"))
+    worst = max(
+        differences, key=lambda name: differences[name] if differences[name] == differences[name] else float("inf")
+    )
     if not differences[worst] <= TOLERANCE:
         raise MismatchError(
             f"{what}: its output {worst} differs by {differences[worst]:.1e} on {probe.name} "

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cen_cli.analysis.equality import Probe, check_equal
 from cen_cli.engine.evaluate import evaluating
-from cen_cli.errors import CheckpointError, UnavailableError
+from cen_cli.errors import CheckpointError, MismatchError, UnavailableError
 from cen_cli.models.portable import make_portable
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
@@ -135,7 +135,10 @@ def compare_onnx(network: Network, content: bytes, probes: Iterable[Probe]) -> t
     """How far the file's outputs are from the network's, on the CPU. Raises MismatchError where that is too far."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common class
+        raise MismatchError(f"ONNX Runtime cannot read the exported graph: {error}; nothing was written") from error
     names = graph_outputs(network)
     compared = []
     for probe in probes:

@@ -29,7 +29,7 @@ COMPACT_FORM = "1"
 def load(path: str | Path, device: str = "cpu") -> Network:
     """A trained network in eval mode, from a run directory, a checkpoint directory or a `model.safetensors`.
 
-    Beside `.modalities` and `.task` it carries `.recipe`, `.class_names`, `.specs`, `.target_spec` and `.compact`. Raises
+    Beside `.modalities` and `.task` it carries `.recipe`, `.class_names`, `.specs`, `.target_spec`, `.compact`. Raises
     UsageError for a path that does not exist, CheckpointError for a file that is damaged or does not fit its recipe.
     """
     file = locate(path).model_file
@@ -50,9 +50,7 @@ def from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], sou
     return model
 
 
-def _put_compact_layers(
-    model: Network, tensors: Mapping[str, Tensor], form: str, source: Path
-) -> Mapping[str, Tensor]:
+def _put_compact_layers(model: Network, tensors: Mapping[str, Tensor], form: str, source: Path) -> Mapping[str, Tensor]:
     """The state that the network then loads. Raises CheckpointError where the tensors are not those of its layers."""
     if form != COMPACT_FORM:
         raise CheckpointError(f"{source}: a compact network of form {form!r}, which this version of cen does not know")

@@ -78,14 +78,14 @@ def compact(
         notes=notes,
     )
     write_directory(folder, lambda new: write_tensors(new / MODEL_FILE, compacted.tensors, compacted.metadata))
-    files = [located.model_file, folder / MODEL_FILE]
-    sizes = [file.stat().st_size for file in files]
+    files = {str(file): file.stat().st_size for file in (located.model_file, folder / MODEL_FILE)}
     following = f"cen {'eval' if model.task == 'segmentation' else 'translate --ckpt'} {folder}"
     if json:
-        document = {"checkpoint": str(files[0]), "written": str(files[1]), "file_bytes": sizes, **as_json(report)}
+        source, written = files
+        document = {"checkpoint": source, "written": written, "file_bytes": list(files.values()), **as_json(report)}
         console.print_json({**document, "next": following})
     else:
-        tables.show(console.out(), compaction_parts(report, *map(str, files), *sizes, following))
+        tables.show(console.out(), compaction_parts(report, files, following))
 
 
 def _default_folder(located: Located) -> Path:

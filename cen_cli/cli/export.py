@@ -44,7 +44,9 @@ def export(
 
     check_installed()
     if onnx.suffix != SUFFIX:
-        raise UsageError(f"--onnx {onnx}: files of this kind end in {SUFFIX}", hint=f"--onnx {onnx.with_suffix(SUFFIX)}")
+        raise UsageError(
+            f"--onnx {onnx}: files of this kind end in {SUFFIX}", hint=f"--onnx {onnx.with_suffix(SUFFIX)}"
+        )
     check_free(onnx, "--onnx")
     model = build.load(checkpoint)
     set_norm_statistics(model, model.recipe.eval.norm_statistics)

@@ -45,6 +45,4 @@ def find_probes(model: Network, data_root: str | None, source: str) -> tuple[lis
 def check_free(path: Path, option: str) -> None:
     """Raises UsageError for something that exists: nothing is overwritten."""
     if path.exists():
-        raise UsageError(
-            f"{path}: exists already, and nothing is overwritten", hint=f"give another name with {option}"
-        )
+        raise UsageError(f"{path}: exists already, and nothing is overwritten", hint=f"give another name with {option}")

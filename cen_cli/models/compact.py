@@ -22,8 +22,10 @@ them M times, it holds the filters as they were, and the scale and shift of ever
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,10 +35,11 @@ from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, ModalNorm
 from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d, split_modalities
 
-TRAINING_ONLY = "decoder.auxiliary"
-"""The part of a network that is there for its loss alone (PSPNet): a compact network has none."""
+TRAINING_ONLY = "decoder.auxiliary."
+"""Beginning of the names of what is there for a loss alone (PSPNet's second head): a compact network has none of it."""
 INSTANCE_TABLES = ("weight", "bias", "running_mean", "running_var")
 
+Network = TypeVar("Network", bound=nn.Module)
 AnyConvolution = Convolution | PrivateConv2d | PrivateConvTranspose2d
 Transposed = nn.ConvTranspose2d | PrivateConvTranspose2d
 
@@ -75,35 +78,59 @@ class CompactConvolution(nn.Module):
         computing = zip(self.streams, self.convs, self.norms, strict=True)
         outputs = [norm(conv(inputs[m])) for m, conv, norm in computing]  # each [B, channels computed, h, w]
         if self.sources is None:
-            return torch.cat(outputs)
-        pool = torch.cat(outputs, dim=1)
+            return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+        return self._exchanged(torch.cat(outputs, dim=1))
+
+    def _exchanged(self, pool: Tensor) -> Tensor:
+        """All channels computed, [B, K, h, w], one stream's behind the other's -> [M*B, C, h, w]."""
+        assert self.sources is not None, "something is replaced"
         if self.donors is not None:
-            others = pool.index_select(1, self.donors).unflatten(1, (self.modalities - 1, -1))
-            pool = torch.cat([pool, others.mean(1)], dim=1)
-        exchanged = pool.index_select(1, self.sources).unflatten(1, (self.modalities, -1))  # [B, M, C, h, w]
-        return exchanged.transpose(0, 1).flatten(0, 1)
+            first, *others = (_channels(pool, terms) for terms in self.donors)
+            pool = torch.cat([pool, sum(others, start=first) / (self.modalities - 1)], dim=1)
+        if _is_channels_last(pool):
+            return torch.cat([_channels(pool, stream) for stream in self.sources])
+        exchanged = pool.index_select(1, self.sources.flatten()).unflatten(1, (self.modalities, -1))
+        return exchanged.transpose(0, 1).flatten(0, 1)  # no copy where B is 1
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
         return f"modalities={self.modalities}, exchange={'index' if self.sources is not None else 'none'}"
 
 
-def _index(replaced: Tensor, computed: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Where every stream's channels come from: sources [M*C], places in the pool of all channels computed.
+def _channels(x: Tensor, places: Tensor) -> Tensor:
+    """x[:, places] in the memory format of x, which `index_select` alone does not keep."""
+    if _is_channels_last(x):
+        return x.permute(0, 2, 3, 1).index_select(3, places).permute(0, 3, 1, 2)
+    return x.index_select(1, places)
 
-    With more than two streams, the means of a replaced channel's donors lie behind these in the pool; donors [(M-1)*N]
-    are the places of the N means' terms, the first term of all of them, then the second, and so on.
+
+def _is_channels_last(x: Tensor) -> bool:
+    return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _index(replaced: Tensor, computed: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Where every stream's channels come from: sources [M, C], places in the pool of all channels computed.
+
+    With more than two streams, the means of the N replaced channels' donors lie behind these in the pool; donors
+    [M - 1, N] are the places of their terms.
     """
     modalities = len(replaced)
     places = torch.full(replaced.shape, -1)
     places[computed] = torch.arange(int(computed.sum()))
     if modalities == 2:
-        return torch.where(replaced, places.flip(0), places).flatten(), None
+        return torch.where(replaced, places.flip(0), places), None
     others = [[other for other in range(modalities) if other != m] for m in range(modalities)]
     terms = [places[others[m], channel] for m, channel in replaced.nonzero().tolist()]  # N x [M - 1]
     sources = places.clone()
     sources[replaced] = torch.arange(len(terms)) + int(computed.sum())
-    return sources.flatten(), torch.stack(terms, dim=1).flatten()
+    return sources, torch.stack(terms, dim=1)
+
+
+def compacted(network: Network) -> Network:
+    """A compact copy of a network in evaluation, with what its norms go by now; `network` is left as it is."""
+    copied = copy.deepcopy(network)
+    copied.load_state_dict(put_compact_layers(copied, compact_tensors(network)))
+    return copied.eval()
 
 
 # ---- where it is done ----
@@ -145,7 +172,7 @@ class Site:
     @property
     def replaced(self) -> Tensor:
         """Bool [M, C], on the CPU."""
-        if isinstance(self.layer, ChannelExchange):
+        if isinstance(self.layer, ChannelExchange) and self.layer.active:
             return self.layer.replaced().cpu()
         return torch.zeros(self.modalities, self.norm.channels, dtype=torch.bool)
 
@@ -160,7 +187,7 @@ def _sites(network: nn.Module) -> Iterator[Site]:
     for (conv_name, conv), (norm_name, layer) in convolutions_and_norms(network, AnyConvolution, norms):
         site = Site(conv_name, conv, norm_name, layer)
         fits = conv.groups == 1 and conv.out_channels == site.norm.channels
-        if fits and not conv_name.startswith(f"{TRAINING_ONLY}."):
+        if fits and not conv_name.startswith(TRAINING_ONLY):
             yield site
 
 
@@ -179,9 +206,7 @@ def compact_tensors(network: nn.Module) -> dict[str, Tensor]:
     sites = compact_sites(network)
     ours = tuple(f"{name}." for site in sites for name in (site.conv_name, site.norm_name))
     kept = {
-        name: tensor
-        for name, tensor in network.state_dict().items()
-        if not name.startswith((*ours, f"{TRAINING_ONLY}."))
+        name: tensor for name, tensor in network.state_dict().items() if not name.startswith((*ours, TRAINING_ONLY))
     }
     for site in sites:
         kept |= _site_tensors(site)
@@ -236,9 +261,10 @@ def put_compact_layers(network: nn.Module, tensors: Mapping[str, Tensor]) -> dic
             made[site.conv_name] = _compact_convolution(site, left)
             replacements |= {site.conv: made[site.conv_name], site.layer: nn.Identity()}
     replace_layers(network, replacements)
-    parent, _, name = TRAINING_ONLY.rpartition(".")
-    if isinstance(getattr(network.get_submodule(parent), name, None), nn.Module):
-        setattr(network.get_submodule(parent), name, None)
+    for name, module in list(network.named_modules()):
+        for child in list(module._modules):
+            if f"{name}.{child}." == TRAINING_ONLY:
+                setattr(module, child, None)
     own = {f"{name}.{key}": tensor for name, layer in made.items() for key, tensor in layer.state_dict().items()}
     return {**left, **own}
 

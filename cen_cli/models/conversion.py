@@ -162,10 +162,10 @@ def _norms_after(module: nn.Module, after: After) -> set[nn.Module]:
 
 
 def convolutions_and_norms(
-    module: nn.Module, convolutions: UnionType, norms: UnionType
+    module: nn.Module, convolutions: UnionType | type, norms: UnionType | type
 ) -> Iterator[tuple[tuple[str, Any], tuple[str, Any]]]:
     """The pairs of a convolution and the norm that follows it, both by name and of these kinds (see the head)."""
-    last: tuple[str, nn.Module] | None = None
+    last: tuple[str, Any] | None = None
     for name, layer in module.named_modules():
         if isinstance(layer, convolutions):
             last = (name, layer)

@@ -7,6 +7,7 @@ traced size took; these hold for every size.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_cli.models.conversion import replace_layers
@@ -48,8 +49,10 @@ class PortableAveragePool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, side, side]."""
-        rows, columns = self._means(x.shape[2], x), self._means(x.shape[3], x)
-        return rows @ x @ columns.transpose(0, 1)
+        if self.side == 1:
+            return x.mean((2, 3), keepdim=True)
+        narrow = F.linear(x, self._means(x.shape[3], x))  # [N, C, H, side]
+        return F.linear(narrow.transpose(2, 3), self._means(x.shape[2], x)).transpose(2, 3)
 
     def _means(self, size: int, like: Tensor) -> Tensor:
         """[side, size]: times a column of `size` values, their mean in every bin."""

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from cen_cli.reporting import formats, tables
 from cen_cli.results import Compaction, Compared, Export, PartCost
 
+COSTS_LEGEND = (
+    "MACs: of the convolutions. parameters: numbers that the file holds.",
+    "memory: of the weights while it runs, where every stream has filters of its own.",
+)
 
-def compaction_parts(
-    report: Compaction, source: str, written: str, source_bytes: int, written_bytes: int, following: str
-) -> tables.Parts:
-    """What became of channels and norms, costs before and after, how it was checked, what to do next."""
+
+def compaction_parts(report: Compaction, files: Mapping[str, int], following: str) -> tables.Parts:
+    """What became of channels and norms, costs before and after, how it was checked, what to do next.
+
+    `files`: bytes of the checkpoint, then of what was written, by path.
+    """
     height, width = report.size
-    pairs = [
-        ("from", f"{source}, {formats.size(source_bytes)}"),
-        ("written", f"{written}, {formats.size(written_bytes)}"),
-        *_channels(report),
-        ("norms", _norms(report)),
-    ]
-    parts: list[tables.RenderableType] = [tables.facts(pairs), f"one view of {height} x {width}, all modalities"]
-    parts.append(_costs(report.parts))
+    names = [f"{path}, {formats.size(count)}" for path, count in files.items()]
+    pairs = [*zip(("from", "written"), names, strict=True), *_channels(report), ("norms", _norms(report))]
+    parts: list[RenderableType] = [tables.facts((name, escape(value)) for name, value in pairs)]
+    parts += [f"one view of {height} x {width}, all modalities", _costs(report.parts), *COSTS_LEGEND]
     if report.parts[0].seconds:
         parts += [f"forward on {report.device}, before and after in turn, medians", _times(report.parts)]
-    parts.append("MACs: of convolutions. parameters: numbers in the file. memory: of the weights while it runs, where")
-    parts.append("every stream has filters of its own.")
     return [*parts, *checked_parts(report.compared, report.notes), f"next: {following}"]
 
 
@@ -41,10 +43,11 @@ def export_parts(report: Export, source: str, written: str, written_bytes: int) 
         ("outputs", f"{', '.join(report.outputs)}: float32 [B, K, h, w]"),
         ("B, H, W", f"any number of views; height and width: {sides}"),
     ]
-    return [tables.facts(pairs), *checked_parts(report.compared, report.notes)]
+    facts = tables.facts((name, escape(value)) for name, value in pairs)
+    return [facts, *checked_parts(report.compared, report.notes)]
 
 
-def checked_parts(compared: Iterable[Compared], notes: Iterable[str]) -> list[tables.RenderableType]:
+def checked_parts(compared: Iterable[Compared], notes: Iterable[str]) -> list[RenderableType]:
     """The images that outputs were compared on, and remarks."""
     table = tables.new_table("compared on", numbers=("largest difference",))
     for item in compared:

@@ -51,7 +51,7 @@ class Compared:
     images: str
     """Random or a split's, how many, and their size."""
     difference: float
-    """The largest of any branch or the ensemble, as a share of the largest output, or absolute where that is below 1."""
+    """The largest of any output, as a share of the largest value, or absolute where that is below 1."""
 
 
 @dataclasses.dataclass(frozen=True)
