@@ -55,6 +55,11 @@ def graph_outputs(network: Network) -> tuple[str, ...]:
     return branches if len(branches) == 1 else (*branches, ENSEMBLE)
 
 
+def fewest_pixels(network: Network) -> int:
+    """Height and width that the graph takes at least."""
+    return getattr(network, "size_multiple", SHORTEST_SIDE)
+
+
 class _Graph(nn.Module):
     """The network with one argument for each modality, and a tuple of its outputs."""
 

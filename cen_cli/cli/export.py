@@ -34,7 +34,7 @@ def export(
         cen export runs/rooms-261123-101500/compact --onnx rooms.onnx --json
     """
     from cen_cli import build
-    from cen_cli.analysis.export import OPSET, check_installed, compare_onnx, graph_outputs, onnx_file
+    from cen_cli.analysis.export import OPSET, check_installed, compare_onnx, fewest_pixels, graph_outputs, onnx_file
     from cen_cli.cli.probes import check_free, find_probes, size_multiple
     from cen_cli.engine.atomic import write_bytes
     from cen_cli.models.norms import set_norm_statistics
@@ -57,6 +57,7 @@ def export(
         inputs=model.modalities,
         outputs=graph_outputs(model),
         multiple=size_multiple(model),
+        fewest=fewest_pixels(model),
         compared=compare_onnx(model, content, probes),
         notes=tuple(notes),
     )

@@ -35,7 +35,7 @@ def compaction_parts(report: Compaction, files: Mapping[str, int], following: st
 
 def export_parts(report: Export, source: str, written: str, written_bytes: int) -> tables.Parts:
     """What the file takes and gives, and how it was checked."""
-    sides = "any" if report.multiple == 1 else f"multiples of {report.multiple}"
+    sides = f"{report.fewest} or more" if report.multiple == 1 else f"multiples of {report.multiple}"
     pairs = [
         ("from", source),
         ("written", f"{written}, {formats.size(written_bytes)}, opset {report.opset}"),

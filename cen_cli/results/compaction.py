@@ -89,5 +89,7 @@ class Export:
     """Their names; each is float32 [B, K, h, w]."""
     multiple: int
     """Height and width must be multiples of it."""
+    fewest: int
+    """Height and width are at least so many pixels."""
     compared: tuple[Compared, ...]
     notes: tuple[str, ...]

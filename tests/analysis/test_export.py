@@ -104,7 +104,7 @@ def test_what_torch_cannot_export_is_said_in_a_line(translator: Translator) -> N
 
     broken = compacted(translator)
     broken.encoder = nn.Sequential(Reading(), broken.encoder)  # type: ignore[assignment]
-    with pytest.raises(CheckpointError, match="^torch cannot export this network: [^\n]+$"):
+    with pytest.raises(CheckpointError, match=r"^torch cannot export this network: [^\n]+$"):
         export.onnx_file(broken, {})
 
 
@@ -119,5 +119,3 @@ def test_weights_that_do_not_fit_into_one_file_are_refused(
 def test_what_is_no_graph_is_said(translator: Translator) -> None:
     with pytest.raises(MismatchError, match="ONNX Runtime cannot read the exported graph"):
         export.compare_onnx(translator, b"not a graph", [])
-
-

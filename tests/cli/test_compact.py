@@ -1,0 +1,294 @@
+"""`cen compact` on trained networks, what the other commands make of the result, and `cen export`."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import cen_cli
+from cen_cli import build
+from cen_cli.analysis import equality, export
+from cen_cli.engine import atomic
+from cen_cli.engine.checkpoint import read_tensors, write_tensors
+from cen_cli.models.compact import CompactConvolution
+from cen_cli.models.exchange import exchange_layers
+from cen_cli.recipe.load import parse_recipe
+from tests.cli.conftest import Cen
+
+ORIGINAL = Path("checkpoints/best/model.safetensors")
+COMPACT = Path("compact/model.safetensors")
+
+
+def with_dead_channels(run: Path, folder: Path) -> Path:
+    """A copy of a run whose network replaces the first channel of the first and the last of the second modality."""
+    shutil.copytree(run, folder)
+    weights, metadata = read_tensors(folder / ORIGINAL)
+    for name, gammas in weights.items():
+        if name.endswith(".norm.weight") and len(gammas) == 2 and "encoder" in name:
+            gammas.fill_(1.0)
+            gammas[0, 0] = gammas[1, -1] = 0.0
+    write_tensors(folder / ORIGINAL, weights, metadata)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_dead_channels(tiny_run, tmp_path_factory.mktemp("compact") / "run")
+
+
+@pytest.fixture(scope="module")
+def translation(tiny_translation_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_dead_channels(tiny_translation_run, tmp_path_factory.mktemp("compact") / "run")
+
+
+@pytest.fixture
+def compact(run: Path, cen: Cen, tmp_path: Path) -> Path:
+    cen("compact", run, "--rounds", 0, "--out", tmp_path / "small")
+    return tmp_path / "small"
+
+
+@pytest.fixture
+def compact_translation(translation: Path, cen: Cen, tmp_path: Path) -> Path:
+    cen("compact", translation, "--rounds", 0, "--out", tmp_path / "small")
+    return tmp_path / "small"
+
+
+# ---- what it says and writes ----
+
+
+def test_it_says_what_became_of_channels_norms_and_costs(run: Path, cen: Cen) -> None:
+    done = cen("compact", run, "--rounds", 2)
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "channels of 480 rgb 16 replaced, 16 no longer computed" in lines
+    assert "depth 16 replaced, 16 no longer computed" in lines
+    assert "norms 20 folded" in lines
+    assert "one view of 32 x 32, all modalities" in lines
+    rows = [line.split()[0] for line in lines if line.startswith(("encoder ", "decoder ", "ensemble ", "network "))]
+    assert rows == ["encoder", "decoder", "ensemble", "network"] * 2
+    assert any(line.startswith("test views, 2 of 32 x 40 ") for line in lines)
+    assert lines[-1] == f"next: cen eval {run / 'compact'}"
+    assert (run / COMPACT).is_file()
+
+
+def test_numbers_as_json(run: Path, cen: Cen, tmp_path: Path) -> None:
+    found = cen("compact", run, "--rounds", 0, "--out", tmp_path / "new", "--json").document
+    assert found["checkpoint"] == str(run / ORIGINAL)
+    assert found["written"] == str(tmp_path / "new" / "model.safetensors")
+    assert found["file_bytes"] == [(run / ORIGINAL).stat().st_size, (tmp_path / "new/model.safetensors").stat().st_size]
+    assert found["removed"] == {"rgb": 16, "depth": 16}
+    encoder, decoder, _, network = found["parts"]
+    assert decoder["macs"][0] == decoder["macs"][1] > 0
+    assert network["macs"] == [encoder["macs"][index] + decoder["macs"][index] for index in (0, 1)]
+    # By hand: one filter of 3 x 3 less in both streams of every stage's four convolutions. Stage 1 has 8 channels and
+    # maps of 8 x 8, stage 4 has 64 and 1 x 1; the first convolution of stages 2 to 4 takes half the channels.
+    saved = [2 * 9 * side**2 * inputs for side, inputs in ((8, 4 * 8), (4, 8 + 3 * 16), (2, 16 + 96), (1, 32 + 192))]
+    assert encoder["macs"][0] - encoder["macs"][1] == sum(saved)
+    assert encoder["seconds"] == []
+    assert encoder["ratio"] is None
+    assert [line["difference"] < 1e-5 for line in found["compared"]] == [True] * 4
+    assert found["notes"] == []
+
+
+def test_times_are_measured_in_turn(run: Path, cen: Cen, tmp_path: Path) -> None:
+    found = cen("compact", run, "--rounds", 3, "--out", tmp_path / "new", "--json").document
+    for part in found["parts"]:
+        assert len(part["seconds"]) == 3
+        assert part["lowest"] <= part["ratio"] <= part["highest"]
+
+
+def test_without_the_data_random_images_are_compared(run: Path, cen: Cen, tmp_path: Path) -> None:
+    done = cen("compact", run, "--rounds", 0, "--out", tmp_path / "new", "--data-root", tmp_path / "nowhere")
+    assert "compared on random images only (--data-root names the data)" in done.out
+    assert "test views" not in done.out
+
+
+def test_a_checkpoint_of_no_run_is_compacted_beside_itself(run: Path, cen: Cen, tmp_path: Path) -> None:
+    shutil.copy(run / ORIGINAL, tmp_path / "net.safetensors")
+    shutil.copytree(run / ORIGINAL.parent, tmp_path / "net2")
+    for source, written in (("net.safetensors", "net-compact"), ("net2", "net2-compact")):
+        found = cen("compact", tmp_path / source, "--rounds", 0, "--json").document
+        assert found["written"] == str(tmp_path / written / "model.safetensors")
+
+
+def test_a_network_without_exchange_has_its_norms_folded(train: Cen, cen: Cen, tmp_path: Path) -> None:
+    train("--out", tmp_path / "run", settings=("model.fusion=none", "train.epochs=1"))
+    done = cen("compact", tmp_path / "run", "--rounds", 0)
+    assert "this network exchanges none" in done.out
+    assert "20 folded" in done.out
+
+
+# ---- what takes the result ----
+
+
+def test_it_scores_and_labels_as_its_original(run: Path, compact: Path, cen: Cen, tmp_path: Path, tiny_root) -> None:
+    model = cen_cli.load(compact)
+    assert model.compact
+    assert any(isinstance(layer, CompactConvolution) for layer in model.modules())
+    scores = [cen("eval", where, "--json").document["evaluation"] for where in (run, compact)]
+    assert scores[0]["scores"].keys() == scores[1]["scores"].keys()
+    for branch, found in scores[0]["scores"].items():
+        assert scores[1]["scores"][branch]["pixel_accuracy"] == pytest.approx(found["pixel_accuracy"], abs=1e-3)
+    files = [f"--input={name}={tiny_root / name / '001000.png'}" for name in ("rgb", "depth")]
+    for where, out in ((run, "a"), (compact, "b")):
+        cen("predict", where, *files, "--out", tmp_path / out)
+    labels = [np.array(Image.open(next((tmp_path / out).glob("*label*.png")))) for out in ("a", "b")]
+    assert np.mean(labels[0] == labels[1]) > 0.995
+
+
+def test_it_translates_as_its_original(translation: Path, compact_translation: Path, cen: Cen, tmp_path: Path) -> None:
+    for where, out in ((translation, "a"), (compact_translation, "b")):
+        cen("translate", "--ckpt", where, "--count", 2, "--out", tmp_path / out)
+    names = sorted(path.name for path in (tmp_path / "a").glob("*_*.png"))
+    assert len(names) > 4
+    for name in names:
+        first, second = (np.array(Image.open(tmp_path / out / name)).astype(int) for out in ("a", "b"))
+        assert np.abs(first - second).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("exchange-stats",), "its exchange is a fixed index without gammas"),
+        (("analyze-gammas",), "it has no gammas to look into"),
+        (("compact",), "it is compact already"),
+        (("train", "--resume"), "a checkpoint without its run"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(compact: Path, cen: Cen, words: tuple[str, ...], message: str) -> None:
+    text = cen(*words, compact, code=2).err
+    assert message in text
+    assert "compact network" in text
+
+
+def test_its_statistics_cannot_be_changed(compact_translation: Path, cen: Cen, tmp_path: Path) -> None:
+    settings = ("eval.norm_statistics=running",)
+    for words in (("eval", compact_translation), ("translate", "--ckpt", compact_translation, "--out", tmp_path / "o")):
+        text = cen(*words, settings=settings, code=2).err
+        assert "made for eval.norm_statistics = 'instance', which cannot be changed" in text
+
+
+# ---- what goes wrong ----
+
+
+def test_outputs_that_differ_are_not_written(run: Path, cen: Cen, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(equality, "TOLERANCE", 1e-12)
+    text = cen("compact", run, "--out", tmp_path / "new", code=1).err
+    assert "the compact network: its output" in text
+    assert "nothing was written" in text
+    assert not list(tmp_path.glob("new*"))
+
+
+def test_nothing_is_overwritten(run: Path, cen: Cen, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    text = cen("compact", run, "--out", tmp_path / "kept", code=2).err
+    assert "kept: exists already, and nothing is overwritten" in text
+
+
+def test_a_folder_that_cannot_be_written_is_named(run: Path, cen: Cen, tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(atomic.os, "fsync", refuse)
+    text = cen("compact", run, "--rounds", 0, "--out", tmp_path / "new", code=1).err
+    assert f"could not write {tmp_path / 'new'}" in text
+    assert "Read-only file system" in text
+    assert not list(tmp_path.glob("new*"))
+
+
+def test_nothing_to_compact_is_said(tiny_translation_run: Path, cen: Cen, tmp_path: Path) -> None:
+    shutil.copytree(tiny_translation_run, tmp_path / "run")
+    weights, metadata = read_tensors(tmp_path / "run" / ORIGINAL)
+    for name, gammas in weights.items():
+        if name.endswith("norm.weight"):
+            gammas.fill_(1.0)
+    write_tensors(tmp_path / "run" / ORIGINAL, weights, metadata)
+    text = cen("compact", tmp_path / "run", code=2).err
+    assert "nothing to compact: no channel is replaced, and instance norms by each image's own statistics" in text
+
+
+@pytest.mark.parametrize("command", [("compact",), ("export", "--onnx", "net.onnx")])
+def test_what_is_no_checkpoint_is_refused(cen: Cen, tmp_path: Path, command: tuple[str, ...]) -> None:
+    assert "no such file or directory" in cen(*command, tmp_path / "none", code=2).err
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    assert "not a readable safetensors file" in cen(*command, tmp_path / "text.safetensors", code=1).err
+
+
+@pytest.mark.parametrize("changed", ["form", "replaced", "weight"])
+def test_a_damaged_or_newer_one_is_refused(compact: Path, cen: Cen, changed: str) -> None:
+    tensors, metadata = read_tensors(compact / "model.safetensors")
+    name = "encoder.layer1.0.bn1.replaced" if changed == "replaced" else "encoder.layer1.0.conv1.weight"
+    if changed == "form":
+        metadata["compact"] = "2"
+    elif changed == "replaced":
+        del tensors[name]
+    else:
+        tensors[name] = tensors[name][:3]
+    write_tensors(compact / "model.safetensors", tensors, metadata)
+    text = cen("eval", compact, code=1).err
+    assert ("of form '2', which this version" if changed == "form" else "does not fit the recipe's model") in text
+
+
+# ---- export ----
+
+
+@pytest.fixture
+def shallow(translation: Path, cen: Cen, tmp_path: Path) -> Path:
+    """A compact network of four levels, untrained, for a graph that is made in little time."""
+    _, metadata = read_tensors(translation / ORIGINAL)
+    metadata["recipe"] = metadata["recipe"].replace("levels = 5", "levels = 4")
+    net = build.network(parse_recipe(metadata["recipe"], source="shallow"), 0)
+    for layer in exchange_layers(net).values():
+        layer.norm.weight.data[0, 0] = 0.0
+    write_tensors(tmp_path / "net.safetensors", net.state_dict(), metadata)
+    cen("compact", tmp_path / "net.safetensors", "--rounds", 0)
+    return tmp_path / "net-compact"
+
+
+def test_a_compact_network_is_exported(shallow: Path, cen: Cen, tmp_path: Path) -> None:
+    found = cen("export", shallow, "--onnx", tmp_path / "net.onnx", "--json").document
+    assert (found["inputs"], found["multiple"], found["fewest"]) == (["shade", "texture"], 16, 16)
+    assert [line["images"].split(",")[0] for line in found["compared"]] == ["random"] * 2 + ["test views"] * 2
+    model = onnx.load(tmp_path / "net.onnx")
+    assert [value.name for value in model.graph.output] == ["branch_shade", "branch_texture", "ensemble"]
+    described = {entry.key: entry.value for entry in model.metadata_props}
+    assert 'name = "tiny-translate"' in described["recipe"]
+    text = cen("export", shallow, "--onnx", tmp_path / "net.onnx", code=2).err
+    assert "exists already, and nothing is overwritten" in text
+
+
+def test_an_export_says_what_it_wrote_or_leaves_nothing(run: Path, cen: Cen, tmp_path: Path, monkeypatch) -> None:
+    checked = []
+    monkeypatch.setattr(export, "onnx_file", lambda model, metadata: b"graph")
+    monkeypatch.setattr(export, "compare_onnx", lambda model, content, probes: checked.append(content) or ())
+    lines = [" ".join(line.split()) for line in cen("export", run, "--onnx", tmp_path / "a.onnx").out.splitlines()]
+    assert "B, H, W any number of views; height and width: 33 or more" in lines
+    assert "outputs branch_rgb, branch_depth, ensemble: float32 [B, K, h, w]" in lines
+    assert (tmp_path / "a.onnx").read_bytes() == b"graph"
+    assert checked == [b"graph"]
+    monkeypatch.undo()
+    monkeypatch.setattr(export, "onnx_file", lambda model, metadata: b"graph")
+    cen("export", run, "--onnx", tmp_path / "b.onnx", code=1)
+    assert not list(tmp_path.glob("b.onnx*"))
+
+
+def test_an_export_needs_its_packages_and_an_onnx_file(run: Path, cen: Cen, tmp_path: Path, monkeypatch) -> None:
+    assert "files of this kind end in .onnx" in cen("export", run, "--onnx", tmp_path / "net.pt", code=2).err
+    assert "Missing option '--onnx'" in cen("export", run, code=2).err
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    text = cen("export", run, "--onnx", tmp_path / "net.onnx", code=1).err
+    assert "exporting needs onnx, onnxscript, onnxruntime, which are not installed" in text
+    assert "pip install" in text
+
+
+@pytest.mark.nyudv2
+def test_real_images_are_compared(run: Path, nyudv2_root: Path, cen: Cen, tmp_path: Path) -> None:
+    found = cen("compact", run, "--rounds", 0, "--out", tmp_path / "n", "--data-root", nyudv2_root, "--json").document
+    real = [line for line in found["compared"] if line["images"].startswith("test views")]
+    assert len(real) == 2
+    assert all(line["difference"] < 1e-4 for line in real)
