@@ -150,7 +150,7 @@ def _has_number(cell: SweepCell) -> bool:
 
 def _compared(cell: SweepCell) -> list[str]:
     """Difference to the reference row and its p-value."""
-    return [_signed(cell), formats.ABSENT if math.isnan(cell.p_value) else f"{cell.p_value:.3f}"]
+    return [_signed(cell), formats.probability(cell.p_value)]
 
 
 def _with_paper(cell: SweepCell) -> str:
@@ -174,7 +174,7 @@ def _verdict_line(verdict: SweepVerdict, groups: Mapping[str, str]) -> str:
     if not verdict.seeds:
         return words
     size = scores.written(verdict.metric, abs(verdict.difference))
-    p_value = "" if math.isnan(verdict.p_value) else f", p = {verdict.p_value:.3f}"
+    p_value = "" if math.isnan(verdict.p_value) else f", p {formats.probability(verdict.p_value, equals='= ')}"
     return f"{words}; by {'-' if verdict.difference < 0 else ''}{size} on average{p_value}"
 
 

@@ -55,3 +55,12 @@ def test_short_names_leave_out_what_all_share() -> None:
     assert formats.short_names(["encoder.a", "body.a"]) == ["encoder.a", "body.a"]
     assert formats.short_names(["norm", "norm.a"]) == ["norm", "norm.a"]
     assert formats.short_names([]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "plain", "sentence"),
+    [(0.0312, "0.031", "= 0.031"), (0.0005, "0.001", "= 0.001"), (1e-5, "< 0.001", "< 0.001"), (math.nan, "-", "-")],
+)
+def test_probability(value: float, plain: str, sentence: str) -> None:
+    assert formats.probability(value) == plain
+    assert formats.probability(value, equals="= ") == sentence
