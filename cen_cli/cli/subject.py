@@ -30,8 +30,8 @@ class Subject:
 
     @property
     def label(self) -> str:
-        """The last parts of its path, for plots."""
-        return "/".join(Path(self.given).parts[-2:])
+        """The last parts of its run's path, or of its own, for plots."""
+        return "/".join((self.run or Path(self.given)).parts[-2:])
 
     @property
     def exchanges(self) -> bool:
