@@ -45,7 +45,8 @@ from cen_cli.metrics.inception import InceptionFeatures, as_pictures
 from cen_cli.models.translator import Translator
 from cen_cli.reporting.files import write_png
 
-RTOL = 1e-5
+RTOL = 1e-4
+"""A translated value that rounds to another of 256 levels moves a feature by as much as this."""
 
 
 def main() -> int:
