@@ -48,6 +48,8 @@ def export(
             f"--onnx {onnx}: files of this kind end in {SUFFIX}", hint=f"--onnx {onnx.with_suffix(SUFFIX)}"
         )
     check_free(onnx, "--onnx")
+    if not onnx.parent.is_dir():
+        raise UsageError(f"--onnx {onnx}: there is no folder {onnx.parent}", hint="make it first")
     model = build.load(checkpoint)
     set_norm_statistics(model, model.recipe.eval.norm_statistics)
     probes, notes = find_probes(model, data_root, checkpoint)

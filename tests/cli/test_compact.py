@@ -236,6 +236,11 @@ def test_a_damaged_or_newer_one_is_refused(compact: Path, cen: Cen, tmp_path: Pa
 # ---- export ----
 
 
+def test_an_export_into_no_folder_is_refused_at_once(run: Path, cen: Cen, tmp_path: Path) -> None:
+    text = cen("export", run, "--onnx", tmp_path / "nowhere" / "net.onnx", code=2).err
+    assert f"there is no folder {tmp_path / 'nowhere'}" in text
+
+
 def test_an_export_of_what_exists_is_refused(run: Path, cen: Cen, tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"kept")
     text = cen("export", run, "--onnx", tmp_path / "net.onnx", code=2).err
