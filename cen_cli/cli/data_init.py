@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cen_cli.cli import options
 from cen_cli.errors import SaveError, UsageError
-
-if TYPE_CHECKING:
-    pass
 
 
 def init(
