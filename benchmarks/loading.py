@@ -1,4 +1,4 @@
-"""Loading views of every data set against merely decoding the same files with Pillow and h5py.
+"""Loading views of every data set against merely decoding the same files to images with Pillow and h5py.
 
     OMP_NUM_THREADS=1 python -m benchmarks.loading --rounds 20
     OMP_NUM_THREADS=1 python -m benchmarks.loading --nyudv2 /data/nyudv2 --nyudv2 /data/nyu_depth_v2_labeled.mat
@@ -6,11 +6,12 @@
 The files are made up, in the real sizes and formats (tests/realistic.py); `--nyudv2` adds real ones. For each data set:
 
     read      views as stored: decoded, checked, depth in metres, labels translated, all of one size
-    sample    the same, normalised for the network: float32, with masks of what is valid
+    batch     the same as a batch of one, with masks of what is valid: what a loading process hands over
 
-Nothing is resized or augmented. Loader and decoder run in turn within each round, over the same views, on one thread; a
-row shows views a second and, as the median over rounds, how much longer the loader takes. What was decoded is compared
-first; the program ends with exit code 1 where the loader read something else. The last line is JSON.
+Nothing is resized, augmented or normalised (that happens on the network's device). Loader and decoder run in turn
+within each round, over the same views, on one thread; a row shows views a second and, as the median over rounds, how
+much longer the loader takes. What was decoded is compared first; the program ends with exit code 1 where the loader
+read something else. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from cen_cli.data.nyudv2 import NYUDv2
 from cen_cli.data.nyudv2.prepare import write_folders
 from cen_cli.data.rooms import RoomsSettings, prepare
 from cen_cli.data.roomset import Rooms, domains_of
+from cen_cli.data.sample import collate
 from cen_cli.data.sunrgbd import SUNRGBD
 from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.data.views import FileViews
@@ -66,7 +68,7 @@ def main() -> int:
                     print(f"{name}: {data.views[index].name} was not read as it is stored")
                     return 1
             decode = repeated(lambda index, data=data: decoded(data, index), views)
-            for what, load in (("read", data.view), ("sample", data.__getitem__)):
+            for what, load in (("read", data.view), ("batch", lambda index, data=data: collate([data.sample(index)]))):
                 rows.append((measure(f"{name}, {what}", repeated(load, views), decode, options), len(views)))
     show(rows, options)
     return 0
@@ -122,14 +124,14 @@ def decoded(data: FileViews, index: int) -> dict[str, np.ndarray]:
 
 
 def stored(path: Path) -> np.ndarray:
-    """An image file's array, or the map that a path within a MATLAB file names."""
+    """An image file's array, or the map that a path within a MATLAB file names, its axes put right: [H, W] or more."""
     if path.suffix:
         with Image.open(path) as image:
             return np.array(image)
     holder = next(parent for parent in path.parents if parent.suffix == ".mat")
     file = opened(holder)
     values = file[path.parent.relative_to(holder).as_posix()][int(path.name) - 1]
-    return file[values[0]][:] if values.dtype == h5py.ref_dtype else values
+    return np.ascontiguousarray((file[values[0]][:] if values.dtype == h5py.ref_dtype else values).T)
 
 
 @cache
@@ -143,8 +145,6 @@ def decoded_alike(data: FileViews, index: int) -> bool:
     name = data.specs[0].name
     pixels = stored(data.root / data.views[index].files[name])
     found = data.view(index).inputs[name].permute(1, 2, 0).numpy()
-    if pixels.shape[0] == 3:  # MATLAB's order
-        pixels = pixels.transpose(2, 1, 0)
     if pixels.shape != found.shape:  # without the white border
         pixels = pixels[6:474, 7:632]
     return np.array_equal(pixels, found)

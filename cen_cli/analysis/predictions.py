@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
-from cen_cli.data.sample import DepthMap, RawView
+from cen_cli.data.modality import DepthMap
+from cen_cli.data.sample import RawView, collate
 from cen_cli.data.transforms import EvalTransform
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.evaluate import evaluating, look_and_label
@@ -44,11 +45,9 @@ def panel_rows(
 
 def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int], averaging: Averaging = ONE_LOOK) -> PanelRow:
     """What the network predicts on one view; label maps are brought to `size` (height, width)."""
-    sample = EvalTransform()(view, model.specs)
-    device = next(model.parameters()).device
+    batch = collate([EvalTransform()(view, model.specs)]).to(next(model.parameters()).device)
     with evaluating(model):
-        inputs = {name: image[None].to(device) for name, image in sample.inputs.items()}
-        labels = look_and_label(model, inputs, model.specs, size, averaging)
+        labels = look_and_label(model, batch.inputs, model.specs, size, averaging)
     maps = labels[:, 0].to(torch.uint8).cpu().numpy()
     return PanelRow(
         name=view.name,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from cen_cli.data.altered import AlteredViews
 from cen_cli.data.corruptions import CORRUPTIONS, LEVELS, Corrupted, meaningless
 from cen_cli.data.missing import Missing, stand_ins
-from cen_cli.data.sample import ModalitySpec
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.results import CorruptedScores, Evaluation, Fill, MissingScores, Reliance, Robustness, lower_is_better
 

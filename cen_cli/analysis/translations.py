@@ -10,8 +10,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from cen_cli.analysis.predictions import as_array
-from cen_cli.data.sample import DepthMap, ModalitySpec, RawView
-from cen_cli.data.transforms import EvalTransform, denormalize, resize
+from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.normalization import denormalize
+from cen_cli.data.sample import RawView, collate
+from cen_cli.data.transforms import EvalTransform, resize
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.evaluate_translation import NormStatistics, Protocol, translating
 from cen_cli.errors import DataError
@@ -46,10 +48,9 @@ def translate_view(
 
     Height and width must be multiples of `model.size_multiple`. Raises DataError where the output holds NaN.
     """
-    inputs = EvalTransform()(view, model.specs).inputs
-    device = next(model.parameters()).device
+    batch = collate([EvalTransform()(view, model.specs)]).to(next(model.parameters()).device)
     with translating(model, protocol, norm_statistics):
-        output = model({name: image[None].to(device) for name, image in inputs.items()})
+        output = model(batch.inputs)
     images = {name: image[0].float().cpu() for name, image in output.named(model.branches).items()}
     if any(image.isnan().any() for image in images.values()):
         raise DataError(f"{view.name}: the network's output holds NaN", hint="it diverged; use an earlier checkpoint")
@@ -97,7 +98,7 @@ def _truth(view: RawView, spec: ModalitySpec, protocol: Protocol) -> np.ndarray 
     """The true image, shown as the translated ones are."""
     if view.target is None or protocol == "strict":
         return None if view.target is None else as_array(view.target)
-    return rendered(EvalTransform()(view, (), target=spec).target, spec, protocol=protocol)
+    return rendered(EvalTransform()(view, (), target=spec).normalized().target, spec, protocol=protocol)
 
 
 def translation_rows(

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from torch import Tensor
 
 from cen_cli.build.networks import Network, network
-from cen_cli.data.sample import Encoding, ModalitySpec
+from cen_cli.data.modality import Encoding, ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.checkpoint import load_weights, read_tensors
 from cen_cli.engine.device import resolve_device

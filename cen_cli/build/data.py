@@ -9,10 +9,11 @@ from typing import TypedDict
 from cen_cli.data import cityscapes
 from cen_cli.data.check import check_data
 from cen_cli.data.folders import Division, FolderLabels, FolderModality, Folders
+from cen_cli.data.modality import LabelEncoding, Normalization
 from cen_cli.data.nyudv2 import NYUDv2
 from cen_cli.data.rooms import PALETTE, RoomsSettings, default_folder, prepare
 from cen_cli.data.roomset import Rooms, domains_of
-from cen_cli.data.sample import VOID, LabelEncoding, Normalization
+from cen_cli.data.sample import VOID
 from cen_cli.data.sunrgbd import SUNRGBD
 from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from cen_cli.analysis.translations import TranslationRow
     from cen_cli.cli.translators import TranslationRun
-    from cen_cli.data.sample import ModalitySpec, RawView
+    from cen_cli.data.modality import ModalitySpec
+    from cen_cli.data.sample import RawView
     from cen_cli.models.translator import Translator
     from cen_cli.recipe.schema import Recipe
 
@@ -232,7 +233,7 @@ def _readable(views: Views, skipped: list[str]) -> Iterator[RawView]:
 
 def _check_measured(view: RawView) -> None:
     """Raises DataError for an input of depth in which nothing was measured."""
-    from cen_cli.data.sample import DepthMap
+    from cen_cli.data.modality import DepthMap
 
     for name, image in view.inputs.items():
         if isinstance(image, DepthMap) and float(image.max()) <= 0:

@@ -29,6 +29,10 @@ class AlteredViews:
         return len(self._data)
 
     def __getitem__(self, key: Key) -> Sample:
+        return self.sample(key).normalized()
+
+    def sample(self, key: Key) -> Sample:
+        """The changed sample, perhaps with its normalisation pending."""
         return self._alteration(self._data, key if isinstance(key, int) else key[1])
 
     def view(self, index: int) -> RawView:

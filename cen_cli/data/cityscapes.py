@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
 from cen_cli.data.reading import label_table, read_coded_labels, read_labels
-from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD, LABELS, VOID, ModalitySpec, Normalization
+from cen_cli.data.sample import LABELS, VOID
 from cen_cli.data.views import FileViews, Source, Transform, ViewFiles, check_files, choose_specs, describe_folder
 from cen_cli.errors import DataError
 

@@ -22,7 +22,8 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
 from cen_cli.data.domains import full_name
-from cen_cli.data.sample import DepthMap, ModalitySpec, Sample
+from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.sample import Sample
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.transforms import EvalTransform, resize
 from cen_cli.data.views import ViewDataset

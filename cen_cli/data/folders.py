@@ -18,19 +18,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from cen_cli.data.patterns import SPLITS, Pattern, ViewKey
-from cen_cli.data.reading import read_class_map
-from cen_cli.data.sample import (
+from cen_cli.data.modality import (
     HALF,
     IMAGENET_MEAN,
     IMAGENET_STD,
-    LABELS,
-    TARGET,
     Encoding,
     LabelEncoding,
     ModalitySpec,
     Normalization,
 )
+from cen_cli.data.patterns import SPLITS, Pattern, ViewKey
+from cen_cli.data.reading import read_class_map
+from cen_cli.data.sample import LABELS, TARGET
 from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder
 from cen_cli.errors import DataError, IncompleteError
 

@@ -101,7 +101,7 @@ class _Fetch(Dataset[Any]):
 
     def __getitems__(self, keys: Sequence[Key]) -> list[Batch] | CenError:
         try:
-            batches = [collate(samples) for samples in _by_size([self._dataset[key] for key in keys])]
+            batches = [collate(samples) for samples in _by_size([self._dataset.sample(key) for key in keys])]
             if self._needs_target:
                 for batch in batches:
                     _check_target(batch)
@@ -123,7 +123,7 @@ def _check_target(batch: Batch) -> None:
         return
     files = [files.get(LABELS, files.get(TARGET, name)) for name, files in zip(batch.names, batch.files, strict=True)]
     listed = ", ".join(files[:4]) + (f" and {len(files) - 4} more" if len(files) > 4 else "")
-    labels = batch.target.dtype == torch.int64
+    labels = batch.target.ndim == 3
     what = f"every label is void ({VOID})" if labels else "nothing was measured"
     raise DataError(
         f"batch has no valid pixel: {what} in the crops of {listed}",

@@ -45,7 +45,7 @@ class MatFile:
             reference = self._array(file, name)[index]
             if not isinstance(reference, h5py.Reference):
                 raise DataError(f"{self.path}: {name} holds no references but {type(reference).__name__}")
-            return np.asarray(file[reference])
+            return np.asarray(file[reference][()])
 
     def _array(self, file: h5py.File, name: str) -> h5py.Dataset:
         array = file.get(name)

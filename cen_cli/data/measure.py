@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from cen_cli.data.modality import DepthMap, ModalitySpec
 from cen_cli.data.reading import decode, describe_mode, measured_pixels
-from cen_cli.data.sample import LABELS, TARGET, VOID, DepthMap, ModalitySpec, RawView
+from cen_cli.data.sample import LABELS, TARGET, VOID, RawView
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 

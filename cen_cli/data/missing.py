@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from cen_cli.data.sample import DepthMap, ModalitySpec, Sample
+from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.sample import Sample
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.transforms import resize
 from cen_cli.data.views import ViewDataset
@@ -92,7 +93,7 @@ class Missing:
 
     def __call__(self, data: ViewDataset, index: int) -> Sample:
         """The view's sample without these modalities."""
-        sample = data[index]
+        sample = data.sample(index)
         without = sample.without(self.modalities)
         if self.fill == Fill.ZERO:
             return without
@@ -103,25 +104,25 @@ class Missing:
             images = {spec.name: self._mean(spec, sample) for spec in self._specs(data)}
         else:
             images = {spec.name: self._noise(spec, sample, index) for spec in self._specs(data)}
-        return dataclasses.replace(without, inputs=without.inputs | images)
+        pending = {name: spec for name, spec in without.pending.items() if name not in images}
+        return dataclasses.replace(without, inputs=without.inputs | images, pending=pending)
 
     def _specs(self, data: ViewDataset) -> list[ModalitySpec]:
         return [spec for spec in data.specs if spec.name in self.modalities]
 
     def _mean(self, spec: ModalitySpec, sample: Sample) -> Tensor:
-        return self.stand_ins.statistics[spec.name].mean[:, None, None].expand_as(sample.inputs[spec.name])
+        return self.stand_ins.statistics[spec.name].mean[:, None, None].expand(-1, *sample.size)
 
     def _noise(self, spec: ModalitySpec, sample: Sample, index: int) -> Tensor:
         image, statistics = sample.inputs[spec.name], self.stand_ins.statistics[spec.name]
         seed = mixed_seed(self.stand_ins.seed, index, list(sample.inputs).index(spec.name))
         channels = 1 if torch.equal(image[:1].expand_as(image), image) else 3
-        drawn = torch.randn((channels, *image.shape[-2:]), generator=torch.Generator().manual_seed(seed))
+        drawn = torch.randn((channels, *sample.size), generator=torch.Generator().manual_seed(seed))
         return drawn * statistics.std[:, None, None] + statistics.mean[:, None, None]
 
 
 def _of_size(image: Tensor, spec: ModalitySpec, sample: Sample) -> Tensor:
     """A normalised image brought to the size of another view's."""
-    height, width = sample.inputs[spec.name].shape[-2:]
     if spec.kind == "depth":
-        return resize(DepthMap(image), (height, width)).as_subclass(Tensor)
-    return resize(tv_tensors.Image(image), (height, width)).as_subclass(Tensor)
+        return resize(DepthMap(image), sample.size).as_subclass(Tensor)
+    return resize(tv_tensors.Image(image), sample.size).as_subclass(Tensor)

@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
-from cen_cli.data.sample import VOID, DepthMap, Encoding, LabelEncoding
+from cen_cli.data.modality import DepthMap, Encoding, LabelEncoding
+from cen_cli.data.sample import VOID
 from cen_cli.errors import DataError
 
 UNKNOWN = 254
@@ -85,8 +86,7 @@ def read_depth(
     """
     values = read_units(path)
     units = _rotated_back(values) if rotated else values
-    metres = units.astype(np.float32)
-    metres /= np.float32(scale)
+    metres = np.divide(units, np.float32(scale), dtype=np.float32)
     if invalid != 0:
         metres[values == invalid] = 0.0
     if clip is not None:

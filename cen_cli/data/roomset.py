@@ -21,9 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cen_cli.data.domains import SHORT_NAMES
+from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
 from cen_cli.data.rooms.encoding import DEPTH_INVALID, DEPTH_UNITS, EDGE_UNITS
 from cen_cli.data.rooms.settings import CLASS_NAMES, SPLITS
-from cen_cli.data.sample import HALF, IMAGENET_MEAN, IMAGENET_STD, LABELS, TARGET, ModalitySpec, Normalization
+from cen_cli.data.sample import LABELS, TARGET
 from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder
 from cen_cli.errors import DataError, UsageError
 

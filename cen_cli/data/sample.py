@@ -1,21 +1,26 @@
-"""What travels from a file to the network: a raw view, a sample, a batch; and how a modality is encoded.
+"""What travels from a file to the network: a raw view, a sample, a batch.
 
 A view is M aligned images of one scene and, where there is one, its target: a label map (segmentation) or one more
 image (translation). Stages:
 
-    files -> reading -> RawView (as stored: uint8 or metres) -> transforms -> Sample (float32, normalised) -> Batch
+    files -> reading -> RawView -> transforms -> Sample -> collate -> Batch -> Batch.to(device) -> network
+
+All of them hold what is stored (uint8 or metres), a quarter of the bytes of float32 and more, until the last one
+normalises on the device. `pending` says what is still to be done to a sample or a batch.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
+from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.normalization import normalize
 from cen_cli.errors import DataError
 
 VOID = 255
@@ -26,133 +31,6 @@ LABELS = "labels"
 
 TARGET = "target"
 """Key of the image to be translated to among a view's files."""
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-HALF = (0.5, 0.5, 0.5)
-"""As mean and standard deviation: [0, 1] becomes [-1, 1]."""
-
-Triple = tuple[float, float, float]
-Normalization = Mapping[str, tuple[float | Sequence[float], float | Sequence[float]]]
-"""By modality: (mean, std), each one number for all three channels or one number per channel."""
-
-
-class DepthMap(tv_tensors.Mask):
-    """Depth in metres (or inverse depth, as disparity), float32 [1, H, W]; 0 means that nothing was measured.
-
-    Or another measurement of the user's own, in its unit, counted from the lowest value of its range; measured pixels
-    are above 0 even there. A kind of mask to torchvision: resized by the nearest pixel (never a mean over an edge or
-    over an invalid pixel) and padded with 0.
-    """
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoding:
-    """How files of one's own store a modality, as the recipe states it; other files are refused.
-
-    A stored value means value / scale. What means `low` becomes 0 and what means `high` becomes 1 (images) or
-    high - low (measurements); what lies outside is brought to them.
-    """
-
-    stored: Literal["uint8", "uint16", "float32"]
-    channels: int
-    low: float
-    high: float
-    scale: float = 1.0
-    """Stored steps of one unit."""
-    invalid: tuple[float, ...] = ()
-    """Measurements only: stored values of pixels in which nothing was measured."""
-    unit: str = ""
-    """Measurements only: what the unit is called."""
-
-    @property
-    def plain(self) -> bool:
-        """Whether values are kept as they are stored: pictures of 8 bits over their whole range."""
-        return (self.stored, self.low, self.high) == ("uint8", 0.0, 255.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelEncoding:
-    """How label maps of one's own store classes; any other stored value is refused.
-
-    A colour counts as one number, 65536 red + 256 green + blue.
-    """
-
-    values: tuple[int, ...]
-    """The stored value of every class."""
-    void: tuple[int, ...] = ()
-    """Stored values of pixels without class."""
-    color: bool = False
-    """Whether the files are RGB images; otherwise they hold one number a pixel."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ModalitySpec:
-    """How one modality is stored and how it is normalised for the network.
-
-    Images become value / scale, depths metres = value / scale (and, with `log_scale`, their logarithm); both are then
-    (x - mean) / std, three channels each (one stored channel is repeated). Pixels that are invalid or lie outside the
-    view are 0 after normalisation.
-    """
-
-    name: str
-    kind: Literal["image", "depth"]
-    scale: float = 255.0
-    """Images: the stored value that means 1.0; above 255 the file must have 16 bits. Depth: stored units per metre."""
-    invalid: int = 0
-    """Depth only: the stored value of pixels that have no depth (0 metres always means invalid, too)."""
-    coding: Literal["rotated", "disparity", "stereo"] | None = None
-    """Depth only: what is stored in place of units of length. Units whose bits are rotated (SUN RGB-D); a stereo
-    camera's disparity, taken as it is or turned into metres by the camera's own file (Cityscapes)."""
-    clip: float | None = None
-    """Depth only: metres to which all that is farther is brought."""
-    mean: Triple = (0.0, 0.0, 0.0)
-    std: Triple = (1.0, 1.0, 1.0)
-    jitter: bool = False
-    """Whether colour jitter applies: photographs only."""
-    mirror_sum: int | None = None
-    """Surface normals: channel 0 is the horizontal component, and a mirrored value v becomes mirror_sum - v."""
-    colour: bool = False
-    """Images: whether the file must have three channels (grey ones are taken as they are where it need not)."""
-    derived: Literal["", "edge_texture", "normal"] = ""
-    """Computed on reading: edges from a photograph, or surface normals from a depth map (`cen_cli.data.derived`)."""
-    log_scale: float = 0.0
-    """Depth: d metres become log(1 + log_scale d) / log(1 + log_scale max_depth), at most 1; 0: metres as they are."""
-    max_depth: float = 0.0
-    """Depth in metres that becomes 1 where `log_scale` is given."""
-    encoding: Encoding | None = None
-    """Files of one's own: how they store it, in place of `scale`, `invalid` and `colour`."""
-
-    @property
-    def floor(self) -> float:
-        """What a `DepthMap` of 0 would measure, in the modality's unit."""
-        return self.encoding.low if self.encoding is not None and self.kind == "depth" else 0.0
-
-    @property
-    def unit(self) -> str:
-        """The unit of a measurement."""
-        return "m" if self.encoding is None else self.encoding.unit
-
-    def normalized_by(self, mean: float | Sequence[float], std: float | Sequence[float]) -> ModalitySpec:
-        """The same modality with another mean and standard deviation (one number or three). Raises DataError."""
-        first, second, third = (number - self.floor for number in _triple(self.name, "mean", mean))
-        spec = dataclasses.replace(self, mean=(first, second, third), std=_triple(self.name, "std", std))
-        if min(spec.std) <= 0:
-            raise DataError(f"normalisation of {self.name!r}: std must be above 0, not {std}")
-        return spec
-
-    def for_translation(self, *, log_scale: float, max_depth: float) -> ModalitySpec:
-        """The same modality in [-1, 1], depth by its logarithm; never with colour jitter."""
-        spec = dataclasses.replace(self, mean=HALF, std=HALF, jitter=False)
-        return dataclasses.replace(spec, log_scale=log_scale, max_depth=max_depth) if self.kind == "depth" else spec
-
-
-def _triple(name: str, what: str, value: float | Sequence[float]) -> Triple:
-    values = (value,) * 3 if isinstance(value, (int, float)) else tuple(value)
-    if len(values) != 3:
-        raise DataError(f"normalisation of {name!r}: {what} needs one number or three, not {len(values)}")
-    first, second, third = (float(number) for number in values)
-    return first, second, third
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,20 +55,33 @@ class RawView:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One view as the network takes it."""
+    """One view cut and augmented."""
 
     name: str
     inputs: dict[str, Tensor]
-    """By modality: float32 [3, H, W], normalised; 0 where invalid."""
+    """By modality: float32 [3, H, W], normalised, 0 where invalid. While it is pending: as stored, [1 or 3, H, W],
+    uint8 in [0, 255] or float32."""
     valid: dict[str, Tensor]
     """By modality: bool [1, H, W], False where nothing was measured or the crop reaches beyond the view."""
     target: Tensor
-    """Labels: int64 [H, W], class indices, `VOID` elsewhere (everywhere, if the view has none). Translation: float32
-    [3, H, W], in [-1, 1]; 0 where invalid."""
+    """Labels: int64 (uint8 before `normalized`) [H, W], class indices, `VOID` elsewhere (everywhere, if the view has
+    none). Translation: float32 [3, H, W], in [-1, 1], 0 where invalid; while it is pending, as stored."""
     target_valid: Tensor
     """bool [1, H, W]: what counts in loss and metrics. Labels: where they are not `VOID`. Images: where something was
     measured, inside the view."""
     files: dict[str, str]
+    pending: Mapping[str, ModalitySpec] = dataclasses.field(default_factory=dict)
+    """What is still to be normalised and how, by modality, the image to be translated to under `TARGET`."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, the same for all modalities and the target."""
+        height, width = self.target_valid.shape[-2:]
+        return height, width
+
+    def normalized(self) -> Sample:
+        """The sample as the network takes it: nothing is pending any more."""
+        return _normalized(self)
 
     def without(self, names: Iterable[str]) -> Sample:
         """The sample as it would be if these modalities had not been measured: 0, and nowhere valid."""
@@ -208,46 +99,63 @@ def _zeros(tensor: Tensor) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Samples of one size, stacked; B samples."""
+    """Samples of one size, stacked; B samples. `to` makes of it what the network takes."""
 
     names: list[str]
     inputs: dict[str, Tensor]
-    """By modality: float32 [B, 3, H, W]."""
+    """By modality: float32 [B, 3, H, W]. While it is pending: as stored, uint8 or float32 [B, 1 or 3, H, W]."""
     valid: dict[str, Tensor]
     """By modality: bool [B, 1, H, W]."""
     target: Tensor
-    """int64 [B, H, W], or float32 [B, 3, H, W]."""
+    """int64 (uint8 before `to`) [B, H, W], or float32 [B, 3, H, W], as stored while it is pending."""
     target_valid: Tensor
     """bool [B, 1, H, W]."""
     files: list[dict[str, str]]
+    pending: Mapping[str, ModalitySpec] = dataclasses.field(default_factory=dict)
+    """As of a sample."""
 
-    def to(self, device: torch.device | str, channels_last: bool = False) -> Batch:
-        """The batch on `device`, its inputs in channels-last order if asked; pinned memory is copied asynchronously."""
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-        return dataclasses.replace(
-            self,
-            inputs={
-                name: image.to(device, non_blocking=True).contiguous(memory_format=layout)
-                for name, image in self.inputs.items()
-            },
-            valid={name: mask.to(device, non_blocking=True) for name, mask in self.valid.items()},
-            target=self.target.to(device, non_blocking=True),
-            target_valid=self.target_valid.to(device, non_blocking=True),
-        )
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on `device`, normalised there; pinned memory is copied asynchronously. Images are contiguous."""
+        ready = _normalized(self._each(lambda tensor: tensor.to(device, non_blocking=True)))
+        inputs = {name: image.contiguous() for name, image in ready.inputs.items()}
+        return dataclasses.replace(ready, inputs=inputs, target=ready.target.contiguous())
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory (called by the loader where CUDA is available)."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return dataclasses.replace(
             self,
-            inputs={name: image.pin_memory() for name, image in self.inputs.items()},
-            valid={name: mask.pin_memory() for name, mask in self.valid.items()},
-            target=self.target.pin_memory(),
-            target_valid=self.target_valid.pin_memory(),
+            inputs={name: change(image) for name, image in self.inputs.items()},
+            valid={name: change(mask) for name, mask in self.valid.items()},
+            target=change(self.target),
+            target_valid=change(self.target_valid),
         )
 
 
+Views = TypeVar("Views", Sample, Batch)
+
+
+def _normalized(views: Views) -> Views:
+    """With what is pending done, and labels as int64."""
+    inputs = {
+        name: normalize(image, views.valid[name], views.pending[name]) if name in views.pending else image
+        for name, image in views.inputs.items()
+    }
+    target = views.target
+    if TARGET in views.pending:
+        target = normalize(target, views.target_valid, views.pending[TARGET])
+    elif target.dtype == torch.uint8:
+        target = target.long()
+    return dataclasses.replace(views, inputs=inputs, target=target, pending={})
+
+
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples of one size into a batch. Raises DataError where their sizes differ, naming two of the views."""
+    """Stack samples of one size into a batch. Raises DataError where their sizes differ, naming two of the views.
+
+    What is pending stays so where all samples are stored alike.
+    """
     first = samples[0]
     for sample in samples[1:]:
         if sample.target_valid.shape != first.target_valid.shape:
@@ -256,16 +164,40 @@ def collate(samples: Sequence[Sample]) -> Batch:
                 f"{sample.name} is {_size(sample)}",
                 hint="give data.resize",
             )
+    if not all(_stored_alike(sample, first) for sample in samples):
+        samples = [sample.normalized() for sample in samples]
     return Batch(
         names=[sample.name for sample in samples],
-        inputs={name: torch.stack([sample.inputs[name] for sample in samples]) for name in first.inputs},
-        valid={name: torch.stack([sample.valid[name] for sample in samples]) for name in first.valid},
-        target=torch.stack([sample.target for sample in samples]),
-        target_valid=torch.stack([sample.target_valid for sample in samples]),
+        inputs={name: _stacked([sample.inputs[name] for sample in samples]) for name in first.inputs},
+        valid={name: _stacked([sample.valid[name] for sample in samples]) for name in first.valid},
+        target=_stacked([sample.target for sample in samples]),
+        target_valid=_stacked([sample.target_valid for sample in samples]),
         files=[sample.files for sample in samples],
+        pending=samples[0].pending,
     )
 
 
+def _stored_alike(one: Sample, other: Sample) -> bool:
+    """Whether one normalisation does for both."""
+    types = [[image.dtype for image in (*sample.inputs.values(), sample.target)] for sample in (one, other)]
+    return one.pending == other.pending and types[0] == types[1]
+
+
+def _stacked(images: Sequence[Tensor]) -> Tensor:
+    """Images [C, H, W], or labels [H, W], of one type: a grey image among colours gets their channels.
+
+    One image is not copied. Those whose channels lie side by side in memory, as Pillow decodes them, stay so.
+    """
+    if len(images) == 1:
+        return images[0][None]
+    if images[0].ndim == 2:
+        return torch.stack(list(images))
+    channels = max(len(image) for image in images)
+    whole = [image.expand(channels, -1, -1) for image in images]
+    if channels > 1 and images[0].stride(0) == 1:
+        return torch.stack([image.permute(1, 2, 0) for image in whole]).permute(0, 3, 1, 2)
+    return torch.stack(whole)
+
+
 def _size(sample: Sample) -> str:
-    height, width = sample.target_valid.shape[-2:]
-    return f"{height} x {width}"
+    return "{} x {}".format(*sample.size)

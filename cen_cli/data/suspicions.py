@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from cen_cli.data.measure import Measured, Stored
-from cen_cli.data.sample import LABELS, VOID, ModalitySpec
+from cen_cli.data.modality import ModalitySpec
+from cen_cli.data.sample import LABELS, VOID
 from cen_cli.errors import DataError, IncompleteError
 from cen_cli.findings import Finding, Severity
 

@@ -32,7 +32,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cen_cli.data.domains import full_name
-from cen_cli.data.sample import TARGET, ModalitySpec, Normalization
+from cen_cli.data.modality import ModalitySpec, Normalization
+from cen_cli.data.sample import TARGET
 from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder, read_lines
 from cen_cli.errors import DataError, IncompleteError, UsageError
 

@@ -1,8 +1,8 @@
-"""From a raw view to a sample: one geometry for all modalities and the target, then normalisation; and the way back.
+"""From a raw view to a sample: one geometry for all modalities and the target.
 
 Images are resized bilinearly with anti-aliasing, depth and labels by the nearest pixel (pixel centres aligned), with
-torchvision's v2 kernels. Geometry happens on the stored type (uint8, metres); what a crop reaches beyond the view is
-filled after normalisation: 0 in every image (its mean colour, no depth), `VOID` in label maps; it is not valid.
+torchvision's v2 kernels. Everything happens on the stored type (uint8, metres). What a crop reaches beyond the view is
+not valid, `VOID` in label maps and, once normalised, 0 in every image (its mean colour, no depth).
 
 Augmentation draws from the generator that it is handed and from nothing else: a sample depends on its seed only.
 """
@@ -10,8 +10,6 @@ Augmentation draws from the generator that it is handed and from nothing else: a
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -21,8 +19,9 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.modality_dropout import drop_modalities
-from cen_cli.data.sample import VOID, ModalitySpec, RawView, Sample, Triple
+from cen_cli.data.sample import TARGET, VOID, RawView, Sample
 from cen_cli.errors import DataError
 
 Map = TypeVar("Map", tv_tensors.Image, tv_tensors.Mask)
@@ -44,62 +43,8 @@ def resize_view(view: RawView, size: tuple[int, int]) -> RawView:
     return dataclasses.replace(view, inputs=inputs, target=target)
 
 
-def normalize(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
-    """Normalise one map [1 or 3, H, W]: (float32 [3, H, W], 0 where invalid; bool [1, H, W], True where valid).
-
-    The three channels may be one and the same memory.
-    """
-    plain = image.as_subclass(Tensor)
-    mean, std = _moments(spec.mean, spec.std, 255.0 if plain.dtype == torch.uint8 else 1.0)
-    values = plain
-    if spec.log_scale:
-        values = plain.mul(spec.log_scale).log1p_().div_(math.log1p(spec.log_scale * spec.max_depth)).clamp_(max=1.0)
-    channels = 1 if len(plain) == 1 and len({*spec.mean}) == len({*spec.std}) == 1 else 3
-    normalized = torch.empty(channels, *plain.shape[-2:]).copy_(values)
-    normalized.sub_(mean[:channels]).div_(std[:channels])  # in place: fresh memory costs more than the arithmetic
-    if spec.kind == "image":
-        return normalized.expand(3, -1, -1), torch.ones((1, *plain.shape[-2:]), dtype=torch.bool)
-    valid = plain > 0
-    if any(spec.mean):
-        normalized.masked_fill_(~valid, 0.0)
-    return normalized.expand(3, -1, -1), valid
-
-
-@functools.cache
-def _moments(mean: Triple, std: Triple, unit: float) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation, [3, 1, 1] each, in stored values. Not to be written to."""
-    return torch.tensor(mean).mul_(unit)[:, None, None], torch.tensor(std).mul_(unit)[:, None, None]
-
-
-def mirrored(image: Tensor, spec: ModalitySpec) -> Tensor:
-    """A normalised image [..., 3, H, W] left to right; the horizontal component of normals points the other way."""
-    flipped = image.flip(-1)
-    if spec.mirror_sum is None:
-        return flipped
-    mean, std = spec.mean[0], spec.std[0]
-    highest = (spec.mirror_sum / 255 - mean) / std
-    flipped[..., 0, :, :] = highest - mean / std - flipped[..., 0, :, :].clamp(max=highest)
-    return flipped
-
-
-def denormalize(image: Tensor, spec: ModalitySpec) -> Tensor:
-    """What `normalize` would have made into `image`, float [3, H, W]: the way from a network's output to a file.
-
-    Returns uint8 [3, H, W] for images, float32 [1, H, W] metres for depth (the mean of the three channels counts; what
-    lies beyond the range of a logarithm is brought into it).
-    """
-    mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
-    values = image.detach().float().cpu() * std[:, None, None] + mean[:, None, None]
-    if spec.kind == "image":
-        return values.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
-    values = values.mean(0, keepdim=True)
-    if not spec.log_scale:
-        return values.clamp_(min=0.0)
-    return values.clamp_(0.0, 1.0).mul_(math.log1p(spec.log_scale * spec.max_depth)).expm1_().div_(spec.log_scale)
-
-
 class EvalTransform:
-    """Normalise only: every view at its full size."""
+    """Nothing but what every sample needs: each view at its full size."""
 
     def __call__(
         self,
@@ -110,10 +55,12 @@ class EvalTransform:
     ) -> Sample:
         """Turn a view into a sample of the same size; the generator is not used. `target`: what it is translated to."""
         del generator
-        pairs = {spec.name: normalize(view.inputs[spec.name], spec) for spec in specs}
+        pairs = {spec.name: _masked(view.inputs[spec.name], spec) for spec in specs}
         if target is None:
-            return _sample(view, pairs, _labels(view.target, view.size))
-        return _sample(view, pairs, _no_image(view.size) if view.target is None else normalize(view.target, target))
+            return _sample(view, pairs, _labels(view.target, view.size), specs)
+        if view.target is None:
+            return _sample(view, pairs, _no_image(view.size), specs)
+        return _sample(view, pairs, _masked(view.target, target), specs, target)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +132,7 @@ class _Geometry:
 
 
 class TrainTransform:
-    """Random scale, crop, mirror and colour jitter, then normalisation.
+    """Random scale, crop, mirror and colour jitter.
 
     `crop`: (height, width) of the samples. `scale`: range of the uniform scale factor. `min_short_side`: the factor is
     raised where the shorter side would fall below this. `mirror`: left-right with probability 1/2. A view that is
@@ -241,19 +188,18 @@ class TrainTransform:
         geometry = self._draw(view.size, generator)
         pairs = {spec.name: self._image(view.inputs[spec.name], spec, geometry, generator) for spec in specs}
         if view.target is None:
-            return _sample(view, pairs, _labels(None, self.crop) if target is None else _no_image(self.crop))
+            return _sample(view, pairs, _labels(None, self.crop) if target is None else _no_image(self.crop), specs)
         if target is not None:
-            return _sample(view, pairs, self._image(view.target, target, geometry, generator))
+            return _sample(view, pairs, self._image(view.target, target, geometry, generator), specs, target)
         labels, valid = _labels(geometry.cut(view.target), self.crop)
-        return _sample(view, pairs, (geometry.pad(labels, VOID), geometry.pad(valid, False)))
+        return _sample(view, pairs, (geometry.pad(labels, VOID), geometry.pad(valid, False)), specs)
 
     def _image(
         self, image: Tensor, spec: ModalitySpec, geometry: _Geometry, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """One image [C, H, W] of a view as float32 [3, *crop], normalised, and where it is valid, bool [1, *crop]."""
-        inside = self._recolored(geometry.cut(image), spec, geometry, generator)
-        normalized, valid = normalize(inside, spec)
-        return geometry.pad(normalized, 0.0), geometry.pad(valid, False)
+        """One image [C, H, W] of a view as stored, [C, *crop], and where it is valid, bool [1, *crop]."""
+        inside, valid = _masked(self._recolored(geometry.cut(image), spec, geometry, generator), spec)
+        return geometry.pad(inside, 0), geometry.pad(valid, False)
 
     def _draw(self, size: tuple[int, int], generator: torch.Generator) -> _Geometry:
         factor = _uniform(*self.scale, generator)
@@ -289,23 +235,38 @@ def _offset(spare: int, generator: torch.Generator) -> int:
     return start if spare > 0 else -start
 
 
+def _masked(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
+    """The stored values of an image [C, H, W], and where something was measured, bool [1, H, W]."""
+    stored = image.as_subclass(Tensor)
+    if spec.kind == "image":
+        return stored, torch.ones(1, *stored.shape[-2:], dtype=torch.bool)
+    return stored, torch.from_numpy(stored.numpy() > 0)  # NumPy compares several times as fast
+
+
 def _labels(labels: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Labels [1, H, W] as an int64 target [H, W] and where it is valid, [1, H, W]; all void where there are none."""
-    stored = torch.full((1, *size), VOID) if labels is None else labels.as_subclass(Tensor)
-    return stored[0].to(torch.int64), stored != VOID
+    """Labels [1, H, W] as a target [H, W] and where it is valid, [1, H, W]; all void where there are none."""
+    stored = torch.full((1, *size), VOID, dtype=torch.uint8) if labels is None else labels.as_subclass(Tensor)
+    return stored[0], torch.from_numpy(stored.numpy() != VOID)
 
 
 def _no_image(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """The target of a view that has no image to be translated to."""
+    """The target of a view that has no image to be translated to: nothing in it is to be normalised."""
     return torch.zeros(3, *size), torch.zeros(1, *size, dtype=torch.bool)
 
 
-def _sample(view: RawView, pairs: dict[str, tuple[Tensor, Tensor]], target: tuple[Tensor, Tensor]) -> Sample:
+def _sample(
+    view: RawView,
+    pairs: dict[str, tuple[Tensor, Tensor]],
+    truth: tuple[Tensor, Tensor],
+    specs: Sequence[ModalitySpec],
+    target: ModalitySpec | None = None,
+) -> Sample:
     return Sample(
         name=view.name,
         inputs={name: image for name, (image, _) in pairs.items()},
         valid={name: valid for name, (_, valid) in pairs.items()},
-        target=target[0],
-        target_valid=target[1],
+        target=truth[0],
+        target_valid=truth[1],
         files=view.files,
+        pending={spec.name: spec for spec in specs} | ({} if target is None else {TARGET: target}),
     )

@@ -18,16 +18,9 @@ from torchvision import tv_tensors
 from cen_cli.data.cache import ViewCache
 from cen_cli.data.derived import surface_normals, texture_edges
 from cen_cli.data.domains import SHORT_NAMES
+from cen_cli.data.modality import DepthMap, ModalitySpec, Normalization
 from cen_cli.data.reading import read_depth, read_encoded, read_image, read_labels
-from cen_cli.data.sample import (
-    LABELS,
-    TARGET,
-    DepthMap,
-    ModalitySpec,
-    Normalization,
-    RawView,
-    Sample,
-)
+from cen_cli.data.sample import LABELS, TARGET, RawView, Sample
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.stereo import read_disparity, read_stereo_depth
 from cen_cli.data.transforms import EvalTransform, resize_view
@@ -64,7 +57,13 @@ class ViewDataset(Protocol):
         """Number of views."""
 
     def __getitem__(self, key: Key) -> Sample:
-        """The sample of a view; its augmentation depends on the data set's seed and (epoch, index) alone."""
+        """The sample of a view as the network takes it, normalised."""
+
+    def sample(self, key: Key) -> Sample:
+        """The same as stored: what a loader hands over, to be normalised on the network's device.
+
+        Its augmentation depends on the data set's seed and (epoch, index) alone.
+        """
 
     def view(self, index: int) -> RawView:
         """The view as stored (resized, where the data set resizes)."""
@@ -309,6 +308,10 @@ class FileViews:
         return len(self.views)
 
     def __getitem__(self, key: Key) -> Sample:
+        return self.sample(key).normalized()
+
+    def sample(self, key: Key) -> Sample:
+        """The sample of a view as stored, its normalisation pending."""
         epoch, index = (0, key) if isinstance(key, int) else key
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, index))
         return self.transform(self.view(index), self.specs, generator, self.target)

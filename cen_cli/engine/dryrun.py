@@ -85,7 +85,7 @@ class _SavedBytes:
 
 def _forward_macs(task: MeasurableTask, batch: Batch) -> int:
     """Multiply-accumulates of the network on one crop, all modalities."""
-    one = {name: image[:1].to(task.device) for name, image in batch.inputs.items()}
+    one = {name: image[:1] for name, image in batch.to(task.device).inputs.items()}
     with evaluating(task.model), autocast(task.device, "fp32"):
         return macs(lambda: task.model(one))
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from cen_cli.data.loading import evaluation_loader
-from cen_cli.data.sample import Batch, ModalitySpec
+from cen_cli.data.modality import ModalitySpec
+from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.device import Precision, autocast
 from cen_cli.engine.evaluate_averaged import (

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cen_cli.data.sample import ModalitySpec
-from cen_cli.data.transforms import mirrored
+from cen_cli.data.modality import ModalitySpec
+from cen_cli.data.normalization import mirrored
 from cen_cli.models.streams import ModalOutput
 
 Forward = Callable[[Mapping[str, Tensor]], ModalOutput]

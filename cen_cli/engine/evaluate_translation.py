@@ -53,7 +53,7 @@ class Distances:
 
         def compute() -> Tensor:
             loader = evaluation_loader(data, batch=batch, workers=workers)
-            return torch.cat([self.features(as_pictures(views.target, stretch=stretch)) for views in loader])
+            return torch.cat([self.features(as_pictures(views.to("cpu").target, stretch=stretch)) for views in loader])
 
         key = feature_key(data=data.fingerprint(), stretch=str(stretch), weights=self.features.sha256)
         return cached_features(self.folder, key, compute)
@@ -99,10 +99,11 @@ class TranslationScorer:
         batches = evaluation_loader(data, batch=self.batch, workers=self.workers)
         with translating(model, self.protocol, self.norm_statistics):
             for batch in itertools.islice(batches, limit):
-                output = self._output(model, batch)
+                moved = batch.to(self.device)
+                output = self._output(model, moved)
                 for name, translated in output.named(branches).items():
                     images = translated.float()
-                    sums[name].update(images.cpu(), batch.target, batch.target_valid)
+                    sums[name].update(images.cpu(), moved.target.cpu(), moved.target_valid.cpu())
                     if distances is not None:
                         features[name].append(distances.features(as_pictures(images, stretch=self._stretch)))
                 samples, weights = samples + len(batch.names), output.weights
@@ -128,7 +129,7 @@ class TranslationScorer:
 
     def _output(self, model: nn.Module, batch: Batch) -> ModalOutput:
         with autocast(self.device, self.precision):
-            return model(batch.to(self.device).inputs)
+            return model(batch.inputs)
 
 
 @contextmanager

@@ -18,8 +18,8 @@ import cen_cli
 from cen_cli import build
 from cen_cli.cli import own_images
 from cen_cli.cli.options import spread_inputs
+from cen_cli.data.normalization import denormalize
 from cen_cli.data.roomset import modality_specs
-from cen_cli.data.transforms import denormalize
 from cen_cli.engine.checkpoint import MODEL_FILE, write_checkpoint
 from cen_cli.recipe.load import dump_toml, parse_recipe
 from tests.cli.conftest import Cen

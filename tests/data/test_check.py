@@ -12,8 +12,8 @@ import pytest
 from cen_cli.data.check import check_data
 from cen_cli.data.folders import Division, FolderLabels, FolderModality, Folders
 from cen_cli.data.measure import sample
+from cen_cli.data.modality import LabelEncoding
 from cen_cli.data.nyudv2 import NYUDv2
-from cen_cli.data.sample import LabelEncoding
 from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.findings import DataCheck, Finding
 from tests.own import NAMES, SIZE, save, scene, write_folder

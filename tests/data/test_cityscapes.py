@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from cen_cli.data.cityscapes import CLASS_NAMES, CLASSES, PALETTE, Cityscapes
-from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD
+from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD
 from cen_cli.data.stereo import camera_file, read_stereo_depth
 from cen_cli.errors import DataError, UsageError
 from tests.realistic import CAMERA, save, write_cityscapes

@@ -12,10 +12,10 @@ from torchvision import tv_tensors
 
 from cen_cli.data.altered import AlteredViews
 from cen_cli.data.corruptions import CORRUPTIONS, LEVELS, Corrupted, meaningless
+from cen_cli.data.modality import DepthMap, Encoding, ModalitySpec
+from cen_cli.data.normalization import normalize
 from cen_cli.data.nyudv2 import SPECS, NYUDv2
 from cen_cli.data.roomset import SPECS as ROOMS
-from cen_cli.data.sample import DepthMap, Encoding, ModalitySpec
-from cen_cli.data.transforms import normalize
 
 
 def corrupted(name: str, image: Tensor, level: int, seed: int = 0) -> Tensor:
@@ -123,7 +123,8 @@ def test_each_kind_of_modality_has_the_corruptions_that_mean_something(spec: Mod
 def test_one_modality_of_a_view_is_corrupted_as_stored(tiny_root: Path) -> None:
     data = NYUDv2(tiny_root, "val", ("rgb", "depth"))
     altered, whole = AlteredViews(data, Corrupted("rgb", "darkening", 2, seed=0))[1], data[1]
-    expected, _ = normalize(tv_tensors.Image(data.view(1).inputs["rgb"].float() / 255 * 0.25), data.specs[0])
+    darkened = data.view(1).inputs["rgb"].as_subclass(torch.Tensor).float() / 255 * 0.25
+    expected = normalize(darkened, torch.ones(1, *darkened.shape[1:], dtype=torch.bool), data.specs[0])
     torch.testing.assert_close(altered.inputs["rgb"], expected)
     assert torch.equal(altered.inputs["depth"], whole.inputs["depth"])
     assert torch.equal(altered.target, whole.target)

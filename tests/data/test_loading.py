@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import signal
@@ -43,7 +44,10 @@ class TestTraining:
         assert [len(batch.names) for batch in batches] == [4, 4]
         assert len(training_loader(rooms, 4, seed=0, epoch=1)) == 2
         batch = batches[0]
-        assert batch.inputs["rgb"].shape == batch.inputs["depth"].shape == (4, 3, 12, 12)
+        assert batch.inputs["rgb"].dtype == batch.target.dtype == torch.uint8
+        taken = batch.to("cpu")
+        assert taken.inputs["rgb"].shape == taken.inputs["depth"].shape == (4, 3, 12, 12)
+        assert taken.inputs["rgb"].dtype == torch.float32
         assert batch.valid["depth"].shape == (4, 1, 12, 12)
         assert batch.target.shape == (4, 12, 12)
         assert torch.equal(batch.target_valid, (batch.target != 255)[:, None])
@@ -92,7 +96,7 @@ class TestTraining:
         data = Rooms(write_rooms(rooms=5), "train", ["shade", "texture"], "depth", transform=AUGMENT, cache=True)
         first = list(training_loader(data, 2, 0, seed=3, epoch=1))
         assert same(first, list(training_loader(data, 2, workers, seed=3, epoch=1)))
-        assert first[0].target.shape == (2, 3, 12, 12)
+        assert first[0].to("cpu").target.shape == (2, 3, 12, 12)
 
     def test_batch_without_valid_pixel_names_its_label_maps(self, write_rooms, write):
         root = write_rooms(rooms=1)
@@ -136,15 +140,19 @@ class _Failing:
         self.specs = views.specs
         self.class_names = views.class_names
         self.view = views.view
+        self.target = views.target
         self.fingerprint = views.fingerprint
 
     def __len__(self) -> int:
         return len(self._views)
 
     def __getitem__(self, key):
+        return self.sample(key).normalized()
+
+    def sample(self, key):
         if key == 2:
             self._fail()
-        return self._views[key]
+        return self._views.sample(key)
 
 
 def _die() -> None:
@@ -205,15 +213,48 @@ class TestErrors:
 
 
 class TestBatch:
-    def test_to_changes_the_layout_only(self, rooms):
-        batch = collate([rooms[0], rooms[1]])
-        moved = batch.to("cpu", channels_last=True)
-        assert moved.inputs["rgb"].is_contiguous(memory_format=torch.channels_last)
-        assert not batch.inputs["rgb"].is_contiguous(memory_format=torch.channels_last)
-        assert same([moved], [batch])
-        assert moved.to("cpu").inputs["rgb"].is_contiguous()
+    def test_to_gives_what_the_samples_are_once_normalised(self, rooms):
+        batch = collate([rooms.sample(0), rooms.sample(1)])
+        assert set(batch.pending) == {"rgb", "depth"}
+        taken = batch.to("cpu")
+        assert not taken.pending
+        assert same([taken], [collate([rooms[0], rooms[1]])])
+        assert taken.target.dtype == torch.int64
+        assert all(image.is_contiguous() for image in taken.inputs.values())
+
+    def test_to_twice_normalises_once(self, rooms):
+        taken = collate([rooms.sample(0), rooms.sample(1)]).to("cpu")
+        assert same([taken.to("cpu")], [taken])
 
     def test_to_moves_everything(self, rooms):
-        moved = collate([rooms[0], rooms[1]]).to("meta")
+        moved = collate([rooms.sample(0), rooms.sample(1)]).to("meta")
         tensors = [*moved.inputs.values(), *moved.valid.values(), moved.target, moved.target_valid]
         assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+    def test_photographs_keep_the_memory_order_in_which_they_are_decoded(self, write_rooms):
+        data = Rooms(write_rooms(), "train")
+        stored = collate([data.sample(0), data.sample(1)]).inputs["rgb"]
+        assert stored.is_contiguous(memory_format=torch.channels_last)
+        assert not stored.is_contiguous()
+
+    def test_a_grey_picture_among_colours_gets_three_channels(self, rooms):
+        colours = rooms.sample(0)
+        grey = dataclasses.replace(rooms.sample(1), inputs=colours.inputs | {"rgb": colours.inputs["rgb"][:1]})
+        stored = collate([colours, grey]).inputs["rgb"]
+        assert stored.shape == (2, 3, 12, 12)
+        assert torch.equal(stored[1], colours.inputs["rgb"][:1].expand(3, -1, -1))
+
+    @pytest.mark.parametrize("how", ["normalised", "of another type", "of another encoding"])
+    def test_samples_that_are_stored_otherwise_meet_as_the_network_takes_them(self, rooms, how):
+        first, second = rooms.sample(0), rooms.sample(1)
+        if how == "normalised":
+            other = second.normalized()
+        elif how == "of another type":
+            other = dataclasses.replace(second, inputs=second.inputs | {"rgb": second.inputs["rgb"].float() / 255})
+        else:
+            spec = second.pending["rgb"]
+            other = dataclasses.replace(second, pending={**second.pending, "rgb": spec.normalized_by(0.1, 3.0)})
+        batch = collate([first, other])
+        assert not batch.pending
+        torch.testing.assert_close(batch.inputs["rgb"][0], rooms[0].inputs["rgb"])
+        torch.testing.assert_close(batch.inputs["rgb"][1], other.normalized().inputs["rgb"])

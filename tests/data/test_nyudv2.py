@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from cen_cli.data.loading import training_loader
+from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD
 from cen_cli.data.nyudv2 import CLASS_NAMES, NYUDv2
 from cen_cli.data.rooms.domains import edge_texture
-from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD
 from cen_cli.data.transforms import TrainTransform
 from cen_cli.errors import DataError, UsageError
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from cen_cli.data.modality import DepthMap
 from cen_cli.data.reading import label_table, look_up, read_coded_labels, read_depth, read_image, read_labels
-from cen_cli.data.sample import DepthMap
 from cen_cli.errors import DataError
 
 

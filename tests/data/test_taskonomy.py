@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 
 from cen_cli.data.loading import evaluation_loader, training_loader
+from cen_cli.data.normalization import denormalize
 from cen_cli.data.rooms import RoomsSettings, prepare, render_view
 from cen_cli.data.roomset import Rooms
 from cen_cli.data.taskonomy import SPECS, Taskonomy, split_of_point
-from cen_cli.data.transforms import TrainTransform, denormalize
+from cen_cli.data.transforms import TrainTransform
 from cen_cli.errors import DataError, UsageError
 
 PAIR = ("reshading", "edge_texture")
@@ -426,7 +427,7 @@ class TestAsADataSet:
             write_taskonomy(), "train", ["rgb"], "depth", resize=(20, 20), transform=TrainTransform((12, 8))
         )
         for workers in (0, 1):
-            batch = next(iter(training_loader(data, 3, workers, seed=0, epoch=0)))
+            batch = next(iter(training_loader(data, 3, workers, seed=0, epoch=0))).to("cpu")
             assert batch.target.shape == (3, 3, 12, 8)
             assert batch.target.dtype == torch.float32
             assert batch.target_valid.shape == (3, 1, 12, 8)

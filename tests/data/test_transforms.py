@@ -5,21 +5,12 @@ import pytest
 import torch
 from PIL import Image
 from torchvision import tv_tensors
-from torchvision.transforms import v2
 
+from cen_cli.data.modality import DepthMap, ModalitySpec
 from cen_cli.data.nyudv2 import SPECS
 from cen_cli.data.roomset import SPECS as ROOM_SPECS
-from cen_cli.data.sample import HALF, DepthMap, ModalitySpec, RawView
-from cen_cli.data.transforms import (
-    ColorJitter,
-    EvalTransform,
-    TrainTransform,
-    denormalize,
-    mirrored,
-    normalize,
-    resize,
-    resize_view,
-)
+from cen_cli.data.sample import RawView
+from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform, resize, resize_view
 from cen_cli.errors import DataError
 
 BOTH = (SPECS["rgb"], SPECS["depth"])
@@ -39,49 +30,13 @@ def aligned_view(height: int = 24, width: int = 32) -> RawView:
 PLAIN = (ModalitySpec("rgb", "image"), ModalitySpec("depth", "depth"))
 
 
+def normalized(transform, *arguments):
+    """The transform's sample as the network takes it."""
+    return transform(*arguments).normalized()
+
+
 def rgb_numbers(sample):
     return (sample.inputs["rgb"][0] * 255).round().long()
-
-
-class TestNormalize:
-    def test_rgb_by_imagenet_statistics(self):
-        image = torch.randint(0, 256, (3, 5, 7), dtype=torch.uint8, generator=seeded())
-        ours, valid = normalize(tv_tensors.Image(image), SPECS["rgb"])
-        reference = v2.functional.normalize(image.float() / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        torch.testing.assert_close(ours, reference)
-        assert valid.shape == (1, 5, 7)
-        assert valid.all()
-
-    def test_depth_stays_in_metres_by_default(self):
-        depth = DepthMap(torch.tensor([[[0.0, 1.5, 9.0]]]))
-        ours, valid = normalize(depth, SPECS["depth"])
-        assert ours.tolist() == [[[0.0, 1.5, 9.0]]] * 3
-        assert valid.tolist() == [[[False, True, True]]]
-
-    def test_invalid_depth_is_zero_after_normalisation(self):
-        spec = SPECS["depth"].normalized_by(2.5, 0.5)
-        ours, valid = normalize(DepthMap(torch.tensor([[[0.0, 3.0]]])), spec)
-        assert ours[:, 0].tolist() == [[0.0, 1.0]] * 3
-        assert valid.tolist() == [[[False, True]]]
-
-    def test_float_and_8_bit_images_agree(self):
-        image = torch.randint(0, 256, (1, 4, 4), dtype=torch.uint8, generator=seeded())
-        spec = ROOM_SPECS["edge_texture"]
-        torch.testing.assert_close(normalize(image, spec)[0], normalize(image.float() / 255, spec)[0])
-
-    def test_result_is_a_plain_contiguous_tensor(self):
-        interleaved = tv_tensors.Image(torch.zeros(4, 5, 3, dtype=torch.uint8).permute(2, 0, 1))
-        image, _ = normalize(interleaved, SPECS["rgb"])
-        assert type(image) is torch.Tensor
-        assert image.is_contiguous()
-
-    def test_normalisation_needs_one_or_three_numbers(self):
-        with pytest.raises(DataError, match="normalisation of 'rgb': mean needs one number or three, not 2"):
-            SPECS["rgb"].normalized_by([0.5, 0.5], 1.0)
-
-    def test_std_must_be_positive(self):
-        with pytest.raises(DataError, match="normalisation of 'depth': std must be above 0"):
-            SPECS["depth"].normalized_by(0.0, 0.0)
 
 
 class TestResize:
@@ -112,13 +67,20 @@ class TestResize:
 
 class TestEval:
     def test_full_size_and_types(self):
-        sample = EvalTransform()(aligned_view(), BOTH)
+        sample = normalized(EvalTransform(), aligned_view(), BOTH)
         assert {name: image.shape for name, image in sample.inputs.items()} == {
             "rgb": (3, 24, 32),
             "depth": (3, 24, 32),
         }
         assert sample.target.dtype == torch.int64
         assert torch.equal(sample.target, aligned_view().target[0].long())
+
+    def test_photographs_and_labels_stay_8_bit_until_they_are_normalised(self):
+        for transform in (EvalTransform(), TrainTransform((30, 40))):
+            sample = transform(aligned_view(), BOTH, seeded())
+            assert (sample.inputs["rgb"].dtype, sample.target.dtype) == (torch.uint8, torch.uint8)
+            assert set(sample.pending) == {"rgb", "depth"}
+            assert not sample.normalized().pending
 
     def test_without_labels_the_target_is_void(self):
         view = RawView("v", aligned_view().inputs, None, {})
@@ -129,7 +91,7 @@ class TestEval:
 class TestTrain:
     @pytest.mark.parametrize("seed", range(8))
     def test_one_geometry_for_all(self, seed):
-        sample = TrainTransform((12, 20), scale=(1.0, 1.0))(aligned_view(), PLAIN, seeded(seed))
+        sample = normalized(TrainTransform((12, 20), scale=(1.0, 1.0)), aligned_view(), PLAIN, seeded(seed))
         assert torch.equal(rgb_numbers(sample), sample.target)
         assert torch.equal(sample.inputs["depth"][1].long(), sample.target)
 
@@ -138,7 +100,7 @@ class TestTrain:
         ramp = torch.linspace(20, 220, 64).expand(1, 48, 64).contiguous()
         inputs = {"rgb": tv_tensors.Image(ramp.to(torch.uint8)), "depth": DepthMap(ramp)}
         view = RawView("v", inputs, tv_tensors.Mask(ramp.to(torch.uint8)), {})
-        sample = TrainTransform((40, 40), scale=(0.5, 2.0))(view, PLAIN, seeded(seed))
+        sample = normalized(TrainTransform((40, 40), scale=(0.5, 2.0)), view, PLAIN, seeded(seed))
         inside = sample.target != 255
         assert inside.any()
         assert torch.equal(inside, sample.valid["rgb"][0])
@@ -148,7 +110,7 @@ class TestTrain:
 
     @pytest.mark.parametrize("seed", range(8))
     def test_crop_beyond_the_view_is_filled(self, seed):
-        sample = TrainTransform((30, 40), scale=(1.0, 1.0))(aligned_view(24, 32), BOTH, seeded(seed))
+        sample = normalized(TrainTransform((30, 40), scale=(1.0, 1.0)), aligned_view(24, 32), BOTH, seeded(seed))
         inside = sample.valid["rgb"][0]
         assert inside.sum() == 24 * 32
         assert torch.equal(inside, sample.target != 255)
@@ -192,7 +154,8 @@ class TestTrain:
         flipped[0] = 254 - flipped[0]
         seen = set()
         for seed in range(20):
-            out = (TrainTransform((6, 8))(view, [spec], seeded(seed)).inputs["normal"] * 255).round().int()
+            sample = normalized(TrainTransform((6, 8)), view, [spec], seeded(seed))
+            out = (sample.inputs["normal"] * 255).round().int()
             seen.add("mirrored" if torch.equal(out, flipped) else "as stored")
             assert torch.equal(out, flipped) or torch.equal(out, normals.int())
         assert seen == {"mirrored", "as stored"}
@@ -251,10 +214,11 @@ class TestImageTarget:
     def test_one_geometry_for_inputs_and_target(self, seed):
         image, depth = self.numbered()
         transform = TrainTransform((12, 20))
-        to_depth = transform(RawView("v", {"picture": image}, depth, {}), [self.picture], seeded(seed), self.target)
+        view = RawView("v", {"picture": image}, depth, {})
+        to_depth = normalized(transform, view, [self.picture], seeded(seed), self.target)
         assert torch.equal((to_depth.inputs["picture"] * 255).round(), to_depth.target)
         twin = RawView("v", {"depth_zbuffer": depth}, image, {})
-        to_image = transform(twin, [self.target], seeded(seed), self.picture)
+        to_image = normalized(transform, twin, [self.target], seeded(seed), self.picture)
         assert torch.equal(to_image.inputs["depth_zbuffer"], to_depth.target)
         torch.testing.assert_close(to_image.target, to_depth.inputs["picture"])
 
@@ -262,7 +226,7 @@ class TestImageTarget:
     def test_beyond_the_view_nothing_is_valid(self, seed):
         image, depth = self.numbered(24, 32)
         view = RawView("v", {"picture": image}, depth, {})
-        sample = TrainTransform((30, 40))(view, [self.picture], seeded(seed), self.target)
+        sample = normalized(TrainTransform((30, 40)), view, [self.picture], seeded(seed), self.target)
         assert sample.target_valid.sum() == 24 * 32
         assert torch.equal(sample.target_valid, sample.valid["picture"])
         assert (sample.target[:, ~sample.target_valid[0]] == 0).all()
@@ -270,19 +234,20 @@ class TestImageTarget:
     def test_scaled_depth_takes_existing_values_only(self):
         image, depth = self.numbered()
         view = RawView("v", {"picture": image}, DepthMap((depth > 100) * 4.0), {})
-        sample = TrainTransform((20, 20), scale=(0.6, 0.6))(view, [self.picture], seeded(), self.target)
+        sample = normalized(TrainTransform((20, 20), scale=(0.6, 0.6)), view, [self.picture], seeded(), self.target)
         assert set(sample.target.unique().tolist()) == {0.0, 4.0}
 
     def test_at_full_size(self):
         image, depth = self.numbered(first=0)
-        sample = EvalTransform()(RawView("v", {"picture": image}, depth, {}), [self.picture], None, self.target)
+        view = RawView("v", {"picture": image}, depth, {})
+        sample = normalized(EvalTransform(), view, [self.picture], None, self.target)
         assert torch.equal(sample.target, depth.expand(3, -1, -1))
         assert torch.equal(sample.target_valid, depth > 0)
 
     @pytest.mark.parametrize("transform", [EvalTransform(), TrainTransform((24, 32))])
     def test_a_view_without_target_has_nothing_valid(self, transform):
         view = RawView("v", {"picture": self.numbered()[0]}, None, {})
-        sample = transform(view, [self.picture], seeded(), self.target)
+        sample = normalized(transform, view, [self.picture], seeded(), self.target)
         assert sample.target.shape == (3, 24, 32)
         assert sample.target.dtype == torch.float32
         assert not sample.target_valid.any()
@@ -294,26 +259,6 @@ class TestImageTarget:
         assert torch.equal(sample.target_valid, (view.target != 255).as_subclass(torch.Tensor))
         padded = TrainTransform((30, 40))(view, BOTH, seeded())
         assert torch.equal(padded.target_valid[0], padded.target != 255)
-
-
-class TestTranslationSpecs:
-    def test_images_and_depth_lie_in_plus_minus_one(self):
-        rgb = SPECS["rgb"].for_translation(log_scale=1.0, max_depth=10.0)
-        assert (rgb.mean, rgb.std, rgb.jitter, rgb.log_scale) == ((0.5,) * 3, (0.5,) * 3, False, 0.0)
-        depth = SPECS["depth"].for_translation(log_scale=2.0, max_depth=10.0)
-        values, valid = normalize(DepthMap(torch.tensor([[[0.0, 1.0, 10.0, 12.0]]])), depth)
-        expected = [0.0, 2 * np.log(3) / np.log(21) - 1, 1.0, 1.0]
-        np.testing.assert_allclose(values.numpy(), [[expected]] * 3, atol=1e-6)
-        assert valid.tolist() == [[[False, True, True, True]]]
-
-    def test_denormalize_of_metres(self):
-        spec = SPECS["depth"].normalized_by(2.0, 4.0)
-        metres = denormalize(normalize(DepthMap(torch.tensor([[[1.0, 3.5]]])), spec)[0], spec)
-        assert metres.tolist() == [[[1.0, 3.5]]]
-
-    def test_denormalize_takes_the_mean_of_the_channels(self):
-        spec = SPECS["depth"]
-        assert denormalize(torch.tensor([1.0, 2.0, 3.0])[:, None, None], spec).tolist() == [[[2.0]]]
 
 
 class TestColorJitter:
@@ -352,15 +297,3 @@ class TestColorJitter:
             ColorJitter(hue=0.6)
         with pytest.raises(DataError, match="must not be negative"):
             ColorJitter(contrast=-0.1)
-
-
-def test_normals_mirrored_after_normalisation_equal_normals_mirrored_before():
-    spec = ModalitySpec("normal", "image", mean=HALF, std=HALF, mirror_sum=254)
-    stored = torch.arange(256).repeat(3, 1).reshape(3, 16, 16).to(torch.uint8)
-    before = stored.flip(-1).clone()
-    before[0] = 254 - before[0].clamp(max=254)
-    once = mirrored(normalize(stored, spec)[0], spec)
-    torch.testing.assert_close(once, normalize(before, spec)[0])
-    plain = ModalitySpec("rgb", "image", mean=HALF, std=HALF)
-    values = normalize(stored, plain)[0]
-    assert torch.equal(mirrored(values, plain), values.flip(-1))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cen_cli.data.sample import ModalitySpec
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.engine.evaluate import evaluating, look_and_label, predict_labels
 from cen_cli.engine.evaluate_averaged import Averaging, mean_probabilities
 from cen_cli.models.ensemble import LearnedEnsemble

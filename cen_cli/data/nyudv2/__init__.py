@@ -22,10 +22,11 @@ from pathlib import Path
 
 from cen_cli.data.derived import CORNER, INNER, WHOLE
 from cen_cli.data.domains import SHORT_NAMES
+from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
 from cen_cli.data.nyudv2.folders import find_views
 from cen_cli.data.nyudv2.frames import Depth, find_frames
 from cen_cli.data.nyudv2.official import CLASS_NAMES, MAT_FILE, SOURCE, SPLITS
-from cen_cli.data.sample import HALF, IMAGENET_MEAN, IMAGENET_STD, LABELS, TARGET, ModalitySpec, Normalization
+from cen_cli.data.sample import LABELS, TARGET
 from cen_cli.data.views import FileViews, Frame, Transform, choose_specs, choose_target
 from cen_cli.errors import DataError, UsageError
 

@@ -21,9 +21,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from cen_cli.data.matfile import MatFile
+from cen_cli.data.modality import DepthMap, ModalitySpec
 from cen_cli.data.nyudv2.official import CLASS_OF, SPLITS
 from cen_cli.data.reading import label_table, look_up
-from cen_cli.data.sample import LABELS, DepthMap, ModalitySpec
+from cen_cli.data.sample import LABELS
 from cen_cli.data.views import Source, ViewFiles, read_lines
 from cen_cli.errors import DataError
 

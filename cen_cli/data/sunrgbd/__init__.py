@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
+from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
 from cen_cli.data.sunrgbd import official, packs
 from cen_cli.data.sunrgbd.official import Depth
 from cen_cli.data.views import FileViews, Transform, choose_specs, describe_folder

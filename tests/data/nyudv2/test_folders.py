@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD
 from cen_cli.data.nyudv2 import NYUDv2
-from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD
 from cen_cli.errors import DataError, UsageError
 from tests.realistic import blocks, picture, save
 

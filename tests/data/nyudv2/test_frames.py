@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from cen_cli.data.loading import evaluation_loader
+from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD
 from cen_cli.data.nyudv2 import CLASS_NAMES, NYUDv2
 from cen_cli.data.nyudv2.official import CLASS_OF
-from cen_cli.data.sample import IMAGENET_MEAN, IMAGENET_STD
 from cen_cli.errors import DataError, UsageError
 from tests.realistic import NyuFrames, nyu_frames, write_nyu_mat
 

@@ -1,0 +1,108 @@
+"""Normalisation, where pixels are invalid, and the way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from cen_cli.data.modality import HALF, DepthMap, ModalitySpec
+from cen_cli.data.normalization import denormalize, mirrored, normalize
+from cen_cli.data.nyudv2 import SPECS
+from cen_cli.data.roomset import SPECS as ROOM_SPECS
+from cen_cli.data.sample import RawView
+from cen_cli.data.transforms import EvalTransform
+from cen_cli.errors import DataError
+
+
+def as_input(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
+    """What the network gets of one stored image, and where it is valid."""
+    sample = EvalTransform()(RawView("view", {spec.name: image}, None, {}), [spec]).normalized()
+    return sample.inputs[spec.name], sample.valid[spec.name]
+
+
+class TestNormalize:
+    def test_rgb_by_imagenet_statistics(self):
+        image = torch.randint(0, 256, (3, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        ours, valid = as_input(tv_tensors.Image(image), SPECS["rgb"])
+        reference = v2.functional.normalize(image.float() / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        torch.testing.assert_close(ours, reference)
+        assert valid.shape == (1, 5, 7)
+        assert valid.all()
+
+    def test_depth_stays_in_metres_by_default(self):
+        depth = DepthMap(torch.tensor([[[0.0, 1.5, 9.0]]]))
+        ours, valid = as_input(depth, SPECS["depth"])
+        assert ours.tolist() == [[[0.0, 1.5, 9.0]]] * 3
+        assert valid.tolist() == [[[False, True, True]]]
+
+    def test_invalid_depth_is_zero_after_normalisation(self):
+        spec = SPECS["depth"].normalized_by(2.5, 0.5)
+        ours, valid = as_input(DepthMap(torch.tensor([[[0.0, 3.0]]])), spec)
+        assert ours[:, 0].tolist() == [[0.0, 1.0]] * 3
+        assert valid.tolist() == [[[False, True]]]
+
+    def test_float_and_8_bit_images_agree(self):
+        image = torch.randint(0, 256, (1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        spec = ROOM_SPECS["edge_texture"]
+        torch.testing.assert_close(as_input(image, spec)[0], as_input(image.float() / 255, spec)[0])
+
+    def test_result_is_a_plain_contiguous_tensor(self):
+        interleaved = tv_tensors.Image(torch.zeros(4, 5, 3, dtype=torch.uint8).permute(2, 0, 1))
+        image, _ = as_input(interleaved, SPECS["rgb"])
+        assert type(image) is torch.Tensor
+        assert image.is_contiguous()
+
+    def test_normalisation_needs_one_or_three_numbers(self):
+        with pytest.raises(DataError, match="normalisation of 'rgb': mean needs one number or three, not 2"):
+            SPECS["rgb"].normalized_by([0.5, 0.5], 1.0)
+
+    def test_std_must_be_positive(self):
+        with pytest.raises(DataError, match="normalisation of 'depth': std must be above 0"):
+            SPECS["depth"].normalized_by(0.0, 0.0)
+
+    def test_a_batch_is_normalised_as_its_images_are(self):
+        images = torch.randint(0, 256, (3, 3, 4, 5), dtype=torch.uint8)
+        valid = torch.rand(3, 1, 4, 5) > 0.3
+        spec = SPECS["rgb"]
+        together = normalize(images, valid, spec)
+        for image, mask, expected in zip(images, valid, together, strict=True):
+            assert torch.equal(normalize(image, mask, spec), expected)
+        assert not together[~valid.expand_as(together)].any()
+        interleaved = images.contiguous(memory_format=torch.channels_last)
+        assert torch.equal(normalize(interleaved, valid, spec), together)
+
+
+class TestTranslationSpecs:
+    def test_images_and_depth_lie_in_plus_minus_one(self):
+        rgb = SPECS["rgb"].for_translation(log_scale=1.0, max_depth=10.0)
+        assert (rgb.mean, rgb.std, rgb.jitter, rgb.log_scale) == ((0.5,) * 3, (0.5,) * 3, False, 0.0)
+        depth = SPECS["depth"].for_translation(log_scale=2.0, max_depth=10.0)
+        values, valid = as_input(DepthMap(torch.tensor([[[0.0, 1.0, 10.0, 12.0]]])), depth)
+        expected = [0.0, 2 * np.log(3) / np.log(21) - 1, 1.0, 1.0]
+        np.testing.assert_allclose(values.numpy(), [[expected]] * 3, atol=1e-6)
+        assert valid.tolist() == [[[False, True, True, True]]]
+
+    def test_denormalize_of_metres(self):
+        spec = SPECS["depth"].normalized_by(2.0, 4.0)
+        metres = denormalize(as_input(DepthMap(torch.tensor([[[1.0, 3.5]]])), spec)[0], spec)
+        assert metres.tolist() == [[[1.0, 3.5]]]
+
+    def test_denormalize_takes_the_mean_of_the_channels(self):
+        spec = SPECS["depth"]
+        assert denormalize(torch.tensor([1.0, 2.0, 3.0])[:, None, None], spec).tolist() == [[[2.0]]]
+
+
+def test_normals_mirrored_after_normalisation_equal_normals_mirrored_before():
+    spec = ModalitySpec("normal", "image", mean=HALF, std=HALF, mirror_sum=254)
+    stored = torch.arange(256).repeat(3, 1).reshape(3, 16, 16).to(torch.uint8)
+    before = stored.flip(-1).clone()
+    before[0] = 254 - before[0].clamp(max=254)
+    once = mirrored(as_input(stored, spec)[0], spec)
+    torch.testing.assert_close(once, as_input(before, spec)[0])
+    plain = ModalitySpec("rgb", "image", mean=HALF, std=HALF)
+    values = as_input(stored, plain)[0]
+    assert torch.equal(mirrored(values, plain), values.flip(-1))
