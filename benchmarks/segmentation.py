@@ -22,6 +22,7 @@ from benchmarks.plain import PlainSegmenter, exchange, plain_from
 from benchmarks.timing import Row, Work, measure, show
 from cen_cli.models.exchange import exchange_channels, exchange_layers
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
+from cen_cli.models.settings import StreamSettings
 from cen_cli.models.sparsity import sparsity_penalty
 
 MODALITIES = ("rgb", "depth")
@@ -65,7 +66,7 @@ def parse() -> argparse.Namespace:
 
 def network(options: argparse.Namespace) -> Segmenter:
     """Our network, channels_last, with a share of its pressed gammas at 0."""
-    net = refinenet_segmenter(MODALITIES, CLASSES, backbone=options.backbone, threshold=THRESHOLD)
+    net = refinenet_segmenter(MODALITIES, CLASSES, backbone=options.backbone, streams=StreamSettings(THRESHOLD))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for layer in exchange_layers(net).values():

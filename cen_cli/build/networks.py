@@ -8,15 +8,15 @@ from typing import Any, TypedDict
 import torch
 from torch import nn
 
-from cen_cli.models.exchange import Region, Replace, fix_random_channels
+from cen_cli.models.exchange import fix_random_channels
 from cen_cli.models.fusion.align import AlignFusion
 from cen_cli.models.fusion.average import AverageFusion
 from cen_cli.models.fusion.concat import ConcatFusion
 from cen_cli.models.fusion.placement import Fusion, MakeBlock, MakeNorm
 from cen_cli.models.fusion.self_attention import SelfAttentionFusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
-from cen_cli.models.norms import NormSharing, Share
 from cen_cli.models.segmenter import Segmenter, pspnet_segmenter, refinenet_segmenter
+from cen_cli.models.settings import StreamSettings
 from cen_cli.models.translator import Translator, unet_translator
 from cen_cli.recipe.schema import Recipe
 
@@ -33,13 +33,14 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
 
 
 def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
-    parts = _segmenter_parts(recipe, weights)
-    return refinenet_segmenter(recipe.data.inputs, classes, light=recipe.model.light, **parts, **_streams(recipe))
+    return refinenet_segmenter(
+        recipe.data.inputs, classes, light=recipe.model.light, **_segmenter_parts(recipe, weights)
+    )
 
 
 def _pspnet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
-    parts, auxiliary = _segmenter_parts(recipe, weights), recipe.model.auxiliary_weight > 0
-    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **parts, **_streams(recipe))
+    auxiliary = recipe.model.auxiliary_weight > 0
+    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **_segmenter_parts(recipe, weights))
 
 
 class _SegmenterParts(TypedDict):
@@ -48,6 +49,7 @@ class _SegmenterParts(TypedDict):
     encoder_width: int
     dropout: float
     weights: str | None
+    streams: StreamSettings
     fusion: Fusion | None
 
 
@@ -61,6 +63,7 @@ def _segmenter_parts(recipe: Recipe, weights: str) -> _SegmenterParts:
         "encoder_width": model.encoder_width,
         "dropout": model.dropout,
         "weights": None if weights == "none" else weights,
+        "streams": _streams(recipe),
         "fusion": _baseline(recipe),
     }
 
@@ -73,8 +76,8 @@ def _unet(recipe: Recipe, classes: int, weights: str) -> Translator:  # noqa: AR
         filters=unet.filters,
         norm_layers=unet.norm_layers,
         dropout=unet.dropout,
+        streams=_streams(recipe),
         fusion=_baseline(recipe),
-        **_streams(recipe),
     )
 
 
@@ -115,29 +118,19 @@ def _baseline(recipe: Recipe) -> Fusion | None:
     return None if make_block is None else Fusion(make_block, recipe.model.fusion_stage)
 
 
-class _Streams(TypedDict):
-    conv: Share
-    norm: NormSharing
-    threshold: float
-    region: Region
-    replace: Replace
-    exchange: bool
-    gamma_init: float | None
-
-
-def _streams(recipe: Recipe) -> _Streams:
+def _streams(recipe: Recipe) -> StreamSettings:
     """What the streams share and how they exchange, whatever the network."""
     exchange = recipe.exchange
     fused = recipe.model.fusion == "exchange"
-    return {
-        "conv": recipe.sharing.conv,
-        "norm": recipe.sharing.norm,
-        "threshold": exchange.threshold,
-        "region": exchange.region,
-        "replace": exchange.replace,
-        "exchange": fused and exchange.choose != "none",
-        "gamma_init": exchange.gamma_init if fused else None,
-    }
+    return StreamSettings(
+        conv=recipe.sharing.conv,
+        norm=recipe.sharing.norm,
+        threshold=exchange.threshold,
+        region=exchange.region,
+        replace=exchange.replace,
+        exchange=fused and exchange.choose != "none",
+        gamma_init=exchange.gamma_init if fused else None,
+    )
 
 
 def discriminator(recipe: Recipe) -> PatchDiscriminator | None:
@@ -150,9 +143,9 @@ def discriminator(recipe: Recipe) -> PatchDiscriminator | None:
 
 
 def placed(module: Any, device: torch.device, *, channels_last: bool) -> Any:
-    """The module on its device; private kernels [M, out, in, k, k], which have no such layout, keep theirs."""
+    """The module on its device; with `channels_last` in that order, kernels [M, out, in, k, k] too."""
     moved: nn.Module = module.to(device)
     for parameter in moved.parameters():
-        if channels_last and parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if channels_last and parameter.dim() >= 4:
+            parameter.data = parameter.data.movedim(-3, -1).contiguous().movedim(-1, -3)
     return moved

@@ -17,6 +17,7 @@ from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
 from cen_cli.models.streams import ModalOutput
 from tests.reference import averaging as by_hand
+from tests.streams import built
 
 SPECS = (ModalitySpec("rgb", "image"), ModalitySpec("depth", "depth"))
 SIZE = (48, 56)
@@ -165,7 +166,7 @@ def test_windows_scales_and_mirror_images_together():
 
 def test_one_modality_has_no_ensemble():
     torch.manual_seed(0)
-    net = refinenet_segmenter(("rgb",), 4, backbone="resnet18", width=4, encoder_width=8, exchange=False).eval()
+    net = built(refinenet_segmenter, ("rgb",), 4, backbone="resnet18", width=4, encoder_width=8, exchange=False).eval()
     with torch.inference_mode():
         found = mean_probabilities(net, {"rgb": images()["rgb"]}, SPECS[:1], SIZE, Averaging(flip=True))
     assert found.shape == (1, 2, 4, *SIZE)

@@ -20,6 +20,7 @@ from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.translator import unet_translator
+from tests.streams import built
 from tests.tiny import write_translation_recipe
 
 MODALITIES = ("shade", "texture")
@@ -40,7 +41,9 @@ def task(
     *, dropout: float = 0.0, reuse_forward: bool = False, adversarial: bool = True, threshold: float = 0.5
 ) -> TranslationTask:
     torch.manual_seed(0)
-    model = unet_translator(MODALITIES, levels=5, filters=4, dropout=dropout, threshold=threshold, gamma_init=0.3)
+    model = built(
+        unet_translator, MODALITIES, levels=5, filters=4, dropout=dropout, threshold=threshold, gamma_init=0.3
+    )
     critic = PatchDiscriminator(4, layers=1) if adversarial else None
     penalty = {"sparsity": lambda network: 1e-3 * sparsity_penalty(network)}
     return task_of(model, critic, penalty, reuse_forward=reuse_forward)

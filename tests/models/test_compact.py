@@ -23,6 +23,7 @@ from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_norm
 from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d
 from cen_cli.models.translator import unet_translator
+from tests.streams import built
 
 NAMES = ("a", "b", "c", "d")
 SEGMENTER = {"backbone": "resnet18", "encoder_width": 8, "width": 8}
@@ -50,19 +51,19 @@ def trained(net: nn.Module, dead: float = 0.3) -> nn.Module:
 
 def segmenter(modalities: int = 2, **settings) -> nn.Module:
     torch.manual_seed(0)
-    return trained(refinenet_segmenter(NAMES[:modalities], 3, **{**SEGMENTER, **settings}))
+    return trained(built(refinenet_segmenter, NAMES[:modalities], 3, **{**SEGMENTER, **settings}))
 
 
 def translator(modalities: int = 2, *, statistics: str = "instance", **settings) -> nn.Module:
     torch.manual_seed(0)
-    net = trained(unet_translator(NAMES[:modalities], **{"levels": 4, "filters": 6, **settings}))
+    net = trained(built(unet_translator, NAMES[:modalities], **{"levels": 4, "filters": 6, **settings}))
     set_norm_statistics(net, statistics)
     return net
 
 
 def pspnet(modalities: int = 2, **settings) -> nn.Module:
     torch.manual_seed(0)
-    net = pspnet_segmenter(NAMES[:modalities], 3, backbone="resnet50", encoder_width=8, width=8, **settings)
+    net = built(pspnet_segmenter, NAMES[:modalities], 3, backbone="resnet50", encoder_width=8, width=8, **settings)
     return trained(net)
 
 

@@ -18,6 +18,7 @@ from cen_cli.models.exchange import ChannelExchange, exchange_layers
 from cen_cli.models.norms import ModalBatchNorm2d
 from cen_cli.models.segmenter import refinenet_segmenter
 from cen_cli.models.streams import PrivateConv2d
+from tests.streams import built
 
 
 class Unit(nn.Module):
@@ -118,8 +119,10 @@ def test_construction_on_a_whole_network(region):
         "light": True,
         "region": region,
     }
-    without = refinenet_segmenter(("rgb", "depth"), 4, conv="private", exchange=False, **settings).double().eval()
-    exchanging = refinenet_segmenter(("rgb", "depth"), 4, conv="private", **settings).double().eval()
+    without = (
+        built(refinenet_segmenter, ("rgb", "depth"), 4, conv="private", exchange=False, **settings).double().eval()
+    )
+    exchanging = built(refinenet_segmenter, ("rgb", "depth"), 4, conv="private", **settings).double().eval()
     deads = {name: kill(layer.norm, layer.pressed, every=3) for name, layer in exchange_layers(without).items()}
     exchanging.load_state_dict(without.state_dict())
     for name, layer in exchange_layers(exchanging).items():

@@ -10,13 +10,14 @@ from cen_cli.models.exchange import ChannelExchange, exchange_layers
 from cen_cli.models.norms import ModalBatchNorm2d
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
 from cen_cli.models.sparsity import sparsity_penalty
+from tests.streams import built
 
 
 def pair(modalities: int, **settings) -> tuple[PlainSegmenter, Segmenter, list[torch.Tensor]]:
     """Both networks in float64 with random gammas, about a third of them below the threshold, and images."""
     names = ("rgb", "depth", "edge")[:modalities]
     settings = {"backbone": "resnet18", "width": 8, "encoder_width": 8, "dropout": 0.0, "threshold": 0.3, **settings}
-    net = refinenet_segmenter(names, 5, **settings).double()
+    net = built(refinenet_segmenter, names, 5, **settings).double()
     for layer in exchange_layers(net).values():
         torch.nn.init.uniform_(layer.norm.weight, -1, 1)
     return plain_from(net), net, [torch.randn(2, 3, 64, 64, dtype=torch.float64) for _ in names]

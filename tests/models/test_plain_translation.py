@@ -13,12 +13,13 @@ from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.norms import ModalInstanceNorm2d
 from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.translator import Translator, unet_translator
+from tests.streams import built
 
 
 def pair(modalities: int, **settings) -> tuple[PlainTranslator, Translator, list[torch.Tensor]]:
     """Both networks in float64 with random gammas, many of them below the threshold, and images."""
     names = ("a", "b", "c", "d")[:modalities]
-    net = unet_translator(names, levels=3, filters=4, dropout=0.0, threshold=0.3, **settings).double().train()
+    net = built(unet_translator, names, levels=3, filters=4, dropout=0.0, threshold=0.3, **settings).double().train()
     for layer in exchange_layers(net).values():
         nn.init.uniform_(layer.norm.weight, -1, 1)
     return plain_translator_from(net, 0.0), net, [torch.randn(2, 3, 16, 16, dtype=torch.float64) for _ in names]

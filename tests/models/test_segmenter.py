@@ -13,12 +13,13 @@ from cen_cli.models.norms import ModalBatchNorm2d, set_frozen_statistics
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
 from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.streams import PrivateConv2d
+from tests.streams import built
 
 
 def small(*modalities: str, **settings) -> Segmenter:
     defaults = {"backbone": "resnet18", "width": 8, "encoder_width": 8}
     torch.manual_seed(0)
-    return refinenet_segmenter(modalities or ("rgb", "depth"), 5, **{**defaults, **settings})
+    return built(refinenet_segmenter, modalities or ("rgb", "depth"), 5, **{**defaults, **settings})
 
 
 def images(*modalities: str, size=(64, 48), batch: int = 2) -> dict[str, torch.Tensor]:

@@ -15,6 +15,7 @@ from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d
 from cen_cli.models.translator import Translator, unet_translator
 from tests.reference import translating
+from tests.streams import built
 
 NAMES = ("shade", "texture", "depth", "normal")
 SIDE = 16
@@ -23,7 +24,7 @@ SIDE = 16
 
 def small(modalities: int = 2, **settings) -> Translator:
     torch.manual_seed(0)
-    return unet_translator(NAMES[:modalities], **{"levels": 4, "filters": 4, "dropout": 0.0, **settings})
+    return built(unet_translator, NAMES[:modalities], **{"levels": 4, "filters": 4, "dropout": 0.0, **settings})
 
 
 def lively(net: Translator) -> Translator:
@@ -114,7 +115,7 @@ def test_settings_equal_streams_one_by_one(modalities, settings):
 def test_parameters_of_the_published_generator():
     """54.43 M: the 54,429,317 that work, and the norms that the file carries unused, on layers 1, 8 and deconv 8."""
     with torch.device("meta"):
-        inner, full = (unet_translator(("a", "b"), norm_layers=layers) for layers in ("inner", "all"))
+        inner, full = (built(unet_translator, ("a", "b"), norm_layers=layers) for layers in ("inner", "all"))
     unused = 2 * 2 * (64 + 512 + 3)  # gamma and beta of two modalities
     assert sum(parameter.numel() for parameter in inner.parameters()) == 54_429_317
     assert sum(parameter.numel() for parameter in inner.parameters()) + unused == 54_431_633
@@ -124,7 +125,7 @@ def test_parameters_of_the_published_generator():
 @pytest.mark.parametrize(("norm_layers", "layers"), [("all", range(1, 9)), ("inner", range(2, 8))])
 def test_channels_are_exchanged_after_encoder_convolutions_alone(norm_layers, layers):
     with torch.device("meta"):
-        net = unet_translator(("a", "b"), norm_layers=norm_layers, threshold=0.3, gamma_init=0.7)
+        net = built(unet_translator, ("a", "b"), norm_layers=norm_layers, threshold=0.3, gamma_init=0.7)
     found = exchange_layers(net)
     assert list(found) == [f"encoder.layer{number}.norm" for number in layers]
     assert all((layer.threshold, layer.active) == (0.3, True) for layer in found.values())
@@ -133,7 +134,7 @@ def test_channels_are_exchanged_after_encoder_convolutions_alone(norm_layers, la
 
 
 def test_weights_start_small_and_gammas_at_one_or_as_told():
-    net = unet_translator(("a", "b"), levels=4, filters=32, gamma_init=0.25)
+    net = built(unet_translator, ("a", "b"), levels=4, filters=32, gamma_init=0.25)
     convs = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
     assert len(convs) == 8
     for conv in convs:

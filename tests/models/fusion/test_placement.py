@@ -13,6 +13,7 @@ from cen_cli.models.fusion.placement import Fusion, Merge, PassOn, Tap, place
 from cen_cli.models.segmenter import refinenet_segmenter
 from cen_cli.models.streams import PrivateConv2d
 from cen_cli.models.translator import unet_translator
+from tests.streams import built
 
 STAGES = ("early", "middle", "late", "all")
 NAMES = ("a", "b", "c")
@@ -27,15 +28,24 @@ def concat(channels: int, modalities: int, make_norm) -> nn.Module:
 def segmenter(stage: str, modalities: int = 2):
     torch.manual_seed(0)
     fusion = Fusion(concat, stage)
-    return refinenet_segmenter(
-        NAMES[:modalities], 3, backbone="resnet18", encoder_width=8, width=8, dropout=0.0, fusion=fusion
+    return built(
+        refinenet_segmenter,
+        NAMES[:modalities],
+        3,
+        backbone="resnet18",
+        encoder_width=8,
+        width=8,
+        dropout=0.0,
+        fusion=fusion,
     ).eval()
 
 
 def translator(stage: str, modalities: int = 2, **settings):
     torch.manual_seed(0)
     fusion = Fusion(concat, stage)
-    return unet_translator(NAMES[:modalities], levels=5, filters=4, dropout=0.0, fusion=fusion, **settings).eval()
+    return built(
+        unet_translator, NAMES[:modalities], levels=5, filters=4, dropout=0.0, fusion=fusion, **settings
+    ).eval()
 
 
 def expected_features(

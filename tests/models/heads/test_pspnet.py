@@ -16,6 +16,7 @@ from cen_cli.models.segmenter import Segmenter, pspnet_segmenter
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.streams import PrivateConv2d
 from tests.reference import pyramid, refining
+from tests.streams import built
 
 CHANNELS = (2, 3, 4, 8)
 MODALITIES = 2
@@ -96,7 +97,7 @@ def test_bad_arguments_are_named(arguments, message):
 def small(*modalities: str, **settings) -> Segmenter:
     torch.manual_seed(0)
     defaults = {"backbone": "resnet50", "width": 8, "encoder_width": 8}
-    return pspnet_segmenter(modalities or ("rgb", "depth"), 5, **{**defaults, **settings})
+    return built(pspnet_segmenter, modalities or ("rgb", "depth"), 5, **{**defaults, **settings})
 
 
 def images(batch: int = 2, side: int = 40) -> dict[str, torch.Tensor]:
@@ -107,7 +108,7 @@ def images(batch: int = 2, side: int = 40) -> dict[str, torch.Tensor]:
 def test_encoder_and_auxiliary_head_have_the_size_of_torchvision_s_fcn():
     """torchvision publishes 35,322,218 parameters for fcn_resnet50 with an auxiliary head and 21 classes."""
     with torch.device("meta"):
-        net = pspnet_segmenter(("rgb",), 21, backbone="resnet50", exchange=False)
+        net = built(pspnet_segmenter, ("rgb",), 21, backbone="resnet50", exchange=False)
         fcn = fcn_resnet50(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
     count = lambda module: sum(parameter.numel() for parameter in module.parameters())  # noqa: E731
     assert count(fcn) == 35_322_218
