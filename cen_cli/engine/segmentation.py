@@ -36,19 +36,25 @@ def segmentation_losses(output: ModalOutput, target: Tensor, branches: tuple[str
     Resizing is linear, so the ensemble is summed from the resized branches instead of being resized itself.
     """
     resized = [_resized(logits, target) for logits in output.branches]
-    losses = {
-        name: F.cross_entropy(logits, target, ignore_index=VOID) for name, logits in zip(branches, resized, strict=True)
-    }
+    losses = {name: _cross_entropy(logits, target) for name, logits in zip(branches, resized, strict=True)}
     if len(branches) > 1:
         parts = [weight * logits.detach() for weight, logits in zip(output.weights, resized, strict=True)]
-        losses[ENSEMBLE] = F.cross_entropy(sum(parts[1:], start=parts[0]), target, ignore_index=VOID)
+        losses[ENSEMBLE] = _cross_entropy(sum(parts[1:], start=parts[0]), target)
     return losses
 
 
 def auxiliary_loss(auxiliary: Tensor, target: Tensor) -> Tensor:
     """Cross entropy of the auxiliary logits [M, B, K, h, w], summed over the branches; target int64 [B, H, W]."""
-    losses = [F.cross_entropy(_resized(logits, target), target, ignore_index=VOID) for logits in auxiliary]
+    losses = [_cross_entropy(_resized(logits, target), target) for logits in auxiliary]
     return torch.stack(losses).sum()
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean over the pixels that are not void; logits [B, K, H, W], target int64 [B, H, W].
+
+    As a list of pixels: where logits lie in channels-last order, up to twice as fast on a CPU as torch's way with maps.
+    """
+    return F.cross_entropy(logits.movedim(1, -1).flatten(0, 2), target.flatten(), ignore_index=VOID)
 
 
 def _resized(logits: Tensor, target: Tensor) -> Tensor:
