@@ -97,9 +97,9 @@ def our_task(
         for name, parameters in groups.items()
     }
     return TranslationTask(
-        net,
-        critic,
-        optimizers,
+        model=net,
+        discriminator=critic,
+        optimizers=optimizers,
         schedule=Schedule("constant", total_steps=10**9),
         rates=dict.fromkeys([*groups[GENERATOR], DISCRIMINATOR], RATE),
         pixel_weight=PIXEL_WEIGHT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +16,6 @@ from cen_cli.build.networks import Network, discriminator, network, placed
 from cen_cli.build.scoring import best_by, scorer
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.device import resolve_device, resolve_precision
-from cen_cli.engine.evaluate import Scorer
 from cen_cli.engine.fit import Fit, FitSettings, Listener
 from cen_cli.engine.gammas import smallest_pressed_gamma
 from cen_cli.engine.losses import Penalty
@@ -23,7 +23,7 @@ from cen_cli.engine.optimizers import build_optimizer
 from cen_cli.engine.rundir import RunDirectory
 from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
 from cen_cli.engine.seeding import seed_everything
-from cen_cli.engine.segmentation import SegmentationTask
+from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import UsageError
 from cen_cli.models.exchange import exchange_layers
@@ -88,7 +88,18 @@ def training_job(
     model = placed(model, device, channels_last=recipe.train.channels_last)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
-    task = TASKS[recipe.task](recipe, model, schedule, device, validation, score)
+    task = TASKS[recipe.task](
+        recipe,
+        model,
+        schedule=schedule,
+        penalties=_penalties(recipe),
+        clip_norm=recipe.optimizer.clip_norm,
+        device=device,
+        precision=resolve_precision(recipe.train.precision, device),
+        compiled=recipe.train.compile,
+        validation=validation,
+        scorer=score,
+    )
     plan = TrainingPlan(
         name=recipe.name,
         task=recipe.task,
@@ -109,52 +120,34 @@ def training_job(
     return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint)
 
 
-def _segmentation(
-    recipe: Recipe, model: Network, schedule: Schedule, device: torch.device, validation: ViewDataset, score: Scorer
-) -> SegmentationTask:
+def _segmentation(recipe: Recipe, model: Network, **common: Any) -> SegmentationTask:
     groups = model.parameter_groups()
     return SegmentationTask(
-        model,
-        _optimizer(recipe, groups),
-        schedule=schedule,
+        model=model,
+        optimizers={MODEL: _optimizer(recipe, groups)},
         rates=_rates_of(recipe, groups),
-        penalties=_penalties(recipe),
         auxiliary_weight=recipe.model.auxiliary_weight,
-        clip_norm=recipe.optimizer.clip_norm,
-        device=device,
-        precision=resolve_precision(recipe.train.precision, device),
-        compiled=recipe.train.compile,
-        validation=validation,
-        scorer=score,
+        **common,
     )
 
 
-def _translation(
-    recipe: Recipe, model: Network, schedule: Schedule, device: torch.device, validation: ViewDataset, score: Scorer
-) -> TranslationTask:
+def _translation(recipe: Recipe, model: Network, **common: Any) -> TranslationTask:
     groups = model.parameter_groups()
     optimizers = {GENERATOR: _optimizer(recipe, groups)}
     critic = discriminator(recipe)
     if critic is not None:
-        critic = placed(critic, device, channels_last=recipe.train.channels_last)
+        critic = placed(critic, common["device"], channels_last=recipe.train.channels_last)
         groups = {**groups, DISCRIMINATOR: list(critic.parameters())}
         optimizers[DISCRIMINATOR] = _optimizer(recipe, {DISCRIMINATOR: groups[DISCRIMINATOR]})
     return TranslationTask(
-        model,
-        critic,
-        optimizers,
-        schedule=schedule,
+        model=model,
+        discriminator=critic,
+        optimizers=optimizers,
         rates=_rates_of(recipe, groups),
         pixel_weight=recipe.gan.pixel_weight,
         adversarial_weight=recipe.gan.adversarial_weight,
         reuse_forward=recipe.gan.reuse_forward,
-        penalties=_penalties(recipe),
-        clip_norm=recipe.optimizer.clip_norm,
-        device=device,
-        precision=resolve_precision(recipe.train.precision, device),
-        compiled=recipe.train.compile,
-        validation=validation,
-        scorer=score,
+        **common,
     )
 
 

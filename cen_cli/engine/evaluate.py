@@ -28,7 +28,7 @@ from cen_cli.engine.evaluate_averaged import (
     resized_logits,
 )
 from cen_cli.metrics import confusion_matrix, segmentation_scores
-from cen_cli.models.ensemble import LearnedEnsemble
+from cen_cli.models.network import StreamNetwork
 from cen_cli.models.streams import ModalOutput, output_names
 from cen_cli.results import Evaluation
 
@@ -41,7 +41,7 @@ class Scorer(Protocol):
 
     def __call__(
         self,
-        model: nn.Module,
+        model: StreamNetwork,
         data: ViewDataset,
         *,
         split: str,
@@ -63,7 +63,7 @@ class SegmentationScorer:
 
     def __call__(
         self,
-        model: nn.Module,
+        model: StreamNetwork,
         data: ViewDataset,
         *,
         split: str,
@@ -103,7 +103,7 @@ def predict_labels(output: ModalOutput, size: tuple[int, int]) -> Tensor:
 
 
 def look_and_label(
-    model: nn.Module,
+    model: StreamNetwork,
     inputs: Mapping[str, Tensor],
     specs: Sequence[ModalitySpec],
     size: tuple[int, int],
@@ -128,7 +128,7 @@ def look_and_label(
 
 
 def evaluate_segmentation(
-    model: nn.Module,
+    model: StreamNetwork,
     batches: Iterable[Batch],
     *,
     device: torch.device,
@@ -141,7 +141,7 @@ def evaluate_segmentation(
     after_batch: AfterBatch | None = None,
 ) -> Evaluation:
     """Score every branch and the ensemble over `batches`, whose modalities `specs` describe."""
-    branches: tuple[str, ...] = model.branches  # type: ignore[assignment]  # nn.Module attributes are untyped
+    branches = model.branches
     names = output_names(branches)
     classes = len(class_names)
     confusion = torch.zeros(len(names), classes, classes, dtype=torch.int64, device=device)
@@ -162,13 +162,7 @@ def evaluate_segmentation(
         protocol=protocol,
         samples=samples,
         scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion.cpu(), strict=True)},
-        weights=dict(zip(branches, _ensemble_weights(model), strict=True)),
+        weights=dict(zip(branches, model.ensemble.weights().tolist(), strict=True)),
         class_names=class_names,
         notes=(averaging.described(),) if averaging.described() else (),
     )
-
-
-@torch.no_grad()
-def _ensemble_weights(model: nn.Module) -> list[float]:
-    ensemble: LearnedEnsemble = model.ensemble  # type: ignore[assignment]  # nn.Module attribute
-    return ensemble.weights().tolist()

@@ -30,6 +30,7 @@ from cen_cli.metrics.inception import InceptionFeatures, as_pictures
 from cen_cli.metrics.kid import kernel_distance
 from cen_cli.metrics.regression import RegressionSums
 from cen_cli.models.dropout import active_dropout
+from cen_cli.models.network import StreamNetwork
 from cen_cli.models.norms import set_norm_statistics
 from cen_cli.models.streams import ModalOutput, output_names
 from cen_cli.results import Evaluation, TranslationScores
@@ -82,7 +83,7 @@ class TranslationScorer:
 
     def __call__(
         self,
-        model: nn.Module,
+        model: StreamNetwork,
         data: ViewDataset,
         *,
         split: str,
@@ -91,7 +92,7 @@ class TranslationScorer:
     ) -> Evaluation:
         """Scores of every branch and the ensemble over `data`, or over its first `limit` batches without distances."""
         distances = self.distances if limit is None and len(data) > 1 else None
-        branches: tuple[str, ...] = model.branches  # type: ignore[assignment]  # nn.Module attribute
+        branches = model.branches
         names = output_names(branches)
         sums = {name: RegressionSums() for name in names}
         features: dict[str, list[Tensor]] = {name: [] for name in names}
@@ -127,7 +128,7 @@ class TranslationScorer:
     def _stretch(self) -> bool:
         return self.protocol == "paper"
 
-    def _output(self, model: nn.Module, batch: Batch) -> ModalOutput:
+    def _output(self, model: StreamNetwork, batch: Batch) -> ModalOutput:
         with autocast(self.device, self.precision):
             return model(batch.inputs)
 

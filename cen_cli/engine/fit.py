@@ -40,13 +40,14 @@ from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import CheckpointError, DataError, Interrupted
 from cen_cli.models.exchange import exchange_layers, exchanging_layers
+from cen_cli.models.network import StreamNetwork
 from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json, is_better
 
 
 class TrainingTask(Protocol):
     """What a task offers to the loop."""
 
-    model: nn.Module
+    model: StreamNetwork
 
     @property
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
@@ -137,7 +138,7 @@ class Fit:
         self.metadata = metadata
         self.progress = Progress()
         self.layers = exchange_layers(task.model)
-        self.modalities: tuple[str, ...] = task.model.modalities  # type: ignore[assignment]  # nn.Module attribute
+        self.modalities = task.model.modalities
         self.gammas = GammaRecorder(self.layers, self.modalities)
         self.exchanging = exchanging_layers(task.model)
         self.losses = LossWindow()

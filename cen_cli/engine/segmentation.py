@@ -10,24 +10,18 @@ Logits are resized bilinearly to the label's size; void pixels (255) do not coun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from cen_cli.data.sample import Batch
-from cen_cli.data.views import ViewDataset
-from cen_cli.engine.device import Precision, autocast
-from cen_cli.engine.evaluate import AfterBatch, Scorer
-from cen_cli.engine.losses import Penalty
-from cen_cli.engine.optimizers import set_rates
-from cen_cli.engine.schedules import Rate, Schedule
+from cen_cli.data.sample import VOID, Batch
+from cen_cli.engine.task import NetworkTask
 from cen_cli.models.streams import ModalOutput
-from cen_cli.results import ENSEMBLE, Evaluation
+from cen_cli.results import ENSEMBLE
 
-VOID = 255
+MODEL = "model"
 
 
 def segmentation_losses(output: ModalOutput, target: Tensor, branches: tuple[str, ...]) -> dict[str, Tensor]:
@@ -62,67 +56,23 @@ def _resized(logits: Tensor, target: Tensor) -> Tensor:
     return F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
 
 
-class SegmentationTask:
-    """One optimiser step and one validation of a segmentation network, with everything they need at hand."""
+@dataclass(kw_only=True, eq=False)
+class SegmentationTask(NetworkTask):
+    """One optimiser step and one validation of a segmentation network; its optimiser is called `MODEL`."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        *,
-        schedule: Schedule,
-        rates: Mapping[str, Rate],
-        penalties: Mapping[str, Penalty],
-        auxiliary_weight: float,
-        clip_norm: float | None,
-        device: torch.device,
-        precision: Precision,
-        compiled: bool,
-        validation: ViewDataset,
-        scorer: Scorer,
-    ) -> None:
-        self.model = model
-        self.optimizers = {"model": optimizer}
-        self.auxiliaries: dict[str, nn.Module] = {}
-        self.schedule = schedule
-        self.rates = rates
-        self.penalties = penalties
-        self.auxiliary_weight = auxiliary_weight
-        self.clip_norm = clip_norm
-        self.device = device
-        self.precision = precision
-        self.validation = validation
-        self.scorer = scorer
-        self._forward: Callable[[Any], ModalOutput] = torch.compile(model) if compiled else model
+    auxiliary_weight: float
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """All loss terms of a batch that is on the device; `total` is their sum. Raises nothing; NaN is found later."""
-        branches: tuple[str, ...] = self.model.branches  # type: ignore[assignment]  # nn.Module attribute
-        with autocast(self.device, self.precision):
-            output = self._forward(batch.inputs)
-        terms = segmentation_losses(output, batch.target, branches)
+        output = self.output(batch)
+        terms = segmentation_losses(output, batch.target, self.model.branches)
         if output.auxiliary is not None:
             terms["auxiliary"] = self.auxiliary_weight * auxiliary_loss(output.auxiliary, batch.target)
-        terms |= {name: penalty(self.model) for name, penalty in self.penalties.items()}
-        return {**terms, "total": torch.stack(list(terms.values())).sum()}
+        return self.with_total(terms)
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Make optimiser step number `step` (0-based); returns the loss terms, detached and still on the device."""
-        optimizer = self.optimizers["model"]
         self.model.train()
         terms = self.losses(batch.to(self.device))
-        optimizer.zero_grad(set_to_none=True)
-        terms["total"].backward()
-        if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        set_rates(optimizer, self.schedule, self.rates, step)
-        optimizer.step()
+        self.update(MODEL, self.model, terms["total"], step, clip_norm=self.clip_norm)
         return {name: term.detach() for name, term in terms.items()}
-
-    def learning_rates(self, step: int) -> dict[str, float]:
-        """Learning rate of every parameter group in optimiser step `step`."""
-        return {name: self.schedule.rate(base, step) for name, base in self.rates.items()}
-
-    def validate(self, after_batch: AfterBatch | None = None, limit: int | None = None) -> Evaluation:
-        """Score the network on the validation split, or on its first `limit` batches."""
-        return self.scorer(self.model, self.validation, split="val", limit=limit, after_batch=after_batch)

@@ -54,9 +54,9 @@ def task_of(model, critic, penalties, *, reuse_forward: bool = False) -> Transla
     if critic is not None:
         optimizers[DISCRIMINATOR] = adam({DISCRIMINATOR: list(critic.parameters())})
     return TranslationTask(
-        model,
-        critic,
-        optimizers,
+        model=model,
+        discriminator=critic,
+        optimizers=optimizers,
         schedule=Schedule("constant", total_steps=10),
         rates=RATES,
         pixel_weight=100.0,
@@ -151,7 +151,7 @@ def test_step_equals_the_plain_loop():
 def test_gradients_are_bitwise_those_without_detaching_and_freezing():
     toolkit, views = task(), batch()
     model, critic = toolkit.model.train(), toolkit.discriminator.train()
-    output = toolkit._generate(views)
+    output = toolkit.output(views)
     toolkit.discriminator_loss(critic, views, output).backward()
     cut = [parameter.grad.clone() for parameter in critic.parameters()]
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -174,7 +174,7 @@ def test_gradients_are_bitwise_those_without_detaching_and_freezing():
     frozen = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
     model.load_state_dict(before)
-    output = toolkit._generate(views)
+    output = toolkit.output(views)
     terms = toolkit._generator_losses(views, output)
     logits = critic(condition, toolkit._shown(views, output.branches)[2])
     unfrozen = 2 * bce(logits, torch.ones_like(logits))
@@ -208,8 +208,8 @@ def test_one_forward_serves_both_updates_where_asked(monkeypatch):
     for reuse, forwards in ((False, 2), (True, 1)):
         toolkit = task(reuse_forward=reuse)
         calls = []
-        generate = toolkit._generate
-        monkeypatch.setattr(toolkit, "_generate", lambda views, g=generate, c=calls: (c.append(1), g(views))[1])
+        generate = toolkit.output
+        monkeypatch.setattr(toolkit, "output", lambda views, g=generate, c=calls: (c.append(1), g(views))[1])
         toolkit.step(batch(), 0)
         assert len(calls) == forwards
 

@@ -1,0 +1,76 @@
+"""What every task has: a network, how it is trained (optimisers, rates, penalties) and how it is validated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cen_cli.data.sample import Batch
+from cen_cli.data.views import ViewDataset
+from cen_cli.engine.device import Precision, autocast
+from cen_cli.engine.evaluate import AfterBatch, Scorer
+from cen_cli.engine.losses import Penalty
+from cen_cli.engine.optimizers import set_rates
+from cen_cli.engine.schedules import Rate, Schedule
+from cen_cli.models.network import StreamNetwork
+from cen_cli.models.streams import ModalOutput
+from cen_cli.results import Evaluation
+
+
+@dataclass(kw_only=True, eq=False)
+class NetworkTask:
+    """One network and everything that its training steps and validations need; what a step is, the tasks say."""
+
+    model: StreamNetwork
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    """By the name of what each trains."""
+    schedule: Schedule
+    rates: Mapping[str, Rate]
+    """Base learning rates by parameter group."""
+    penalties: Mapping[str, Penalty]
+    clip_norm: float | None
+    device: torch.device
+    precision: Precision
+    compiled: bool
+    validation: ViewDataset
+    scorer: Scorer
+
+    def __post_init__(self) -> None:
+        self._forward: Callable[[Any], ModalOutput] = torch.compile(self.model) if self.compiled else self.model
+
+    @property
+    def auxiliaries(self) -> Mapping[str, nn.Module]:
+        """Networks that are trained beside the model and only for its sake, by name."""
+        return {}
+
+    def learning_rates(self, step: int) -> dict[str, float]:
+        """Learning rate of every parameter group in optimiser step `step`."""
+        return {name: self.schedule.rate(base, step) for name, base in self.rates.items()}
+
+    def validate(self, after_batch: AfterBatch | None = None, limit: int | None = None) -> Evaluation:
+        """Score the network on the validation split, or on its first `limit` batches."""
+        return self.scorer(self.model, self.validation, split="val", limit=limit, after_batch=after_batch)
+
+    def output(self, batch: Batch) -> ModalOutput:
+        """What the network makes of a batch that is on the device, in the precision of training."""
+        with autocast(self.device, self.precision):
+            return self._forward(batch.inputs)
+
+    def with_total(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Loss terms, the penalties, and their sum as `total`."""
+        all_terms = {**terms, **{name: penalty(self.model) for name, penalty in self.penalties.items()}}
+        return {**all_terms, "total": torch.stack(list(all_terms.values())).sum()}
+
+    def update(self, name: str, network: nn.Module, loss: Tensor, step: int, *, clip_norm: float | None) -> None:
+        """Optimiser step number `step` (0-based) of one network, by its loss."""
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+        set_rates(optimizer, self.schedule, self.rates, step)
+        optimizer.step()
