@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypedDict
 
 from cen_cli.data import cityscapes
 from cen_cli.data.check import check_data
@@ -17,7 +16,7 @@ from cen_cli.data.sample import VOID
 from cen_cli.data.sunrgbd import SUNRGBD
 from cen_cli.data.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform
-from cen_cli.data.views import ViewDataset
+from cen_cli.data.views import Reading, ViewDataset
 from cen_cli.errors import CenError, UnavailableError, UsageError
 from cen_cli.findings import DataCheck
 from cen_cli.recipe import folders
@@ -154,11 +153,7 @@ DATASETS = {
 }
 
 
-class _Reading(TypedDict):
-    transform: TrainTransform | EvalTransform
-    seed: int
-    resize: tuple[int, int] | None
-    cache: bool
+class _Reading(Reading):
     normalize: Normalization
 
 

@@ -16,11 +16,12 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
 from cen_cli.data.reading import label_table, read_coded_labels, read_labels
 from cen_cli.data.sample import LABELS, VOID
-from cen_cli.data.views import FileViews, Source, Transform, ViewFiles, check_files, choose_specs, describe_folder
+from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, check_files, choose_specs, describe_folder
 from cen_cli.errors import DataError
 
 CLASSES = {
@@ -79,9 +80,8 @@ _IMAGE = "_leftImg8bit.png"
 class Cityscapes(FileViews):
     """The views of one split (`train`, `val`, or `test`, which is the same as `val`), sorted by name.
 
-    `resize`: (height, width) to which every image and label map is brought on reading. `normalize`: {modality: (mean,
-    std)} in place of ImageNet's statistics (rgb), of 0 and 1 (depth in metres, disparity in pixels). Raises DataError
-    where a folder or a view's file is not there.
+    `normalize`: {modality: (mean, std)} in place of ImageNet's statistics (rgb), of 0 and 1 (depth in metres, disparity
+    in pixels). `reading`: see `Reading`. Raises DataError where a folder or a view's file is not there.
     """
 
     def __init__(
@@ -90,25 +90,12 @@ class Cityscapes(FileViews):
         split: str,
         inputs: Sequence[str] = ("rgb", "depth"),
         *,
-        resize: tuple[int, int] | None = None,
-        transform: Transform | None = None,
-        cache: bool = False,
         normalize: Normalization | None = None,
-        seed: int = 0,
+        **reading: Unpack[Reading],
     ) -> None:
         specs = choose_specs(SPECS, inputs, normalize, names={})
         source = _find_views(root, split, inputs)
-        super().__init__(
-            source.root,
-            source.views,
-            specs,
-            CLASS_NAMES,
-            resize=resize,
-            transform=transform,
-            cache=cache,
-            seed=seed,
-            labels=source.labels,
-        )
+        super().__init__(source, specs, CLASS_NAMES, **reading)
 
 
 def _find_views(root: str | Path, split: str, inputs: Sequence[str]) -> Source:

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 from cen_cli.data.modality import (
     HALF,
@@ -30,7 +30,7 @@ from cen_cli.data.modality import (
 from cen_cli.data.patterns import SPLITS, Pattern, ViewKey
 from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import LABELS, TARGET
-from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder
+from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, choose_target, describe_folder
 from cen_cli.errors import DataError, IncompleteError
 
 FULL_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
@@ -126,11 +126,8 @@ class Folders(FileViews):
         labels: FolderLabels | None = None,
         division: Division = Division(),
         skip_incomplete: bool = False,
-        resize: tuple[int, int] | None = None,
-        transform: Transform | None = None,
-        cache: bool = False,
         normalize: Normalization | None = None,
-        seed: int = 0,
+        **reading: Unpack[Reading],
     ) -> None:
         specs, target_spec = modality_specs(modalities, inputs, normalize, target=target)
         folder = _folder(root)
@@ -142,18 +139,10 @@ class Folders(FileViews):
         found = {key: pattern.find(folder) for key, pattern in patterns.items()}
         keys = _keys_of_split(folder, split, found, patterns, division)
         keys = _complete(folder, split, keys, found, skip=skip_incomplete)
-        super().__init__(
-            folder,
-            [ViewFiles(key.name, {name: files[key] for name, files in found.items()}) for key in keys],
-            specs,
-            () if labels is None else labels.class_names,
-            target=target_spec,
-            resize=resize,
-            transform=transform,
-            cache=cache,
-            seed=seed,
-            labels=None if labels is None else partial(read_class_map, encoding=labels.encoding),
-        )
+        views = [ViewFiles(key.name, {name: files[key] for name, files in found.items()}) for key in keys]
+        read_labels = None if labels is None else partial(read_class_map, encoding=labels.encoding)
+        class_names = () if labels is None else labels.class_names
+        super().__init__(Source(folder, views, labels=read_labels), specs, class_names, target=target_spec, **reading)
         self._label_encoding = None if labels is None or target is not None else labels.encoding
 
     def fingerprint(self) -> str:

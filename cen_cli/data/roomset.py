@@ -19,13 +19,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from cen_cli.data.domains import SHORT_NAMES
 from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
 from cen_cli.data.rooms.encoding import DEPTH_INVALID, DEPTH_UNITS, EDGE_UNITS
 from cen_cli.data.rooms.settings import CLASS_NAMES, SPLITS
 from cen_cli.data.sample import LABELS, TARGET
-from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder
+from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, choose_target, describe_folder
 from cen_cli.errors import DataError, UsageError
 
 _NAME = re.compile(r"(\d+)_(\d+)\.png")
@@ -97,10 +98,9 @@ def domains_of(inputs: Sequence[str], target: str | None = None) -> tuple[str, .
 class Rooms(FileViews):
     """The views of one split (`train`, `val`, `test`) below `folder`, sorted by room and view.
 
-    `target`: the domain to translate to; without one, views have labels. `resize`: (height, width) to which every
-    image and label map is brought on reading. `normalize`: {modality: (mean, std)} in place of the defaults: ImageNet's
-    statistics for rgb, 0 and 1 for depth (metres), 0.5 and 0.5 for the other images. Raises DataError where a folder,
-    or one modality's file of a view, is not there.
+    `target`: the domain to translate to; without one, views have labels. `normalize`: {modality: (mean, std)} in place
+    of the defaults: ImageNet's statistics for rgb, 0 and 1 for depth (metres), 0.5 and 0.5 for the other images.
+    `reading`: see `Reading`. Raises DataError where a folder, or one modality's file of a view, is not there.
     """
 
     def __init__(
@@ -110,28 +110,15 @@ class Rooms(FileViews):
         inputs: Sequence[str] = ("rgb", "depth"),
         target: str | None = None,
         *,
-        resize: tuple[int, int] | None = None,
-        transform: Transform | None = None,
-        cache: bool = False,
         normalize: Normalization | None = None,
-        seed: int = 0,
+        **reading: Unpack[Reading],
     ) -> None:
         specs, target_spec = modality_specs(inputs, normalize, target=target)
         if split not in SPLITS:
             raise DataError(f"unknown split {split!r}: the rooms have {', '.join(SPLITS)}")
         keys = (*inputs, LABELS if target is None else TARGET)
         views = _find_views(Path(folder), split, dict(zip(keys, domains_of(inputs, target), strict=True)))
-        super().__init__(
-            Path(folder),
-            views,
-            specs,
-            CLASS_NAMES,
-            target=target_spec,
-            resize=resize,
-            transform=transform,
-            cache=cache,
-            seed=seed,
-        )
+        super().__init__(Source(Path(folder), views), specs, CLASS_NAMES, target=target_spec, **reading)
 
 
 def _find_views(root: Path, split: str, domains: dict[str, str]) -> list[ViewFiles]:

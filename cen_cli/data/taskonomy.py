@@ -30,11 +30,21 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
 from cen_cli.data.domains import full_name
 from cen_cli.data.modality import ModalitySpec, Normalization
 from cen_cli.data.sample import TARGET
-from cen_cli.data.views import FileViews, Transform, ViewFiles, choose_specs, choose_target, describe_folder, read_lines
+from cen_cli.data.views import (
+    FileViews,
+    Reading,
+    Source,
+    ViewFiles,
+    choose_specs,
+    choose_target,
+    describe_folder,
+    read_lines,
+)
 from cen_cli.errors import DataError, IncompleteError, UsageError
 
 LOG_SCALE, MAX_DEPTH = 512.0, 128.0
@@ -91,9 +101,9 @@ class Taskonomy(FileViews):
     """The views of one split (`train`, `val`, `test`) below `root`, sorted by point and view.
 
     `inputs` are translated to `target`. `train_list` and `val_list` (relative to `root`) take the place of train.txt
-    and val.txt; with lists, `test` is the same as `val`. `resize`: (height, width) to which every image is brought on
-    reading. `normalize` must be empty: everything lies in [-1, 1]. `skip_incomplete`: leave out views that lack one of
-    the domains; otherwise they raise DataError, as do folders and lists that are not there.
+    and val.txt; with lists, `test` is the same as `val`. `normalize` must be empty: everything lies in [-1, 1].
+    `skip_incomplete`: leave out views that lack one of the domains; otherwise they raise DataError, as do folders and
+    lists that are not there. `reading`: see `Reading`.
     """
 
     def __init__(
@@ -105,12 +115,9 @@ class Taskonomy(FileViews):
         *,
         train_list: str = "",
         val_list: str = "",
-        resize: tuple[int, int] | None = None,
-        transform: Transform | None = None,
-        cache: bool = False,
         skip_incomplete: bool = False,
         normalize: Normalization | None = None,
-        seed: int = 0,
+        **reading: Unpack[Reading],
     ) -> None:
         specs, target_spec = modality_specs(inputs, normalize, target=target)
         if split not in SPLITS:
@@ -121,9 +128,7 @@ class Taskonomy(FileViews):
         names = _split(layout, split, found, {"train": train_list, "val": val_list})
         names = _complete(layout, names, found, skip=skip_incomplete)
         views = [ViewFiles(name, {key: layout.file(domain, name) for key, domain in domains.items()}) for name in names]
-        super().__init__(
-            Path(root), views, specs, (), target=target_spec, resize=resize, transform=transform, cache=cache, seed=seed
-        )
+        super().__init__(Source(Path(root), views), specs, (), target=target_spec, **reading)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -88,22 +88,36 @@ class ViewFiles:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """Where the views of a split lie, and how they are read where that is not the usual way (`read_view`)."""
-
-    root: Path
-    views: Sequence[ViewFiles]
-    read: ReadMap | None = None
-    labels: ReadLabels | None = None
-
-
-@dataclasses.dataclass(frozen=True)
 class Frame:
     """A border without content: views of `size` (height, width) are cut to `rows` and `columns`."""
 
     size: tuple[int, int]
     rows: slice
     columns: slice
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where the views of a split lie, and how they are read where that is not the usual way (as in `read_view`)."""
+
+    root: Path
+    views: Sequence[ViewFiles]
+    read: ReadMap | None = None
+    labels: ReadLabels | None = None
+    crop_depth: bool = False
+    frame: Frame | None = None
+
+
+class Reading(TypedDict, total=False):
+    """What every data set is told about its views."""
+
+    resize: tuple[int, int] | None
+    """(height, width) to which every image and label map is brought on reading."""
+    transform: Transform | None
+    """Makes samples of a view, the specs, a generator seeded by (seed, epoch, index), and the target."""
+    cache: bool
+    """Whether views are kept in memory."""
+    seed: int
 
 
 def read_view(
@@ -266,43 +280,32 @@ def _known(name: str, available: Iterable[str], names: Mapping[str, str], what: 
 class FileViews:
     """A `ViewDataset` over listed files; what a data set adds is how it finds them and how they are encoded.
 
-    `target`: what the views are translated to; without it their targets are labels of `class_names`. `transform` is
-    handed the view, the specs, a generator seeded by (seed, epoch, index) and the target; no global random state is
-    used. `crop_depth`, `frame`, `read` and `labels` as in `read_view`.
+    `target`: what the views are translated to; without it their targets are labels of `class_names`. Without a
+    transform views are left as they are. No global random state is used.
     """
 
     def __init__(
         self,
-        root: Path,
-        views: Sequence[ViewFiles],
+        source: Source,
         specs: tuple[ModalitySpec, ...],
         class_names: tuple[str, ...],
         *,
         target: ModalitySpec | None = None,
-        resize: tuple[int, int] | None = None,
-        transform: Transform | None = None,
-        cache: bool = False,
-        seed: int = 0,
-        crop_depth: bool = False,
-        frame: Frame | None = None,
-        read: ReadMap | None = None,
-        labels: ReadLabels | None = None,
+        **reading: Unpack[Reading],
     ) -> None:
+        resize, transform = reading.get("resize"), reading.get("transform")
         if resize is not None and min(resize) < 1:
             raise DataError(f"resize must be at least 1 x 1, not {resize[0]} x {resize[1]}")
-        self.root = root
-        self.views = tuple(views)
+        self.source = source
+        self.root = source.root
+        self.views = tuple(source.views)
         self.specs = specs
         self.target = target
         self.class_names = () if target else class_names
         self.resize = None if resize is None else (resize[0], resize[1])
         self.transform: Transform = EvalTransform() if transform is None else transform
-        self.seed = seed
-        self._crop_depth = crop_depth
-        self._frame = frame
-        self._read_map = read
-        self._read_labels = labels
-        self._cache = ViewCache(len(self.views), self._read(0)) if cache else None
+        self.seed = reading.get("seed", 0)
+        self._cache = ViewCache(len(self.views), self._read(0)) if reading.get("cache") else None
 
     def __len__(self) -> int:
         return len(self.views)
@@ -348,12 +351,12 @@ class FileViews:
             self.files(index),
             self.specs,
             classes=len(self.class_names),
-            read=self._read_map,
-            labels=self._read_labels,
+            read=self.source.read,
+            labels=self.source.labels,
             target=self.target,
             resize=self.resize,
-            crop_depth=self._crop_depth,
-            frame=self._frame,
+            crop_depth=self.source.crop_depth,
+            frame=self.source.frame,
         )
 
     def _bytes(self, name: str) -> int:

@@ -17,8 +17,10 @@ Two more modalities are computed on reading, from a view's own files (`cen_cli.d
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from cen_cli.data.derived import CORNER, INNER, WHOLE
 from cen_cli.data.domains import SHORT_NAMES
@@ -27,7 +29,7 @@ from cen_cli.data.nyudv2.folders import find_views
 from cen_cli.data.nyudv2.frames import Depth, find_frames
 from cen_cli.data.nyudv2.official import CLASS_NAMES, MAT_FILE, SOURCE, SPLITS
 from cen_cli.data.sample import LABELS, TARGET
-from cen_cli.data.views import FileViews, Frame, Transform, choose_specs, choose_target
+from cen_cli.data.views import FileViews, Frame, Reading, choose_specs, choose_target
 from cen_cli.errors import DataError, UsageError
 
 __all__ = ["CLASS_NAMES", "FRAME", "NAMES", "SPECS", "NYUDv2", "modality_specs"]
@@ -69,10 +71,9 @@ class NYUDv2(FileViews):
     `root`: the official file, the folder that holds it, or a folder of images. `target`: the modality to translate to;
     without one, views have labels. `list_file` (relative to the folder) takes the place of the split's own list.
     `depth`: which of the official file's depths. `label_start`: where the labels of a folder start, 0 or 1; None: as
-    the label maps show. `resize`: (height, width) to which every image and label map is brought on reading.
-    `normalize`: {modality: (mean, std)} in place of ImageNet's statistics (rgb, hha), of 0 and 1 (depth, metres) and of
-    0.5 and 0.5 (the others). Raises DataError where the file, the folder, the list or a listed file is not there, and
-    UsageError for a choice that the layout does not offer.
+    the label maps show. `normalize`: {modality: (mean, std)} in place of ImageNet's statistics (rgb, hha), of 0 and 1
+    (depth, metres) and of 0.5 and 0.5 (the others). `reading`: see `Reading`. Raises DataError where the file, the
+    folder, the list or a listed file is not there, and UsageError for a choice that the layout does not offer.
     """
 
     def __init__(
@@ -82,14 +83,11 @@ class NYUDv2(FileViews):
         inputs: Sequence[str] = ("rgb", "depth"),
         target: str | None = None,
         *,
-        resize: tuple[int, int] | None = None,
-        transform: Transform | None = None,
-        cache: bool = False,
         list_file: str = "",
         depth: Depth = "filled",
         label_start: int | None = None,
         normalize: Normalization | None = None,
-        seed: int = 0,
+        **reading: Unpack[Reading],
     ) -> None:
         specs, target_spec = modality_specs(inputs, normalize, target=target)
         columns = {name: _column(name) for name in inputs}
@@ -101,21 +99,9 @@ class NYUDv2(FileViews):
         else:
             _refuse(label_start is not None, f"data.label_start = {label_start}", f"{mat.name} has its own labels")
             source = find_frames(mat, split, columns, depth=depth, list_file=list_file)
-        super().__init__(
-            source.root,
-            source.views,
-            specs,
-            CLASS_NAMES,
-            target=target_spec,
-            resize=resize,
-            transform=transform,
-            cache=cache,
-            seed=seed,
-            crop_depth=True,
-            frame=None if target is None and mat is None else FRAME,
-            read=source.read,
-            labels=source.labels,
-        )
+        frame = None if target is None and mat is None else FRAME
+        source = dataclasses.replace(source, crop_depth=True, frame=frame)
+        super().__init__(source, specs, CLASS_NAMES, target=target_spec, **reading)
 
 
 def _column(name: str) -> str:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
 from cen_cli.data.sunrgbd import official, packs
 from cen_cli.data.sunrgbd.official import Depth
-from cen_cli.data.views import FileViews, Transform, choose_specs, describe_folder
+from cen_cli.data.views import FileViews, Reading, choose_specs, describe_folder
 from cen_cli.errors import DataError, UsageError
 
 __all__ = ["CLASS_NAMES", "SPECS", "SUNRGBD"]
@@ -44,10 +45,9 @@ SPLITS = ("train", "val", "test")
 class SUNRGBD(FileViews):
     """The views of one split: `train`, `val` or `test` (the same as `val`).
 
-    `depth`: inpainted (depth_bfx) or raw; packs have one. `resize`: (height, width) to which every image and label map
-    is brought on reading. `normalize`: {modality: (mean, std)} in place of ImageNet's statistics (rgb), of 0 and 1
-    (depth, metres). Raises DataError where a folder or a file is not there, UsageError for a depth that packs do not
-    have.
+    `depth`: inpainted (depth_bfx) or raw; packs have one. `normalize`: {modality: (mean, std)} in place of ImageNet's
+    statistics (rgb), of 0 and 1 (depth, metres). `reading`: see `Reading`. Raises DataError where a folder or a file is
+    not there, UsageError for a depth that packs do not have.
     """
 
     def __init__(
@@ -57,11 +57,8 @@ class SUNRGBD(FileViews):
         inputs: Sequence[str] = ("rgb", "depth"),
         *,
         depth: Depth = "filled",
-        resize: tuple[int, int] | None = None,
-        transform: Transform | None = None,
-        cache: bool = False,
         normalize: Normalization | None = None,
-        seed: int = 0,
+        **reading: Unpack[Reading],
     ) -> None:
         folder, packed = _layout(root, split)
         if packed and depth == "raw":
@@ -74,17 +71,7 @@ class SUNRGBD(FileViews):
             if packed
             else official.find_views(folder, training, inputs, depth=depth)
         )
-        super().__init__(
-            source.root,
-            source.views,
-            specs,
-            CLASS_NAMES,
-            resize=resize,
-            transform=transform,
-            cache=cache,
-            seed=seed,
-            labels=source.labels,
-        )
+        super().__init__(source, specs, CLASS_NAMES, **reading)
 
 
 def _layout(root: str | Path, split: str) -> tuple[Path, bool]:
