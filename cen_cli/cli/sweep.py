@@ -108,7 +108,8 @@ def _check_unchanged(runs: Sequence[MemberRun]) -> None:
 
     def differing(own: str, wanted: str) -> list[str]:
         keys = differences(parse_recipe(own, "the run"), parse_recipe(wanted, "the sweep"))
-        return [key for key in keys if key not in ("data.root", "data.workers") and not key.startswith("expected")]
+        free = ("name", "data.root", "data.workers")
+        return [key for key in keys if key not in free and not key.startswith("expected")]
 
     for run in runs:
         check_unchanged(run, differing)

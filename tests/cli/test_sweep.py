@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +108,20 @@ def test_a_killed_sweep_goes_on_where_it_was(cen: Cen, grid: Path) -> None:
     expected, _ = read_tensors(Path("whole/on/seed-0/checkpoints/last/model.safetensors"))
     found, _ = read_tensors(last)
     assert all((found[name] == tensor).all() for name, tensor in expected.items())
+
+
+def test_a_run_of_another_sweep_takes_its_place(cen: Cen, grid: Path) -> None:
+    cen("sweep", grid, "--shard", "1/2", "--device", "cpu")
+    other = grid.with_name("other.toml")
+    other.write_text(grid.read_text().replace("variants.on", "variants.first").replace('"on"', '"first"'))
+    other.write_text(other.read_text().replace("paper.on", "paper.first"))
+    copied = Path("sweeps/other/first/seed-0")
+    shutil.copytree("sweeps/grid/on/seed-0", copied)
+    (copied / "outcome.json").unlink()
+    before = (copied / "checkpoints" / "last" / "model.safetensors").read_bytes()
+    report = cen("sweep", other, "--shard", "1/2", "--device", "cpu", "--json").document
+    assert report["rows"][0]["done"] == 1
+    assert (copied / "checkpoints" / "last" / "model.safetensors").read_bytes() == before
 
 
 def _wait_for(condition) -> None:
