@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import sys
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +45,10 @@ def sweep(
     shard: Annotated[
         str, typer.Option("--shard", metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
     ] = "1/1",
+    only: Annotated[
+        str,
+        typer.Option("--only", metavar="PATTERN", help="Train only members whose name matches, such as '*/seed-0'."),
+    ] = "*",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Members to train at a time.")] = 1,
     form: Annotated[Form, typer.Option("--as", help="How the table is printed.")] = Form.table,
     overrides: options.Overrides = None,
@@ -62,7 +67,7 @@ def sweep(
 
         cen sweep table7-rooms --dry-run
 
-        cen sweep table7-rooms --jobs 2
+        cen sweep table7-rooms --jobs 2 --only '*/seed-0'
 
         cen sweep table7-rooms --show --as markdown
 
@@ -85,7 +90,8 @@ def sweep(
         return
     failed: list[MemberOutcome] = []
     if not show:
-        failed = _train(_shard(runs, shard), grid, jobs=jobs, device=device, inception_weights=inception_weights)
+        chosen = _shard(_only(runs, only, folder), shard)
+        failed = _train(chosen, grid, jobs=jobs, device=device, inception_weights=inception_weights)
     report = _report(grid, [outcome_of(run) for run in runs], found)
     _print(report, form, json=json)
     _draw(grid, report, found, folder)
@@ -113,6 +119,15 @@ def _check_unchanged(runs: Sequence[MemberRun]) -> None:
 
     for run in runs:
         check_unchanged(run, differing)
+
+
+def _only(runs: Sequence[MemberRun], pattern: str, folder: Path) -> list[MemberRun]:
+    """The members whose name, the path of their folder in that of the sweep, matches. Raises UsageError for none."""
+    names = [run.folder.relative_to(folder).as_posix() for run in runs]
+    found = [run for run, name in zip(runs, names, strict=True) if fnmatchcase(name, pattern)]
+    if not found:
+        raise UsageError(f"--only {pattern!r} matches none of {len(runs)} members", hint=f"the first is {names[0]!r}")
+    return found
 
 
 def _shard(runs: Sequence[MemberRun], shard: str) -> list[MemberRun]:

@@ -165,6 +165,14 @@ def test_a_shard_that_is_none(cen: Cen, grid: Path, shard: str) -> None:
     assert f"--shard {shard}: I/N with 1 <= I <= N" in cen("sweep", grid, "--shard", shard, code=2).err
 
 
+def test_only_members_that_match_are_trained(cen: Cen, grid: Path) -> None:
+    rows = cen("sweep", grid, "--only", "off/*", "--device", "cpu", "--json").document["rows"]
+    assert {row["variant"]: row["done"] for row in rows} == {"on": 0, "off": 1}
+    refused = cen("sweep", grid, "--only", "*/seed-7", code=2)
+    assert "--only '*/seed-7' matches none of 2 members" in refused.err
+    assert "the first is 'on/seed-0'" in refused.err
+
+
 def test_show_and_dry_run_exclude_each_other(cen: Cen, grid: Path) -> None:
     assert "leave out one of them" in cen("sweep", grid, "--show", "--dry-run", code=2).err
 
