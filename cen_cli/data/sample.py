@@ -186,9 +186,10 @@ def _stored_alike(one: Sample, other: Sample) -> bool:
 def _stacked(images: Sequence[Tensor]) -> Tensor:
     """Images [C, H, W], or labels [H, W], of one type: a grey image among colours gets their channels.
 
-    One image is not copied. Those whose channels lie side by side in memory, as Pillow decodes them, stay so.
+    One image is not copied, unless it is a part of more memory, such as the cache, all of which would travel to another
+    process. Images whose channels lie side by side in memory, as Pillow decodes them, stay so.
     """
-    if len(images) == 1:
+    if len(images) == 1 and images[0].untyped_storage().nbytes() == images[0].nbytes:
         return images[0][None]
     if images[0].ndim == 2:
         return torch.stack(list(images))

@@ -240,6 +240,14 @@ class TestBatch:
         assert stored.is_contiguous(memory_format=torch.channels_last)
         assert not stored.is_contiguous()
 
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_no_batch_carries_the_cache_along(self, write_rooms, count):
+        data = Rooms(write_rooms(), "train", cache=True)
+        for _ in range(2):  # read, then kept
+            batch = collate([data.sample(index) for index in range(count)])
+            for image in (*batch.inputs.values(), batch.target):
+                assert image.untyped_storage().nbytes() == image.nbytes
+
     def test_a_grey_picture_among_colours_gets_three_channels(self, rooms):
         colours = rooms.sample(0)
         grey = dataclasses.replace(rooms.sample(1), inputs=colours.inputs | {"rgb": colours.inputs["rgb"][:1]})
