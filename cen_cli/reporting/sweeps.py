@@ -18,12 +18,18 @@ from cen_cli.reporting import formats, scores
 from cen_cli.reporting.tables import new_table
 from cen_cli.results import MemberOutcome, SweepCell, SweepReport, SweepRow, SweepVerdict
 
-CONVENTION = "mean ± standard deviation over seeds; behind a bar the paper's number; p: paired t-test over seeds"
+
+def _conventions(report: SweepReport, mark: str) -> str:
+    """How the table is to be read; `mark` stands before the paper's numbers, where there are any."""
+    paper = any(cell.paper is not None for row in report.rows for cell in row.cells)
+    parts = ["mean ± standard deviation over seeds", *([f"behind {mark} the paper's number"] if paper else [])]
+    words = "; ".join([*parts, "p: paired t-test over seeds"])
+    return f"{report.split} split; {words}; reference: {report.reference}"
 
 
 def sweep_parts(report: SweepReport) -> list[RenderableType]:
     """The report's tables and verdicts in reading order."""
-    head = [report.title, f"{report.split} split; {CONVENTION}; reference: {report.reference}"]
+    head = [report.title, _conventions(report, "a bar")]
     parts: list[RenderableType] = [*head]
     for group, rows in _by_group(report.rows).items():
         headings, lines = _grid(rows, report.reference)
@@ -39,7 +45,7 @@ def sweep_parts(report: SweepReport) -> list[RenderableType]:
 
 def sweep_markdown(report: SweepReport) -> str:
     """The same as Markdown tables."""
-    lines = [f"**{report.title}**", "", f"{report.split} split; {CONVENTION}; reference: {report.reference}.", ""]
+    lines = [f"**{report.title}**", "", f"{_conventions(report, 'a stroke')}.", ""]
     for group, rows in _by_group(report.rows).items():
         headings, cells = _grid(rows, report.reference)
         lines += [

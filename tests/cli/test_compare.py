@@ -35,6 +35,7 @@ def test_runs_side_by_side(cen: Cen, tiny_run: Path, others: dict[str, Path], tm
     picture = tmp_path / "new" / "compared.png"
     ended = cen("compare", *words, "--images", "2", "--out", picture)
     assert "3 runs of 2 networks" in ended.out
+    assert "paper" not in ended.out  # which says nothing about these
     assert f"picture: {picture}" in ended.err
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     assert pixels.shape[1] > 5 * 40  # rgb, depth, truth, tiny, concat

@@ -75,6 +75,7 @@ def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
 
     markdown = cen("sweep", grid, "--show", "--as", "markdown").out
     assert "| exchanging | 1/1 | " in markdown
+    assert "behind a stroke the paper's number" in markdown
     assert " / 51.10 |" in markdown
     lines = cen("sweep", grid, "--show", "--as", "csv").out.splitlines()
     assert lines[0] == "group,variant,metric,seed,value,paper"
