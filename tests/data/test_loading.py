@@ -188,7 +188,7 @@ class TestErrors:
         assert active_children() == []
 
     @pytest.mark.filterwarnings(  # the signal may reach torch while it opens a temporary file to see whether it can
-        "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
+        "ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning"
     )
     def test_a_worker_that_dies_is_reported(self, write_rooms):
         data = _Failing(Rooms(write_rooms(), "train"), _die)
