@@ -24,6 +24,7 @@ NOTABLE = 0.01
 """Relative gain of a score from which on another threshold is proposed."""
 
 _NEEDS_EXCHANGE = 'nothing is replaced; exchange needs model.fusion = "exchange" and two or more data.inputs'
+_SWITCHED_OFF = 'nothing is replaced; with exchange.choose = "gamma" the gammas choose what is'
 
 
 def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: float = 0.0) -> GammaDiagnosis:
@@ -40,7 +41,7 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: 
         for modality, share, total in zip(modalities, shares, _pressed(states).tolist(), strict=True)
     )
     if not any(state.replaceable.any() for state in states):
-        return GammaDiagnosis("no exchange", ("exchange is switched off in this network", *evidence), _NEEDS_EXCHANGE)
+        return GammaDiagnosis("no exchange", ("exchange is switched off in this network", *evidence), _SWITCHED_OFF)
     if any(state.fixed is not None for state in states):
         return _fixed(states, evidence)
     remarks = (*evidence, *_full_layers(states, modalities), *_given_up_by_several(states))
@@ -128,8 +129,8 @@ def _replaced(states: Sequence[LayerState]) -> int:
 
 
 def _dead(states: Sequence[LayerState]) -> int:
-    """Replaced channels that are below the threshold in every modality."""
-    return sum(int((state.replaced & state.below.all(axis=0)).sum()) for state in states)
+    """Replaced channels that have no donor above the threshold."""
+    return sum(int(state.dead.sum()) for state in states)
 
 
 def _given_up_elsewhere(states: Sequence[LayerState]) -> int:
@@ -155,9 +156,7 @@ def _given_up_by_several(states: Sequence[LayerState]) -> tuple[str, ...]:
     total, dead, several = _replaced(states), _dead(states), _given_up_elsewhere(states)
     said = []
     if dead:
-        said.append(
-            f"{dead} of {total} replaced channels have no donor above the threshold: they are lost to all modalities"
-        )
+        said.append(f"{dead} of {total} replaced channels have no donor above the threshold: nothing takes their place")
     if several > dead:
         said.append(f"{several} of {total} replaced channels are below the threshold in another modality as well")
     return tuple(said)

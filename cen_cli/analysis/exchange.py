@@ -1,8 +1,9 @@
 """Which channels are replaced, how many, and by whom (P Eq. 6): of a network, and over the records of a run.
 
-A replaced channel of one modality takes the mean of the same channel of all other modalities, so these are its donors.
-How much each of them gives is measured by its |gamma| in that channel, which is the size of what its norm lets through
-(before its beta): |gamma| of the donor / sum over the donors of |gamma|.
+A replaced channel of one modality takes the mean of the same channel of all other modalities, so these are its donors;
+or that of one of them, where donors are allotted (`exchange.donors = "groups"`). How much each of several gives is
+measured by its |gamma| in that channel, which is the size of what its norm lets through (before its beta): |gamma| of
+the donor / sum over the donors of |gamma|.
 
 Shares of channels are of the pressed part unless said otherwise; with `exchange.replace = "anywhere"` channels outside
 the pressed part are replaced too, and such a share can pass 1.
@@ -53,9 +54,17 @@ def rows_of_states(
 
 def _donors(states: Sequence[LayerState], m: int, modalities: Sequence[str]) -> dict[str, float]:
     """What each other modality gives to the replaced channels of modality m, by name."""
-    parts = np.concatenate([_parts_of_donors(state.gammas[:, state.replaced[m]], m) for state in states], axis=1)
+    parts = np.concatenate([_parts_of_layer(state, m) for state in states], axis=1)
     means = parts.mean(axis=1) if parts.shape[1] else np.full(len(modalities), np.nan)
     return {other: float(means[index]) for index, other in enumerate(modalities) if index != m}
+
+
+def _parts_of_layer(state: LayerState, m: int) -> npt.NDArray[np.float64]:
+    """Each donor's part of the K channels that are replaced in modality m, [M, K]; an allotted donor's is 1."""
+    replaced = state.replaced[m]
+    if state.donor is None:
+        return _parts_of_donors(state.gammas[:, replaced], m)
+    return np.equal.outer(np.arange(len(state.gammas)), state.donor[m, replaced]).astype(np.float64)
 
 
 def _parts_of_donors(gammas: npt.NDArray[np.float32], m: int) -> npt.NDArray[np.float64]:

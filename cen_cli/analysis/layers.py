@@ -34,6 +34,8 @@ class LayerState:
     threshold: float
     fixed: Mask | None = None
     """The channels that are replaced whatever the gammas say, [M, C]; None where the gammas choose."""
+    donor: npt.NDArray[np.int64] | None = None
+    """The modality that gives to a replaced channel, [M, C]; None where the mean of the others does."""
 
     @property
     def below(self) -> Mask:
@@ -44,6 +46,13 @@ class LayerState:
     def replaced(self) -> Mask:
         """The channels that the forward pass replaces (P Eq. 6), [M, C]."""
         return self.replaced_with(self.gammas)
+
+    @property
+    def dead(self) -> Mask:
+        """The replaced channels without a donor above the threshold, [M, C]."""
+        if self.donor is None:
+            return self.replaced & self.below.all(axis=0)
+        return self.replaced & self.below & np.take_along_axis(self.below, self.donor, axis=0)
 
     def replaced_with(self, gammas: Floats) -> Mask:
         """The channels that it would replace with these |gamma|, [..., M, C]."""
@@ -61,6 +70,7 @@ def layer_states(model: nn.Module) -> tuple[LayerState, ...]:
             replaceable=layer.replaceable.cpu().numpy() & (layer.active and layer.modalities > 1),
             threshold=float(layer.threshold),
             fixed=None if layer.fixed is None else layer.fixed.cpu().numpy(),
+            donor=None if layer.donor is None else layer.donor.cpu().numpy(),
         )
         for name, layer in exchange_layers(model).items()
     )

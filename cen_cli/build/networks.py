@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import torch
 from torch import nn
 
-from cen_cli.models.exchange import fix_random_channels
+from cen_cli.models.exchange import allot_donors, fix_random_channels
 from cen_cli.models.fusion.align import AlignFusion
 from cen_cli.models.fusion.average import AverageFusion
 from cen_cli.models.fusion.concat import ConcatFusion
@@ -29,6 +29,8 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
     share = {"random": recipe.exchange.share, "all": 1.0}.get(recipe.exchange.choose)
     if share is not None:
         fix_random_channels(built, share, recipe.train.seed)
+    if recipe.exchange.donors == "groups":
+        allot_donors(built, recipe.train.seed)
     return built
 
 

@@ -1,7 +1,7 @@
 """Compact networks: for inference alone, without what no output depends on.
 
 What a stream makes of a channel, x' in P Eq. 6, is read by the stream itself unless the channel is replaced there, and
-by every other stream in which it is replaced, since all x' are taken before any exchange:
+by the streams to which it gives where it is replaced there, since all x' are taken before any exchange:
 
     channel                   0    1    2    3
     stream 0                  a0   --   a2   a3     replaced in stream 0 alone: a1 is never read, so never computed
@@ -44,10 +44,18 @@ AnyConvolution = Convolution | PrivateConv2d | PrivateConvTranspose2d
 Transposed = nn.ConvTranspose2d | PrivateConvTranspose2d
 
 
-def computed_channels(replaced: Tensor) -> Tensor:
-    """Bool [M, C]: the channels that some stream reads, where those of `replaced`, bool [M, C], are replaced."""
-    elsewhere = replaced.sum(0) - replaced.int() > 0
-    return ~replaced | elsewhere
+def computed_channels(replaced: Tensor, donor: Tensor | None = None) -> Tensor:
+    """Bool [M, C]: the channels that some stream reads, where those of `replaced`, bool [M, C], are replaced.
+
+    All other streams give to a replaced channel, or the one that `donor`, int [M, C], names.
+    """
+    if donor is None:
+        given = replaced.sum(0) - replaced.int() > 0
+    else:
+        given = torch.zeros_like(replaced)
+        streams, channels = replaced.nonzero(as_tuple=True)
+        given[donor[streams, channels], channels] = True
+    return ~replaced | given
 
 
 class CompactConvolution(nn.Module):
@@ -57,18 +65,21 @@ class CompactConvolution(nn.Module):
         convs: one per stream that computes a channel at all, in order.
         norms: behind each; Identity where the norm is folded.
         replaced: bool [M, C].
+        donor: int [M, C], the stream that gives to a replaced channel; None: the mean of the others.
     """
 
     sources: Tensor | None
     donors: Tensor | None
 
-    def __init__(self, convs: Sequence[nn.Module], norms: Sequence[nn.Module], replaced: Tensor) -> None:
+    def __init__(
+        self, convs: Sequence[nn.Module], norms: Sequence[nn.Module], replaced: Tensor, donor: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.convs, self.norms = nn.ModuleList(convs), nn.ModuleList(norms)
         self.modalities = len(replaced)
-        computed = computed_channels(replaced)
+        computed = computed_channels(replaced, donor)
         self.streams = [m for m, row in enumerate(computed.tolist()) if any(row)]
-        sources, donors = _index(replaced, computed) if replaced.any() else (None, None)
+        sources, donors = _index(replaced, computed, donor) if replaced.any() else (None, None)
         self.register_buffer("sources", sources, persistent=False)
         self.register_buffer("donors", donors, persistent=False)
 
@@ -108,17 +119,19 @@ def _is_channels_last(x: Tensor) -> bool:
     return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
-def _index(replaced: Tensor, computed: Tensor) -> tuple[Tensor, Tensor | None]:
+def _index(replaced: Tensor, computed: Tensor, donor: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Where every stream's channels come from: sources [M, C], places in the pool of all channels computed.
 
-    With more than two streams, the means of the N replaced channels' donors lie behind these in the pool; donors
-    [M - 1, N] are the places of their terms.
+    Where several streams give to a channel, the means of the N replaced channels' donors lie behind these in the pool;
+    donors [M - 1, N] are the places of their terms.
     """
     modalities = len(replaced)
     places = torch.full(replaced.shape, -1)
     places[computed] = torch.arange(int(computed.sum()))
     if modalities == 2:
         return torch.where(replaced, places.flip(0), places), None
+    if donor is not None:
+        return torch.where(replaced, places.gather(0, donor), places), None
     others = [[other for other in range(modalities) if other != m] for m in range(modalities)]
     terms = [places[others[m], channel] for m, channel in replaced.nonzero().tolist()]  # N x [M - 1]
     sources = places.clone()
@@ -176,6 +189,12 @@ class Site:
             return self.layer.replaced().cpu()
         return torch.zeros(self.modalities, self.norm.channels, dtype=torch.bool)
 
+    @property
+    def donor(self) -> Tensor | None:
+        """int64 [M, C], on the CPU: who gives to a replaced channel; None where all others do."""
+        donor = self.layer.donor if isinstance(self.layer, ChannelExchange) and self.layer.active else None
+        return None if donor is None else donor.cpu()
+
 
 def compact_sites(network: nn.Module) -> list[Site]:
     """What a compact network does differently: norms that fold, and exchanges in which something is replaced."""
@@ -200,8 +219,8 @@ def compact_tensors(network: nn.Module) -> dict[str, Tensor]:
 
     Of a `Site`, under its convolution's name: `weight`, filters [O, I, k, k] where they are shared, else the kept ones
     of all streams, one stream behind the other, [K, I, k, k] (K channels computed in all); under its norm's name:
-    `replaced`, bool [M, C], and `scale` and `shift` [K] where it folds, else the tables of the norm, [K] each, beside
-    the convolution's `bias`. Everything else is as it was.
+    `replaced`, bool [M, C], and `donor`, int64 [M, C], where one stream gives; `scale` and `shift` [K] where it folds,
+    else the tables of the norm, [K] each, beside the convolution's `bias`. Everything else is as it was.
     """
     sites = compact_sites(network)
     ours = tuple(f"{name}." for site in sites for name in (site.conv_name, site.norm_name))
@@ -215,11 +234,13 @@ def compact_tensors(network: nn.Module) -> dict[str, Tensor]:
 
 def _site_tensors(site: Site) -> dict[str, Tensor]:
     norm, replaced, modalities = site.norm, site.replaced, site.modalities
-    computed = computed_channels(replaced)
+    computed = computed_channels(replaced, site.donor)
     filters, bias = _filters(site)
     tensors = {f"{site.conv_name}.weight": filters[computed] if site.private else filters}
     tables = {name: _rows(getattr(norm, name), modalities)[computed] for name in INSTANCE_TABLES}
     tensors[f"{site.norm_name}.replaced"] = replaced
+    if site.donor is not None:
+        tensors[f"{site.norm_name}.donor"] = site.donor
     if site.folds:
         scale = tables["weight"] * torch.rsqrt(tables["running_var"] + norm.eps)
         shift = tables["bias"] - tables["running_mean"] * scale
@@ -275,8 +296,8 @@ def _compact_convolution(site: Site, tensors: dict[str, Tensor]) -> CompactConvo
     def take(owner: str, name: str) -> Tensor:
         return tensors.pop(f"{owner}.{name}")
 
-    replaced = take(site.norm_name, "replaced")
-    computed = computed_channels(replaced)
+    replaced, donor = take(site.norm_name, "replaced"), tensors.pop(f"{site.norm_name}.donor", None)
+    computed = computed_channels(replaced, donor)
     counts = [count for count in computed.sum(1).tolist() if count]
     filters = take(site.conv_name, "weight")
     # What every stream's channels are made of, one stream behind the other.
@@ -292,7 +313,7 @@ def _compact_convolution(site: Site, tensors: dict[str, Tensor]) -> CompactConvo
         tables = {name: take(site.norm_name, name).split(counts) for name in INSTANCE_TABLES}
         norms = [_instance_norm(site.norm, tables, stream) for stream in range(len(counts))]
     streams = zip(kernels.split(counts), biases.split(counts), strict=True)
-    return CompactConvolution([_ordinary(site.conv, *stream) for stream in streams], norms, replaced)
+    return CompactConvolution([_ordinary(site.conv, *stream) for stream in streams], norms, replaced, donor)
 
 
 def _ordinary(conv: nn.Module, kernel: Tensor, bias: Tensor) -> Convolution:

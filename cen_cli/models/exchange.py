@@ -9,6 +9,9 @@ other modalities, averaged:
 x' are the norm's outputs, all taken before any exchange of this layer. Channels are cut into M contiguous parts; the L1
 penalty presses modality m's gammas inside part m alone ("disjoint", the default), or everywhere ("all").
 
+Where three modalities or more exchange, a replaced channel may instead take that of one of the others alone, by fixed
+random groups, as successors of the paper do (`allot_donors`).
+
 The paper does not say whether a channel outside the own part may be replaced when its gamma falls below the threshold
 unpressed. By default it may not (`replace = "own-part"`); `"anywhere"` lets it.
 """
@@ -39,7 +42,9 @@ def channel_parts(channels: int, modalities: int) -> tuple[slice, ...]:
     return tuple(slice(start, stop) for start, stop in pairwise(starts))
 
 
-def exchange_channels(x: Tensor, gamma: Tensor, threshold: float, parts: Parts = None) -> tuple[Tensor, Tensor]:
+def exchange_channels(
+    x: Tensor, gamma: Tensor, threshold: float, parts: Parts = None, donor: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Replace each modality's dead channels by the mean of the other modalities' same channels (P Eq. 6).
 
         channel                   0    1    2    3
@@ -57,6 +62,7 @@ def exchange_channels(x: Tensor, gamma: Tensor, threshold: float, parts: Parts =
         threshold: channels with |gamma| < threshold are replaced; 0 or less replaces none.
         parts: where each modality's channels may be replaced: bool [M, C]; or M slices or (start, stop) pairs,
             disjoint; or None, anywhere.
+        donor: int [M, C], the modality that gives to each channel where it is replaced; None: the mean of the others.
 
     Returns:
         y [M*B, C, H, W] in x's dtype and memory format, and replaced, bool [M, C]. The gradient of a replaced channel
@@ -75,18 +81,19 @@ def exchange_channels(x: Tensor, gamma: Tensor, threshold: float, parts: Parts =
     replaced = (gamma.detach().abs() < threshold) & replaceable
     if modalities == 1:
         return x, torch.zeros_like(replaced)
-    return replace_channels(x, replaced), replaced
+    return replace_channels(x, replaced, donor), replaced
 
 
-def replace_channels(x: Tensor, replaced: Tensor) -> Tensor:
-    """Put the mean of the other modalities in the place of the channels that are True in `replaced`, bool [M, C].
+def replace_channels(x: Tensor, replaced: Tensor, donor: Tensor | None = None) -> Tensor:
+    """Put others' channels in the place of those that are True in `replaced`, bool [M, C].
 
+    They are the mean of the other modalities, or those of the modalities that `donor`, int [M, C], names.
     x [M*B, C, H, W], M >= 2 -> the same shape, dtype and memory format.
     """
     modalities = len(replaced)
-    donors = _mean_of_others(x, modalities).unflatten(0, (modalities, -1))  # [M, B, C, H, W]
-    own = x.unflatten(0, (modalities, -1))
-    return torch.where(replaced[:, None, :, None, None], donors, own).flatten(0, 1)
+    given = _mean_of_others(x, modalities) if donor is None else _of_one_other(x, donor)
+    own = x.unflatten(0, (modalities, -1))  # [M, B, C, H, W]
+    return torch.where(replaced[:, None, :, None, None], given.unflatten(0, (modalities, -1)), own).flatten(0, 1)
 
 
 def _mean_of_others(x: Tensor, modalities: int) -> Tensor:
@@ -102,6 +109,18 @@ def _mean_of_others(x: Tensor, modalities: int) -> Tensor:
         first, *rest = streams[:m] + streams[m + 1 :]
         totals.append(sum(rest, start=first) / (modalities - 1))
     return torch.cat(totals)
+
+
+def _of_one_other(x: Tensor, donor: Tensor) -> Tensor:
+    """[M*B, C, H, W] -> the same: channel c of modality m is that of modality donor[m, c]."""
+    streams = x.unflatten(0, (len(donor), -1)).unbind()  # M x [B, C, H, W]
+    given = []
+    for row in donor:
+        taken = streams[0]
+        for other, stream in enumerate(streams[1:], start=1):
+            taken = torch.where((row == other)[:, None, None], stream, taken)
+        given.append(taken)
+    return torch.cat(given)
 
 
 def replaceable_mask(parts: Parts, modalities: int, channels: int, device: torch.device | None = None) -> Tensor:
@@ -149,13 +168,16 @@ class ChannelExchange(nn.Module):
 
     `norm.weight` is gamma. `pressed` and `replaceable`, bool [M, C], say where the L1 penalty acts and where a channel
     may be replaced; they follow from `region` and `replace` and are not saved. `active = False` keeps norm and penalty
-    but exchanges nothing (S-Table 7, rows with l1 only). `fix` takes the choice of channels away from the gammas.
+    but exchanges nothing (S-Table 7, rows with l1 only). `fix` takes the choice of channels away from the gammas,
+    `allot` names one donor for each.
     """
 
     pressed: Tensor
     replaceable: Tensor
     fixed: Tensor | None
     """Bool [M, C]: the channels that are replaced whatever the gammas say; None where the gammas choose."""
+    donor: Tensor | None
+    """int64 [M, C]: the modality that gives to a replaced channel; None where the mean of the others does."""
 
     def __init__(
         self,
@@ -183,6 +205,7 @@ class ChannelExchange(nn.Module):
         self.register_buffer("pressed", pressed, persistent=False)
         self.register_buffer("replaceable", replaceable.clone(), persistent=False)
         self.register_buffer("fixed", None)
+        self.register_buffer("donor", None)
 
     def fix(self, replaced: Tensor) -> None:
         """Replace these channels, bool [M, C], from now on, whatever the gammas say; they are saved with the weights.
@@ -198,14 +221,26 @@ class ChannelExchange(nn.Module):
             raise ValueError("a channel is to be replaced outside the part in which that is allowed")
         self.fixed = mask
 
+    def allot(self, donor: Tensor) -> None:
+        """Let replaced channels take those of these modalities, int [M, C], from now on; saved with the weights.
+
+        Raises ValueError for another shape, and for a donor that is no other modality.
+        """
+        if donor.is_floating_point() or donor.shape != self.replaceable.shape:
+            raise ValueError(f"donor must be int {list(self.replaceable.shape)}, got {donor.dtype} {list(donor.shape)}")
+        own = torch.arange(self.modalities, device=donor.device)[:, None]
+        if ((donor < 0) | (donor >= self.modalities) | (donor == own)).any():
+            raise ValueError(f"a donor is one of the other modalities, by its place among 0..{self.modalities - 1}")
+        self.donor = donor.to(self.replaceable.device, torch.int64)
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise and exchange [M*B, C, H, W], modality-major; the result has x's shape and memory format."""
         y = self.norm(x)
         if not self.active or self.modalities == 1:
             return y
         if self.fixed is not None:
-            return replace_channels(y, self.fixed)
-        return exchange_channels(y, self.norm.weight, self.threshold, self.replaceable)[0]
+            return replace_channels(y, self.fixed, self.donor)
+        return exchange_channels(y, self.norm.weight, self.threshold, self.replaceable, self.donor)[0]
 
     @property
     def gamma(self) -> Tensor:
@@ -224,7 +259,9 @@ class ChannelExchange(nn.Module):
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
         fixed = ", fixed" if self.fixed is not None else ""
-        return f"threshold={self.threshold}, region={self.region}, replace={self.replace}, active={self.active}{fixed}"
+        groups = ", donors=groups" if self.donor is not None else ""
+        settings = f"threshold={self.threshold}, region={self.region}, replace={self.replace}, active={self.active}"
+        return settings + fixed + groups
 
 
 def exchange_layers(model: nn.Module) -> dict[str, ChannelExchange]:
@@ -254,3 +291,23 @@ def fix_random_channels(model: nn.Module, share: float, seed: int) -> None:
             drawn = torch.randperm(len(places), generator=generator)[: round(share * len(places))]
             row[places[drawn]] = True
         layer.fix(mask)
+
+
+def allot_donors(model: nn.Module, seed: int) -> None:
+    """In every exchanging layer let each replaced channel take that of one other modality, by fixed random groups.
+
+    The channels in which a modality may be replaced are cut at random into M - 1 groups of sizes that differ by at
+    most one, and each of the other modalities gives to one of them; `seed` decides which. With two modalities nothing
+    changes.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for layer in exchanging_layers(model).values():
+        modalities = layer.modalities
+        donor = torch.zeros(layer.replaceable.shape, dtype=torch.int64)
+        for m, allowed in enumerate(layer.replaceable.cpu()):
+            others = torch.tensor([other for other in range(modalities) if other != m])
+            donor[m] = others[0]  # outside these channels nobody asks
+            places = allowed.nonzero().flatten()
+            shuffled = places[torch.randperm(len(places), generator=generator)]
+            donor[m, shuffled] = others[torch.arange(len(places)) % (modalities - 1)]
+        layer.allot(donor)

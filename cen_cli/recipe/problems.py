@@ -192,6 +192,14 @@ def _one_input(inputs: list[str], fusion: str) -> Iterator[Problem]:
         )
 
 
+def _one_donor(inputs: list[str], fusion: str, donors: str) -> Iterator[Problem]:
+    if len(inputs) == 2 and fusion == "exchange" and donors == "groups":
+        yield Problem(
+            ("exchange", "donors"),
+            'exchange.donors = "groups": of two modalities each has one donor; "mean", or three or more data.inputs',
+        )
+
+
 def _modality_to_drop(inputs: list[str], probability: float) -> Iterator[Problem]:
     if len(inputs) == 1 and probability > 0:
         yield Problem(
@@ -267,7 +275,7 @@ def _target_of_the_task(task: str, kind: str, inputs: list[str], target: str | N
     if target in inputs:
         yield Problem(("data", "target"), f'data.target = "{target}": it is one of data.inputs = {show_value(inputs)}')
     if task == "segmentation" and kind == "taskonomy":
-        yield Problem(("data", "kind"), 'data.kind = "taskonomy": it has no labels; with task = "translation"')
+        yield Problem(("data", "kind"), 'data.kind = "taskonomy": its labels are not read; with task = "translation"')
     if task == "translation" and kind in ("sunrgbd", "cityscapes"):
         yield Problem(("data", "kind"), f'data.kind = "{kind}": read with its labels only; with task = "segmentation"')
 
@@ -335,6 +343,7 @@ _RULES: list[tuple[list[Path], _Rule]] = [
     for keys, rule in (
         ("model.fusion sharing.norm exchange.choose", _one_gamma_for_all),
         ("data.inputs model.fusion", _one_input),
+        ("data.inputs model.fusion exchange.donors", _one_donor),
         ("data.inputs train.modality_dropout", _modality_to_drop),
         ("schedule.kind schedule.stage_epochs train.epochs", _stages_fill_the_run),
         (

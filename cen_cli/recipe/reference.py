@@ -59,12 +59,17 @@ def _inner(field: FieldInfo) -> type[Table] | None:
 
 
 def _row(path: tuple[str, ...], name: str, field: FieldInfo) -> str:
-    default = "required" if field.is_required() else _default(field)
+    default = _default(field)
     meaning = _one_line(field.description or "") + _condition(path)
     return f"| `{name}` | {_cell(kinds.allowed(field))} | {default} | {_cell(meaning)} |"
 
 
 def _default(field: FieldInfo) -> str:
+    """What a key is where it is not written; one that the loader fills in says so in the schema ("absent")."""
+    if isinstance(field.json_schema_extra, dict) and "absent" in field.json_schema_extra:
+        return str(field.json_schema_extra["absent"])
+    if field.is_required():
+        return "required"
     value = kinds.plain(field.get_default())
     return "absent" if value is None else f"`{_cell(show_value(value))}`"
 

@@ -237,7 +237,7 @@ class Exchange(Table):
         description="Share of the channels that may be replaced which the random control replaces.",
     )
     threshold: float = Field(default=2e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
-    sparsity: float = Field(default=2e-4, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
+    sparsity: float = Field(default=6e-4, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
     region: Literal["disjoint", "all"] = Field(
         default="disjoint",
         description='Where gammas are pressed. "disjoint": each modality in its own part of the channels. '
@@ -247,6 +247,11 @@ class Exchange(Table):
         default="own-part",
         description='Where channels may be replaced. "own-part": only where they are pressed. "anywhere": wherever '
         "|gamma| < threshold, as in the authors' release.",
+    )
+    donors: Literal["mean", "groups"] = Field(
+        default="mean",
+        description='Who gives to a replaced channel, with three modalities or more. "mean": all others, averaged. '
+        '"groups": one of the others; the channels are allotted to them at random, by train.seed, once and for all.',
     )
     gamma_init: float = Field(
         default=1.0,
@@ -267,7 +272,9 @@ class Optimizer(Table):
     )
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of SGD.")
     betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), description="Running-average rates of Adam.")
-    weight_decay: float = Field(default=1e-5, ge=0, description="Weight decay of all parameters but those gammas.")
+    weight_decay: float = Field(
+        default=1e-5, ge=0, description="Weight decay of all parameters but the ensemble's weights."
+    )
     gamma_weight_decay: NonNegative | None = Field(
         default=None, description="Weight decay of the exchanging norms' gammas. Absent: weight_decay."
     )
@@ -389,7 +396,8 @@ class Recipe(Table):
 
     task: Literal["segmentation", "translation"] = Field(description="What is learned.")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(
-        description="Begins the run directory's name: letters, digits, dot, dash, underscore. Absent: the file's name."
+        description="Begins the run directory's name: letters, digits, dot, dash, underscore.",
+        json_schema_extra={"absent": "the file's name"},
     )
     data: Data = Field(description="What is learned from.")
     model: Model = Field(description="The network.")

@@ -18,7 +18,7 @@ def test_healthy(network: nn.Module) -> None:
         "rgb: 66.7% of 3 gammas of its part are below the threshold",
         "depth: 33.3% of 3 gammas of its part are below the threshold",
         "nearly all of a layer's part (over 95%) is given up by rgb in 1 of 2 layers",
-        "1 of 3 replaced channels have no donor above the threshold: they are lost to all modalities",
+        "1 of 3 replaced channels have no donor above the threshold: nothing takes their place",
     )
 
 
@@ -39,6 +39,7 @@ def test_no_effect_says_how_far_the_threshold_is(make_layer) -> None:
 def test_switched_off_exchange_is_not_called_healthy(make_layer) -> None:
     found = diagnose(layer_states(make_layer([[0.0, 1.0], [1.0, 1.0]], active=False)), MODALITIES)
     assert found.verdict == "no exchange"
+    assert 'exchange.choose = "gamma"' in found.advice
     assert found.evidence[:2] == (
         "exchange is switched off in this network",
         "rgb: 100.0% of 1 gammas of its part are below the threshold",
@@ -70,10 +71,17 @@ def test_channels_that_all_modalities_gave_up_are_dead(make_layer) -> None:
     gammas = [[0.0, 0.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0, 1.0]]
     found = diagnose(layer_states(make_layer(gammas, region="all")), MODALITIES)
     assert found.verdict == "dead"
-    assert (
-        "4 of 5 replaced channels have no donor above the threshold: they are lost to all modalities" in found.evidence
-    )
+    assert "4 of 5 replaced channels have no donor above the threshold: nothing takes their place" in found.evidence
     assert 'exchange.region = "disjoint"' in found.advice
+
+
+def test_a_channel_whose_only_donor_is_dead_is_dead(make_layer) -> None:
+    """Of the two that `a` gives up, the first would take from `b`, which gave it up too; `c` has it."""
+    gammas = [[0.0, 0.0, 1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0, 1.0, 1.0], [1.0] * 6]
+    layer = make_layer(gammas, region="all")
+    layer.allot(torch.tensor([[1] * 6, [2] * 6, [0] * 6]))
+    found = diagnose(layer_states(layer), ("a", "b", "c"))
+    assert "1 of 3 replaced channels have no donor above the threshold: nothing takes their place" in found.evidence
 
 
 def test_channels_that_two_of_three_gave_up_are_overlapping(make_layer) -> None:

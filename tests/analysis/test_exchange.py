@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from cen_cli.analysis.exchange import exchange_rows, replaced_at_steps, replaced_counts, replaced_shares
@@ -57,6 +58,14 @@ def test_donors_give_by_their_absolute_gamma(make_layer) -> None:
     assert [list(row.donors) for row in rows[:3]] == [["b", "c"], ["a", "c"], ["a", "b"]]
     assert all(np.isnan(part) for row in rows[1:3] for part in row.donors.values())  # they replace nothing
     assert rows[3].donors == pytest.approx(rows[0].donors)  # the only layer, in total
+
+
+def test_an_allotted_donor_gives_all(make_layer) -> None:
+    """Of `a` channels 0 and 1 are replaced, both by `c`; by `b`, whose gamma is larger, none."""
+    gammas = [[0.0, 0.01, 1.0, 1.0, 1.0, 1.0], [-0.9, 0.2, 1.0, 1.0, 1.0, 1.0], [0.3, -0.2, 1.0, 1.0, 1.0, 1.0]]
+    layer = make_layer(gammas)
+    layer.allot(torch.tensor([[2] * 6, [0] * 6, [0] * 6]))
+    assert exchange_rows(layer, ("a", "b", "c"))[0].donors == {"b": 0.0, "c": 1.0}
 
 
 def test_dead_donors_give_alike(make_layer) -> None:

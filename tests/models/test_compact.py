@@ -15,7 +15,7 @@ from cen_cli.models.compact import (
     computed_channels,
     put_compact_layers,
 )
-from cen_cli.models.exchange import exchange_layers, fix_random_channels
+from cen_cli.models.exchange import allot_donors, exchange_layers, fix_random_channels
 from cen_cli.models.fusion.concat import ConcatFusion
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.fusion.self_attention import SelfAttentionFusion
@@ -72,6 +72,11 @@ def with_fixed_channels(net: nn.Module, share: float) -> nn.Module:
     return net
 
 
+def with_allotted_donors(net: nn.Module) -> nn.Module:
+    allot_donors(net, seed=5)
+    return net
+
+
 def concat(channels: int, modalities: int, make_norm) -> nn.Module:
     return ConcatFusion(channels, modalities)
 
@@ -91,6 +96,13 @@ def assert_equal(net: nn.Module, compact: nn.Module, *, size=(32, 48)) -> None:
     assert float((expected.branches - obtained.branches).abs().max()) < 2e-5 * scale
     assert float((expected.ensemble - obtained.ensemble).abs().max()) < 2e-5 * scale
     assert torch.equal(expected.weights, obtained.weights)
+
+
+def test_what_is_computed_for_allotted_donors_is_what_they_give():
+    replaced = torch.tensor([[True, True, False], [False, True, False], [False, False, False]])
+    donor = torch.tensor([[2, 1, 1], [0, 2, 0], [0, 0, 0]])
+    computed = computed_channels(replaced, donor)
+    assert computed.tolist() == [[False, False, True], [True, True, True], [True, True, True]]
 
 
 @pytest.mark.parametrize("modalities", [1, 2, 3, 4])
@@ -123,6 +135,9 @@ NETWORKS = {
     "all shared": lambda: segmenter(norm="shared", exchange=False),
     "private filters, norms shared": lambda: segmenter(norm="shared", conv="private", exchange=False),
     "random channels": lambda: with_fixed_channels(segmenter(), 0.4),
+    "donors in groups": lambda: with_allotted_donors(segmenter(3)),
+    "donors in groups, anywhere": lambda: with_allotted_donors(segmenter(4, replace="anywhere", region="all")),
+    "donors in groups, u-net": lambda: with_allotted_donors(translator(3)),
     "light": lambda: segmenter(light=True),
     "bottlenecks": lambda: segmenter(backbone="resnet50"),
     "concat": lambda: segmenter(fusion=Fusion(concat, "middle")),

@@ -11,6 +11,7 @@ from torch import nn
 
 from cen_cli.models.exchange import (
     ChannelExchange,
+    allot_donors,
     channel_parts,
     exchange_channels,
     exchange_layers,
@@ -265,6 +266,65 @@ def test_random_channels_are_a_share_of_each_part_drawn_by_the_seed(share, expec
     assert torch.equal(net[0].replaced(), fixed(3)[0].replaced())
     assert torch.equal(net[0].replaced(), fixed(4)[0].replaced()) == (share == 1)
     assert torch.equal(net.state_dict()["1.fixed"], net[1].replaced())
+
+
+@pytest.mark.parametrize("replace", ["own-part", "anywhere"])
+@pytest.mark.parametrize("modalities", [3, 4])
+def test_allotted_donors_give_alone(modalities, replace):
+    layer = ChannelExchange(ModalBatchNorm2d(13, modalities), threshold=0.5, replace=replace).eval()
+    x, gamma = streams(modalities, 13)
+    with torch.no_grad():
+        layer.norm.weight.copy_(gamma)
+    allot_donors(nn.Sequential(layer), seed=1)
+    before = layer.norm(x).detach()
+    expected, replaced = exchanging.exchange(
+        before.numpy(), gamma.numpy(), 0.5, layer.replaceable.numpy(), layer.donor.numpy()
+    )
+    np.testing.assert_array_equal(layer(x).detach().numpy(), expected)
+    np.testing.assert_array_equal(layer.replaced().numpy(), replaced)
+    assert not torch.equal(layer(x), exchange_channels(before, gamma, 0.5, layer.replaceable)[0])
+
+
+def test_fixed_channels_take_what_their_donors_give():
+    layer = ChannelExchange(ModalBatchNorm2d(3, 3)).eval()
+    x, _ = streams(3, 3)
+    layer.fix(layer.replaceable.clone())
+    layer.allot(torch.tensor([[2, 1, 1], [0, 2, 0], [0, 0, 1]]))
+    y, before = (tensor.unflatten(0, (3, -1)) for tensor in (layer(x), layer.norm(x)))
+    assert torch.equal(y[0, :, 0], before[2, :, 0])
+    assert torch.equal(y[1, :, 1], before[2, :, 1])
+    assert torch.equal(y[2, :, 2], before[1, :, 2])
+
+
+def test_donors_are_allotted_in_groups_of_one_size_by_the_seed():
+    def allotted(seed):
+        net = nn.Sequential(*(ChannelExchange(ModalBatchNorm2d(24, 4)) for _ in range(2)))
+        allot_donors(net, seed)
+        return net
+
+    net = allotted(3)
+    for layer in net:
+        for m, (donor, own) in enumerate(zip(layer.donor, layer.replaceable, strict=True)):
+            counts = torch.bincount(donor[own], minlength=4).tolist()
+            assert counts == [0 if other == m else 2 for other in range(4)]
+    assert not torch.equal(net[0].donor, net[1].donor)
+    assert torch.equal(net[0].donor, allotted(3)[0].donor)
+    assert not torch.equal(net[0].donor, allotted(4)[0].donor)
+    assert torch.equal(net.state_dict()["1.donor"], net[1].donor)
+
+
+@pytest.mark.parametrize(
+    ("donor", "message"),
+    [
+        (torch.zeros(2, 4, dtype=torch.int64), r"must be int \[3, 4\], got torch.int64 \[2, 4\]"),
+        (torch.zeros(3, 4), r"got torch.float32 \[3, 4\]"),
+        (torch.zeros(3, 4, dtype=torch.int64), r"one of the other modalities, by its place among 0..2"),
+        (torch.full((3, 4), 3), r"one of the other modalities"),
+    ],
+)
+def test_donors_that_cannot_give_are_refused(donor, message):
+    with pytest.raises(ValueError, match=message):
+        ChannelExchange(ModalBatchNorm2d(4, 3)).allot(donor)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.2])

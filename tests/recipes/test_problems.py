@@ -122,6 +122,13 @@ def test_one_modality_has_nothing_to_exchange_with() -> None:
     assert load_recipe("rooms", ['data.inputs=["rgb"]', "model.fusion=none"]).data.inputs == ("rgb",)
 
 
+def test_one_donor_is_not_divided_into_groups() -> None:
+    (problem,) = problems_of("exchange.donors=groups")
+    assert problem.startswith('exchange.donors = "groups": of two modalities each has one donor; "mean", or three')
+    groups = load_recipe("rooms", ['data.inputs=["rgb", "depth", "normal"]', "exchange.donors=groups"])
+    assert groups.exchange.donors == "groups"
+
+
 def test_stages_sum_to_the_epochs() -> None:
     (problem,) = problems_of("train.epochs=10", recipe="nyudv2")
     assert problem == (

@@ -18,9 +18,12 @@ def parts(channels: int, modalities: int) -> list[list[int]]:
 
 
 def exchange(
-    x: np.ndarray, gamma: np.ndarray, threshold: float, replaceable: np.ndarray
+    x: np.ndarray, gamma: np.ndarray, threshold: float, replaceable: np.ndarray, donor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """x [M*B, C, H, W] modality-major, gamma [M, C], replaceable bool [M, C] -> result and replaced bool [M, C]."""
+    """x [M*B, C, H, W] modality-major, gamma [M, C], replaceable bool [M, C] -> result and replaced bool [M, C].
+
+    `donor`, int [M, C]: who gives; None: the mean of all others.
+    """
     modalities, channels = gamma.shape
     batch = x.shape[0] // modalities
     result, replaced = x.copy(), np.zeros((modalities, channels), dtype=bool)
@@ -30,7 +33,8 @@ def exchange(
                 continue
             replaced[m, c] = True
             for b in range(batch):
-                donors = [x[other * batch + b, c] for other in range(modalities) if other != m]
+                others = [other for other in range(modalities) if other != m] if donor is None else [donor[m, c]]
+                donors = [x[other * batch + b, c] for other in others]
                 result[m * batch + b, c] = sum(donors) / len(donors)
     return result, replaced
 
