@@ -147,9 +147,8 @@ class Fit:
 
     def run(self, stop: StopRequest) -> RunSummary:
         """Train to the end. Raises Interrupted (after saving), DivergedError, DataError or SaveError."""
-        if self.progress.step == 0:
-            self.task.validate(limit=2)  # a broken evaluation shows now, not after the first epoch
-            self.gammas.record(0)
+        if not self.directory.last.is_dir():
+            self._begin()
         with stop:
             while self.progress.epoch < self.settings.epochs:
                 self._train_epoch(stop)
@@ -191,6 +190,15 @@ class Fit:
             best_by=self.settings.best_by,
             replaced=count_replaced(self.exchanging, self.modalities),
         )
+
+    def _begin(self) -> None:
+        """Try the evaluation and the disk, so that what is broken shows now and not after the first epoch.
+
+        From the checkpoint of step 0 a run that is killed before its next one is resumed.
+        """
+        self.task.validate(limit=2)
+        self.gammas.record(0)
+        self._save()
 
     def _train_epoch(self, stop: StopRequest) -> None:
         """The rest of the current epoch, from the batch at which it was left."""
