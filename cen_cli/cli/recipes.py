@@ -65,7 +65,7 @@ def show(
         console.print_text(catalog.find(recipe).read_text(encoding="utf-8"))
 
 
-def copy(recipe: options.RecipeName, to: Destination = Path()) -> None:
+def copy(recipe: options.RecipeName, to: Destination = Path(), json: options.Json = False) -> None:
     """Copy a recipe into a file of your own.
 
     An existing file is never overwritten. The copy is used by its path: cen train FILE.
@@ -89,5 +89,8 @@ def copy(recipe: options.RecipeName, to: Destination = Path()) -> None:
         raise UsageError(f"{target} exists already", hint=hint) from None
     except OSError as error:
         raise SaveError(f"{target}: cannot be written: {error.strerror}") from error
+    if json:
+        console.print_json({"path": str(target)})
+        return
     console.print_text(str(target))
     console.note(f"next: cen train {target}")
