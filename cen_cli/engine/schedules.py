@@ -1,7 +1,7 @@
 """Learning rates as pure functions of the optimiser step, and the first exchange that they predict.
 
-Staged: the paper's training, one rate per stage of epochs. Poly: base * (1 - step / total) ** power. Both may warm up
-linearly over their first steps.
+Constant; staged: the paper's training, one rate per stage of epochs; poly: base * (1 - step / total) ** power; linear:
+constant, then straight down to 0. Each may warm up linearly over its first steps.
 """
 
 from __future__ import annotations

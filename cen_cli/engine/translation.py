@@ -1,4 +1,4 @@
-"""The translation task: a GAN with a pixel loss, one optimiser step of each network at a time (P Eq. 4, METHOD of S 2).
+"""The translation task: a GAN with a pixel loss, one optimiser step of each network at a time (P Eq. 4, S Section 2).
 
     discriminator   sum_m 1/2 [BCE(D(x_m, y), 1) + BCE(D(x_m, f_m), 0)]
     generator       sum_m { w_a BCE(D(x_m, f_m), 1)  +  w_p |f_m - y| }
