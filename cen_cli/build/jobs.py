@@ -85,6 +85,7 @@ def training_job(
     seed_everything(recipe.train.seed)
     model = network(recipe, len(train_data.class_names), weights=initial_weights)
     set_frozen_statistics(model.encoder, recipe.train.freeze_bn)
+    set_frozen_statistics(model.get_submodule("encoder.junctions"), False)  # a baseline's blocks have nothing loaded
     model = placed(model, device, channels_last=recipe.train.channels_last)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
@@ -251,6 +252,8 @@ def _first_exchange(recipe: Recipe, model: Network, schedule: Schedule, rate: Ra
     smallest = smallest_pressed_gamma(layers)
     if smallest is None:
         return None
+    if any(layer.fixed is not None for layer in layers.values()):
+        return 0
     return first_exchange_step(
         schedule,
         rate,

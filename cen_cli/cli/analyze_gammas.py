@@ -217,7 +217,8 @@ def _what_if(subject: Subject, recipe: Recipe, thresholds: list[float], device: 
     from cen_cli.engine.device import resolve_device
     from cen_cli.reporting.progress import counting
 
-    score = build.scorer(recipe, resolve_device(device), training=True)
+    compared = recipe.train.model_copy(update={"best_by": _metric(recipe)})
+    score = build.scorer(recipe.model_copy(update={"train": compared}), resolve_device(device), training=True)
     with counting("rendering rooms") as progress:
         data = build.dataset(recipe, recipe.eval.split, progress=progress)
     build.check_fits(subject.model, data, subject.given)

@@ -69,7 +69,6 @@ def report_robustness(
 ) -> None:
     """Measure, draw into `folder`, and print."""
     from cen_cli.analysis.robustness import measure_robustness, plan_robustness
-    from cen_cli.engine.seeding import seed_everything
     from cen_cli.recipe.schema import BEST_BY
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.progress import counting
@@ -84,7 +83,6 @@ def report_robustness(
 
         def score(altered: ViewDataset) -> Evaluation:
             nonlocal before
-            seed_everything(seed)  # by protocol paper, dropout draws: the same in every evaluation
             evaluation = scorer(model, altered, split=split, after_batch=lambda done: progress(before + done, views))
             before += len(data)
             return evaluation

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cen_cli.recipe.sweeps import Member, Sweep
     from cen_cli.results import MemberOutcome, SweepReport
 
+STOPPED = (130, 143, -2, -15)
+"""Exit codes of a member that was asked to stop, after or before it listened for that."""
 TIMED_STEPS = 4
 """Steps that an estimate of a member's time makes."""
 
@@ -156,7 +158,7 @@ def _train(
         nonlocal ended
         ended += 1
         outcome = outcome_of(run)
-        if outcome.state == "failed":
+        if outcome.state != "done" and code not in (BUSY, *STOPPED):
             failed.append(outcome)
         words = f"{run.folder}: another process trains it" if code == BUSY else sweeps.outcome_line(outcome, metric)
         console.note(f"{ended}/{len(left)} {words}")
@@ -212,7 +214,7 @@ def _train_and_score(
         code = main(["train", str(member.recipe_file), "--out", str(member.folder), *shared])
     if code == 0:
         code = _score(member, device, inception_weights, split, checkpoint)
-    if code not in (0, 130, 143):
+    if code not in (0, *STOPPED):
         member.failure.write_text(f"exit code {code}; see {member.log.name}\n", encoding="utf-8")
     return code
 

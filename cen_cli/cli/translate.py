@@ -125,7 +125,6 @@ def translate(
     """
     from cen_cli import build
     from cen_cli.cli.translators import domain_names, find_run, load_translator, name_of
-    from cen_cli.engine.seeding import seed_everything
     from cen_cli.recipe.load import override
     from cen_cli.reporting import console
 
@@ -144,7 +143,6 @@ def translate(
         views = _own_views(images, names or model.modalities, model, recipe)
     else:
         views = _views_of_split(recipe, count or VIEWS)
-    seed_everything(recipe.train.seed)  # dropout draws by protocol paper
     done = _translate_all(model, recipe, views if count is None else views.first(count), folder)
     if json:
         console.print_json({"network": source, **_described(model, recipe), **done.described()})

@@ -67,7 +67,8 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
 def recover_directory(target: Path) -> None:
     """Finish or undo a `write_directory` that was killed: afterwards `target` is whole if it ever was.
 
-    The old folder is moved away only once the new one is complete, so without a `target` the new one counts.
+    The old folder is moved away only once the new one is complete, so where the old one is away the new one counts; a
+    new one by itself may be a part, and is removed.
     """
     new, old = target.with_name(target.name + _NEW), target.with_name(target.name + _OLD)
     if not target.exists():

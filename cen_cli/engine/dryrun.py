@@ -13,6 +13,7 @@ from cen_cli.data.sample import Batch
 from cen_cli.engine.device import Precision, autocast
 from cen_cli.engine.evaluate import evaluating
 from cen_cli.engine.fit import TrainingTask
+from cen_cli.engine.parts import synchronize
 from cen_cli.models.cost import macs
 from cen_cli.results import DryRun, TrainingPlan
 
@@ -52,8 +53,10 @@ def seconds_per_step(task: MeasurableTask, batches: Iterable[Batch]) -> float:
     """The shortest of a few training steps, made on these batches."""
     seconds = []
     for batch in batches:
+        synchronize(task.device)
         started = time.perf_counter()
         task.step(batch, step=0)
+        synchronize(task.device)
         seconds.append(time.perf_counter() - started)
     return min(seconds)
 

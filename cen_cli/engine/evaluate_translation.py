@@ -139,10 +139,19 @@ def translating(model: nn.Module, protocol: Protocol, norm_statistics: NormStati
     set_norm_statistics(model, norm_statistics)
     with evaluating(model):
         if protocol == "paper":
-            with active_dropout(model):
+            with _own_draws(model), active_dropout(model):
                 yield
         else:
             yield
+
+
+@contextmanager
+def _own_draws(model: nn.Module) -> Iterator[None]:
+    """Dropout draws the same inside every time, and what is drawn afterwards is as if it had drawn nothing."""
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        yield
 
 
 def _regression(sums: RegressionSums) -> TranslationScores:

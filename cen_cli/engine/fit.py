@@ -118,6 +118,23 @@ class FitSettings:
     best_by: str
 
 
+class Pace:
+    """Steps a second of training between two calls of `close`, without validations."""
+
+    def __init__(self) -> None:
+        self._steps, self._seconds = 0, 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count a step that took so long, waiting for its batch included."""
+        self._steps, self._seconds = self._steps + 1, self._seconds + seconds
+
+    def close(self) -> float:
+        """Steps a second since the last call."""
+        pace = self._steps / max(self._seconds, 1e-9)
+        self._steps, self._seconds = 0, 0.0
+        return pace
+
+
 class Fit:
     """One training run. `run()` trains from wherever `progress` stands to the end."""
 
@@ -142,6 +159,7 @@ class Fit:
         self.gammas = GammaRecorder(self.layers, self.modalities)
         self.exchanging = exchanging_layers(task.model)
         self.losses = LossWindow()
+        self.pace = Pace()
         self.steps_per_epoch = len(EpochBatches(len(train_data), settings.batch, settings.seed, epoch=0))
         self.total_steps = self.steps_per_epoch * settings.epochs
 
@@ -220,7 +238,9 @@ class Fit:
             progress.batch += 1
             self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
             now = time.monotonic()
-            progress.seconds, started = progress.seconds + now - started, now
+            progress.seconds += now - started
+            self.pace.add(now - started)
+            started = now
             self._after_step()
             if stop:
                 self._stop(stop)
@@ -288,7 +308,7 @@ class Fit:
     def _log(self) -> None:
         """Report the log interval that ends here."""
         progress = self.progress
-        averages, steps = self.losses.close()
+        averages, _ = self.losses.close()
         replaced = count_replaced(self.exchanging, self.modalities)
         rates = self.task.learning_rates(progress.step - 1)
         self.directory.append_event(
@@ -301,7 +321,7 @@ class Fit:
                 "replaced": as_json(replaced),
             }
         )
-        speed = steps * self.settings.batch / max(self.losses.lap(), 1e-9)
+        speed = self.pace.close() * self.settings.batch
         self.listener.on_step(
             StepReport(progress.epoch + 1, progress.step, self.total_steps, averages, rates, replaced, speed)
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,6 @@ class LossWindow:
         self._pending: list[tuple[int, int, Sequence[Mapping[str, str]], Mapping[str, Tensor]]] = []
         self._sums: dict[str, float] = {}
         self._steps = 0
-        self._since = time.monotonic()
 
     def add(self, terms: Mapping[str, Tensor], *, epoch: int, step: int, files: Sequence[Mapping[str, str]]) -> None:
         """Remember the terms of one step and where they came from; on a CPU there is no wait, so check them at once."""
@@ -52,11 +50,6 @@ class LossWindow:
         averages = {name: total / steps for name, total in self._sums.items()}
         self._sums, self._steps = {}, 0
         return averages, steps
-
-    def lap(self) -> float:
-        """Seconds since the last call."""
-        before, self._since = self._since, time.monotonic()
-        return self._since - before
 
     def state(self) -> tuple[dict[str, float], int]:
         """The unfinished interval's sums and steps, to be saved."""

@@ -107,7 +107,7 @@ def check_unchanged(member: MemberRun, same: Callable[[str, str], list[str]]) ->
 def clear_unfinished(member: MemberRun) -> bool:
     """Whether the member's run can be resumed; a folder that stopped before its first checkpoint is removed."""
     run = RunDirectory(member.folder)
-    if run.last.is_dir() or run.last.with_name("last.old").is_dir() or run.last.with_name("last.new").is_dir():
+    if run.last.is_dir() or run.last.with_name("last.old").is_dir():
         return True
     if run.recipe.is_file():
         shutil.rmtree(member.folder)

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from cen_cli.recipe import folder_rules, kinds
 from cen_cli.recipe.paths import Path, dotted, holds, leaves, lookup
 from cen_cli.recipe.schema import METRICS, SHARES, Recipe
-from cen_cli.recipe.switches import READ_ONLY_WITH
+from cen_cli.recipe.switches import BASELINES, READ_ONLY_WITH
 from cen_cli.recipe.table import Table
 from cen_cli.recipe.wording import Problem, nearest, one_of, show_value
 
@@ -240,10 +240,13 @@ def _weights_fit(weights: str, encoder_width: int) -> Iterator[Problem]:
         )
 
 
-def _scores_exist(task: str, inputs: list[str], best_by: str, expected: Mapping[str, Any]) -> Iterator[Problem]:
+def _scores_exist(
+    task: str, inputs: list[str], fusion: str, best_by: str, expected: Mapping[str, Any]
+) -> Iterator[Problem]:
     metrics = METRICS.get(task, ())
-    names = [f"{branch}.{metric}" for branch in ("ensemble", *inputs) for metric in metrics]
-    wanted = f"a score: {' or '.join(('ensemble', *inputs))}, a dot, then {', '.join(metrics)}"
+    branches = ("ensemble", *(["fused"] if fusion in BASELINES else inputs))
+    names = [f"{branch}.{metric}" for branch in branches for metric in metrics]
+    wanted = f"a score: {' or '.join(branches)}, a dot, then {', '.join(metrics)}"
     if best_by and best_by not in names:
         shown = f"train.best_by = {show_value(best_by)}"
         yield Problem(("train", "best_by"), f"{shown}: {wanted}{nearest(best_by, names)}")
@@ -351,7 +354,7 @@ _RULES: list[tuple[list[Path], _Rule]] = [
             _rates_by_stage,
         ),
         ("model.weights model.encoder_width", _weights_fit),
-        ("task data.inputs train.best_by expected", _scores_exist),
+        ("task data.inputs model.fusion train.best_by expected", _scores_exist),
         ("task model.arch model.backbone", _network_of_the_task),
         ("task data.kind data.inputs data.target", _target_of_the_task),
         ("model.arch unet.levels data.crop data.resize eval.size", _sizes_fit_the_unet),

@@ -174,6 +174,8 @@ def _parameters(groups: Mapping[str, int]) -> str:
 def _first_exchange(plan: TrainingPlan) -> str:
     if plan.first_exchange_step is None:
         return "none expected in this run from the sparsity penalty alone"
+    if plan.first_exchange_step == 0:
+        return "from the first step"
     return f"about step {formats.count(plan.first_exchange_step)} from the sparsity penalty alone"
 
 

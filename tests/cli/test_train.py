@@ -337,6 +337,15 @@ def test_frozen_statistics_stay_as_they_were(trained) -> None:
     assert all(free[name].count_nonzero() > 0 for name in means)
 
 
+def test_a_baseline_s_norm_is_not_frozen_with_the_encoder(trained) -> None:
+    """Its statistics have been loaded with nothing."""
+    run = trained("train.freeze_bn=true", "model.fusion=self-attention", "model.fusion_stage=middle")
+    found = weights(run)
+    means = {name: found[name].count_nonzero() > 0 for name in found if name.endswith("running_mean")}
+    assert {"junctions" in name for name, moved in means.items() if moved} == {True}
+    assert any("junctions" in name for name in means)
+
+
 @pytest.mark.parametrize(("limit", "moves"), [("1e-9", False), ("1e9", True)])
 def test_gradients_are_clipped(trained, limit: str, moves: bool) -> None:
     settings = ("optimizer.kind=sgd", "optimizer.weight_decay=0.0", f"optimizer.clip_norm={limit}")

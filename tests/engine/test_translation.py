@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from cen_cli.data.sample import Batch
+from cen_cli.engine.evaluate_translation import translating
 from cen_cli.engine.optimizers import build_optimizer
 from cen_cli.engine.schedules import Schedule
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask, pixel_loss
@@ -277,3 +278,19 @@ def test_a_killed_run_resumes_bit_for_bit_with_both_networks_and_optimisers(reci
     assert any(key.startswith("discriminator/optimizer.") for key in one)
     assert any(key.startswith("generator/optimizer.") for key in one)
     assert (straight / "metrics.json").read_text() == (killed / "metrics.json").read_text()
+
+
+def test_the_paper_s_dropout_in_evaluation_leaves_the_generator_as_it_was() -> None:
+    """So a validation that is stopped, and done again on resuming, changes nothing of the training."""
+    net = built(unet_translator, MODALITIES, levels=4, filters=6, dropout=0.5)
+    x = torch.randn(4, 3, 32, 32)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    made = []
+    for _ in range(2):
+        with translating(net, "paper", "instance"):
+            made.append(net(x).branches)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(made[0], made[1])
+    with translating(net, "strict", "instance"):
+        assert not torch.equal(net(x).branches, made[0])

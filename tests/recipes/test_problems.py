@@ -78,13 +78,13 @@ def test_one_wrong_value_is_named_with_what_is_allowed(setting: str, message: st
 def test_all_problems_come_at_once() -> None:
     found = problems_of(
         "train.epochs=0",
-        "model.fusion=x",
+        "model.dropout=x",
         "unknown=1",
         "optimizer.encoder_lr=[1e-3, 1e-4]",
         "train.best_by=ensemble.miou",
     )
     assert [problem.split(" ")[0] for problem in found] == [
-        "model.fusion",
+        "model.dropout",
         "train.epochs",
         "unknown",
         "optimizer.encoder_lr",
@@ -120,6 +120,20 @@ def test_one_modality_has_nothing_to_exchange_with() -> None:
     (problem,) = problems_of('data.inputs=["rgb"]')
     assert problem.startswith('model.fusion = "exchange": one modality ("rgb") has nothing to exchange with')
     assert load_recipe("rooms", ['data.inputs=["rgb"]', "model.fusion=none"]).data.inputs == ("rgb",)
+
+
+def test_a_baseline_has_one_branch_to_be_best_by() -> None:
+    (problem,) = problems_of("model.fusion=concat", "train.best_by=rgb.mean_iou")
+    assert problem.startswith('train.best_by = "rgb.mean_iou": a score: ensemble or fused, a dot, then')
+    assert load_recipe("rooms", ["model.fusion=concat", "train.best_by=fused.mean_iou"])
+    (problem,) = problems_of("train.best_by=fused.mean_iou")
+    assert "a score: ensemble or rgb or depth, a dot" in problem
+
+
+@pytest.mark.parametrize("key", ["replace=anywhere", "donors=groups"])
+def test_where_nothing_is_exchanged_nothing_says_how(key: str) -> None:
+    problems = problems_of("exchange.choose=none", f"exchange.{key}")
+    assert 'read only with exchange.choose = "gamma" or "random" or "all"' in problems[0]
 
 
 def test_one_donor_is_not_divided_into_groups() -> None:

@@ -143,6 +143,11 @@ def test_plan_without_exchange_in_sight(console: Console, plan: TrainingPlan) ->
     assert "first exchange  none expected in this run from the sparsity penalty alone" in lines
 
 
+def test_plan_of_a_control_exchanges_from_the_first_step(console: Console, plan: TrainingPlan) -> None:
+    lines = printed(console, tables.plan_parts(dataclasses.replace(plan, first_exchange_step=0)))
+    assert "first exchange  from the first step" in lines
+
+
 def test_dry_run_adds_up_its_memory_and_says_that_it_wrote_nothing(console: Console, dry: DryRun) -> None:
     lines = printed(console, tables.dry_run_parts(dry))
     text = "\n".join(lines)

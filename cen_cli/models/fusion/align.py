@@ -61,10 +61,11 @@ def _discrepancy(common: Tensor) -> Tensor:
     """Mean MMD over pairs of modalities, of maps [M, B, C, h, w]; in float32, whatever the maps are."""
     modalities, _, channels, height, width = common.shape
     grid = (min(height, GRID), min(width, GRID))
-    averaged = F.adaptive_avg_pool2d(common.flatten(0, 1).float(), grid)  # [M*B, C, <=8, <=8]
-    positions = averaged.permute(0, 2, 3, 1).reshape(modalities, -1, channels)
-    pairs = [multi_kernel_mmd(one, other) for one, other in combinations(positions, 2)]
-    return torch.stack(pairs).mean()
+    with torch.autocast(common.device.type, enabled=False):
+        averaged = F.adaptive_avg_pool2d(common.flatten(0, 1).float(), grid)  # [M*B, C, <=8, <=8]
+        positions = averaged.permute(0, 2, 3, 1).reshape(modalities, -1, channels)
+        pairs = [multi_kernel_mmd(one, other) for one, other in combinations(positions, 2)]
+        return torch.stack(pairs).mean()
 
 
 def _pointwise(inputs: int, outputs: int) -> nn.Conv2d:

@@ -5,7 +5,8 @@
 The kernels' bandwidths are a geometric series, 2^-5 to 2^5 times the median squared distance between samples. The
 means over one set leave out the pairs of a sample with itself (the unbiased, quadratic-time estimate), so the result is
 0 in expectation for sets of one distribution, and may be negative. A set of one sample has no other pair; there the
-biased estimate stands in, which is 0 only where both samples are equal.
+biased estimate stands in, which is 0 only where both samples are equal. Between two single samples the only distance
+would be its own median; the sum of their squared norms, which is what two unlike samples are apart, takes its place.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def multi_kernel_mmd(x: Tensor, y: Tensor) -> Tensor:
         raise ValueError(f"two sets of samples [N, D] and [N', D] are needed, got {list(x.shape)} and {list(y.shape)}")
     samples = torch.cat([x, y])
     distances = _squared_distances(samples)  # [N + N', N + N']
-    kernel = _kernel_values(distances, _median_distance(distances))
+    kernel = _kernel_values(distances, _scale(samples, distances))
     n = len(x)
     within = _mean_of_pairs(kernel[:n, :n]) + _mean_of_pairs(kernel[n:, n:])
     return within - 2 * kernel[:n, n:].mean()
@@ -39,16 +40,17 @@ def _squared_distances(samples: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _median_distance(distances: Tensor) -> Tensor:
-    """The median over pairs of different samples, away from 0 where most of them coincide."""
+def _scale(samples: Tensor, distances: Tensor) -> Tensor:
+    """The median over pairs of different samples, away from 0 where most of them coincide; of one pair, its norms."""
     rows, columns = torch.triu_indices(len(distances), len(distances), offset=1, device=distances.device)
-    return distances[rows, columns].median().clamp_min(torch.finfo(distances.dtype).eps)
+    scale = distances[rows, columns].median() if len(samples) > 2 else samples.square().sum()
+    return scale.clamp_min(torch.finfo(distances.dtype).eps)
 
 
-def _kernel_values(distances: Tensor, median: Tensor) -> Tensor:
+def _kernel_values(distances: Tensor, scale: Tensor) -> Tensor:
     """The mean of the Gaussian kernels exp(-distance / bandwidth)."""
     exponents = torch.arange(KERNELS, device=distances.device) - KERNELS // 2
-    bandwidths = median * 2.0**exponents
+    bandwidths = scale * 2.0**exponents
     return torch.exp(-distances[..., None] / bandwidths).mean(-1)
 
 

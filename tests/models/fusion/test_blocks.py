@@ -121,6 +121,18 @@ def test_the_penalty_reaches_the_splits_of_all_modalities_and_pulls_the_common_p
     assert values[-1] < values[0] / 4
 
 
+def test_the_discrepancy_is_measured_in_float32_inside_autocast() -> None:
+    """Common parts close together, far from 0: in bfloat16 nothing would be left of their distances."""
+    torch.manual_seed(0)
+    block = AlignFusion(64, 2).train()
+    x = 1 + 0.05 * torch.randn(2 * 4, 64, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        block(x)
+        maps = block.split(x).unflatten(0, (2, -1))[:, :, :32].float().detach()
+    one, other = maps.permute(0, 1, 3, 4, 2).reshape(2, -1, 32).double()
+    assert float(alignment_penalty(block).detach()) == pytest.approx(float(multi_kernel_mmd(one, other)), rel=1e-3)
+
+
 def test_evaluation_measures_nothing() -> None:
     block = AlignFusion(4, 2).eval()
     block(streams(2, channels=4).float())

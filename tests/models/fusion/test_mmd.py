@@ -62,6 +62,14 @@ def test_sets_of_one_sample() -> None:
     assert float(multi_kernel_mmd(one, one + 1)) > 0.1
 
 
+def test_between_two_single_samples_a_larger_distance_is_a_larger_discrepancy() -> None:
+    """Of their own distance as scale, each would be as far from the other as every other pair."""
+    one = torch.tensor([[1.0, 2.0]])
+    steps = [float(multi_kernel_mmd(one, one + step)) for step in (0.001, 0.01, 0.1, 1.0)]
+    assert steps == sorted(steps)
+    assert steps[0] < 0.01 * steps[-1]
+
+
 def test_samples_that_coincide_are_no_division_by_zero() -> None:
     assert float(multi_kernel_mmd(torch.zeros(4, 2), torch.zeros(4, 2))) == 0
 
