@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cen_cli.cli import options
+
+if TYPE_CHECKING:
+    from cen_cli.data.rooms import RoomsSettings
 
 Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.", show_default=False)]
 Size = Annotated[int, typer.Option("--size", metavar="PIXELS", min=32, help="Side of the square images.")]
@@ -95,7 +98,23 @@ def rooms(
         console.print_json({"folder": str(folder), "views": total, "domains": chosen})
         return
     console.print_text(str(folder))
-    console.note(f"{total} views of {len(chosen)} domains; next: cen train {RECIPES[palette_style]} --data-root {out}")
+    console.note(f"{total} views of {len(chosen)} domains{_training_with(RECIPES[palette_style], settings, out)}")
+
+
+def _training_with(recipe: str, settings: RoomsSettings, folder: Path) -> str:
+    """The command that trains a recipe on these rooms; nothing where a split that it needs is empty."""
+    from dataclasses import asdict
+
+    from cen_cli.recipe import load_recipe
+
+    if not (settings.train_rooms and settings.val_rooms and settings.test_rooms):
+        return ""
+    data = load_recipe(recipe).data
+    changed = {key: value for key, value in asdict(settings).items() if value != getattr(data.rooms, key)}
+    words = [f"--set data.rooms.{key}={value}" for key, value in changed.items()]
+    if "size" in changed:
+        words.append(f"--set data.crop=[{settings.size},{settings.size}]")
+    return f"; next: {' '.join(['cen train', recipe, '--data-root', str(folder), *words])}"
 
 
 def _known_domains(names: list[str] | None) -> tuple[str, ...]:

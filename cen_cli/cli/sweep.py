@@ -78,6 +78,7 @@ def sweep(
     from cen_cli.engine.sweep import outcome_of
     from cen_cli.recipe import catalog
     from cen_cli.recipe.sweeps import load_sweep, members
+    from cen_cli.reporting import console
 
     if show and dry_run:
         raise UsageError("--show prints results, --dry-run what is to be trained", hint="leave out one of them")
@@ -91,6 +92,8 @@ def sweep(
         _list(found, runs, device=device, json=json)
         return
     failed: list[MemberOutcome] = []
+    if show and not folder.is_dir():
+        console.note(f"{folder}: no such folder; nothing has been trained there")
     if not show:
         chosen = _shard(_only(runs, only, folder), shard)
         failed = _train(chosen, grid, jobs=jobs, device=device, inception_weights=inception_weights)

@@ -27,6 +27,7 @@ from cen_cli.engine.evaluate_averaged import (
     mean_probabilities,
     resized_logits,
 )
+from cen_cli.errors import DataError
 from cen_cli.metrics import confusion_matrix, segmentation_scores
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.streams import ModalOutput, output_names
@@ -113,13 +114,17 @@ def look_and_label(
 ) -> Tensor:
     """Label maps as `predict_labels` returns them, from one look at the views or from the mean of several.
 
-    `inputs`: normalised images [B, 3, H, W] by modality, on the network's device; `specs` describe them.
+    `inputs`: normalised images [B, 3, H, W] by modality, on the network's device; `specs` describe them. Raises
+    DataError where the network's output is not finite: the largest of several NaN is the first class.
     """
     first = next(iter(inputs.values()))
 
     def forward(images: Mapping[str, Tensor]) -> ModalOutput:
         with autocast(first.device, precision):
-            return model(images)
+            output: ModalOutput = model(images)
+        if not all(bool(logits.isfinite().all()) for logits in all_logits(output)):
+            raise DataError("the network's output is not finite", hint="it diverged; use an earlier checkpoint")
+        return output
 
     height, width = first.shape[-2:]
     if averaging.sees_once((height, width)):

@@ -1,5 +1,6 @@
 """The two consoles: results on stdout, everything else on stderr.
 
+Square brackets are shown as they are: names of classes and of tables of a recipe have them, and are no markup of rich.
 On a terminal both show colours (unless NO_COLOR is set); piped they write plain text whose lines are never cut to a
 terminal's width.
 """
@@ -59,4 +60,4 @@ def _labelled(console: Console, label: str, style: str, text: str) -> None:
 
 def _console(stream: TextIO) -> Console:
     width = None if stream.isatty() else _PIPED_WIDTH
-    return Console(file=stream, width=width, highlight=False)
+    return Console(file=stream, width=width, highlight=False, markup=False)

@@ -271,3 +271,9 @@ def test_recipes_copy_into_a_missing_folder(tmp_path: Path, capsys: Captured) ->
 def test_every_command_is_documented_by_its_function() -> None:
     for command in (recipes.ls, recipes.show, recipes.copy):
         assert "Examples:" in (command.__doc__ or "")
+
+
+def test_what_stands_in_brackets_is_shown(capsys: Captured) -> None:
+    """As text, and not taken for markup of the terminal."""
+    assert app.main(["recipes", "ls"]) == 0
+    assert "a template in which every key of [data.folders] is explained" in " ".join(capsys.readouterr().out.split())

@@ -27,6 +27,18 @@ def test_rooms_are_written_where_asked_and_only_the_domains_asked_for(
     assert len(list((out / "val" / "labels").glob("*.png"))) == 1
 
 
+def test_the_command_that_trains_on_them_asks_for_the_same_rooms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "rooms"
+    words = [*SMALL, "--test-rooms", "1", "--domains", "rgb,depth_sensor,labels"]
+    assert app.main(["data", "rooms", str(out), *words]) == 0
+    command = capsys.readouterr().err.rpartition("next: cen ")[2].split()
+    assert app.main([*command, "--set", "train.batch=2", "--device", "cpu", "--dry-run", "--json"]) == 0
+    assert app.main(["train", "rooms", "--data-root", str(out), "--dry-run"]) == 2
+    assert "holds rooms of other settings: size = 32, not 96; train_rooms = 2, not 300" in capsys.readouterr().err
+
+
 def test_rooms_as_json_name_all_domains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["data", "rooms", str(tmp_path / "rooms"), *SMALL, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -34,7 +46,7 @@ def test_rooms_as_json_name_all_domains(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_house_style_is_another_set_for_another_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [*SMALL, "--domains", "rgb_clean"]
+    words = [*SMALL, "--test-rooms", "1", "--domains", "rgb_clean"]
     assert app.main(["data", "rooms", str(tmp_path / "random"), *words]) == 0
     assert "cen train rooms --data-root" in capsys.readouterr().err
     assert app.main(["data", "rooms", str(tmp_path / "house"), *words, "--palette-style", "house"]) == 0

@@ -11,6 +11,7 @@ from PIL import Image
 
 import cen_cli
 from cen_cli.data.nyudv2 import NYUDv2
+from cen_cli.engine.checkpoint import read_tensors, write_tensors
 from cen_cli.reporting.panels import default_palette
 from tests.cli.conftest import Cen
 
@@ -39,6 +40,19 @@ def test_the_label_map_is_what_the_ensemble_says(cen: Cen, tiny_run: Path, tiny_
     shares = {entry["class_name"]: entry["share"] for entry in found["classes"]}
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["wall"] == pytest.approx(float((expected == 0).float().mean()))
+
+
+def test_a_network_that_has_diverged_labels_nothing(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
+    """Of several NaN the first would be the largest, and everything class 0."""
+    tensors, metadata = read_tensors(tiny_run / "checkpoints" / "best" / "model.safetensors")
+    name = "encoder.layer1.0.conv1.weight"
+    broken = tmp_path / "model.safetensors"
+    write_tensors(broken, {**tensors, name: torch.full_like(tensors[name], float("nan"))}, metadata)
+    words = ["predict", broken, *pair(tiny_root), "--out", tmp_path / "out"]
+    assert "the network's output is not finite" in cen(*words, code=1).err
+    assert not (tmp_path / "out").exists()
+    scored = cen("eval", broken, "--data-root", tiny_root, "--device", "cpu", code=1)
+    assert "the network's output is not finite" in scored.err
 
 
 def test_classes_and_files_are_printed(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:

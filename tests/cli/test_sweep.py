@@ -73,6 +73,7 @@ def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
         assert values["rgb.mean_iou"] == scored["evaluation"]["scores"]["rgb"]["mean_iou"]
     assert rows["on"]["cells"][1]["paper"] == 0.511
 
+    assert "nowhere: no such folder; nothing has been trained" in cen("sweep", grid, "--show", "--out", "nowhere").err
     markdown = cen("sweep", grid, "--show", "--as", "markdown").out
     assert "| exchanging | 1/1 | " in markdown
     assert "behind a stroke the paper's number" in markdown

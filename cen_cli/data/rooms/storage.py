@@ -294,9 +294,16 @@ def _read_manifest(root: Path, settings: RoomsSettings) -> Records:
         cameras = {str(name): [float(value) for value in camera] for name, camera in content["cameras"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Records()
-    if described != asdict(settings) or version != RENDERER_VERSION:
+    if version != RENDERER_VERSION:
+        raise UsageError(f"{root} holds rooms of another version of the renderer", hint="choose an empty folder")
+    wanted = asdict(settings)
+    differing = [
+        f"{key} = {described.get(key)}, not {wanted[key]}" for key in wanted if described.get(key) != wanted[key]
+    ]
+    if differing:
         raise UsageError(
-            f"{root} holds rooms of other settings or of another renderer version", hint="choose an empty folder"
+            f"{root} holds rooms of other settings: {'; '.join(differing)}",
+            hint="ask for these rooms (in a recipe: data.rooms), or choose an empty folder",
         )
     return Records(files, cameras)
 
