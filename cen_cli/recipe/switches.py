@@ -12,8 +12,6 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("model.alignment", "model.fusion", ("align",)),
     ("exchange.gamma_init", "model.weights", ("none",)),
     ("exchange.share", "exchange.choose", ("random",)),
-    ("exchange.replace", "exchange.choose", ("gamma", "random", "all")),
-    ("exchange.donors", "exchange.choose", ("gamma", "random", "all")),
     ("optimizer.gamma_lr", "model.fusion", ("exchange",)),
     ("optimizer.gamma_weight_decay", "model.fusion", ("exchange",)),
     ("data.rooms", "data.kind", ("rooms",)),

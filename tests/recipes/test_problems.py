@@ -130,12 +130,6 @@ def test_a_baseline_has_one_branch_to_be_best_by() -> None:
     assert "a score: ensemble or rgb or depth, a dot" in problem
 
 
-@pytest.mark.parametrize("key", ["replace=anywhere", "donors=groups"])
-def test_where_nothing_is_exchanged_nothing_says_how(key: str) -> None:
-    problems = problems_of("exchange.choose=none", f"exchange.{key}")
-    assert 'read only with exchange.choose = "gamma" or "random" or "all"' in problems[0]
-
-
 def test_one_donor_is_not_divided_into_groups() -> None:
     (problem,) = problems_of("exchange.donors=groups")
     assert problem.startswith('exchange.donors = "groups": of two modalities each has one donor; "mean", or three')
