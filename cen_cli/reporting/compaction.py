@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Iterable, Mapping
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from cen_cli.reporting import formats, tables
@@ -26,7 +25,7 @@ def compaction_parts(report: Compaction, files: Mapping[str, int], following: st
     height, width = report.size
     names = [f"{path}, {formats.size(count)}" for path, count in files.items()]
     pairs = [*zip(("from", "written"), names, strict=True), *_channels(report), ("norms", _norms(report))]
-    parts: list[RenderableType] = [tables.facts((name, escape(value)) for name, value in pairs)]
+    parts: list[RenderableType] = [tables.facts(pairs)]
     parts += [f"one view of {height} x {width}, all modalities", _costs(report.parts), *COSTS_LEGEND]
     if report.parts[0].seconds:
         parts += [f"forward on {report.device}, before and after in turn, medians", _times(report.parts)]
@@ -43,7 +42,7 @@ def export_parts(report: Export, source: str, written: str, written_bytes: int) 
         ("outputs", f"{', '.join(report.outputs)}: float32 [B, K, h, w]"),
         ("B, H, W", f"any number of views; height and width: {sides}"),
     ]
-    facts = tables.facts((name, escape(value)) for name, value in pairs)
+    facts = tables.facts(pairs)
     return [facts, *checked_parts(report.compared, report.notes)]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
-
 from cen_cli.reporting import formats, tables
 from cen_cli.results import Conversion
 
@@ -25,7 +23,7 @@ def conversion_parts(report: Conversion, file: str, written: str, following: Seq
         ("written", written),
     ]
     notes = [f"note: {note}" for note in report.notes]
-    table = tables.facts((escape(name), escape(value)) for name, value in pairs)  # names come from the file
+    table = tables.facts(pairs)
     return [table, *notes, *(f"next: {command}" for command in following)]
 
 

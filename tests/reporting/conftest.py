@@ -26,7 +26,7 @@ from cen_cli.results import (
 @pytest.fixture
 def console() -> Console:
     """A piped console of 80 columns; `console.file.getvalue()` is what was printed."""
-    return Console(file=io.StringIO(), width=80)
+    return Console(file=io.StringIO(), width=80, markup=False)
 
 
 @pytest.fixture
