@@ -48,9 +48,14 @@ def sweep(
         str, typer.Option("--shard", metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
     ] = "1/1",
     only: Annotated[
-        str,
-        typer.Option("--only", metavar="PATTERN", help="Train only members whose name matches, such as '*/seed-0'."),
-    ] = "*",
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="PATTERN",
+            help="Train only members whose name matches, such as '*/seed-0'; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Members to train at a time.")] = 1,
     form: Annotated[Form, typer.Option("--as", help="How the table is printed.")] = Form.table,
     overrides: options.Overrides = None,
@@ -88,14 +93,15 @@ def sweep(
     found = members(grid, source, overrides or (), data_root)
     runs = [_run_of(member, folder) for member in found]
     _check_unchanged(runs)
+    chosen = _shard(_only(runs, only or ["*"], folder), shard)
     if dry_run:
-        _list(found, runs, device=device, json=json)
+        wanted = [member for member, run in zip(found, runs, strict=True) if run in chosen]
+        _list(wanted, chosen, device=device, json=json)
         return
     failed: list[MemberOutcome] = []
     if show and not folder.is_dir():
         console.note(f"{folder}: no such folder; nothing has been trained there")
     if not show:
-        chosen = _shard(_only(runs, only, folder), shard)
         failed = _train(chosen, grid, jobs=jobs, device=device, inception_weights=inception_weights)
     report = _report(grid, [outcome_of(run) for run in runs], found)
     _print(report, form, json=json)
@@ -126,13 +132,19 @@ def _check_unchanged(runs: Sequence[MemberRun]) -> None:
         check_unchanged(run, differing)
 
 
-def _only(runs: Sequence[MemberRun], pattern: str, folder: Path) -> list[MemberRun]:
-    """The members whose name, the path of their folder in that of the sweep, matches. Raises UsageError for none."""
+def _only(runs: Sequence[MemberRun], patterns: Sequence[str], folder: Path) -> list[MemberRun]:
+    """The members whose name, the path of their folder in that of the sweep, matches one of the patterns.
+
+    Raises UsageError for a pattern that matches none.
+    """
     names = [run.folder.relative_to(folder).as_posix() for run in runs]
-    found = [run for run, name in zip(runs, names, strict=True) if fnmatchcase(name, pattern)]
-    if not found:
-        raise UsageError(f"--only {pattern!r} matches none of {len(runs)} members", hint=f"the first is {names[0]!r}")
-    return found
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            hint = f"the first is {names[0]!r}"
+            raise UsageError(f"--only {pattern!r} matches none of {len(runs)} members", hint=hint)
+    return [
+        run for run, name in zip(runs, names, strict=True) if any(fnmatchcase(name, pattern) for pattern in patterns)
+    ]
 
 
 def _shard(runs: Sequence[MemberRun], shard: str) -> list[MemberRun]:

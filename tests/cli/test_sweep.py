@@ -170,7 +170,11 @@ def test_a_shard_that_is_none(cen: Cen, grid: Path, shard: str) -> None:
 def test_only_members_that_match_are_trained(cen: Cen, grid: Path) -> None:
     rows = cen("sweep", grid, "--only", "off/*", "--device", "cpu", "--json").document["rows"]
     assert {row["variant"]: row["done"] for row in rows} == {"on": 0, "off": 1}
-    refused = cen("sweep", grid, "--only", "*/seed-7", code=2)
+    listed = cen("sweep", grid, "--only", "off/*", "--dry-run", "--json").document
+    assert [entry["member"]["variant"] for entry in listed] == ["off"]
+    listed = cen("sweep", grid, "--only", "off/*", "--only", "on/*", "--dry-run", "--json").document
+    assert {entry["member"]["variant"] for entry in listed} == {"on", "off"}
+    refused = cen("sweep", grid, "--only", "off/*", "--only", "*/seed-7", code=2)
     assert "--only '*/seed-7' matches none of 2 members" in refused.err
     assert "the first is 'on/seed-0'" in refused.err
 
