@@ -161,7 +161,6 @@ def evaluate(
 
 def _report(evaluation: Evaluation, expected: Sequence[ExpectedScore], images: Path | None, *, json: bool) -> None:
     """Print the scores. Raises ExpectationError where one that is expected is missed."""
-    from cen_cli.errors import ExpectationError
     from cen_cli.reporting import console, tables
     from cen_cli.results import as_json
 
@@ -174,9 +173,7 @@ def _report(evaluation: Evaluation, expected: Sequence[ExpectedScore], images: P
             tables.show(console.out(), tables.class_parts(evaluation))
         if images:
             console.note(f"pictures: {images}")
-    missed = [line.metric for line in expected if line.met is False]
-    if missed:
-        raise ExpectationError(f"below what the recipe expects: {', '.join(missed)}")
+    options.check_expected(expected)
 
 
 def _save_panels(model: Network, data: ViewDataset, recipe: Recipe, count: int, folder: Path) -> Path:

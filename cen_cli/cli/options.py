@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cen_cli.errors import ExpectationError
+
 if TYPE_CHECKING:
     from cen_cli.recipe.schema import Recipe
     from cen_cli.results import Evaluation, ExpectedScore
@@ -93,14 +95,31 @@ def with_seed(overrides: list[str] | None, seed: int | None) -> list[str]:
     return [*(overrides or []), *([] if seed is None else [f"train.seed={seed}"])]
 
 
-def expected_scores(recipe: Recipe, evaluation: Evaluation) -> list[ExpectedScore]:
+def expected_scores(recipe: Recipe, evaluation: Evaluation, elsewhere: str = "") -> list[ExpectedScore]:
     """The recipe's `[expected]` scores beside those of the evaluation; None was obtained where it has no such score."""
     from cen_cli.results import ExpectedScore
 
     return [
-        ExpectedScore(name, line.value, line.tolerance, line.source, _metric(evaluation, name))
+        ExpectedScore(name, line.value, line.tolerance, line.source, _metric(evaluation, name), elsewhere)
         for name, line in recipe.expected.items()
     ]
+
+
+def expected_of_validation(recipe: Recipe, evaluation: Evaluation) -> list[ExpectedScore]:
+    """As `expected_scores`; nothing is judged where `cen eval` takes another split or more looks at a view."""
+    from cen_cli import build
+
+    alike = build.averaging(recipe) == build.averaging(recipe, training=True)
+    if alike and evaluation.split == recipe.eval.split:
+        return expected_scores(recipe, evaluation)
+    return expected_scores(recipe, evaluation, elsewhere=f"cen eval on the split {recipe.eval.split}")
+
+
+def check_expected(expected: Sequence[ExpectedScore]) -> None:
+    """Raises ExpectationError, exit code 1, where an expected score is missed."""
+    missed = [line.metric for line in expected if line.met is False]
+    if missed:
+        raise ExpectationError(f"below what the recipe expects: {', '.join(missed)}")
 
 
 def _metric(evaluation: Evaluation, name: str) -> float | None:

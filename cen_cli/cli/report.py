@@ -116,7 +116,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int) 
         log=log,
         best=best,
         best_by=build.best_by(recipe),
-        expected=options.expected_scores(recipe, best.evaluation) if best else (),
+        expected=options.expected_of_validation(recipe, best.evaluation) if best else (),
         scored_split=recipe.eval.split,
         diagnosis=diagnosis,
         gammas=[row for state in several for row in rows_of_layer(state, model.modalities)],

@@ -206,11 +206,12 @@ def _fit(job: TrainingJob, directory: RunDirectory, *, resume: bool, json: bool)
             display.on_note(f"continuing after step {fit.progress.step} of {fit.total_steps}")
         summary = fit.run(StopRequest())
         display.on_end(summary)
-    expected = options.expected_scores(job.recipe, summary.best)
+    expected = options.expected_of_validation(job.recipe, summary.best)
     if json:
         console.print_json({"summary": as_json(summary), "expected": as_json(expected)})
     else:
         tables.show(console.out(), tables.summary_parts(summary, expected))
+    options.check_expected(expected)
 
 
 def _dry_run(recipe: Recipe, build: _Build, *, json: bool) -> None:

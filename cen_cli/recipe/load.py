@@ -37,6 +37,22 @@ EVALUATION_KEYS = (
 )
 """Keys that still have an effect once a network is trained (fnmatch patterns)."""
 
+_SAME_SCORES = (
+    "name",
+    "data.root",
+    "data.workers",
+    "data.cache",
+    "data.label_start",
+    "data.folders.*.pattern",
+    "eval.batch",
+    "expected.*",
+    "train.seed",
+    "train.log_every",
+    "train.record_gammas_every",
+    "train.checkpoint_every",
+)
+"""Keys that may be set without making a recipe another one, of which nothing is expected (fnmatch patterns)."""
+
 _OWN = ("name", "expected")
 """Keys that belong to the file that states them and are not inherited by `extends`."""
 
@@ -58,6 +74,7 @@ def load_recipe(
 ) -> Recipe:
     """Read a recipe by path or shipped name, apply `--set` overrides, check everything.
 
+    A recipe that an override makes another one loses the file's `[expected]`, as one that extends the file does.
     `changes`, (where they come from, tables), go before the file; `data_root` before them, and an override of
     `data.root` before all. Raises RecipeError with every problem of file, changes and overrides, UsageError where the
     file is missing or cannot be read.
@@ -66,8 +83,13 @@ def load_recipe(
     files = _file_layers(path)
     table, problems = parse_overrides(overrides)
     changed = [_Layer(label, tables) for label, tables in changes]
-    layers = [*files, *changed, *_option_layers(data_root), _Layer("--set", table)]
-    return _resolve(layers, source=name_or_path, main=files[-1].label, problems=problems)
+    layers = [*files, *changed, *_option_layers(data_root)]
+    return _resolve(
+        [*_as_changed(layers, table), _Layer("--set", table)],
+        source=name_or_path,
+        main=files[-1].label,
+        problems=problems,
+    )
 
 
 def parse_recipe(text: str, source: str) -> Recipe:
@@ -81,7 +103,8 @@ def override(
 ) -> Recipe:
     """A trained network's recipe with other data or evaluation settings; checked like a file.
 
-    Only keys that still have an effect on a trained network may be set: `EVALUATION_KEYS`. Raises RecipeError.
+    Only keys that still have an effect on a trained network may be set: `EVALUATION_KEYS`. Scored in another way, the
+    network is not expected to reach the recipe's `[expected]`, which are dropped. Raises RecipeError.
     """
     table, problems = parse_overrides(overrides)
     problems += [
@@ -89,8 +112,10 @@ def override(
         for path in leaves(table)
         if not any(fnmatchcase(dotted(path), pattern) for pattern in EVALUATION_KEYS)
     ]
-    layers = [_Layer(source, _effective(recipe)), *_option_layers(data_root), _Layer("--set", table)]
-    return _resolve(layers, source=source, main=source, problems=problems)
+    layers = [_Layer(source, _effective(recipe)), *_option_layers(data_root)]
+    return _resolve(
+        [*_as_changed(layers, table), _Layer("--set", table)], source=source, main=source, problems=problems
+    )
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
@@ -188,6 +213,17 @@ def _parse_toml(text: str, source: str) -> dict[str, Any]:
 
 def _option_layers(data_root: str | None) -> list[_Layer]:
     return [] if data_root is None else [_Layer("--data-root", {"data": {"root": data_root}})]
+
+
+def _as_changed(layers: list[_Layer], overrides: Mapping[str, Any]) -> list[_Layer]:
+    """The layers, without what they expect where the overrides make another recipe of them."""
+    below = _merged(layers)
+    decisive = (
+        path for path in leaves(overrides) if not any(fnmatchcase(dotted(path), pattern) for pattern in _SAME_SCORES)
+    )
+    if all(value_of(below, path) == lookup(overrides, path) for path in decisive):
+        return layers
+    return [_Layer(layer.label, without(layer.table, ("expected",))) for layer in layers]
 
 
 def _resolve(layers: list[_Layer], *, source: str, main: str, problems: list[str]) -> Recipe:

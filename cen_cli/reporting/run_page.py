@@ -183,10 +183,6 @@ def _scores(report: RunReport) -> Iterable[Block]:
     yield from _of_validation(best, title)
     if report.expected:
         yield from blocks(tables.expected_parts(report.expected))
-        yield Words(
-            f"Expected scores are those of cen eval on the split {report.scored_split}; beside them stand those of the "
-            f"validation on {best.evaluation.split}."
-        )
     last = report.log.validations[-1]
     if last.step != best.step:
         title = f"Last validation: epoch {last.epoch}, step {formats.count(last.step)}"

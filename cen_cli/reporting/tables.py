@@ -126,8 +126,11 @@ def expected_parts(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
     for line in expected:
         numbers = [scores.written(line.metric, value) for value in (line.expected, line.tolerance, line.obtained)]
         style = "bold red" if line.met is False else None
-        table.add_row(line.metric, *numbers, verdicts[line.met], style=style)
-    return [table, facts((line.metric, line.source) for line in expected)]
+        table.add_row(line.metric, *numbers, "not judged" if line.elsewhere else verdicts[line.met], style=style)
+    parts: list[RenderableType] = [table, facts((line.metric, line.source) for line in expected)]
+    if elsewhere := sorted({line.elsewhere for line in expected} - {""}):
+        parts.append(f"Not judged here: expected are the scores of {' and '.join(elsewhere)}.")
+    return parts
 
 
 def class_parts(evaluation: Evaluation) -> list[RenderableType]:

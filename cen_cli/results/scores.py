@@ -125,11 +125,13 @@ class ExpectedScore:
     tolerance: float
     source: str
     obtained: float | None
+    elsewhere: str = ""
+    """How the expected score is computed, where the obtained one was not computed so."""
 
     @property
     def met(self) -> bool | None:
-        """Whether the obtained score is worse by no more than the tolerance; None where there is no such score."""
-        if self.obtained is None or math.isnan(self.obtained):
+        """Whether the obtained score is worse by no more than the tolerance; None where nothing can be said."""
+        if self.elsewhere or self.obtained is None or math.isnan(self.obtained):
             return None
         gap = self.expected - self.obtained
         return (-gap if lower_is_better(self.metric) else gap) <= self.tolerance

@@ -123,8 +123,15 @@ def test_a_baseline_has_one_branch_and_no_exchange(cen: Cen, train: Cen, tmp_pat
 
 def test_a_missed_expectation_is_the_verdict(cen: Cen, run: Path) -> None:
     (run / "report.html").write_text("of an earlier time")
-    with (run / "recipe.toml").open("a") as file:
-        file.write('\n[expected."ensemble.mean_iou"]\nvalue = 1.0\ntolerance = 0.0\nsource = "a wish"\n')
+    wish = '\n[expected."ensemble.mean_iou"]\nvalue = 1.0\ntolerance = 0.0\nsource = "a wish"\n'
+    recipe = (run / "recipe.toml").read_text()
+    assert 'split = "test"' in recipe
+    (run / "recipe.toml").write_text(recipe + wish)
+    assert "good as" not in cen("report", run, "--images", "0").out
+    text, _ = shown(run / "report.html")
+    assert "not judged" in text
+    assert "MISSED" not in text
+    (run / "recipe.toml").write_text(recipe.replace('split = "test"', 'split = "val"') + wish)
     assert cen("report", run / "checkpoints" / "best", "--images", "0").out.startswith(
         "Trained, but below what the recipe expects\n"
     )

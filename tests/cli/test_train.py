@@ -153,6 +153,17 @@ def test_json_is_one_document_and_nothing_else(train: Cen, tmp_path: Path) -> No
     assert line["obtained"] == summary["best"]["scores"]["rgb"]["mean_iou"]
 
 
+@pytest.mark.parametrize(("split", "code"), [("val", 1), ("test", 0)])
+def test_a_missed_expectation_ends_the_command_with_1_where_it_is_of_the_split_that_was_validated(
+    train: Cen, tmp_path: Path, split: str, code: int
+) -> None:
+    expected = 'expected."rgb.mean_iou"={value=1.0, tolerance=0.0, source="a wish"}'
+    ended = train("--out", tmp_path / "run", settings=(ONE_EPOCH, f"eval.split={split}", expected), code=code)
+    assert ("MISSED" in ended.out) == bool(code)
+    assert ("expected are the scores of cen eval on the split test" in ended.out) == (not code)
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
 def test_a_run_is_named_after_its_recipe(train: Cen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     summary = train("--json", settings=(ONE_EPOCH,)).document["summary"]

@@ -151,6 +151,27 @@ def test_override_of_a_trained_recipe_changes_evaluation_and_refuses_the_rest(mi
         override(recipe, ["model.width=8"], source="ckpt")
 
 
+@pytest.mark.parametrize(
+    ("overrides", "kept"),
+    [
+        ([], True),
+        (["train.seed=3", "data.root=there", "eval.batch=2"], True),
+        (["train.epochs=2", "eval.flip=false"], True),  # what the file says, and a default
+        (["train.epochs=3"], False),
+        (["eval.split=val"], False),
+    ],
+)
+def test_a_recipe_that_an_override_changes_expects_nothing(tmp_path: Path, overrides: list[str], kept: bool) -> None:
+    expected = '[expected."ensemble.mean_iou"]\nvalue = 0.5\ntolerance = 0.1\nsource = "x"\n'
+    path = write(tmp_path, "expecting.toml", f"{MINIMAL}\n{expected}")
+    assert bool(load_recipe(path, overrides).expected) == kept
+    if not any(word.startswith("train.") for word in overrides):
+        assert bool(override(load_recipe(path), overrides, source="ckpt").expected) == kept
+    own = 'expected."rgb.mean_iou"={value=0.1, tolerance=0.1, source="mine"}'
+    names = {"rgb.mean_iou", "ensemble.mean_iou"} if kept else {"rgb.mean_iou"}
+    assert set(load_recipe(path, [*overrides, own]).expected) == names
+
+
 # ---- extends ----
 
 

@@ -52,6 +52,13 @@ def test_expected_scores_are_judged(console: Console, evaluation: Evaluation) ->
     assert "rgb.mean_iou       S-Table 7" in lines
 
 
+def test_expected_scores_of_another_split_are_shown_and_not_judged(console: Console, evaluation: Evaluation) -> None:
+    expected = [ExpectedScore("rgb.mean_iou", 0.49, 0.01, "S-Table 7", 0.25, "cen eval on the split test")]
+    lines = printed(console, tables.evaluation_parts(evaluation, expected))
+    assert row(lines, "rgb.mean_iou") == ["rgb.mean_iou", "49.00", "1.00", "25.00", "not", "judged"]
+    assert "Not judged here: expected are the scores of cen eval on the split test." in lines
+
+
 def test_scores_of_a_translation(console: Console, translation: Evaluation) -> None:
     lines = printed(console, tables.evaluation_parts(translation))
     assert row(lines, "branch") == ["branch", "weight", "MAE", "MSE", "PSNR", "dB", "SSIM"]
