@@ -93,7 +93,8 @@ def _start(recipe: Recipe, build: _Build, *, out: Path | None, json: bool) -> No
     job = build(recipe)
     environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
     directory = create_run(out or default_root(recipe.name), recipe=dump_toml(recipe), environment=environment)
-    _fit(job, directory, resume=False, json=json)
+    with directory.held():
+        _fit(job, directory, resume=False, json=json)
 
 
 def _resume(
@@ -118,15 +119,15 @@ def _resume(
     given = load_recipe(recipe, options.with_seed(overrides, seed), data_root) if recipe is not None else None
     if given is None and (overrides or seed is not None):
         raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
-    directory = open_run(_which_run(given, run))
-    own = parse_recipe(directory.read_recipe(), source=str(directory.recipe))
-    if given is not None:
-        _check_same(own, given, directory)
-    if data_root is not None:
-        own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
-    job = build(own)
-    _check_data(job, directory)
-    _fit(job, directory, resume=True, json=json)
+    with open_run(_which_run(given, run)) as directory:
+        own = parse_recipe(directory.read_recipe(), source=str(directory.recipe))
+        if given is not None:
+            _check_same(own, given, directory)
+        if data_root is not None:
+            own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
+        job = build(own)
+        _check_data(job, directory)
+        _fit(job, directory, resume=True, json=json)
 
 
 def _names_a_folder(text: str) -> bool:

@@ -8,6 +8,7 @@
   metrics.json         last and best validation
   checkpoints/{last,best}/{model.safetensors, training.safetensors, state.json}
   images/ plots/ report.html
+  .lock                held by the process that trains it
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import dataclasses
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from cen_cli.engine.atomic import recover_directory, unwritable, write_bytes, write_json
 from cen_cli.engine.checkpoint import MODEL_FILE
@@ -66,6 +70,22 @@ class RunDirectory:
     def best(self) -> Path:
         """The checkpoint of the best validation."""
         return self.root / "checkpoints" / "best"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training this run. Raises UsageError where one does, SaveError if it cannot be."""
+        lock = FileLock(self.root / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            hint = "wait for it, or stop it with Ctrl-C, upon which it saves"
+            raise UsageError(f"{self.root}: another process is training this run", hint=hint) from error
+        except OSError as error:
+            raise unwritable(self.root, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def read_recipe(self) -> str:
         """The text of recipe.toml. Raises CheckpointError where it cannot be read."""
@@ -121,8 +141,12 @@ def default_root(name: str, parent: Path = Path("runs")) -> Path:
     return next(path for path in candidates if not path.exists())
 
 
-def open_run(path: Path) -> RunDirectory:
-    """An existing run that can be resumed. Raises UsageError for another folder, CheckpointError without a save."""
+@contextmanager
+def open_run(path: Path) -> Iterator[RunDirectory]:
+    """An existing run that can be resumed, held while it is trained.
+
+    Raises UsageError for another folder and for a run that another process trains, CheckpointError without a save.
+    """
     run = RunDirectory(path)
     if not path.exists():
         raise UsageError(f"{path}: no such run directory", hint="--resume takes the folder of a run")
@@ -133,13 +157,14 @@ def open_run(path: Path) -> RunDirectory:
         )
     if not run.recipe.is_file():
         raise UsageError(f"{path}: not a run directory (no recipe.toml)", hint="--resume takes the folder of a run")
-    recover_directory(run.last)
-    recover_directory(run.best)
-    if not run.last.is_dir():
-        raise CheckpointError(
-            f"{path}: the run stopped before its first checkpoint, nothing to resume from", hint="start it again"
-        )
-    return run
+    with run.held():
+        recover_directory(run.last)
+        recover_directory(run.best)
+        if not run.last.is_dir():
+            raise CheckpointError(
+                f"{path}: the run stopped before its first checkpoint, nothing to resume from", hint="start it again"
+            )
+        yield run
 
 
 def newest_run(name: str, parent: Path = Path("runs")) -> Path:

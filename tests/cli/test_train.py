@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from cen_cli import build
 from cen_cli.engine.checkpoint import read_tensors
+from cen_cli.engine.rundir import RunDirectory
 from cen_cli.engine.segmentation import SegmentationTask
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.streams import PrivateConv2d
@@ -52,7 +53,7 @@ def test_the_run_directory_holds_everything(tiny_run: Path, tiny_recipe: Path) -
     files = {str(path.relative_to(tiny_run)) for path in tiny_run.rglob("*") if path.is_file()}
     checkpoint = ("model.safetensors", "training.safetensors", "state.json")
     assert files == {
-        *("recipe.toml", "environment.json", "events.jsonl", "gammas.safetensors", "metrics.json"),
+        *(".lock", "recipe.toml", "environment.json", "events.jsonl", "gammas.safetensors", "metrics.json"),
         *(f"checkpoints/{name}/{file}" for name in ("last", "best") for file in checkpoint),
     }
     assert load_recipe(str(tiny_run / "recipe.toml")) == load_recipe(str(tiny_recipe))
@@ -464,6 +465,14 @@ def test_what_is_no_run_is_not_resumed(cen: Cen, tiny_root: Path, tiny_recipe: P
     missing = tmp_path / "runs" / "nothing"
     assert f"{missing}: no such run directory" in cen("train", "--resume", missing, code=2).err
     assert "which run is to be resumed?" in cen("train", "--resume", code=2).err
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
+    run = copy_of(tiny_run, tmp_path / "run")
+    with RunDirectory(run).held():
+        ended = cen("train", "--resume", run, "--device", "cpu", code=2)
+    assert f"error: {run}: another process is training this run" in ended.err
+    assert cen("train", "--resume", run, "--device", "cpu", "--json").document["summary"]["steps"] == 8
 
 
 def test_a_run_without_a_checkpoint_is_not_resumed(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:

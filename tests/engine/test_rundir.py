@@ -67,18 +67,31 @@ def test_locate_refuses_what_is_not_there(tmp_path):
         locate(tmp_path)
 
 
+def enter(context):
+    with context:
+        pass
+
+
 def test_open_run_refuses_what_cannot_be_resumed(tmp_path):
     with pytest.raises(UsageError, match="not a run directory"):
-        open_run(tmp_path)
+        enter(open_run(tmp_path))
     run = run_with(tmp_path, checkpoint=None)
     with pytest.raises(CheckpointError, match="stopped before its first checkpoint"):
-        open_run(run.root)
+        enter(open_run(run.root))
 
 
 def test_open_run_finishes_a_killed_replacement(tmp_path):
     run = run_with(tmp_path)
     run.last.rename(run.last.with_name("last.old"))
-    assert open_run(run.root).last.is_dir()
+    with open_run(run.root) as opened:
+        assert opened.last.is_dir()
+
+
+def test_a_run_is_opened_by_one_process_at_a_time(tmp_path):
+    run = run_with(tmp_path)
+    with open_run(run.root), pytest.raises(UsageError, match="another process is training this run"):
+        enter(open_run(run.root))
+    enter(open_run(run.root))
 
 
 def test_the_newest_run_of_a_recipe_is_found(tmp_path):
