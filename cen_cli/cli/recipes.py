@@ -1,4 +1,4 @@
-"""`cen recipes ls|show|copy`: the recipes that come with cen."""
+"""`cen recipes ls|show|copy`: the recipes and sweeps that come with cen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Destination = Annotated[
 
 
 def ls(json: options.Json = False) -> None:
-    """List the shipped recipes.
+    """List the shipped recipes, and the sweeps that train several of them as one table.
 
     Examples:
 
@@ -25,13 +25,19 @@ def ls(json: options.Json = False) -> None:
     from cen_cli.recipe import catalog
     from cen_cli.reporting import console, tables
 
-    paths = catalog.shipped()
-    summaries = {name: catalog.summary(path) for name, path in paths.items()}
+    listed = {"recipe": catalog.shipped(), "sweep": catalog.shipped_sweeps()}
+    summaries = {kind: {name: catalog.summary(path) for name, path in paths.items()} for kind, paths in listed.items()}
     if json:
-        console.print_json([{"name": name, "summary": summaries[name], "path": str(paths[name])} for name in paths])
+        console.print_json(
+            [
+                {"kind": kind, "name": name, "summary": summaries[kind][name], "path": str(path)}
+                for kind, paths in listed.items()
+                for name, path in paths.items()
+            ]
+        )
         return
-    tables.show(console.out(), tables.recipes_parts(summaries))
-    console.note("next: cen recipes show rooms, or cen train rooms")
+    tables.show(console.out(), [tables.catalog_table(kind, names) for kind, names in summaries.items()])
+    console.note("next: cen recipes show rooms, cen train rooms, or cen sweep table7-rooms --dry-run")
 
 
 def show(

@@ -226,11 +226,11 @@ def replaced_words(item: ReplacedCount) -> str:
     return f"{words} ({ALERT})" if item.share_of_pressed > SATURATED else words
 
 
-def recipes_parts(recipes: Mapping[str, str]) -> list[RenderableType]:
-    """Recipe names and what each is for, one row each."""
+def catalog_table(kind: str, summaries: Mapping[str, str]) -> Table:
+    """What is shipped of a kind, such as recipes: names and what each is for, one row each."""
     table = new_table(numbers=())
-    table.add_column("recipe", no_wrap=True)
+    table.add_column(kind, no_wrap=True)
     table.add_column("what it is", overflow="fold")
-    for name, description in recipes.items():
-        table.add_row(name, description)
-    return [table]
+    for name, summary in summaries.items():
+        table.add_row(name, summary)
+    return table

@@ -220,14 +220,16 @@ def test_recipes_ls(capsys: Captured) -> None:
     captured = capsys.readouterr()
     assert "nyudv2-small-depth" in captured.out
     assert "Segmentation of the built-in rooms from colour and sensor depth, with channel exchanging." in captured.out
+    assert "S-Table 7 on the built-in rooms: what sharing, pressing and exchanging do, 11 rows." in captured.out
     assert "next: cen" in captured.err
 
 
 def test_recipes_ls_json(capsys: Captured) -> None:
     assert app.main(["recipes", "ls", "--json"]) == 0
     captured = capsys.readouterr()
-    listed = {entry["name"]: Path(entry["path"]) for entry in json.loads(captured.out)}
-    assert listed["rooms"].is_file()
+    listed = {(entry["kind"], entry["name"]): Path(entry["path"]) for entry in json.loads(captured.out)}
+    assert listed["recipe", "rooms"].is_file()
+    assert listed["sweep", "table7-rooms"].is_file()
     assert captured.err == ""
 
 

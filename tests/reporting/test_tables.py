@@ -199,7 +199,7 @@ def test_the_alert_begins_above_95_percent() -> None:
 
 def test_recipe_names_are_never_cut(console: Console) -> None:
     name = "sweep-nyudv2-refinenet101-all-channels"
-    lines = printed(console, tables.recipes_parts({name: "word " * 30}))
+    lines = printed(console, [tables.catalog_table("recipe", {name: "word " * 30})])
     assert row(lines, name)[0] == name
     assert sum("word" in line for line in lines) > 1
 
