@@ -17,6 +17,7 @@ from torch import nn
 
 from cen_cli.analysis.layers import LayerState, Mask, layer_states
 from cen_cli.engine.checkpoint import read_tensors
+from cen_cli.engine.gammas import LEAVE_OUT
 from cen_cli.errors import CheckpointError
 from cen_cli.results import GammaRecovery, GammaRow
 
@@ -73,7 +74,7 @@ class GammaHistory:
 
 def load_history(path: Path) -> GammaHistory:
     """Read a run's `gammas.safetensors`. Raises UsageError where it is missing, CheckpointError where it is damaged."""
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(path, hint=LEAVE_OUT)
     try:
         modalities = tuple(json.loads(metadata["modalities"]))
         steps = tensors.pop("steps").numpy()

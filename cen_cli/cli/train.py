@@ -161,14 +161,10 @@ def _check_same(own: Recipe, given: Recipe, directory: RunDirectory) -> None:
 
 def _check_data(job: TrainingJob, directory: RunDirectory) -> None:
     """A run continues on the data it started on. Raises DataError."""
-    import json
+    from cen_cli.engine.runlog import read_environment
+    from cen_cli.errors import DataError
 
-    from cen_cli.errors import CheckpointError, DataError
-
-    try:
-        before = json.loads(directory.environment.read_text())["data"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{directory.environment}: not readable ({error})") from error
+    before = read_environment(directory)["data"]
     changed = [split for split, fingerprint in job.fingerprint.items() if before.get(split) != fingerprint]
     if changed:
         raise DataError(

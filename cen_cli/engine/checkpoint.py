@@ -25,6 +25,8 @@ MODEL_FILE = "model.safetensors"
 TRAINING_FILE = "training.safetensors"
 STATE_FILE = "state.json"
 FORMAT = "cen-1"
+PUT_BACK = "put the run's own file back; its networks can be used without it, as with: cen eval RUN/checkpoints/best"
+"""What to do about a damaged file of a run that no other file can stand in for."""
 
 
 def write_checkpoint(
@@ -52,8 +54,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     write_bytes(path, content)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a file that `write_tensors` wrote: tensors and metadata.
+def read_tensors(path: Path, *, hint: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a file that `write_tensors` wrote: tensors and metadata; `hint` says what to do where it is damaged.
 
     Raises UsageError for a missing file; CheckpointError for one that is truncated, corrupted or not ours.
     """
@@ -66,7 +68,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path}: not a readable safetensors file ({error})",
-            hint="the file is truncated, or of another format; give a run directory or its model.safetensors",
+            hint=hint or "the file is truncated, or of another format; give a run directory or its model.safetensors",
         ) from error
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
@@ -76,7 +78,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if metadata["digest"] != _digest(tensors):
         raise CheckpointError(
             f"{path}: corrupted, its contents do not match its digest",
-            hint="copy the file again, or use the run's other checkpoint (checkpoints/last or checkpoints/best)",
+            hint=hint
+            or "copy the file again, or use the run's other checkpoint (checkpoints/last or checkpoints/best)",
         )
     return tensors, metadata
 
@@ -87,11 +90,11 @@ def read_state(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise CheckpointError(f"{folder}: no {STATE_FILE}, nothing to resume from") from error
+        raise CheckpointError(f"{folder}: no {STATE_FILE}, nothing to resume from", hint=PUT_BACK) from error
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
+        raise CheckpointError(f"{path}: not readable as JSON ({error})", hint=PUT_BACK) from error
     if not isinstance(document, dict):
-        raise CheckpointError(f"{path}: not the state of a training run")
+        raise CheckpointError(f"{path}: not the state of a training run", hint=PUT_BACK)
     return document
 
 

@@ -23,6 +23,7 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.engine.atomic import link_or_copy, write_directory, write_json
 from cen_cli.engine.checkpoint import (
     MODEL_FILE,
+    PUT_BACK,
     TRAINING_FILE,
     auxiliary_tensors,
     load_auxiliaries,
@@ -187,7 +188,9 @@ class Fit:
             load_auxiliaries(self.task.auxiliaries, training, folder / TRAINING_FILE)
             restore_rng(training, state["rng"])
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{folder}: not the state of this recipe's training ({error})") from error
+            raise CheckpointError(
+                f"{folder}: not the state of this recipe's training ({error})", hint=PUT_BACK
+            ) from error
         self.losses.restore(self.progress.window, self.progress.window_steps)
         self.gammas.restore(self.directory.gammas, self.progress.step)
         self.directory.truncate_events(self.progress.events_size)

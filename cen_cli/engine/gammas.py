@@ -16,6 +16,9 @@ from cen_cli.results import ReplacedCount
 STEPS = "steps"
 """Name of the int64 tensor [records] in gammas.safetensors; every other tensor is a layer's [records, M, C]."""
 
+LEAVE_OUT = "move the file away: what the gammas did over training is then left out, and all else goes on"
+"""What to do about damaged records."""
+
 
 class GammaRecorder:
     """Keeps copies of every exchanging layer's gamma at chosen steps; they stay on the device until they are saved."""
@@ -44,7 +47,7 @@ class GammaRecorder:
         """Take over the records up to and including `last_step` from a file that `save` wrote; drop later ones."""
         if not path.exists():
             return
-        tensors, _ = read_tensors(path)
+        tensors, _ = read_tensors(path, hint=LEAVE_OUT)
         kept = int((tensors[STEPS] <= last_step).sum())
         self._steps = tensors[STEPS][:kept].tolist()
         self._records = {name: list(tensors[name][:kept].unbind()) for name in self._layers}

@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cen_cli.engine.atomic import recover_directory, unwritable, write_bytes, write_json
-from cen_cli.engine.checkpoint import MODEL_FILE
+from cen_cli.engine.checkpoint import MODEL_FILE, PUT_BACK
 from cen_cli.errors import CheckpointError, UsageError
 
 
@@ -92,7 +92,7 @@ class RunDirectory:
         try:
             return self.recipe.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{self.recipe}: not readable ({error})") from error
+            raise CheckpointError(f"{self.recipe}: not readable ({error})", hint=PUT_BACK) from error
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Append one line to events.jsonl. Raises SaveError where it cannot be written."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from cen_cli.engine.checkpoint import read_state
+from cen_cli.engine.checkpoint import PUT_BACK, read_state
 from cen_cli.engine.rundir import RunDirectory
 from cen_cli.errors import CheckpointError
 from cen_cli.results import Evaluation, LoggedStep, LoggedValidation, ReplacedCount, RunLog, RunProgress
@@ -33,8 +33,16 @@ def read_log(run: RunDirectory) -> RunLog:
             else:
                 validations.append(_validation(event))
         except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{run.events}, line {number}: not an event of a training run ({error!r})") from error
+            raise CheckpointError(
+                f"{run.events}, line {number}: not an event of a training run ({_reason(error)})",
+                hint="delete that line: the log then lacks one step or one validation",
+            ) from error
     return RunLog(tuple(steps), tuple(validations))
+
+
+def _reason(error: Exception) -> str:
+    """What an exception says to someone who does not know its class."""
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _step(event: dict[str, Any]) -> LoggedStep:
@@ -56,7 +64,9 @@ def read_progress(run: RunDirectory, epochs: int) -> RunProgress:
         progress = state["progress"]
         return RunProgress(progress["epoch"], epochs, progress["step"], progress["seconds"])
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{run.last}: not the state of a training run ({error!r})") from error
+        raise CheckpointError(
+            f"{run.last}: not the state of a training run ({_reason(error)})", hint=PUT_BACK
+        ) from error
 
 
 def read_environment(run: RunDirectory) -> Mapping[str, Any]:
@@ -64,7 +74,7 @@ def read_environment(run: RunDirectory) -> Mapping[str, Any]:
     try:
         document = json.loads(run.environment.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{run.environment}: not readable ({error})") from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{run.environment}: not a JSON object")
+        raise CheckpointError(f"{run.environment}: not readable ({error})", hint=PUT_BACK) from error
+    if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
+        raise CheckpointError(f"{run.environment}: not what a training run writes (no data in it)", hint=PUT_BACK)
     return document

@@ -342,20 +342,37 @@ def test_other_files_of_a_run_are_no_networks(cen: Cen, tiny_run: Path, file: st
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "message"),
+    ("file", "content", "message", "hint"),
     [
-        ("checkpoints/last/state.json", b"{}", "not the state of this recipe's training"),
-        ("checkpoints/last/model.safetensors", b"", "not a readable safetensors file"),
-        ("gammas.safetensors", b"x", "not a readable safetensors file"),
-        ("environment.json", b"{}", "not readable"),
-        ("recipe.toml", b"\xff\xfe", "not readable"),
+        (
+            "checkpoints/last/state.json",
+            b"{}",
+            "not the state of this recipe's training",
+            "put the run's own file back",
+        ),
+        ("checkpoints/last/model.safetensors", b"", "not a readable safetensors file", "the file is truncated"),
+        ("gammas.safetensors", b"x", "not a readable safetensors file", "move the file away"),
+        ("environment.json", b"{}", "not what a training run writes", "put the run's own file back"),
+        ("environment.json", b"{", "not readable", "put the run's own file back"),
+        ("recipe.toml", b"\xff\xfe", "not readable", "put the run's own file back"),
     ],
 )
 def test_other_damage_to_a_run(
-    cen: Cen, tiny_run: Path, tmp_path: Path, file: str, content: bytes, message: str
+    cen: Cen, tiny_run: Path, tmp_path: Path, file: str, content: bytes, message: str, hint: str
 ) -> None:
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     (run / file).write_bytes(content)
     text = cen("train", "--resume", run, "--device", "cpu", code=1).err
     assert message in text
+    assert hint in text
     assert str((run / file).parent) in text
+
+
+def test_damaged_records_of_gammas_may_be_moved_away(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    (run / "gammas.safetensors").write_bytes(b"x")
+    for command in ("exchange-stats", "analyze-gammas"):
+        assert "move the file away" in cen(command, run, code=1).err
+    (run / "gammas.safetensors").unlink()
+    for command in ("exchange-stats", "analyze-gammas"):
+        cen(command, run)
