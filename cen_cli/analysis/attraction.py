@@ -24,7 +24,7 @@ import torch
 from scipy.special import erf
 from torch import Tensor, nn
 
-from cen_cli.analysis.gammas import GammaHistory, check_history
+from cen_cli.analysis.gammas import GammaHistory, check_history, fates_of_gammas
 from cen_cli.analysis.layers import LayerState, Mask
 from cen_cli.data.sample import Batch
 from cen_cli.models.exchange import exchange_layers
@@ -112,24 +112,17 @@ def _measured(
     own = gradients[:, m, pressed].astype(np.float64)  # [batches, n]
     spread = np.sqrt(np.square(own[::2]).mean(axis=0))
     ratio = np.divide(sparsity, spread, out=np.full_like(spread, np.inf), where=spread > 0)
-    fell, stayed = _fates(history, state)
+    fell = returned = np.zeros_like(state.pressed)
+    if history is not None:
+        fell, returned, _ = fates_of_gammas(history, state)
     return _Gammas(
         predicted=attraction_probability(ratio),
         events=np.abs(own[1::2]) < sparsity,
         live=~state.replaced[m, pressed],
         below=state.below[m, pressed],
         fell=fell[m, pressed],
-        stayed=stayed[m, pressed],
+        stayed=(fell & ~returned)[m, pressed],
     )
-
-
-def _fates(history: GammaHistory | None, state: LayerState) -> tuple[Mask, Mask]:
-    """Which gammas were once below the threshold, and which of these in every later record: [M, C] each."""
-    if history is None:
-        return np.zeros_like(state.pressed), np.zeros_like(state.pressed)
-    below = np.abs(history.layers[state.name]) < state.threshold  # [R, M, C]
-    fallen_so_far = np.logical_or.accumulate(below, axis=0)
-    return fallen_so_far[-1], fallen_so_far[-1] & ~(fallen_so_far & ~below).any(axis=0)
 
 
 def _joined(parts: Sequence[_Gammas]) -> _Gammas:

@@ -23,12 +23,6 @@ from cen_cli.analysis.layers import LayerState, Mask, layer_states, stage_of
 from cen_cli.results import TOTAL, ExchangeRow, ReplacedAtStep, ReplacedCount
 
 
-def replaced_counts(model: nn.Module, modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:
-    """Replaced channels of every modality over the whole network; empty where nothing exchanges."""
-    states = layer_states(model)
-    return _counts([(state.replaced, state.pressed) for state in states], modalities) if states else ()
-
-
 def exchange_rows(
     model: nn.Module, modalities: Sequence[str], by: Literal["layer", "stage"] = "layer"
 ) -> list[ExchangeRow]:

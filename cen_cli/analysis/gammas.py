@@ -16,8 +16,7 @@ import numpy.typing as npt
 from torch import nn
 
 from cen_cli.analysis.layers import LayerState, Mask, layer_states
-from cen_cli.engine.checkpoint import read_tensors
-from cen_cli.engine.gammas import LEAVE_OUT
+from cen_cli.engine.checkpoint import LEAVE_OUT, read_tensors
 from cen_cli.errors import CheckpointError
 from cen_cli.results import GammaRecovery, GammaRow
 
@@ -118,18 +117,19 @@ def recoveries(history: GammaHistory, states: Sequence[LayerState]) -> tuple[Gam
     check_history(history, states)
     counts = np.zeros((len(history.modalities), 3), dtype=np.int64)
     for state in states:
-        below = np.abs(history.layers[state.name]) < state.threshold  # [R, M, C]
-        counts += _fates(below, state.pressed)
+        fates = np.stack(fates_of_gammas(history, state))  # [3, M, C]
+        counts += (fates & state.pressed).sum(axis=2).T
     return tuple(
         GammaRecovery(modality, int(fell), int(returned), int(ended))
         for modality, (fell, returned, ended) in zip(history.modalities, counts, strict=True)
     )
 
 
-def _fates(below: Mask, pressed: Mask) -> npt.NDArray[np.int64]:
-    """Per modality [M, 3]: channels that fell; that were above in a later record; that are above in the last one."""
-    fallen_so_far = np.logical_or.accumulate(below, axis=0)  # [R, M, C]
-    fell = fallen_so_far[-1] & pressed
-    returned = (fallen_so_far & ~below).any(axis=0) & pressed
-    ended_above = fell & ~below[-1]
-    return np.stack([fell.sum(axis=1), returned.sum(axis=1), ended_above.sum(axis=1)], axis=1)
+def fates_of_gammas(history: GammaHistory, state: LayerState) -> tuple[Mask, Mask, Mask]:
+    """Which gammas of a layer fell below the threshold; of these, which were above it in a later record, and which are
+    in the last one: [M, C] each.
+    """
+    below = np.abs(history.layers[state.name]) < state.threshold  # [R, M, C]
+    fallen_so_far = np.logical_or.accumulate(below, axis=0)
+    fell = fallen_so_far[-1]
+    return fell, np.logical_or.reduce(fallen_so_far & ~below), fell & ~below[-1]

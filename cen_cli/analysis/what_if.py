@@ -11,8 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 from torch import nn
 
-from cen_cli.analysis.exchange import replaced_counts
-from cen_cli.models.exchange import exchange_layers, exchanging_layers
+from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.results import Evaluation, WhatIfRow
 
 
@@ -23,7 +22,7 @@ def what_if(
     rows = []
     for threshold in sorted(set(thresholds)):
         with _threshold(model, threshold):
-            rows.append(WhatIfRow(threshold, replaced_counts(model, modalities), score(model)))
+            rows.append(WhatIfRow(threshold, count_replaced(exchanging_layers(model), modalities), score(model)))
     return rows
 
 

@@ -108,8 +108,7 @@ def _scored(
     """Every run's scores on one split, and the data set of the first, whose inputs the pictures show."""
     from cen_cli import build
     from cen_cli.engine.device import resolve_device
-    from cen_cli.engine.gammas import count_replaced
-    from cen_cli.models.exchange import exchanging_layers
+    from cen_cli.models.exchange import count_replaced, exchanging_layers
     from cen_cli.recipe.load import override
     from cen_cli.reporting.progress import counting
     from cen_cli.results import MemberOutcome

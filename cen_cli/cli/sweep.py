@@ -239,10 +239,9 @@ def _score(member: MemberRun, device: str, inception_weights: Path | None, split
     from cen_cli import build
     from cen_cli.engine.checkpoint import read_state
     from cen_cli.engine.device import resolve_device
-    from cen_cli.engine.gammas import count_replaced
     from cen_cli.engine.rundir import RunDirectory
     from cen_cli.engine.sweep import write_outcome
-    from cen_cli.models.exchange import exchanging_layers
+    from cen_cli.models.exchange import count_replaced, exchanging_layers
     from cen_cli.recipe.load import override
     from cen_cli.reporting.console import print_error
 

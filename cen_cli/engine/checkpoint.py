@@ -27,6 +27,8 @@ STATE_FILE = "state.json"
 FORMAT = "cen-1"
 PUT_BACK = "put the run's own file back; its networks can be used without it, as with: cen eval RUN/checkpoints/best"
 """What to do about a damaged file of a run that no other file can stand in for."""
+LEAVE_OUT = "move the file away: what the gammas did over training is then left out, and all else goes on"
+"""What to do about damaged records of gammas."""
 
 
 def write_checkpoint(

@@ -33,14 +33,14 @@ from cen_cli.engine.checkpoint import (
     tensors_under,
     write_checkpoint,
 )
-from cen_cli.engine.gammas import GammaRecorder, count_replaced
+from cen_cli.engine.gammas import GammaRecorder
 from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.rundir import RunDirectory
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import CheckpointError, DataError, Interrupted
-from cen_cli.models.exchange import exchange_layers, exchanging_layers
+from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.network import StreamNetwork
 from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json, is_better
 

@@ -9,15 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cen_cli.engine.checkpoint import read_tensors, write_tensors
+from cen_cli.engine.checkpoint import LEAVE_OUT, read_tensors, write_tensors
 from cen_cli.models.exchange import ChannelExchange
-from cen_cli.results import ReplacedCount
 
 STEPS = "steps"
 """Name of the int64 tensor [records] in gammas.safetensors; every other tensor is a layer's [records, M, C]."""
-
-LEAVE_OUT = "move the file away: what the gammas did over training is then left out, and all else goes on"
-"""What to do about damaged records."""
 
 
 class GammaRecorder:
@@ -51,19 +47,6 @@ class GammaRecorder:
         kept = int((tensors[STEPS] <= last_step).sum())
         self._steps = tensors[STEPS][:kept].tolist()
         self._records = {name: list(tensors[name][:kept].unbind()) for name in self._layers}
-
-
-def count_replaced(layers: Mapping[str, ChannelExchange], modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:
-    """Replaced, pressed and all channels per modality over all exchanging layers; one transfer from the device."""
-    if not layers:
-        return ()
-    replaced = torch.stack([layer.replaced().sum(dim=1) for layer in layers.values()]).sum(dim=0).tolist()
-    pressed = torch.stack([layer.pressed.sum(dim=1) for layer in layers.values()]).sum(dim=0).tolist()
-    channels = sum(layer.pressed.shape[1] for layer in layers.values())
-    return tuple(
-        ReplacedCount(modality=name, replaced=replaced[index], pressed=pressed[index], channels=channels)
-        for index, name in enumerate(modalities)
-    )
 
 
 def smallest_pressed_gamma(layers: Mapping[str, ChannelExchange]) -> float | None:

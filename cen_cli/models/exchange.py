@@ -18,7 +18,7 @@ unpressed. By default it may not (`replace = "own-part"`); `"anywhere"` lets it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from cen_cli.models.norms import ModalNorm
 from cen_cli.models.streams import check_divisible
+from cen_cli.results import ReplacedCount
 
 Region = Literal["disjoint", "all"]
 Replace = Literal["own-part", "anywhere"]
@@ -272,6 +273,19 @@ def exchange_layers(model: nn.Module) -> dict[str, ChannelExchange]:
 def exchanging_layers(model: nn.Module) -> dict[str, ChannelExchange]:
     """Those of `exchange_layers` that can replace channels: switched on, and with another modality to give some."""
     return {name: layer for name, layer in exchange_layers(model).items() if layer.active and layer.modalities > 1}
+
+
+def count_replaced(layers: Mapping[str, ChannelExchange], modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:
+    """Replaced, pressed and all channels per modality over all exchanging layers; one transfer from the device."""
+    if not layers:
+        return ()
+    replaced = torch.stack([layer.replaced().sum(dim=1) for layer in layers.values()]).sum(dim=0).tolist()
+    pressed = torch.stack([layer.pressed.sum(dim=1) for layer in layers.values()]).sum(dim=0).tolist()
+    channels = sum(layer.pressed.shape[1] for layer in layers.values())
+    return tuple(
+        ReplacedCount(modality=name, replaced=replaced[index], pressed=pressed[index], channels=channels)
+        for index, name in enumerate(modalities)
+    )
 
 
 def fix_random_channels(model: nn.Module, share: float, seed: int) -> None:

@@ -5,23 +5,25 @@ import pytest
 import torch
 from torch import nn
 
-from cen_cli.analysis.exchange import exchange_rows, replaced_at_steps, replaced_counts, replaced_shares
+from cen_cli.analysis.exchange import exchange_rows, replaced_at_steps, replaced_shares
 from cen_cli.analysis.gammas import GammaHistory
 from cen_cli.analysis.layers import layer_states
-from cen_cli.engine.gammas import count_replaced
-from cen_cli.models.exchange import exchange_layers
-from cen_cli.results import ReplacedCount
+from cen_cli.models.exchange import count_replaced, exchange_layers
+from cen_cli.results import TOTAL, ReplacedCount
 
 MODALITIES = ("rgb", "depth")
 
 
-def test_counts_are_those_of_the_training_loop(network: nn.Module) -> None:
-    assert replaced_counts(network, MODALITIES) == (ReplacedCount("rgb", 2, 3, 6), ReplacedCount("depth", 1, 3, 6))
-    assert replaced_counts(network, MODALITIES) == count_replaced(exchange_layers(network), MODALITIES)
+def test_totals_are_the_counts_of_the_training_loop(network: nn.Module) -> None:
+    counts = count_replaced(exchange_layers(network), MODALITIES)
+    assert counts == (ReplacedCount("rgb", 2, 3, 6), ReplacedCount("depth", 1, 3, 6))
+    totals = [row for row in exchange_rows(network, MODALITIES) if row.layer == TOTAL]
+    assert [(row.modality, row.replaced, row.pressed, row.channels) for row in totals] == [
+        (count.modality, count.replaced, count.pressed, count.channels) for count in counts
+    ]
 
 
-def test_a_network_without_exchanging_layers_has_no_counts_and_no_rows() -> None:
-    assert replaced_counts(nn.ReLU(), MODALITIES) == ()
+def test_a_network_without_exchanging_layers_has_no_rows() -> None:
     assert exchange_rows(nn.ReLU(), MODALITIES) == []
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cen_cli.analysis.exchange import replaced_counts
 from cen_cli.analysis.what_if import usual_thresholds, what_if
-from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.exchange import count_replaced, exchange_layers
 from cen_cli.results import Evaluation, SegmentationScores
 
 MODALITIES = ("rgb", "depth")
@@ -14,7 +13,7 @@ MODALITIES = ("rgb", "depth")
 
 def test_counts_and_scores_are_those_of_each_threshold(network):
     def score(model):
-        replaced = sum(count.replaced for count in replaced_counts(model, MODALITIES))
+        replaced = sum(count.replaced for count in count_replaced(exchange_layers(model), MODALITIES))
         scores = {"ensemble": SegmentationScores(0.0, 0.0, replaced / 10, (), ())}
         return Evaluation("segmentation", "val", "strict", 1, scores, {})
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cen_cli.engine.checkpoint import read_tensors
-from cen_cli.engine.gammas import GammaRecorder, count_replaced, smallest_pressed_gamma
+from cen_cli.engine.gammas import GammaRecorder, smallest_pressed_gamma
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.norms import ModalBatchNorm2d
 
@@ -21,18 +21,7 @@ def layers():
     return found
 
 
-def test_counts_replaced_pressed_and_all(layers):
-    with torch.no_grad():
-        layers["one"].norm.weight[0, :3] = -0.05  # two in rgb's own part (0, 1), one outside it
-        layers["two"].norm.weight[1, 4] = 0.0  # depth's own part is 3, 4
-    rgb, depth = count_replaced(layers, MODALITIES)
-    assert (rgb.modality, rgb.replaced, rgb.pressed, rgb.channels) == ("rgb", 2, 2 + 3, 9)
-    assert (depth.modality, depth.replaced, depth.pressed, depth.channels) == ("depth", 1, 2 + 2, 9)
-    assert rgb.share_of_pressed == 0.4
-
-
-def test_counts_nothing_without_layers():
-    assert count_replaced({}, MODALITIES) == ()
+def test_nothing_is_smallest_without_layers():
     assert smallest_pressed_gamma({}) is None
 
 

@@ -13,6 +13,7 @@ from cen_cli.models.exchange import (
     ChannelExchange,
     allot_donors,
     channel_parts,
+    count_replaced,
     exchange_channels,
     exchange_layers,
     fix_random_channels,
@@ -249,6 +250,24 @@ def test_fixed_channels_are_replaced_whatever_the_gammas_say():
 def test_channels_that_cannot_be_fixed_are_refused(mask, message):
     with pytest.raises(ValueError, match=message):
         ChannelExchange(ModalBatchNorm2d(4, 2)).fix(mask)
+
+
+def test_counts_replaced_pressed_and_all():
+    layers = {
+        name: ChannelExchange(ModalBatchNorm2d(channels, 2), threshold=0.1)
+        for name, channels in (("one", 4), ("two", 5))
+    }
+    with torch.no_grad():
+        layers["one"].norm.weight[0, :3] = -0.05  # two in rgb's own part (0, 1), one outside it
+        layers["two"].norm.weight[1, 4] = 0.0  # depth's own part is 3, 4
+    rgb, depth = count_replaced(layers, ("rgb", "depth"))
+    assert (rgb.modality, rgb.replaced, rgb.pressed, rgb.channels) == ("rgb", 2, 2 + 3, 9)
+    assert (depth.modality, depth.replaced, depth.pressed, depth.channels) == ("depth", 1, 2 + 2, 9)
+    assert rgb.share_of_pressed == 0.4
+
+
+def test_nothing_is_counted_without_layers():
+    assert count_replaced({}, ("rgb", "depth")) == ()
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, [4, 4]), (0.8, [6, 6]), (1.0, [8, 8])])
