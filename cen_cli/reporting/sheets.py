@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ def sheet(
 ) -> Image.Image:
     """Rows of pictures by caption: captions above the columns, each view's name above its row.
 
+    A caption that is wider than the pictures goes on in another line after a hyphen, if it has one.
+
     `frames`: a region of each row that is framed in all its pictures, or None. `longest`: pixels to which the longer
     side of larger pictures is brought.
 
@@ -40,14 +43,17 @@ def sheet(
     if any(list(row) != captions for row in rows):
         raise ValueError("the rows of a panel must have the same inputs and predictions")
     cell = max(picture.shape[1] for row in rows for picture in row.values())
-    cell = max(cell, *(text_width(caption) for caption in captions))
+    heads = [_folded(caption, cell) for caption in captions]
+    cell = max(cell, *(text_width(line) for head in heads for line in head))
     heights = [TEXT_HEIGHT + max(picture.shape[0] for picture in row.values()) + GAP for row in rows]
-    whole = Image.new("RGB", (GAP + len(captions) * (cell + GAP), GAP + TEXT_HEIGHT + sum(heights)), BACKGROUND)
+    head_height = TEXT_HEIGHT * max(map(len, heads))
+    whole = Image.new("RGB", (GAP + len(captions) * (cell + GAP), GAP + head_height + sum(heights)), BACKGROUND)
     draw = ImageDraw.Draw(whole)
     lefts = [GAP + index * (cell + GAP) for index in range(len(captions))]
-    for left, caption in zip(lefts, captions, strict=True):
-        text(draw, (left, GAP), caption)
-    top = GAP + TEXT_HEIGHT
+    for left, head in zip(lefts, heads, strict=True):
+        for index, line in enumerate(head):
+            text(draw, (left, GAP + index * TEXT_HEIGHT), line)
+    top = GAP + head_height
     for row, name, height, frame in zip(rows, names, heights, frames or [None] * len(rows), strict=True):
         text(draw, (GAP, top), name)
         for left, picture in zip(lefts, row.values(), strict=True):
@@ -57,6 +63,18 @@ def sheet(
                 _draw_frame(draw, corner, picture.shape[:2], frame)
         top += height
     return whole
+
+
+def _folded(caption: str, width: int) -> list[str]:
+    """The caption in lines of at most `width` pixels, as far as its hyphens allow."""
+    first, *others = re.findall(r"[^-]*-+|[^-]+", caption) or [caption]
+    lines = [first]
+    for piece in others:
+        if text_width(lines[-1] + piece) <= width:
+            lines[-1] += piece
+        else:
+            lines.append(piece)
+    return lines
 
 
 def reduced(picture: Array, longest: int) -> Array:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cen_cli.reporting import panels
-from cen_cli.reporting.sheets import GAP, TEXT_HEIGHT, text_width
+from cen_cli.reporting.sheets import GAP, TEXT_HEIGHT, sheet, text_width
 
 PALETTE = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
 
@@ -88,6 +88,17 @@ def test_panel_shows_every_picture_under_its_caption(row: Row) -> None:
     depth = panels.colour_depth(row.inputs["depth"])[20, 30].tolist()
     assert middles == [[90, 90, 90], depth, [200, 0, 0], [0, 200, 0], [0, 0, 0], [200, 0, 0]]
     assert image.shape[1] == GAP + 6 * step
+
+
+def test_long_names_of_networks_are_folded_at_hyphens() -> None:
+    pictures = {name: np.zeros((40, 90, 3), np.uint8) for name in ("rgb", "rgb-normal-shade-self-attention-all")}
+    folded = sheet([pictures], ["view"])
+    assert folded.width == GAP + 2 * (90 + GAP)
+    lines = folded.height - (GAP + TEXT_HEIGHT + 40 + GAP)
+    assert lines % TEXT_HEIGHT == 0
+    assert 3 <= lines // TEXT_HEIGHT <= 5
+    ink = np.asarray(folded).min(axis=2) < 128
+    assert ink[GAP : GAP + lines, 2 * GAP + 90 :].any(axis=1).reshape(-1, TEXT_HEIGHT).any(axis=1).all()
 
 
 def test_legend_names_only_classes_that_occur(row: Row) -> None:
