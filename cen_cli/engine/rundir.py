@@ -107,9 +107,13 @@ class RunDirectory:
         return self.events.stat().st_size if self.events.exists() else 0
 
     def truncate_events(self, size: int) -> None:
-        """Drop the lines that were written after the checkpoint which a resumed run starts from."""
+        """Drop the lines that were written after the checkpoint which a resumed run starts from.
+
+        A log that has lost lines since is shorter than `size`, its bytes then: it keeps whole lines and never grows.
+        """
         if self.events.exists():
-            os.truncate(self.events, size)
+            kept = self.events.read_bytes()[:size]
+            os.truncate(self.events, kept.rfind(b"\n") + 1)
 
 
 def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> RunDirectory:

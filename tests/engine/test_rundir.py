@@ -1,6 +1,6 @@
 import pytest
 
-from cen_cli.engine.rundir import create_run, default_root, locate, newest_run, open_run
+from cen_cli.engine.rundir import RunDirectory, create_run, default_root, locate, newest_run, open_run
 from cen_cli.errors import CheckpointError, SaveError, UsageError
 
 
@@ -105,3 +105,14 @@ def test_the_newest_run_of_a_recipe_is_found(tmp_path):
     assert newest_run("rooms", tmp_path) == newer.root
     with pytest.raises(UsageError, match="no run of 'nyudv2'"):
         newest_run("nyudv2", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "kept"),
+    [("one\ntwo\nthree\n", 8, "one\ntwo\n"), ("one\n", 8, "one\n"), ("one\nthree\n", 8, "one\n"), ("", 8, "")],
+)
+def test_a_log_keeps_whole_lines_and_never_grows(tmp_path, text, size, kept):
+    run = RunDirectory(tmp_path)
+    run.events.write_text(text)
+    run.truncate_events(size)
+    assert run.events.read_text() == kept
