@@ -156,7 +156,15 @@ def _segmentation(inputs: int) -> tuple[str, ...]:
     one = ('fusion = "none" # one modality has nothing to exchange with',) if inputs == 1 else ()
     exchange = () if inputs == 1 else ("", "[exchange]", "threshold = 1e-2", "sparsity = 3e-4", "gamma_init = 0.2")
     rates = ("", "[optimizer]", 'kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3", "", "[schedule]")
-    model = ("[model]", 'backbone = "resnet18"', "encoder_width = 32", "width = 32", "light = true", "dropout = 0.0")
+    model = (
+        "[model]",
+        'backbone = "resnet18"',
+        "encoder_width = 32",
+        "width = 32",
+        "light = true",
+        'decoder_norm = "batch"',
+        "dropout = 0.0",
+    )
     return (*model, *one, *exchange, *rates, 'kind = "poly"')
 
 

@@ -176,10 +176,12 @@ def _check_batch_norm(recipe: Recipe, views: int) -> None:
 
 def _check_coarsest_map(recipe: Recipe, batch: int) -> None:
     height, width = (-(-side // COARSEST_STRIDE) for side in recipe.data.crop)
-    if batch * height * width == 1 and not recipe.train.freeze_bn:
+    learns_statistics = not recipe.train.freeze_bn or recipe.model.decoder_norm == "batch"
+    if batch * height * width == 1 and learns_statistics:
+        frozen = ", or train.freeze_bn = true" if recipe.model.decoder_norm == "none" else ""
         raise UsageError(
             f"train.batch = {batch} and data.crop = {list(recipe.data.crop)} leave batch norm one value per channel",
-            hint=f"a larger batch, a crop of more than {COARSEST_STRIDE} pixels, or train.freeze_bn = true",
+            hint=f"a larger batch, or a crop of more than {COARSEST_STRIDE} pixels{frozen}",
         )
 
 

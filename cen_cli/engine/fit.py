@@ -20,12 +20,14 @@ from cen_cli.data.loading import training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
+from cen_cli.engine.health import HealthCheck
 from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import CheckpointError, DataError, Interrupted
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
+from cen_cli.models.health import watching
 from cen_cli.models.network import StreamNetwork
 from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json, is_better
 from cen_cli.runs.checkpoint import (
@@ -102,6 +104,8 @@ class Progress:
     """Sums of the loss terms over the unfinished log interval."""
     window_steps: int = 0
     events_size: int = 0
+    ill_since: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Dead layers, and parts that no gradient reaches, with the step in which they were first seen so."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,7 +240,7 @@ class Fit:
         )
         started = time.monotonic()
         for batch in loader:
-            terms = self.task.step(batch, progress.step)
+            terms = self._step(batch)
             progress.step += 1
             progress.batch += 1
             self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
@@ -247,6 +251,22 @@ class Fit:
             self._after_step()
             if stop:
                 self._stop(stop)
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        """One optimiser step; now and then the network is watched in it."""
+        number = self.progress.step + 1
+        check = HealthCheck(self.settings.log_every, self.progress.ill_since)
+        if not check.due(number):
+            return self.task.step(batch, self.progress.step)
+        with watching(self.task.model) as watch:
+            terms = self.task.step(batch, self.progress.step)
+        health = watch.health()
+        warning = check.note(health, number)
+        self.progress.ill_since = check.since
+        self.directory.append_event({"kind": "health", "step": number, **as_json(health)})
+        if warning:
+            self.listener.on_note(warning)
+        return terms
 
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""

@@ -171,6 +171,12 @@ class Model(Table):
         default=False,
         description="Light-Weight RefineNet: no residual units, 1x1 convolutions; learns sooner from scratch.",
     )
+    decoder_norm: Literal["none", "batch"] = Field(
+        default="none",
+        description='Norms in RefineNet\'s decoder. "none": as published, for pretrained encoders and published '
+        'checkpoints. "batch": batch norms behind its reduce, join and widen convolutions, without which the coarsest '
+        "path dies where a network is trained from scratch.",
+    )
     dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout in the decoder, while training.")
     auxiliary_weight: float = Field(
         default=0.4, ge=0, description="Weight of the loss of PSPNet's auxiliary head on stage 3; 0: no such head."

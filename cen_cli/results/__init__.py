@@ -19,6 +19,7 @@ from cen_cli.results.channels import (
 )
 from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
 from cen_cli.results.conversion import Conversion
+from cen_cli.results.health import Health, LoggedHealth, PartHealth, unread_streams
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
 from cen_cli.results.pictures import ClassShare, Frame
 from cen_cli.results.records import as_json
@@ -65,11 +66,14 @@ __all__ = [
     "GammaDiagnosis",
     "GammaRecovery",
     "GammaRow",
+    "Health",
+    "LoggedHealth",
     "LoggedStep",
     "LoggedValidation",
     "MemberOutcome",
     "MissingScores",
     "PartCost",
+    "PartHealth",
     "PartTime",
     "Reliance",
     "ReplacedAtStep",
@@ -93,4 +97,5 @@ __all__ = [
     "as_json",
     "is_better",
     "lower_is_better",
+    "unread_streams",
 ]
