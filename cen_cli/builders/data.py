@@ -162,7 +162,7 @@ def _reading(recipe: Recipe, training: bool) -> _Reading:
     return {
         "transform": _transform(recipe, training),
         "seed": recipe.train.seed,
-        "resize": recipe.data.resize if training else recipe.eval.size or recipe.data.resize,
+        "resize": recipe.data.resize if training else recipe.evaluation_size,
         "cache": recipe.data.cache,
         "normalize": {name: (entry.mean, entry.std) for name, entry in recipe.data.normalize.items()},
     }

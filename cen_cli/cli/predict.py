@@ -53,9 +53,8 @@ def predict(
     framed = model.recipe.data.kind == "nyudv2"  # its depth images keep the white frame that the others have lost
     files = _files(inputs, model)
     view = read_view("prediction", files, model.specs, classes=len(model.class_names), crop_depth=framed)
-    size, resize = view.size, model.recipe.data.resize
-    seen = view if resize is None else resize_view(view, resize)
-    row = panel_row(model, seen, size=size, averaging=builders.averaging(model.recipe))
+    seen = resize_view(view, model.recipe.evaluation_size)
+    row = panel_row(model, seen, size=view.size, averaging=builders.averaging(model.recipe))
     labels = row.predictions.get(ENSEMBLE, next(iter(row.predictions.values())))
     colors = builders.palette(model.recipe)
     written = prediction.write_prediction(out, labels, picture(view), len(model.class_names), colors)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def network_size(model: Network) -> tuple[int, int]:
     """Height and width that the network is evaluated at, as far as its recipe says; else those it was trained at."""
     recipe = model.recipe
-    size: tuple[int, int] = recipe.eval.size or recipe.data.resize or recipe.data.crop
+    size = recipe.evaluation_size or recipe.data.crop
     multiple = size_multiple(model)
     return size if all(side % multiple == 0 for side in size) else recipe.data.crop
 

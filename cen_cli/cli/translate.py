@@ -199,7 +199,7 @@ def _own_views(images: Sequence[Path], names: Sequence[str], model: Translator, 
     for name, paths in find_views(images, names).items():
         files = {own[domain(recipe, given)]: path for given, path in paths.items()}
         readers.append(partial(read_view, name, files, model.specs, crop_depth=framed))
-    return Views(readers, size=recipe.eval.size or recipe.data.resize or recipe.data.crop)
+    return Views(readers, size=recipe.evaluation_size or recipe.data.crop)
 
 
 def _views_of_split(recipe: Recipe, count: int) -> Views:
@@ -242,7 +242,7 @@ def _for_network(view: RawView, size: tuple[int, int] | None, multiple: int) -> 
     """The view as the network takes it. Raises UsageError where its sides are no multiples of `multiple`."""
     from cen_cli.data.transforms import resize_view
 
-    seen = view if size is None else resize_view(view, size)
+    seen = resize_view(view, size)
     height, width = seen.size
     if height % multiple or width % multiple:
         near = [max(multiple, round(side / multiple) * multiple) for side in (height, width)]

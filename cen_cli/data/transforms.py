@@ -36,8 +36,10 @@ def resize(image: Map, size: tuple[int, int]) -> Map:
     return tv_tensors.wrap(resized, like=image)
 
 
-def resize_view(view: RawView, size: tuple[int, int]) -> RawView:
-    """Bring every modality and the target to `size` = (height, width)."""
+def resize_view(view: RawView, size: tuple[int, int] | None) -> RawView:
+    """Bring every modality and the target to `size` = (height, width); None leaves the view as it is."""
+    if size is None:
+        return view
     inputs = {name: resize(image, size) for name, image in view.inputs.items()}
     target = None if view.target is None else resize(view.target, size)
     return dataclasses.replace(view, inputs=inputs, target=target)

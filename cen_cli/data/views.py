@@ -156,7 +156,7 @@ def read_view(
     maps = {key: _derived(image, wanted[key][1]) if key in wanted else image for key, image in stored.items()}
     truth = maps.pop(LABELS, None) if target is None else maps.pop(TARGET, None)
     view = RawView(name, {spec.name: maps[spec.name] for spec in specs}, truth, used)
-    return view if resize is None else resize_view(view, resize)
+    return resize_view(view, resize)
 
 
 def read_map(path: str | Path, spec: ModalitySpec) -> Tensor:

@@ -411,6 +411,11 @@ class Recipe(Table):
     eval: Eval = Field(default=Eval(), description="How scores are computed.")
     expected: dict[str, Expected] = Field(default={}, description="Scores that the recipe is known to reach.")
 
+    @property
+    def evaluation_size(self) -> Size | None:
+        """Height and width to which views are brought wherever a trained network sees them; None: as they are."""
+        return self.eval.size or self.data.resize
+
 
 METRICS = {
     "segmentation": ("pixel_accuracy", "mean_accuracy", "mean_iou"),
