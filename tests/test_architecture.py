@@ -30,7 +30,8 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": {"engine", *_WORK},
     "reporting": _GROUND,
     "builders": _ALL - {"builders"},
-    "cli": {"reporting", *_ALL},
+    "jobs": {"reporting", *_ALL},
+    "cli": {"jobs", "reporting", *_ALL},
     "__init__": {"models", "metrics", "builders"},
     "__main__": {"cli"},
 }

@@ -89,6 +89,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int) 
     from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
     from cen_cli.analysis.gammas import recoveries, rows_of_layer
     from cen_cli.cli.subject import load_subject
+    from cen_cli.jobs.expected import expected_of_validation
     from cen_cli.recipe.load import changed_from_defaults, override, parse_recipe
     from cen_cli.reporting.run_page import RunReport
     from cen_cli.runs.log import read_environment, read_log, read_progress
@@ -116,7 +117,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int) 
         log=log,
         best=best,
         best_by=builders.best_by(recipe),
-        expected=options.expected_of_validation(recipe, best.evaluation) if best else (),
+        expected=expected_of_validation(recipe, best.evaluation) if best else (),
         scored_split=recipe.eval.split,
         diagnosis=diagnosis,
         gammas=[row for state in several for row in rows_of_layer(state, model.modalities)],
@@ -157,7 +158,7 @@ def _views(model: Network, recipe: Recipe, count: int) -> tuple[bytes | None, st
     import numpy as np
 
     from cen_cli import builders
-    from cen_cli.cli.view_pictures import picture_of_views
+    from cen_cli.jobs.pictures import picture_of_views
     from cen_cli.reporting.html import image_content
     from cen_cli.reporting.progress import counting
 

@@ -19,6 +19,7 @@ from cen_cli.results.channels import (
 )
 from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
 from cen_cli.results.conversion import Conversion
+from cen_cli.results.listener import SILENT, Advance, Listener
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
 from cen_cli.results.pictures import ClassShare, Frame
 from cen_cli.results.records import as_json
@@ -29,6 +30,7 @@ from cen_cli.results.scores import (
     SCALAR_METRICS,
     SCORES,
     Evaluation,
+    EvaluationReport,
     ExpectedScore,
     Scores,
     SegmentationScores,
@@ -36,7 +38,7 @@ from cen_cli.results.scores import (
     is_better,
     lower_is_better,
 )
-from cen_cli.results.sweeps import MemberOutcome, SweepCell, SweepReport, SweepRow, SweepVerdict
+from cen_cli.results.sweeps import MemberOutcome, PlannedMember, SweepCell, SweepReport, SweepRow, SweepVerdict
 from cen_cli.results.training import DryRun, RunSummary, StepReport, TrainingPlan, ValidationReport
 
 __all__ = [
@@ -44,7 +46,9 @@ __all__ = [
     "LOWER_IS_BETTER",
     "SCALAR_METRICS",
     "SCORES",
+    "SILENT",
     "TOTAL",
+    "Advance",
     "AlteredScores",
     "Attraction",
     "AttractionRow",
@@ -57,6 +61,7 @@ __all__ = [
     "CorruptedScores",
     "DryRun",
     "Evaluation",
+    "EvaluationReport",
     "ExchangeRow",
     "ExpectedScore",
     "Export",
@@ -65,12 +70,14 @@ __all__ = [
     "GammaDiagnosis",
     "GammaRecovery",
     "GammaRow",
+    "Listener",
     "LoggedStep",
     "LoggedValidation",
     "MemberOutcome",
     "MissingScores",
     "PartCost",
     "PartTime",
+    "PlannedMember",
     "Reliance",
     "ReplacedAtStep",
     "ReplacedCount",

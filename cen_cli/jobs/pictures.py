@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL import Image
+from PIL import Image
 
-    from cen_cli.builders import Network
-    from cen_cli.data.views import ViewDataset
-    from cen_cli.recipe.schema import Recipe
+from cen_cli import builders
+from cen_cli.analysis.predictions import panel_rows
+from cen_cli.analysis.translations import translation_rows
+from cen_cli.builders import Network
+from cen_cli.data.views import ViewDataset
+from cen_cli.models.translator import Translator
+from cen_cli.recipe import Recipe
+from cen_cli.reporting import panels
+from cen_cli.reporting.translation import contact_sheet
 
 
 def picture_of_views(
@@ -20,13 +24,6 @@ def picture_of_views(
 
     `longest`: pixels to which the longer side of larger pictures is brought.
     """
-    from cen_cli import builders
-    from cen_cli.analysis.predictions import panel_rows
-    from cen_cli.analysis.translations import translation_rows
-    from cen_cli.models.translator import Translator
-    from cen_cli.reporting import panels
-    from cen_cli.reporting.translation import contact_sheet
-
     if isinstance(model, Translator):
         statistics = recipe.eval.norm_statistics
         drawn = translation_rows(model, data, views, protocol=recipe.eval.protocol, norm_statistics=statistics)
