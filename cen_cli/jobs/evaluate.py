@@ -57,9 +57,8 @@ def evaluate(
         return EvaluationReport(score_altered(data, Missing(missing, fill, stand_ins(data, [fill], seed=seed)), score))
     evaluation, images = score(data), None
     if pictures:
-        images = Path(out or _place(checkpoint) / "images")
         picture = picture_of_views(model, data, recipe, range(min(pictures, len(data))))
-        write_png(images / f"{recipe.eval.split}.png", picture)
+        images = write_png(Path(out or _place(checkpoint) / "images") / f"{recipe.eval.split}.png", picture)
     return EvaluationReport(evaluation, expected_scores(recipe, evaluation), str(images) if images else None)
 
 

@@ -145,7 +145,7 @@ class EvaluationReport:
     expected: tuple[ExpectedScore, ...] = ()
     """What the recipe expects, beside what was obtained."""
     images: str | None = None
-    """The folder of pictures, where some were asked for."""
+    """The file of pictures, where some were asked for."""
 
 
 def _with_nan(value: Any) -> Any:
