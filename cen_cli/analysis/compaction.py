@@ -76,6 +76,7 @@ def described(
         compared=tuple(compared),
         device=str(device),
         notes=tuple(notes),
+        task=model.task,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cen_cli import builders
 from cen_cli.analysis.comparison import compared_images, compared_labels
 from cen_cli.analysis.sweeps import RowPlan, sweep_rows
-from cen_cli.builders import Network
+from cen_cli.builders import LoadedNetwork
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
@@ -52,7 +52,7 @@ def compare(
         recipe = evaluated_recipe(model, {"eval.split": chosen}, data_root, run)
         data = dataset(recipe, listener)
         evaluation = scoring(model, data, recipe, run, device, inception_weights, listener)(data)
-        replaced = count_replaced(exchanging_layers(model), model.modalities)
+        replaced = count_replaced(exchanging_layers(model.network), model.modalities)
         outcomes.append(MemberOutcome("", names[run], recipe.train.seed, run, "done", evaluation, replaced))
         datasets.append(data)
     report = _report(outcomes, names, next(iter(models.values())).recipe)
@@ -62,12 +62,12 @@ def compare(
     return report
 
 
-def _check_comparable(models: Mapping[str, Network]) -> None:
+def _check_comparable(models: Mapping[str, LoadedNetwork]) -> None:
     """Raises UsageError where a run does another task, or makes other things, than the first."""
     (first, model), *others = models.items()
     for run, other in others:
-        same = (model.task, model.class_names, getattr(model, "target_spec", None))
-        if (other.task, other.class_names, getattr(other, "target_spec", None)) != same:
+        same = (model.task, model.class_names, model.target)
+        if (other.task, other.class_names, other.target) != same:
             raise UsageError(f"{run}: it does not learn what {first} learns, so their scores do not compare")
 
 
@@ -104,15 +104,16 @@ def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe:
     )
 
 
-def _draw(models: Mapping[str, Network], data: ViewDataset, count: int, path: Path) -> None:
+def _draw(models: Mapping[str, LoadedNetwork], data: ViewDataset, count: int, path: Path) -> None:
     """The views on which the networks differ most, the first run of each network."""
     first = next(iter(models.values()))
     if any(model.modalities != first.modalities for model in models.values()):
         raise UsageError("--images: the networks take different inputs", hint="leave it out to compare scores alone")
-    translators = {name: model for name, model in models.items() if isinstance(model, Translator)}
+    translators = {n: (m.network, m.specs) for n, m in models.items() if isinstance(m.network, Translator)}
     if translators:
-        write_contact_sheet(path, compared_images(translators, data, count))
+        assert first.target is not None, "a translation network has one"
+        write_contact_sheet(path, compared_images(translators, first.target, data, count))
         return
-    segmenters = {name: model for name, model in models.items() if isinstance(model, Segmenter)}
+    segmenters = {n: (m.network, m.specs) for n, m in models.items() if isinstance(m.network, Segmenter)}
     rows = compared_labels(segmenters, data, count)
     panels.write_panel(path, rows, data.class_names, builders.palette(first.recipe))

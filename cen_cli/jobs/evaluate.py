@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cen_cli import builders
 from cen_cli.analysis.robustness import measure_robustness, plan_robustness, score_altered
-from cen_cli.builders import Network
+from cen_cli.builders import LoadedNetwork
 from cen_cli.data.altered.missing import Missing, stand_ins
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
@@ -88,10 +88,14 @@ def robustness(
 
         def score(altered: ViewDataset) -> Evaluation:
             nonlocal before
-            split = recipe.eval.split
-            evaluation = scorer(model, altered, split=split, after_batch=lambda done: advance(before + done, views))
+            done = before
             before += len(data)
-            return evaluation
+            return scorer(
+                model.network,
+                altered,
+                split=recipe.eval.split,
+                after_batch=lambda seen: advance(done + seen, views),
+            )
 
         return measure_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
 
@@ -101,7 +105,7 @@ def default_plots(checkpoint: str | Path) -> Path:
     return _place(checkpoint) / "plots"
 
 
-def evaluated_recipe(model: Network, changes: Changes, data_root: str | None, source: str) -> Recipe:
+def evaluated_recipe(model: LoadedNetwork, changes: Changes, data_root: str | None, source: str) -> Recipe:
     """A trained network's recipe with other data or evaluation settings."""
     recipe = override(model.recipe, changes, data_root=data_root, source=source)
     builders.check_statistics(model, recipe, source)
@@ -115,7 +119,7 @@ def dataset(recipe: Recipe, listener: Listener) -> ViewDataset:
 
 
 def scoring(
-    model: Network,
+    model: LoadedNetwork,
     data: ViewDataset,
     recipe: Recipe,
     source: str,
@@ -130,7 +134,7 @@ def scoring(
     def score(views: ViewDataset) -> Evaluation:
         with listener.counting(f"evaluating {source}") as advance:
             done = partial(_advance, advance, len(views))
-            return scorer(model, views, split=recipe.eval.split, after_batch=done)
+            return scorer(model.network, views, split=recipe.eval.split, after_batch=done)
 
     return score
 
@@ -144,7 +148,7 @@ def _place(checkpoint: str | Path) -> Path:
     return located.run or located.model_file.parent
 
 
-def _missing(model: Network, without: Sequence[str]) -> tuple[str, ...]:
+def _missing(model: LoadedNetwork, without: Sequence[str]) -> tuple[str, ...]:
     """The modalities that are left out, in the network's order. Raises UsageError where they cannot be."""
     names = model.modalities
     for name in without:

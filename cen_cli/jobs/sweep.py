@@ -235,7 +235,7 @@ def _score(
     recipe = evaluated_recipe(model, {"eval.split": split}, None, str(folder))
     data = dataset(recipe, listener)
     evaluation = scoring(model, data, recipe, str(folder), device, inception_weights, listener)(data)
-    replaced = count_replaced(exchanging_layers(model), model.modalities)
+    replaced = count_replaced(exchanging_layers(model.network), model.modalities)
     write_outcome(member.folder, evaluation, replaced, read_state(run.last)["progress"]["seconds"])
 
 

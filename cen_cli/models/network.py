@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -22,12 +21,6 @@ class StreamNetwork(nn.Module):
 
     task: str
     """Of the kind of network."""
-    specs: tuple[Any, ...]
-    """Set by `cen_cli.load`, like the next: how each modality's files are stored and normalised."""
-    recipe: Any
-    """What the network was trained by; a label for people, not read by the network."""
-    compact: bool = False
-    """Whether it is one for inference alone, made by `cen compact`."""
 
     def __init__(
         self,

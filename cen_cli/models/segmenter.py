@@ -18,9 +18,6 @@ class Segmenter(StreamNetwork):
 
     task = "segmentation"
 
-    class_names: tuple[str, ...]
-    """Set by `cen_cli.load`: names of the K classes."""
-
 
 SEGMENTATION = StreamSettings(threshold=2e-2)
 """The threshold of the paper's segmentation networks (S Section 2)."""

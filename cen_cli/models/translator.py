@@ -6,7 +6,6 @@ Every stream makes the target from its own modality; they meet where the encoder
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from cen_cli.models.backbones.unet import NormLayers, UNetEncoder, fuse_streams
 from cen_cli.models.conversion import checked_names, convert_layers, nowhere
@@ -23,10 +22,6 @@ class Translator(StreamNetwork):
     task = "translation"
 
     encoder: UNetEncoder
-    class_names: tuple[str, ...] = ()
-    """An image has no classes."""
-    target_spec: Any
-    """Set by `cen_cli.load`: how the target's files are stored and normalised."""
 
     @property
     def size_multiple(self) -> int:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cen_cli.reporting.console import err, note
+from cen_cli.reporting.console import err, note, print_error
 from cen_cli.reporting.formats import duration
 from cen_cli.reporting.sweeps import outcome_line
 from cen_cli.results import Advance, Listener, MemberOutcome
@@ -38,6 +38,10 @@ class Terminal(Listener):
     def on_note(self, text: str) -> None:
         """Show something that the user should know."""
         note(text)
+
+    def on_warning(self, text: str, hint: str | None = None) -> None:
+        """Show what was left out."""
+        print_error(text, hint, kind="warning")
 
     def counting(self, description: str) -> AbstractContextManager[Advance]:
         """Show how far the work inside the block is."""

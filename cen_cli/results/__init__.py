@@ -5,6 +5,7 @@ Plain Python values only (no tensors, no torch), so that every record can be wri
 
 from __future__ import annotations
 
+from cen_cli.results.analysis import ExchangeStatistics, GammaAnalysis, WrittenReport
 from cen_cli.results.attraction import Attraction, AttractionRow, CalibrationBin
 from cen_cli.results.bench import Bench, PartTime, Spread
 from cen_cli.results.channels import (
@@ -21,7 +22,7 @@ from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
 from cen_cli.results.conversion import Conversion
 from cen_cli.results.listener import SILENT, Advance, Listener
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
-from cen_cli.results.pictures import ClassShare, Frame
+from cen_cli.results.pictures import ClassShare, Frame, Prediction, Translations
 from cen_cli.results.records import as_json
 from cen_cli.results.robustness import AlteredScores, CorruptedScores, Fill, MissingScores, Reliance, Robustness
 from cen_cli.results.scores import (
@@ -63,10 +64,12 @@ __all__ = [
     "Evaluation",
     "EvaluationReport",
     "ExchangeRow",
+    "ExchangeStatistics",
     "ExpectedScore",
     "Export",
     "Fill",
     "Frame",
+    "GammaAnalysis",
     "GammaDiagnosis",
     "GammaRecovery",
     "GammaRow",
@@ -78,6 +81,7 @@ __all__ = [
     "PartCost",
     "PartTime",
     "PlannedMember",
+    "Prediction",
     "Reliance",
     "ReplacedAtStep",
     "ReplacedCount",
@@ -95,8 +99,10 @@ __all__ = [
     "SweepVerdict",
     "TrainingPlan",
     "TranslationScores",
+    "Translations",
     "ValidationReport",
     "WhatIfRow",
+    "WrittenReport",
     "as_json",
     "is_better",
     "lower_is_better",

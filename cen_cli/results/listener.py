@@ -18,6 +18,9 @@ class Listener:
     def on_note(self, text: str) -> None:
         """Something a person should know."""
 
+    def on_warning(self, text: str, hint: str | None = None) -> None:
+        """Something was left out, and what may be done about it."""
+
     def counting(self, description: str) -> AbstractContextManager[Advance]:
         """Work that can be counted: inside the block, the function is told (done, total) after each piece."""
         del description

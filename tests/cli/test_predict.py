@@ -107,7 +107,7 @@ def test_the_label_map_has_the_inputs_size_where_the_recipe_resizes(
     [
         (["--input", "rgb=a.png"], "one file for each of rgb, depth; missing: depth"),
         (["--input", "rgb=a.png", "--input", "dpeth=b.png"], "missing: depth; unknown: dpeth"),
-        (["--input", "rgb=a.png", "--input", "rgb=a.png", "--input", "depth=b.png"], "given twice: rgb"),
+        (["--input", "rgb=a.png", "--input", "rgb=a.png", "--input", "depth=b.png"], "--input rgb=...: given twice"),
         (["--input", "a.png"], "--input takes MODALITY=FILE"),
     ],
 )
