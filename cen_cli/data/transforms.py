@@ -21,8 +21,9 @@ from torchvision.transforms.v2 import functional as F
 
 from cen_cli.data.altered.modality_dropout import drop_modalities
 from cen_cli.data.modality import ModalitySpec
-from cen_cli.data.sample import TARGET, VOID, RawView, Sample
+from cen_cli.data.sample import TARGET, RawView, Sample
 from cen_cli.errors import DataError
+from cen_cli.results import VOID
 
 Map = TypeVar("Map", tv_tensors.Image, tv_tensors.Mask)
 

@@ -17,8 +17,7 @@ from torchvision import tv_tensors
 
 from cen_cli.data.cache import ViewCache
 from cen_cli.data.derived import surface_normals, texture_edges
-from cen_cli.data.domains import SHORT_NAMES
-from cen_cli.data.modality import DepthMap, ModalitySpec, Normalization
+from cen_cli.data.modality import SHORT_NAMES, DepthMap, ModalitySpec, Normalization
 from cen_cli.data.reading import read_depth, read_encoded, read_image, read_labels
 from cen_cli.data.sample import LABELS, TARGET, RawView, Sample
 from cen_cli.data.sampler import mixed_seed

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from cen_cli import builders
 from cen_cli.builders import LoadedNetwork
-from cen_cli.data.domains import SHORT_NAMES, full_name
-from cen_cli.data.modality import ModalitySpec
+from cen_cli.data.modality import SHORT_NAMES, ModalitySpec, full_name
 from cen_cli.data.sets import nyudv2, rooms, taskonomy
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
 from cen_cli.models.translator import Translator

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from cen_cli.models.backbones.unet import NormLayers, UNetEncoder, fuse_streams
 from cen_cli.models.conversion import checked_names, convert_layers, nowhere
 from cen_cli.models.fusion.placement import FUSED, Fusion
-from cen_cli.models.heads.unet import UNetDecoder
-from cen_cli.models.initialisation import draw_normal_weights
+from cen_cli.models.heads.unet import UNetDecoder, draw_normal_weights
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.settings import MERGED, StreamSettings
 

@@ -236,8 +236,8 @@ class Exchange(Table):
         le=1,
         description="Share of the channels that may be replaced which the random control replaces.",
     )
-    threshold: float = Field(default=2e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
-    sparsity: float = Field(default=6e-4, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
+    threshold: float = Field(default=1e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
+    sparsity: float = Field(default=1e-3, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
     region: Literal["disjoint", "all"] = Field(
         default="disjoint",
         description='Where gammas are pressed. "disjoint": each modality in its own part of the channels. '

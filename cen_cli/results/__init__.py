@@ -19,6 +19,7 @@ from cen_cli.results.channels import (
     WhatIfRow,
 )
 from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
+from cen_cli.results.conventions import SPLITS, VOID, below_threshold
 from cen_cli.results.conversion import Conversion
 from cen_cli.results.listener import SILENT, Advance, Listener
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
@@ -48,7 +49,9 @@ __all__ = [
     "SCALAR_METRICS",
     "SCORES",
     "SILENT",
+    "SPLITS",
     "TOTAL",
+    "VOID",
     "Advance",
     "AlteredScores",
     "Attraction",
@@ -104,6 +107,7 @@ __all__ = [
     "WhatIfRow",
     "WrittenReport",
     "as_json",
+    "below_threshold",
     "is_better",
     "lower_is_better",
 ]
