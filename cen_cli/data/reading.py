@@ -18,8 +18,8 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from cen_cli.data.modality import DepthMap, Encoding, LabelEncoding
-from cen_cli.data.sample import VOID
 from cen_cli.errors import DataError
+from cen_cli.results import VOID
 
 UNKNOWN = 254
 """In a table of labels: no label."""

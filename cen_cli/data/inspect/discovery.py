@@ -13,6 +13,7 @@ from cen_cli.data.inspect.roles import guess_labels, guess_modality, why_labels
 from cen_cli.data.patterns import Pattern, ViewKey
 from cen_cli.data.views import describe_folder
 from cen_cli.errors import DataError
+from cen_cli.results import SPLITS
 from cen_cli.results.findings import LabelsGuess, ModalityGuess, Survey
 
 LOOKED_AT = 24
@@ -150,7 +151,7 @@ def _survey(
         views=len(everything),
         complete=len(complete),
         groups=len({key.group for key in complete} - {""}),
-        splits=tuple(split for split in ("train", "val", "test") if any(key.split == split for key in complete)),
+        splits=tuple(split for split in SPLITS if any(key.split == split for key in complete)),
         looked_at=LOOKED_AT,
         size=(min(height for height, _ in sizes), min(width for _, width in sizes)),
         notes=tuple(notes),
