@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cen_cli.data.decoding import SUFFIXES
 from cen_cli.errors import DataError, UsageError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MOST_NAMED = 5
 _DOMAIN = re.compile(r"_domain_\w+$")
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_cli.data.reading import decode, describe_mode
+from cen_cli.data.decoding import LOSSY, decode, describe_mode
 from cen_cli.errors import DataError
 
 MOST_COLOURS = 4096
 """A picture of more colours is not looked at further: it is no label map."""
 VALUES = 4096
 """Values kept of every file of floats."""
-_LOSSY = ("JPEG", "MPO", "WEBP")
 
 
 @dataclasses.dataclass
@@ -53,15 +52,16 @@ class Seen:
     def add(self, path: Path) -> None:
         """Open one more file."""
         try:
-            mode, kind, values = decode(path)
+            decoded = decode(path)
         except DataError as error:
             self.refused.append(error.message)
             return
+        mode, values = decoded.mode, decoded.values
         self.modes[mode] += 1
         self.sizes[values.shape[0], values.shape[1]] += 1
         self.channels[1 if values.ndim == 2 else values.shape[-1]] += 1
         self.types[values.dtype.name] += 1
-        self.lossy |= kind in _LOSSY
+        self.lossy |= decoded.format in LOSSY
         same = values[:, 1:] == values[:, :-1]
         self.flat.append(float((same if same.ndim == 2 else same.all(-1)).mean()) if same.size else 1.0)
         self._add_values(values)

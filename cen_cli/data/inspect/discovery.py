@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cen_cli.data.decoding import SUFFIXES
 from cen_cli.data.inspect.contents import Seen, look
-from cen_cli.data.inspect.families import MODALITY_WORDS, SUFFIXES, Family, families
+from cen_cli.data.inspect.families import MODALITY_WORDS, Family, families
 from cen_cli.data.inspect.roles import guess_labels, guess_modality, why_labels
 from cen_cli.data.patterns import Pattern, ViewKey
 from cen_cli.data.views import describe_folder

@@ -19,7 +19,6 @@ from pathlib import PurePosixPath
 
 from cen_cli.data.patterns import SPLIT_WORDS, Pattern, ViewKey
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".bmp", ".webp")
 MODALITY_WORDS = frozenset(
     (
         *("rgb", "color", "colour", "image", "images", "img", "photo", "left", "right", "gray", "grey", "mono", "hha"),

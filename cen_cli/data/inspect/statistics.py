@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from cen_cli.data.decoding import decode, describe_mode
 from cen_cli.data.modality import DepthMap, ModalitySpec
-from cen_cli.data.reading import decode, describe_mode, measured_pixels
+from cen_cli.data.reading import measured_pixels
 from cen_cli.data.sample import LABELS, TARGET, VOID, RawView
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
@@ -105,6 +106,8 @@ class Measured:
     """Of what was measured in every view, by modality, in its unit."""
     constant: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     """Views in which a modality has one value everywhere."""
+    turned: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    """Views of which a modality's file says that it is to be turned or mirrored, which reading does."""
     labels: Counter[int] = dataclasses.field(default_factory=Counter)
     """Pixels of every class."""
     digests: dict[int, dict[str, str]] = dataclasses.field(default_factory=dict)
@@ -176,10 +179,12 @@ def _measure_files(measured: Measured, index: int, files: dict[str, str]) -> Non
         if stored.inside:
             continue
         try:
-            mode, _, values = decode(path)
+            decoded = decode(path)
         except DataError:
             continue
-        stored.add(describe_mode(mode), values, measured.spec(key))
+        stored.add(describe_mode(decoded.mode), decoded.values, measured.spec(key))
+        if decoded.turned:
+            measured.turned.setdefault(key, []).append(index)
         low, high = stored.lows[-1], stored.highs[-1]
         if low == high and key != LABELS:
             measured.constant.setdefault(key, []).append(index)

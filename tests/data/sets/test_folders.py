@@ -236,9 +236,9 @@ def test_all_types_are_read(
         (
             "float32",
             1,
-            np.zeros((3, 3, 4), np.float32),
+            np.zeros((3, 3, 5), np.float32),
             "npy",
-            r"the array is float32 \[3, 3, 4\], expected \[H, W\] or",
+            r"the array is float32 \[3, 3, 5\], expected \[H, W\] or",
         ),
         ("float32", 1, np.zeros(3, np.float32), "npy", r"the array is float32 \[3\], expected"),
         ("uint16", 1, np.full((3, 4), 70000, np.int64), "npy", r"the array is int64 \[3, 4\], expected"),
