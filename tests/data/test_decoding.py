@@ -27,10 +27,7 @@ def write_png_of_16_bits(path: Path, values: np.ndarray, colour_type: int) -> No
     """A PNG of 16 bits and several bands, which Pillow cannot write."""
     height, width, _ = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    parts = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows)),
-    )
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n"
         + b"".join(
