@@ -14,7 +14,9 @@ import re
 import stat
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -49,6 +51,8 @@ _MODES = {
     "RGB;F": "32-bit float RGB colours",
 }
 _BITS = {"uint8": "8-bit", "uint16": "16-bit", "int16": "16-bit with a sign", "float32": "32-bit float"}
+EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
+"""Modes of pictures of 8 bits, which can be turned into one another."""
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE, _SAMPLES, _SAMPLE_FORMAT = 258, 277, 339
 _SIGNED = 2
@@ -69,10 +73,11 @@ class Decoded:
     """Whether the file said that it is to be turned or mirrored (EXIF), which was done."""
 
 
-def decode(path: str | Path) -> Decoded:
+def decode(path: str | Path, *, convert: Literal["L", "RGB"] | None = None) -> Decoded:
     """The values that an image file stores, turned upright.
 
-    Raises DataError for files that are missing, damaged, no images, or too large.
+    `convert`: bring pictures of 8 bits to this mode: grey repeated, transparency dropped, palettes looked up. Raises
+    DataError for files that are missing, damaged, no images, or too large.
     """
     _check_file(path)
     if os.fspath(path).lower().endswith(".npy"):
@@ -82,7 +87,8 @@ def decode(path: str | Path) -> Decoded:
             orientation = image.getexif().get(_ORIENTATION, 1)
             if _loses_bits(path, image):
                 return _png_of_16_bits(path, orientation) if image.format == "PNG" else _tiff(path)
-            mode, values = _mode(image), np.array(image)
+            chosen = image.convert(convert) if convert and image.mode in EIGHT_BIT else image
+            mode, values = _mode(chosen), np.array(chosen)
             values = values.astype(np.int16) if mode == "I;16S" else values
             upright = values if image.format == "TIFF" else _turn(values, orientation)  # Pillow turns TIFFs itself
             return Decoded(mode, image.format or "", upright, orientation != 1)
@@ -96,6 +102,19 @@ def decode(path: str | Path) -> Decoded:
         raise _too_large(path, int((re.findall(r"\d+", str(error)) or ["0"])[0])) from None
     except _READING_FAILED as error:
         raise _damaged(path, error) from None
+
+
+def take_bands(path: str | Path, decoded: Decoded, bands: Sequence[int]) -> Decoded:
+    """Some bands of an image, counted from 1. Raises DataError where it has not so many."""
+    values = decoded.values if decoded.values.ndim == 3 else decoded.values[..., None]
+    if max(bands) > values.shape[-1]:
+        raise DataError(
+            f"{path}: the image is {describe_mode(decoded.mode)}, and has no band {max(bands)}",
+            hint="`bands` in the recipe's table of the modality says which are read, counted from 1",
+        )
+    taken = np.ascontiguousarray(values[..., [band - 1 for band in bands]])
+    taken = taken[..., 0] if len(bands) == 1 else taken
+    return dataclasses.replace(decoded, mode=mode_of(taken), values=taken)
 
 
 def describe_mode(mode: str) -> str:

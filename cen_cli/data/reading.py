@@ -7,6 +7,7 @@ Depth of 16 bits is float32 from here on: integer arithmetic on uint16 wraps.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,16 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
-from cen_cli.data.decoding import LOSSY, SIXTEEN_BIT, STORED, decode, describe_mode
+from cen_cli.data.decoding import (
+    EIGHT_BIT,
+    LOSSY,
+    SIXTEEN_BIT,
+    STORED,
+    Decoded,
+    decode,
+    describe_mode,
+    take_bands,
+)
 from cen_cli.data.modality import DepthMap, Encoding, LabelEncoding
 from cen_cli.data.sample import VOID
 from cen_cli.errors import DataError
@@ -27,6 +37,8 @@ _EXPECTED = {
     ("uint8", 3): "8-bit RGB",
     ("uint16", 1): "16-bit grey",
     ("uint16", 3): "16-bit RGB",
+    ("int16", 1): "16-bit grey with a sign",
+    ("int16", 3): "16-bit of 3 bands with a sign",
     ("float32", 1): "32-bit float",
     ("float32", 3): "32-bit float RGB",
 }
@@ -177,16 +189,28 @@ def measured_pixels(values: np.ndarray, invalid: Sequence[float]) -> np.ndarray:
 
 def _encoded(path: str | Path, encoding: Encoding) -> np.ndarray:
     """The stored values [H, W] or [H, W, 3]. Raises DataError where they are not of the type and number stated."""
-    decoded = decode(path)
+    decoded = decode_encoded(path, encoding)
     mode, values = decoded.mode, decoded.values
     channels = 1 if values.ndim == 2 else values.shape[-1]
-    if STORED.get(mode) == encoding.stored and channels == encoding.channels:
+    if STORED.get(mode, mode.partition(" x ")[0]) == encoding.stored and channels == encoding.channels:
         return values
     expected = _EXPECTED[encoding.stored, encoding.channels]
     hint = "`stored` and `channels` in the recipe's table of the modality say what is expected"
-    if mode == "P":
-        hint = "a palette image looks like a label map: is it the right file?"
+    if mode in EIGHT_BIT and encoding.stored == "uint8":
+        hint = f"`convert = true` in the recipe's table of the modality reads it as {expected}"
+        hint += "; but is it the right file? Palette images are label maps more often" if mode == "P" else ""
+    elif values.ndim == 3 and channels > encoding.channels:
+        hint = f"`bands` in the recipe's table of the modality says which of the {channels} are read: bands = "
+        hint += str(list(range(1, encoding.channels + 1)))
     raise DataError(f"{path}: the image is {describe_mode(mode)}, expected {expected}", hint=hint)
+
+
+def decode_encoded(path: str | Path, encoding: Encoding) -> Decoded:
+    """What a file stores of a modality: the bands that are read, converted where that is asked for."""
+    if encoding.convert:
+        return decode(path, convert="RGB" if encoding.channels == 3 else "L")
+    decoded = decode(path)
+    return take_bands(path, decoded, encoding.bands) if encoding.bands else decoded
 
 
 def read_class_map(path: str | Path, encoding: LabelEncoding) -> tv_tensors.Mask:
@@ -194,25 +218,26 @@ def read_class_map(path: str | Path, encoding: LabelEncoding) -> tv_tensors.Mask
 
     Raises DataError for lossy formats, unreadable files, and stored values that are neither a class nor void.
     """
-    stored = stored_labels(path, color=encoding.color)
+    stored = stored_labels(path, color=encoding.color, lossy=encoding.tolerance > 0)
     known = np.array([*encoding.values, *encoding.void], dtype=np.int64)
     labels = np.array([*range(len(encoding.values)), *([VOID] * len(encoding.void))], dtype=np.uint8)
     order = known.argsort()
-    place = order[np.searchsorted(known, stored, sorter=order).clip(max=len(known) - 1)]
-    unknown = known[place] != stored
+    place = order[np.searchsorted(known, stored - encoding.tolerance, sorter=order).clip(max=len(known) - 1)]
+    unknown = np.abs(known[place] - stored) > encoding.tolerance
     if unknown.any():
         raise _unknown_labels(path, np.unique(stored[unknown]).tolist(), encoding)
     return tv_tensors.Mask(torch.from_numpy(labels[place])[None])
 
 
-def stored_labels(path: str | Path, *, color: bool) -> np.ndarray:
+def stored_labels(path: str | Path, *, color: bool, lossy: bool = False) -> np.ndarray:
     """The stored values of a label map, int64 [H, W]; of a colour image, 65536 red + 256 green + blue.
 
-    Raises DataError for lossy formats, unreadable files, and files of the other kind.
+    Floats are read where all are whole numbers, and transparency is dropped where it is the same everywhere. Raises
+    DataError for lossy formats unless `lossy`, unreadable files, and files of the other kind.
     """
-    decoded = decode(path)
-    mode, kind, values = decoded.mode, decoded.format, decoded.values
-    wanted = ("RGB",) if color else ("1", "L", "P", *SIXTEEN_BIT)
+    decoded = without_alpha(decode(path))
+    mode, values = decoded.mode, decoded.values
+    wanted = ("RGB",) if color else ("1", "L", "P", "F", *SIXTEEN_BIT)
     if mode not in wanted:
         expected = "8-bit RGB" if color else "grey or palette"
         other = "index" if color else "color"
@@ -220,10 +245,29 @@ def stored_labels(path: str | Path, *, color: bool) -> np.ndarray:
             f"{path}: the label map is {describe_mode(mode)}, expected {expected}",
             hint=f'data.folders.labels.stored = "{other}" reads the other kind of label maps',
         )
-    if kind in LOSSY:
-        raise DataError(f"{path}: the label map is a {kind} file, which changes labels", hint="store it as a PNG")
+    if mode == "F" and not whole_numbers(values):
+        raise DataError(f"{path}: the label map holds floats that are no whole numbers", hint="store it as a PNG")
+    if decoded.format in LOSSY and not lossy:
+        raise DataError(
+            f"{path}: the label map is a {decoded.format} file, which changes labels",
+            hint="store it as a PNG; of two classes, such as 0 and 255, data.folders.labels.tolerance = 127 tells them",
+        )
     stored = values.astype(np.int64)
     return stored @ np.array([65536, 256, 1]) if color else stored
+
+
+def without_alpha(decoded: Decoded) -> Decoded:
+    """A picture without its transparency, where that is the same everywhere."""
+    values = decoded.values
+    if decoded.mode not in ("LA", "RGBA") or values[..., -1].min() != values[..., -1].max():
+        return decoded
+    grey = decoded.mode == "LA"
+    return dataclasses.replace(decoded, mode=decoded.mode[:-1], values=values[..., 0] if grey else values[..., :3])
+
+
+def whole_numbers(values: np.ndarray) -> bool:
+    """Whether floats are whole numbers as labels are, from 0 to 65535, all of them."""
+    return bool(((values >= 0) & (values <= 65535) & (values == np.floor(values))).all())
 
 
 def _unknown_labels(path: str | Path, found: Sequence[int], encoding: LabelEncoding) -> DataError:

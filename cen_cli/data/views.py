@@ -371,7 +371,9 @@ class FileViews:
 
 def _stated(spec: ModalitySpec) -> dict[str, Any]:
     """What a spec states, for the fingerprint, which a field without value does not change."""
-    return {name: value for name, value in dataclasses.asdict(spec).items() if value is not None}
+    return dataclasses.asdict(
+        spec, dict_factory=lambda fields: {name: value for name, value in fields if value is not None}
+    )
 
 
 def check_files(root: Path, views: Sequence[ViewFiles], *, listed_in: str | Path, hint: str) -> None:

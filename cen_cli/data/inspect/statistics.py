@@ -19,7 +19,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from cen_cli.data.decoding import decode, describe_mode
 from cen_cli.data.modality import DepthMap, ModalitySpec
-from cen_cli.data.reading import measured_pixels
+from cen_cli.data.reading import decode_encoded, measured_pixels
 from cen_cli.data.sample import LABELS, TARGET, VOID, RawView
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
@@ -175,11 +175,12 @@ def _measure_files(measured: Measured, index: int, files: dict[str, str]) -> Non
     for key, path in files.items():
         if key != LABELS and measured.spec(key) is None:
             continue  # a file that is read beside those of a modality
+        encoding = getattr(measured.spec(key), "encoding", None)
         stored = measured.stored.setdefault(key, Stored(inside=Path(path).parent.parent.is_file()))
         if stored.inside:
             continue
         try:
-            decoded = decode(path)
+            decoded = decode(path) if encoding is None else decode_encoded(path, encoding)
         except DataError:
             continue
         stored.add(describe_mode(decoded.mode), decoded.values, measured.spec(key))

@@ -33,7 +33,12 @@ from cen_cli.data.sample import LABELS, TARGET
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, choose_target, describe_folder
 from cen_cli.errors import DataError, IncompleteError
 
-FULL_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
+FULL_RANGE = {
+    "uint8": (0.0, 255.0),
+    "uint16": (0.0, 65535.0),
+    "int16": (-32768.0, 32767.0),
+    "float32": (0.0, 1.0),
+}
 """The range of an image that states none."""
 MOST_NAMED = 3
 
@@ -45,11 +50,13 @@ class FolderModality:
     pattern: str
     kind: Literal["photograph", "image", "normals", "measurement"]
     channels: int
-    stored: Literal["uint8", "uint16", "float32"] = "uint8"
+    stored: Literal["uint8", "uint16", "int16", "float32"] = "uint8"
     range: tuple[float, float] | None = None
     scale: float | None = None
     unit: str | None = None
     invalid: tuple[float, ...] = ()
+    bands: tuple[int, ...] = ()
+    convert: bool = False
 
     def spec(self, name: str, *, translation: bool = False) -> ModalitySpec:
         """How it is read and normalised.
@@ -59,7 +66,7 @@ class FolderModality:
         """
         if self.kind == "measurement":
             return self._measurement(name)
-        encoding = Encoding(self.stored, self.channels, *(self.range or FULL_RANGE[self.stored]))
+        encoding = self._encoding(*(self.range or FULL_RANGE[self.stored]))
         photograph = self.kind == "photograph" and not translation
         return ModalitySpec(
             name,
@@ -76,8 +83,13 @@ class FolderModality:
             raise DataError(f"modality {name!r}: a measurement needs its range, in its unit")
         low, high = self.range
         half = (high - low) / 2
-        encoding = Encoding(self.stored, self.channels, low, high, self.scale or 1.0, self.invalid, self.unit or "")
+        encoding = self._encoding(low, high)
         return ModalitySpec(name, "depth", mean=(half, half, half), std=(half, half, half), encoding=encoding)
+
+    def _encoding(self, low: float, high: float) -> Encoding:
+        scale, unit = self.scale or 1.0, self.unit or ""
+        bands, convert = self.bands or None, self.convert or None
+        return Encoding(self.stored, self.channels, low, high, scale, self.invalid, unit, bands, convert)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +159,9 @@ class Folders(FileViews):
 
     def fingerprint(self) -> str:
         """SHA-256 over what every data set's fingerprint covers and, of label maps, how classes are stored."""
-        return hashlib.sha256(f"{super().fingerprint()} {self._label_encoding}".encode()).hexdigest()
+        tolerance = self._label_encoding.tolerance if self._label_encoding is not None else 0
+        more = f" +- {tolerance}" if tolerance else ""
+        return hashlib.sha256(f"{super().fingerprint()} {self._label_encoding}{more}".encode()).hexdigest()
 
 
 def modality_specs(
