@@ -29,12 +29,17 @@ def _pattern(text: str) -> str:
     """The pattern; empty ones are left to the rules. Raises ValueError for one that can name no files."""
     fields = re.findall(r"\{([^{}]*)\}", text)
     rest = re.sub(r"\{[^{}]*\}", "", text)
-    understood = set(fields) <= set(FIELDS) and len(set(fields)) == len(fields) and not re.search(r"[{}]|\*\*", rest)
+    understood = (
+        set(fields) <= set(FIELDS)
+        and fields.count("split") < 2
+        and fields.count("stem") < 2
+        and not re.search(r"[{}]|\*\*", rest)
+    )
     inside = not text.startswith("/") and ".." not in text.split("/")
     if text and not ("stem" in fields and understood and inside):
         raise ValueError(
-            'a path within data.root that holds {stem} once, such as "rgb/{stem}.png"; {group} and {split} may stand '
-            "in it once each, and * for anything within a name"
+            'a path within data.root that holds {stem} once, such as "rgb/{stem}.png"; {split} may stand in it once, '
+            "{group} once and more, and * for anything within a name"
         )
     return text
 

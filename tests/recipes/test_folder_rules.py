@@ -36,7 +36,8 @@ def test_recipe_is_read_and_written_back(recipe: str) -> None:
         (
             "data.folders.modalities.nir.pattern=nir/*.png",
             'data.folders.modalities.nir.pattern = "nir/*.png": a path within data.root that holds {stem} once, such '
-            'as "rgb/{stem}.png"; {group} and {split} may stand in it once each, and * for anything within a name',
+            'as "rgb/{stem}.png"; {split} may stand in it once, {group} once and more, and * for anything within a '
+            "name",
         ),
         ("data.folders.modalities.nir.pattern=/nir/{stem}.png", "a path within data.root"),
         ("data.folders.modalities.nir.pattern=../nir/{stem}.png", "a path within data.root"),

@@ -4,9 +4,10 @@
 
 What files are read is said by `cen_cli.data.patterns`, how they are understood by `Encoding` and `LabelEncoding`.
 
-Views are divided by lists, by {split} in the patterns, or by `divided`: the groups (single views, where patterns have
-no {group}) in the order of the SHA-256 of "<seed>/<group>"; of G groups the first round(val share x G), at least 1, are
-val, the next round(test share x G) test, at least 1 where the share is above 0, and all others train.
+Views are divided by lists, by {split} in the patterns (where there is no val, a share of train is val), or by
+`divided`: the groups (single views, where patterns have no {group}) in the order of the SHA-256 of "<seed>/<group>"; of
+G groups the first round(val share x G), at least 1, are val, the next round(test share x G) test, at least 1 where the
+share is above 0, and all others train.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from cen_cli.data.modality import (
     ModalitySpec,
     Normalization,
 )
-from cen_cli.data.patterns import SPLITS, Pattern, ViewKey
+from cen_cli.data.patterns import SPLITS, Pattern, ViewKey, find_together
 from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import LABELS, TARGET
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, choose_target, describe_folder
@@ -148,8 +149,8 @@ class Folders(FileViews):
             patterns[TARGET] = Pattern(modalities[target].pattern)
         elif labels is not None:
             patterns[LABELS] = Pattern(labels.pattern)
-        found = {key: pattern.find(folder) for key, pattern in patterns.items()}
-        keys = _keys_of_split(folder, split, found, patterns, division)
+        found = find_together(folder, patterns)
+        keys = _keys_of_split(folder, split, found, patterns, division, skip=skip_incomplete)
         keys = _complete(folder, split, keys, found, skip=skip_incomplete)
         views = [ViewFiles(key.name, {name: files[key] for name, files in found.items()}) for key in keys]
         read_labels = None if labels is None else partial(read_class_map, encoding=labels.encoding)
@@ -211,7 +212,7 @@ def divided(groups: Iterable[str], shares: tuple[float, float, float], seed: int
 
 
 def _keys_of_split(
-    root: Path, split: str, found: Found, patterns: Mapping[str, Pattern], division: Division
+    root: Path, split: str, found: Found, patterns: Mapping[str, Pattern], division: Division, *, skip: bool
 ) -> list[ViewKey]:
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}: there are {', '.join(SPLITS)}")
@@ -220,16 +221,25 @@ def _keys_of_split(
     if listed:
         return _read_list(root / listed, everything, patterns)
     if any(key.split for key in everything):
-        return _of_folders(root, split, everything)
+        complete = [key for key in everything if all(key in files for files in found.values())]
+        return _of_folders(root, split, complete if skip and complete else everything, division)
     if split == "test" and not division.shares[2]:
         split = "val"
-    parts = divided((key.group or key.stem for key in everything), division.shares, division.seed)
-    return [key for key in everything if parts[key.group or key.stem] == split]
+    return _divided(split, everything, division.shares, division.seed)
 
 
-def _of_folders(root: Path, split: str, everything: Sequence[ViewKey]) -> list[ViewKey]:
-    """The views of the split by {split}; without any of test those of val."""
+def _divided(split: str, keys: Sequence[ViewKey], shares: tuple[float, float, float], seed: int) -> list[ViewKey]:
+    parts = divided((key.group or key.stem for key in keys), shares, seed)
+    return [key for key in keys if parts[key.group or key.stem] == split]
+
+
+def _of_folders(root: Path, split: str, everything: Sequence[ViewKey], division: Division) -> list[ViewKey]:
+    """The views of the split by {split}; without any of test those of val, without any of val a share of train."""
     there = {key.split for key in everything}
+    if "train" in there and "val" not in there and (split in ("train", "val") or "test" not in there):
+        train = [key for key in everything if key.split == "train"]
+        _, share, _ = division.shares
+        return _divided("train" if split == "train" else "val", train, (1 - share, share, 0.0), division.seed)
     wanted = "val" if split == "test" and "test" not in there else split
     if wanted not in there:
         raise DataError(
