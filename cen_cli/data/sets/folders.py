@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -219,7 +220,7 @@ def _keys_of_split(
     everything = sorted(set().union(*found.values()), key=ViewKey.place)
     listed = division.list_of(split)
     if listed:
-        return _read_list(root / listed, everything, patterns)
+        return _read_list(root / listed, root, everything, found, patterns)
     if any(key.split for key in everything):
         complete = [key for key in everything if all(key in files for files in found.values())]
         return _of_folders(root, split, complete if skip and complete else everything, division)
@@ -248,24 +249,34 @@ def _of_folders(root: Path, split: str, everything: Sequence[ViewKey], division:
     return [key for key in everything if key.split == wanted]
 
 
-def _read_list(path: Path, everything: Sequence[ViewKey], patterns: Mapping[str, Pattern]) -> list[ViewKey]:
-    """The views that a list names: one a line, by its name or by the path of one of its files."""
+def _read_list(
+    path: Path, root: Path, everything: Sequence[ViewKey], found: Found, patterns: Mapping[str, Pattern]
+) -> list[ViewKey]:
+    """The views that a list names: one a line, by its name or by the path or the name of one of its files.
+
+    What comes after the first column belongs to the same view; empty lines and those that begin with # say nothing.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise DataError(f"no list {path}; of {path.parent}: {describe_folder(path.parent)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from None
-    by_name = {key.name: key for key in everything}
-    keys: dict[ViewKey, int] = {}
+    known, keys = _Names(root, everything, found, patterns), dict[ViewKey, int]()
     for number, line in enumerate((line.strip() for line in lines), start=1):
-        if not line:
+        if not line or line.startswith("#"):
             continue
-        key = by_name.get(line) or next((key for part in patterns.values() if (key := part.key(line))), None)
-        if key is None or by_name.get(key.name) != key:
+        columns = [column for column in re.split(r"[\s,;]+", line) if column]
+        key = known.view(line) or known.view(columns[0])
+        if key is None:
             raise DataError(
                 f"{path}, line {number}: {line!r} is no view",
                 hint=f"one a line, by what the pattern calls it, such as {everything[0].name}, or by one of its files",
+            )
+        others = [other for column in columns[1:] if (other := known.file(column)) not in (None, key)]
+        if others and not known.view(line):
+            raise DataError(
+                f"{path}, line {number}: {line!r} names files of two views, {key.name} and {others[0].name}"
             )
         if key in keys:
             raise DataError(f"{path}, line {number}: {key.name} is in line {keys[key]} already")
@@ -273,6 +284,33 @@ def _read_list(path: Path, everything: Sequence[ViewKey], patterns: Mapping[str,
     if not keys:
         raise DataError(f"{path}: the list is empty")
     return list(keys)
+
+
+class _Names:
+    """What lists may call the views."""
+
+    def __init__(
+        self, root: Path, everything: Sequence[ViewKey], found: Found, patterns: Mapping[str, Pattern]
+    ) -> None:
+        self._root, self._patterns = f"{root.as_posix()}/", patterns
+        self._views = {key.name: key for key in everything}
+        files = [(path, key) for part in found.values() for key, path in part.items()]
+        self._files = dict(files)
+        ends: dict[str, set[ViewKey]] = {}
+        for path, key in files:
+            ends.setdefault(path.rpartition("/")[2], set()).add(key)
+        self._ends = {end: keys.pop() for end, keys in ends.items() if len(keys) == 1}
+
+    def view(self, text: str) -> ViewKey | None:
+        """The view that is called so, or one of whose files is."""
+        return self._views.get(text) or self.file(text)
+
+    def file(self, text: str) -> ViewKey | None:
+        """The view of a file: by its path within the root, with backslashes or a slash before it, or its name alone."""
+        path = text.replace("\\", "/").removeprefix(self._root).removeprefix("./").lstrip("/")
+        by_pattern = (key for part in self._patterns.values() if (key := part.key(path)))
+        missing = next((key for key in by_pattern if self._views.get(key.name) == key), None)
+        return self._files.get(path) or self._ends.get(path) or missing
 
 
 def _complete(root: Path, split: str, keys: Sequence[ViewKey], found: Found, *, skip: bool) -> list[ViewKey]:

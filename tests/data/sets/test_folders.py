@@ -543,3 +543,30 @@ def test_sizes_that_differ_are_brought_to_the_one_asked_for(tmp_path: Path) -> N
     save(tmp_path / "b/1.npy", np.zeros((8, 8), np.float32))
     with pytest.raises(DataError, match="shapes differ"):
         Folders(tmp_path, "train", "ab", modalities=modalities, division=lists, resize=(4, 8)).view(0)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "1\n2\n",
+        "\ufeffa/1.npy\r\n\r\n# two\r\na/2.npy\r\n",
+        "/a/1.npy\n./a/2.npy\n",
+        "a\\\\1.npy\na\\\\2.npy\n",
+        "1.npy\n2.npy\n",
+        "a/1.npy b/x1.npy\na/2.npy\tb/x2.npy\n",
+        "a/1.npy,b/x1.npy,7\na/2.npy, b/x2.npy, 1\n",
+        "{root}/a/1.npy\n{root}/a/2.npy\n",
+    ],
+)
+def test_lists_are_taken_as_people_write_them(tmp_path: Path, lines: str) -> None:
+    for number in (1, 2, 3):
+        save(tmp_path / f"a/{number}.npy", np.zeros((2, 2), np.uint8))
+        save(tmp_path / f"b/x{number}.npy", np.zeros((2, 2), np.uint8))
+    (tmp_path / "list").write_text(lines.replace("{root}", str(tmp_path)).replace("\\\\", "\\"), encoding="utf-8")
+    modalities = {"a": FolderModality("a/{stem}.npy", "image", 1), "b": FolderModality("b/x{stem}.npy", "image", 1)}
+    lists = Division("list", "list")
+    views = Folders(tmp_path, "train", "ab", modalities=modalities, division=lists).views
+    assert [view.name for view in views] == ["1", "2"]
+    (tmp_path / "list").write_text("a/1.npy b/x2.npy")
+    with pytest.raises(DataError, match="names files of two views, 1 and 2"):
+        Folders(tmp_path, "train", "ab", modalities=modalities, division=lists)
