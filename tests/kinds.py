@@ -197,6 +197,14 @@ def _palette_photographs(v: View) -> None:
     Image.fromarray(v.rgb).quantize(256).save(v.root / f"rgb/{v.number}.png")
 
 
+def _palette_depth(v: View) -> None:
+    v.usual("rgb", "labels")
+    (v.root / "depth").mkdir(exist_ok=True)
+    image = Image.fromarray((60 * v.depth).astype(np.uint8)).copy()
+    image.putpalette([value // 3 for value in range(768)])
+    image.save(v.root / f"depth/{v.number}.png")
+
+
 def _float_labels(v: View) -> None:
     v.usual("rgb", "depth")
     v.save(f"labels/{v.number}.tif", v.labels.astype(np.float32))
@@ -324,6 +332,7 @@ KINDS = {
     ),
     "five bands": Kind(_five_bands, ("rgb",), says=("16-bit of 5 bands; `bands`",)),
     "photographs with palettes": Kind(_palette_photographs, says=("convert = true",)),
+    "depth with palettes": Kind(_palette_depth, ("rgb",), says=("palette images draw a measurement in colours",)),
     "labels as floats": Kind(_float_labels, labels="labels/{stem}.tif"),
     "labels that are none": Kind(_smooth_labels, refused="labels/{stem}.tif is left out: called label maps, but they"),
     "colours of labels with transparency": Kind(_colours_with_alpha, says=('stored = "color"',)),

@@ -15,6 +15,7 @@ from cen_cli.data.decoding import EIGHT_BIT, SUFFIXES, decode, describe_mode, ta
 from cen_cli.data.inspect.contents import Seen, look
 from cen_cli.data.inspect.families import MODALITY_WORDS, Family, families
 from cen_cli.data.inspect.labels import (
+    MEASURE_WORDS,
     MOST_CLASSES,
     VALID_WORDS,
     guess_labels,
@@ -200,6 +201,8 @@ def _guesses(folder: Path, family: Family, seen: Seen, taken: list[str]) -> list
             ]
     if not set(seen.modes) <= set(EIGHT_BIT) or set(seen.modes) in ({"L"}, {"RGB"}, set()):
         return [guess_modality(name, family, seen)]
+    if "P" in seen.modes and words_of(family) & MEASURE_WORDS:
+        return ["palette images draw a measurement in colours; store what was measured as 16-bit PNG or float TIFF"]
     mode: Literal["L", "RGB"] = "L" if set(seen.modes) <= {"1", "L", "LA"} else "RGB"
     guess = guess_modality(name, family, look(paths, partial(decode, convert=mode)), convert=True)
     if isinstance(guess, str):

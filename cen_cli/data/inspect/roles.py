@@ -86,6 +86,8 @@ def _three_channels(seen: Seen, stored: Stored, words: set[str]) -> Meaning:
     if seen.lengths and np.median(seen.lengths) < UNIT_LENGTH:
         error = np.median(seen.lengths)
         return Meaning("normals", (f"colours are vectors of length 1 (within {error:.3f})",))
+    if words & MEASURE_WORDS:
+        return Meaning("image", ("colours, in which a measurement is drawn: files with its values are better",))
     if words & PICTURE_WORDS:
         return Meaning("image", ("colours, which by the name no camera made",))
     return Meaning("photograph", ("8-bit colours" + (", JPEG" if seen.lossy else ""),))
