@@ -85,6 +85,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(
+            "--confusion",
+            metavar="FILE.csv",
+            help="Segmentation: write the ensemble's confusion matrix, in pixels, and a picture of it beside.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder of pictures [default: images/ of the run; plots/ with --robustness]."),
@@ -111,6 +120,8 @@ def evaluate(
         cen eval runs/rooms-261123-101500 --without depth --fill mean
 
         cen eval runs/rooms-261123-101500 --robustness
+
+        cen eval runs/rooms-261123-101500 --confusion confusion.csv
 
         cen eval runs/nyudv2-261123-101500 --scales 0.75,1,1.25 --flip
 
@@ -155,6 +166,8 @@ def evaluate(
                 model, views, split=recipe.eval.split, after_batch=lambda done: progress(done, len(views))
             ),
         )
+    if confusion is not None:
+        _write_confusion(evaluation, confusion)
     images = _save_panels(model, data, recipe, save_images, out or place / "images") if save_images else None
     _report(evaluation, [] if without else options.expected_scores(recipe, evaluation), images, json=json)
 
@@ -174,6 +187,19 @@ def _report(evaluation: Evaluation, expected: Sequence[ExpectedScore], images: P
         if images:
             console.note(f"pictures: {images}")
     options.check_expected(expected)
+
+
+def _write_confusion(evaluation: Evaluation, file: Path) -> None:
+    """The matrix as CSV, and as a picture of the same name. Raises UsageError for a translation."""
+    from cen_cli.errors import UsageError
+    from cen_cli.reporting import console
+    from cen_cli.reporting.confusion import confusion_csv, draw_confusion
+    from cen_cli.reporting.files import write_whole
+
+    if not evaluation.confusion:
+        raise UsageError("--confusion: a translation has no classes to confuse", hint="leave it out")
+    write_whole(confusion_csv(evaluation).encode(), file)
+    console.note(f"confusion matrix: {file}, {draw_confusion(evaluation, file.with_suffix('.png'))}")
 
 
 def _save_panels(model: Network, data: ViewDataset, recipe: Recipe, count: int, folder: Path) -> Path:

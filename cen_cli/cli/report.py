@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cen_cli.cli.subject import Subject
     from cen_cli.recipe.schema import Recipe
     from cen_cli.reporting.run_page import RunReport
-    from cen_cli.results import RunLog, RunProgress
+    from cen_cli.results import Evaluation, RunLog, RunProgress
     from cen_cli.runs.directory import RunDirectory
 
 LONGEST = 224
@@ -124,17 +124,18 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int) 
         stages=rows_of_states(states, model.modalities, "stage") if subject.exchanges else (),
         layers=rows_of_states(states, model.modalities, "layer") if subject.exchanges else (),
         records=replaced_at_steps(history, states, steps_per_epoch=epoch) if history and subject.exchanges else (),
-        plots=_plots(log, subject),
+        plots=_plots(log, subject, best.evaluation if best else None),
         views=views,
         views_absent=absent,
         commands=_commands(str(run.root), recipe, progress, diagnosis.settings),
     )
 
 
-def _plots(log: RunLog, subject: Subject) -> dict[str, bytes]:
+def _plots(log: RunLog, subject: Subject, best: Evaluation | None) -> dict[str, bytes]:
     """All plots as PNG files, by name."""
     from cen_cli.cli.subject import default_layer, draw_replaced
     from cen_cli.reporting import gamma_plots
+    from cen_cli.reporting.confusion import draw_confusion
     from cen_cli.reporting.curves import draw_curves
 
     layer = default_layer([state.name for state in subject.states])
@@ -147,6 +148,8 @@ def _plots(log: RunLog, subject: Subject) -> dict[str, bytes]:
             drawn.append(gamma_plots.all_proportions(gammas, folder / "gamma-proportions-all.png"))
             if subject.history is not None:
                 drawn.append(gamma_plots.gamma_trajectories(gammas, layer, folder / "gamma-trajectories.png"))
+        if best is not None and best.confusion:
+            drawn.append(draw_confusion(best, folder / "confusion.png"))
         if subject.history is not None and subject.exchanges:
             drawn.append(draw_replaced(subject, folder, steps_per_epoch=log.steps_per_epoch))
         return {path.stem: path.read_bytes() for path in drawn}
