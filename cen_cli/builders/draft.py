@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 
 from cen_cli.errors import DataError, UsageError
 from cen_cli.recipe.wording import nearest
-from cen_cli.results.findings import LabelsGuess, ModalityGuess, Survey
+from cen_cli.results.findings import DataCheck, LabelsGuess, ModalityFacts, ModalityGuess, Survey
 
 LONG_SIDE = 144
 """Pixels of the longer side to which larger views are brought."""
@@ -59,6 +60,40 @@ def draft(survey: Survey, name: str, *, file: str, target: str | None = None) ->
         lines += ["", *_labels(survey.labels)]
     lines += ["", *(_translation(len(inputs)) if target is not None else _segmentation(len(inputs)))]
     return "\n".join([*lines, "", *_training(survey)]) + "\n"
+
+
+def with_statistics(text: str, check: DataCheck, inputs: Sequence[str]) -> str:
+    """The text of a recipe with mean and deviation of every input, as they were measured in train, at its end.
+
+    Raises UsageError where it states some already, and DataError where train could not be measured.
+    """
+    stated = tomllib.loads(text).get("data", {}).get("normalize")
+    if stated:
+        raise UsageError(
+            f"[data.normalize] states {', '.join(stated)} already, and nothing is overwritten",
+            hint="delete these tables to have them measured again",
+        )
+    parts = [part for split in check.splits if split.split == "train" for part in split.modalities]
+    measured = {part.name: part for part in parts if part.name in inputs and part.std and min(part.std) > 0}
+    if set(measured) != set(inputs):
+        lacking = ", ".join(name for name in inputs if name not in measured)
+        raise DataError(f"no mean and deviation of {lacking}: it cannot be read, or is constant")
+    lines = ["", "# Mean and deviation of the training views, measured by cen data check --statistics."]
+    for name, part in measured.items():
+        one = len(part.mean) == 1
+        lines += [f"[data.normalize.{name}]"]
+        lines += [f"{key} = {f'{values[0]:.6g}' if one else _list(values, 6)}" for key, values in _moments(part)]
+        lines += [""]
+    added = text.rstrip("\n") + "\n" + "\n".join(lines)
+    try:
+        tomllib.loads(added)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"[data.normalize] cannot be written at the end of the recipe ({error})") from None
+    return added
+
+
+def _moments(part: ModalityFacts) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    return ("mean", part.mean), ("std", part.std)
 
 
 def recipe_name(folder: str) -> str:
@@ -233,8 +268,8 @@ def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _list(values: Iterable[str | float]) -> str:
-    return "[" + ", ".join(_text(value) if isinstance(value, str) else f"{value:.10g}" for value in values) + "]"
+def _list(values: Iterable[str | float], digits: int = 10) -> str:
+    return "[" + ", ".join(_text(value) if isinstance(value, str) else f"{value:.{digits}g}" for value in values) + "]"
 
 
 def comment(text: str) -> list[str]:

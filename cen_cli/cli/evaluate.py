@@ -193,8 +193,9 @@ def _write_confusion(evaluation: Evaluation, file: Path) -> None:
     """The matrix as CSV, and as a picture of the same name. Raises UsageError for a translation."""
     from cen_cli.errors import UsageError
     from cen_cli.reporting import console
-    from cen_cli.reporting.confusion import confusion_csv, draw_confusion
+    from cen_cli.reporting.confusion import confusion_csv
     from cen_cli.reporting.files import write_whole
+    from cen_cli.reporting.plots import draw_confusion
 
     if not evaluation.confusion:
         raise UsageError("--confusion: a translation has no classes to confuse", hint="leave it out")

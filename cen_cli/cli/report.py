@@ -134,8 +134,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int) 
 def _plots(log: RunLog, subject: Subject, best: Evaluation | None) -> dict[str, bytes]:
     """All plots as PNG files, by name."""
     from cen_cli.cli.subject import default_layer, draw_replaced
-    from cen_cli.reporting import gamma_plots
-    from cen_cli.reporting.confusion import draw_confusion
+    from cen_cli.reporting import gamma_plots, plots
     from cen_cli.reporting.curves import draw_curves
 
     layer = default_layer([state.name for state in subject.states])
@@ -149,7 +148,7 @@ def _plots(log: RunLog, subject: Subject, best: Evaluation | None) -> dict[str, 
             if subject.history is not None:
                 drawn.append(gamma_plots.gamma_trajectories(gammas, layer, folder / "gamma-trajectories.png"))
         if best is not None and best.confusion:
-            drawn.append(draw_confusion(best, folder / "confusion.png"))
+            drawn.append(plots.draw_confusion(best, folder / "confusion.png"))
         if subject.history is not None and subject.exchanges:
             drawn.append(draw_replaced(subject, folder, steps_per_epoch=log.steps_per_epoch))
         return {path.stem: path.read_bytes() for path in drawn}

@@ -45,6 +45,10 @@ class ModalityFacts:
     """The highest stored value."""
     invalid: float | None
     """Share of pixels in which nothing was measured, or that have no class; None for images."""
+    mean: tuple[float, ...] = ()
+    """Of what counts, by channel: in [0, 1] for images, in its unit for measurements; none of label maps."""
+    std: tuple[float, ...] = ()
+    """The standard deviation, as `mean`."""
 
 
 @dataclasses.dataclass(frozen=True)

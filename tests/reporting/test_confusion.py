@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cen_cli.reporting.confusion import confusion_csv, draw_confusion, sentences
+from cen_cli.reporting.confusion import confusion_csv, sentences
+from cen_cli.reporting.plots import draw_confusion
 from cen_cli.results import Evaluation, as_json
 
 COUNTS = ((60, 30, 10), (0, 100, 0), (5, 0, 15))
