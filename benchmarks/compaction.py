@@ -27,8 +27,8 @@ from cen_cli import builders
 from cen_cli.analysis.compaction import NETWORK, Network, compare, described, works
 from cen_cli.analysis.equality import random_probes
 from cen_cli.models.compact import compact_tensors, compacted
+from cen_cli.models.network import PARTS
 from cen_cli.models.norms import set_norm_statistics
-from cen_cli.models.parameters import PARTS
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.results import Compaction
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -30,14 +32,18 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": {"engine", *_WORK},
     "reporting": _GROUND,
     "builders": _ALL - {"builders"},
-    "cli": {"reporting", *_ALL},
-    "__init__": {"models", "metrics", "builders"},
+    "jobs": {"reporting", *_ALL},
+    "cli": {"jobs", "reporting", *_ALL},
+    "__init__": {"models", "metrics", "builders", "jobs"},
     "__main__": {"cli"},
 }
 """Room -> rooms that it may import from (its own goes without saying)."""
 
 VERSION = ("cen_cli", "cen_cli.__version__")
 """Open to all: the package's head imports nothing."""
+
+INNER = "cen_cli.data.rooms"
+"""The renderer: others import what its `__init__` offers, and climb no deeper."""
 
 ONLY_IN = {"rich": "reporting", "matplotlib": "reporting", "typer": "cli"}
 NO_RECIPE_IN = {"models", "data", "metrics", "runs", "scoring", "engine", "analysis", "reporting"}
@@ -70,6 +76,8 @@ def violations(module: str, source: str) -> list[str]:
         top = imported.split(".")[0]
         if top == "cen_cli" and not _may_import(room, imported):
             found.append(f"{module} imports {imported}: {room} may not import {room_of(imported)}")
+        if _climbs_into(module, imported):
+            found.append(f"{module} imports {imported}: what is inside {INNER} is its own")
         if ONLY_IN.get(top, room) != room:
             found.append(f"{module} imports {top}, which belongs in {ONLY_IN[top]}")
         if top in ("torch", "torchvision") and room in ("recipe", "results", "errors", "reporting"):
@@ -94,6 +102,32 @@ def _is_recipe(annotation: ast.expr | None) -> bool:
 def _may_import(room: str, imported: str) -> bool:
     other = room_of(imported)
     return other == room or other in ALLOWED[room] or imported in VERSION
+
+
+def _climbs_into(module: str, imported: str) -> bool:
+    file = imported.removeprefix(f"{INNER}.").split(".")[0]
+    deep = imported.startswith(f"{INNER}.") and (PACKAGE / "data" / "rooms" / f"{file}.py").is_file()
+    return deep and not f"{module}.".startswith(f"{INNER}.")
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[str]:
+    """One import circle among modules, from a module back to itself; empty where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [str(name) for name in error.args[1]]
+    return []
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Every module -> the modules that it imports, in functions too; all but the package's lazy head."""
+    modules = {module: path for module, path in sources() if module != "cen_cli"}
+    graph: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        imported = imported_modules(ast.parse(path.read_text(encoding="utf-8")))
+        found = {name if name in modules else name.rpartition(".")[0] for name in imported}
+        graph[module] = {name for name in found if name in modules and name != module}
+    return graph
 
 
 def sources() -> Iterator[tuple[str, Path]]:
@@ -124,6 +158,10 @@ def test_module_keeps_the_rules(module: str, path: Path) -> None:
         ("cen_cli.engine.x", "import cen_cli.analysis", "engine may not import analysis"),
         ("cen_cli.scoring.x", "from cen_cli.engine.fit import Fit", "scoring may not import engine"),
         ("cen_cli.builders", "from cen_cli.reporting import tables", "builders may not import reporting"),
+        ("cen_cli.builders.x", "from cen_cli.jobs.train import train", "builders may not import jobs"),
+        ("cen_cli.jobs.x", "from cen_cli.cli import options", "jobs may not import cli"),
+        ("cen_cli.jobs.x", "import rich", "rich, which belongs in reporting"),
+        ("cen_cli.data.sets.x", "from cen_cli.data.rooms.palette import PALETTE", "is its own"),
         ("cen_cli.recipe.x", "import torch.nn as nn", "imports torch"),
         ("cen_cli.cli.x", "def f():\n    from rich.table import Table", "rich, which belongs in reporting"),
         ("cen_cli.analysis.x", "import matplotlib.pyplot as plt", "matplotlib, which belongs in reporting"),
@@ -151,6 +189,24 @@ def test_checker_finds_what_is_against_the_rules(module: str, source: str, compl
 )
 def test_checker_lets_pass_what_keeps_them(module: str, source: str) -> None:
     assert violations(module, source) == []
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    graph = import_graph()
+    assert circles(graph) == []
+    below, above = "cen_cli.errors", "cen_cli.cli.app"
+    assert circles({**graph, below: {above}})[0] in graph, "a circle is found"
+
+
+def test_diagram_of_rooms_says_what_is_allowed() -> None:
+    """An arrow stands for everything below it, so that few are enough."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    arrows = re.findall(r"^  (\w+) --> (\w+)$", text, flags=re.MULTILINE)
+    below: dict[str, set[str]] = {room: set() for room in ALLOWED if not room.startswith("__")}
+    for _ in below:  # as many rounds as the longest way down may take
+        for room, other in arrows:
+            below[room] |= {other, *below[other]}
+    assert below == {room: rooms for room, rooms in ALLOWED.items() if not room.startswith("__")}
 
 
 @pytest.mark.parametrize("module", ["cen_cli", "cen_cli.cli.app", "cen_cli.recipe", "cen_cli.results"])

@@ -129,7 +129,7 @@ def fates_of_gammas(history: GammaHistory, state: LayerState) -> tuple[Mask, Mas
     """Which gammas of a layer fell below the threshold; of these, which were above it in a later record, and which are
     in the last one: [M, C] each.
     """
-    below = np.abs(history.layers[state.name]) < state.threshold  # [R, M, C]
+    below = state.under(history.layers[state.name])  # [R, M, C]
     fallen_so_far = np.logical_or.accumulate(below, axis=0)
     fell = fallen_so_far[-1]
     return fell, np.logical_or.reduce(fallen_so_far & ~below), fell & ~below[-1]

@@ -15,7 +15,7 @@ from cen_cli.builders.data import Progress, dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
 from cen_cli.builders.scoring import best_by, scorer
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.fit import Fit, FitSettings, Listener
+from cen_cli.engine.fit import Fit, FitSettings
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import build_optimizer
 from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
@@ -30,7 +30,7 @@ from cen_cli.models.norms import set_frozen_statistics
 from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.recipe.load import changed_from_defaults
 from cen_cli.recipe.schema import Recipe
-from cen_cli.results import TrainingPlan
+from cen_cli.results import Listener, TrainingPlan
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import smallest_pressed_gamma
 

@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from cen_cli.data.sample import LABELS, TARGET, VOID, Batch, Sample, collate
+from cen_cli.data.sample import LABELS, TARGET, Batch, Sample, collate
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import Key, ViewDataset
 from cen_cli.errors import CenError, DataError
+from cen_cli.results import VOID
 
 
 class BatchLoader:

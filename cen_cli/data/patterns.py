@@ -21,7 +21,6 @@ from pathlib import Path
 from cen_cli.data.views import describe_folder
 from cen_cli.errors import DataError, UsageError
 
-SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),

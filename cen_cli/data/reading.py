@@ -26,8 +26,8 @@ from cen_cli.data.decoding import (
     take_bands,
 )
 from cen_cli.data.modality import DepthMap, Encoding, LabelEncoding
-from cen_cli.data.sample import VOID
 from cen_cli.errors import DataError
+from cen_cli.results import VOID
 
 UNKNOWN = 254
 """In a table of labels: no label."""

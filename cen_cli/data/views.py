@@ -17,8 +17,7 @@ from torchvision import tv_tensors
 
 from cen_cli.data.cache import ViewCache
 from cen_cli.data.derived import surface_normals, texture_edges
-from cen_cli.data.domains import SHORT_NAMES
-from cen_cli.data.modality import DepthMap, ModalitySpec, Normalization
+from cen_cli.data.modality import SHORT_NAMES, DepthMap, ModalitySpec, Normalization
 from cen_cli.data.reading import read_depth, read_encoded, read_image, read_labels
 from cen_cli.data.sample import LABELS, TARGET, RawView, Sample
 from cen_cli.data.sampler import mixed_seed
@@ -162,7 +161,7 @@ def read_view(
     maps = {key: _derived(image, wanted[key][1]) if key in wanted else image for key, image in stored.items()}
     truth = maps.pop(LABELS, None) if target is None else maps.pop(TARGET, None)
     view = RawView(name, {spec.name: maps[spec.name] for spec in specs}, truth, used)
-    return view if resize is None else resize_view(view, resize)
+    return resize_view(view, resize)
 
 
 def read_map(path: str | Path, spec: ModalitySpec) -> Tensor:

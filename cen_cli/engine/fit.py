@@ -27,7 +27,15 @@ from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import CheckpointError, DataError, Interrupted
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.network import StreamNetwork
-from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json, is_better
+from cen_cli.results import (
+    Evaluation,
+    Listener,
+    RunSummary,
+    StepReport,
+    ValidationReport,
+    as_json,
+    is_better,
+)
 from cen_cli.runs.checkpoint import (
     MODEL_FILE,
     PUT_BACK,
@@ -66,22 +74,6 @@ class TrainingTask(Protocol):
 
     def validate(self, after_batch: Any = None, limit: int | None = None) -> Evaluation:
         """Score the network on the validation split."""
-
-
-class Listener(Protocol):
-    """Who is told how training goes (a live display, plain lines, nobody)."""
-
-    def on_start(self, plan: TrainingPlan) -> None:
-        """Training is about to begin."""
-
-    def on_step(self, report: StepReport) -> None:
-        """A log interval is over."""
-
-    def on_validation(self, report: ValidationReport) -> None:
-        """A validation is over."""
-
-    def on_note(self, text: str) -> None:
-        """Something a person should know."""
 
 
 @dataclasses.dataclass

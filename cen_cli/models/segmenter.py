@@ -18,13 +18,6 @@ class Segmenter(StreamNetwork):
 
     task = "segmentation"
 
-    class_names: tuple[str, ...]
-    """Set by `cen_cli.load`: names of the K classes."""
-
-
-SEGMENTATION = StreamSettings(threshold=2e-2)
-"""The threshold of the paper's segmentation networks (S Section 2)."""
-
 
 def refinenet_segmenter(
     modalities: Sequence[str],
@@ -36,7 +29,7 @@ def refinenet_segmenter(
     dropout: float = 0.5,
     light: bool = False,
     weights: str | None = None,
-    streams: StreamSettings = SEGMENTATION,
+    streams: StreamSettings = StreamSettings(),  # noqa: B008 (frozen)
     fusion: Fusion | None = None,
 ) -> Segmenter:
     """RefineNet on a ResNet, as in S-Table 7.
@@ -65,7 +58,7 @@ def pspnet_segmenter(
     dropout: float = 0.1,
     auxiliary: bool = True,
     weights: str | None = None,
-    streams: StreamSettings = SEGMENTATION,
+    streams: StreamSettings = StreamSettings(),  # noqa: B008 (frozen)
     fusion: Fusion | None = None,
 ) -> Segmenter:
     """PSPNet on a ResNet whose stages 3 and 4 are dilated, as in S-Fig 7.

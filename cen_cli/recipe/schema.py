@@ -236,8 +236,8 @@ class Exchange(Table):
         le=1,
         description="Share of the channels that may be replaced which the random control replaces.",
     )
-    threshold: float = Field(default=2e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
-    sparsity: float = Field(default=6e-4, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
+    threshold: float = Field(default=1e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
+    sparsity: float = Field(default=1e-3, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
     region: Literal["disjoint", "all"] = Field(
         default="disjoint",
         description='Where gammas are pressed. "disjoint": each modality in its own part of the channels. '
@@ -410,6 +410,11 @@ class Recipe(Table):
     train: Train = Field(description="The training run.")
     eval: Eval = Field(default=Eval(), description="How scores are computed.")
     expected: dict[str, Expected] = Field(default={}, description="Scores that the recipe is known to reach.")
+
+    @property
+    def evaluation_size(self) -> Size | None:
+        """Height and width to which views are brought wherever a trained network sees them; None: as they are."""
+        return self.eval.size or self.data.resize
 
 
 METRICS = {

@@ -17,12 +17,10 @@ from PIL import Image, ImageDraw
 
 from cen_cli.reporting.files import write_png
 from cen_cli.reporting.sheets import BACKGROUND, GAP, INK, TEXT_HEIGHT, sheet, stack, text, text_width
-from cen_cli.results import Frame
+from cen_cli.results import VOID, Frame
 
 Array = npt.NDArray[Any]
 Palette = Sequence[Sequence[int]]
-
-VOID = 255
 
 
 class PanelRow(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from cen_cli.reporting.files import write_png
 from cen_cli.reporting.formats import percent
 from cen_cli.reporting.panels import Palette, default_palette, overlay
 from cen_cli.reporting.tables import new_table
-from cen_cli.results import ClassShare
+from cen_cli.results import Prediction
 
 
 def write_prediction(
@@ -35,9 +34,9 @@ def write_prediction(
     return written
 
 
-def prediction_parts(found: Sequence[ClassShare], written: Sequence[Path]) -> list[RenderableType]:
+def prediction_parts(done: Prediction) -> list[RenderableType]:
     """The classes of the label map, largest first, and where it was written."""
     table = new_table("class", numbers=("share",))
-    for item in found:
+    for item in done.classes:
         table.add_row(item.class_name, percent(item.share))
-    return [table, Text("\n".join(f"wrote {path}" for path in written))]
+    return [table, Text("\n".join(f"wrote {path}" for path in done.files))]

@@ -14,3 +14,29 @@ class ClassShare:
 
     class_name: str
     share: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What was written of one labelled view, and what it shows."""
+
+    files: tuple[str, ...]
+    classes: tuple[ClassShare, ...]
+    """Those that the label map holds, the largest first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Translations:
+    """What was made of views by a translation network."""
+
+    network: str
+    """The run or checkpoint."""
+    inputs: tuple[str, ...]
+    target: str
+    protocol: str
+    files: tuple[str, ...]
+    contact_sheet: str
+    views: int
+    """Views that were translated."""
+    skipped: tuple[str, ...]
+    """Why, one sentence for each view that was not."""

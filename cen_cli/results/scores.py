@@ -160,6 +160,17 @@ class ExpectedScore:
         return (-gap if lower_is_better(self.metric) else gap) <= self.tolerance
 
 
+@dataclasses.dataclass(frozen=True)
+class EvaluationReport:
+    """What became of an evaluation."""
+
+    evaluation: Evaluation
+    expected: tuple[ExpectedScore, ...] = ()
+    """What the recipe expects, beside what was obtained."""
+    images: str | None = None
+    """The file of pictures, where some were asked for."""
+
+
 def _with_nan(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_with_nan(item) for item in value)

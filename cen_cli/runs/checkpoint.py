@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from cen_cli.runs.files import write_bytes, write_directory, write_json
 from cen_cli.errors import CheckpointError, UsageError
+from cen_cli.runs.files import write_bytes, write_directory, write_json
 
 MODEL_FILE = "model.safetensors"
 TRAINING_FILE = "training.safetensors"

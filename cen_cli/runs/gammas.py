@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cen_cli.runs.checkpoint import LEAVE_OUT, read_tensors, write_tensors
 from cen_cli.models.exchange import ChannelExchange
+from cen_cli.runs.checkpoint import LEAVE_OUT, read_tensors, write_tensors
 
 STEPS = "steps"
 """Name of the int64 tensor [records] in gammas.safetensors; every other tensor is a layer's [records, M, C]."""

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from cen_cli.runs.checkpoint import PUT_BACK, read_state
-from cen_cli.runs.directory import RunDirectory
 from cen_cli.errors import CheckpointError
 from cen_cli.results import Evaluation, LoggedStep, LoggedValidation, ReplacedCount, RunLog, RunProgress
+from cen_cli.runs.checkpoint import PUT_BACK, read_state
+from cen_cli.runs.directory import RunDirectory
 
 
 def read_log(run: RunDirectory) -> RunLog:

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 import cen_cli
+from cen_cli import builders
 from cen_cli.data.sets.nyudv2 import NYUDv2
+from cen_cli.recipe.load import dump_toml, override, parse_recipe
 from cen_cli.reporting.panels import default_palette
 from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
@@ -40,6 +42,28 @@ def test_the_label_map_is_what_the_ensemble_says(cen: Cen, tiny_run: Path, tiny_
     shares = {entry["class_name"]: entry["share"] for entry in found["classes"]}
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["wall"] == pytest.approx(float((expected == 0).float().mean()))
+
+
+def test_a_view_is_seen_at_the_size_at_which_it_is_scored(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    tensors, metadata = read_tensors(tiny_run / "checkpoints" / "best" / "model.safetensors")
+    recipe = override(parse_recipe(metadata["recipe"], "a test"), ["eval.size=[64,32]"], source="a test")
+    scored = tmp_path / "model.safetensors"
+    torch.manual_seed(0)
+    tensors = {**tensors, **builders.network(recipe, 40, weights="none").state_dict()}  # labels other than the first
+    write_tensors(scored, tensors, metadata | {"recipe": dump_toml(recipe)})
+    cen("predict", scored, *pair(tiny_root), "--out", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "labels.png") as image:
+        labels = np.asarray(image)
+
+    sample = builders.dataset(recipe, "val")[0]
+    assert sample.inputs["rgb"].shape == (3, 64, 32)
+    with torch.inference_mode():
+        logits = cen_cli.load(scored)({name: image[None] for name, image in sample.inputs.items()}).ensemble
+    expected = torch.nn.functional.interpolate(logits, size=(32, 40), mode="bicubic").argmax(1)[0]
+    assert len(np.unique(labels)) > 1
+    assert np.array_equal(labels, expected.numpy())
 
 
 def test_a_network_that_has_diverged_labels_nothing(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
@@ -83,7 +107,7 @@ def test_the_label_map_has_the_inputs_size_where_the_recipe_resizes(
     [
         (["--input", "rgb=a.png"], "one file for each of rgb, depth; missing: depth"),
         (["--input", "rgb=a.png", "--input", "dpeth=b.png"], "missing: depth; unknown: dpeth"),
-        (["--input", "rgb=a.png", "--input", "rgb=a.png", "--input", "depth=b.png"], "given twice: rgb"),
+        (["--input", "rgb=a.png", "--input", "rgb=a.png", "--input", "depth=b.png"], "--input rgb=...: given twice"),
         (["--input", "a.png"], "--input takes MODALITY=FILE"),
     ],
 )

@@ -100,7 +100,7 @@ def test_recipe_of_one_modality_trains_twice_as_long(base: str, which: str) -> N
 def test_reference_page_says_what_the_schema_says() -> None:
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     assert refreshed(page) == page, "run: python -m cen_cli.recipe.reference docs/recipes.md"
-    assert "| `threshold` | a number > 0 | `0.02` |" in page
+    assert "| `threshold` | a number > 0 | `0.01` |" in page
     assert '## `[data.rooms]`\n\nThe built-in rendered rooms. Read only with `data.kind = "rooms"`.' in page
 
 

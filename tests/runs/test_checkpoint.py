@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cen_cli.runs.checkpoint import load_weights, read_state, read_tensors, write_checkpoint, write_tensors
 from cen_cli.errors import CheckpointError, SaveError, UsageError
+from cen_cli.runs.checkpoint import load_weights, read_state, read_tensors, write_checkpoint, write_tensors
 
 
 @pytest.fixture

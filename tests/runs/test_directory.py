@@ -1,7 +1,7 @@
 import pytest
 
-from cen_cli.runs.directory import RunDirectory, create_run, default_root, locate, newest_run, open_run
 from cen_cli.errors import CheckpointError, SaveError, UsageError
+from cen_cli.runs.directory import RunDirectory, create_run, default_root, locate, newest_run, open_run
 
 
 def run_with(tmp_path, name="rooms-1", checkpoint="last"):

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from cen_cli.runs import files
 from cen_cli.errors import DataError, SaveError
+from cen_cli.runs import files
 
 
 def write(text: str):

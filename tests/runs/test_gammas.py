@@ -3,10 +3,10 @@ import json
 import pytest
 import torch
 
-from cen_cli.runs.checkpoint import read_tensors
-from cen_cli.runs.gammas import GammaRecorder, smallest_pressed_gamma
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.norms import ModalBatchNorm2d
+from cen_cli.runs.checkpoint import read_tensors
+from cen_cli.runs.gammas import GammaRecorder, smallest_pressed_gamma
 
 MODALITIES = ("rgb", "depth")
 

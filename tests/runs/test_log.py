@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cen_cli.runs.directory import RunDirectory
-from cen_cli.runs.log import read_log
 from cen_cli.errors import CheckpointError
 from cen_cli.results import RunLog
+from cen_cli.runs.directory import RunDirectory
+from cen_cli.runs.log import read_log
 
 
 @pytest.fixture

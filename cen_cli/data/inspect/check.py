@@ -8,12 +8,11 @@ import numpy as np
 
 from cen_cli.data.inspect import problems
 from cen_cli.data.inspect.statistics import Measured, Progress, measure
-from cen_cli.data.sample import LABELS, VOID
+from cen_cli.data.sample import LABELS
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
+from cen_cli.results import SPLITS, VOID
 from cen_cli.results.findings import DataCheck, Finding, LabelShare, ModalityFacts, SplitFacts
-
-SPLITS = ("train", "val", "test")
 
 Open = Callable[[str], ViewDataset]
 """Gives the data set of a split."""

@@ -12,8 +12,9 @@ import numpy as np
 
 from cen_cli.data.inspect.statistics import Measured, Stored
 from cen_cli.data.modality import ModalitySpec
-from cen_cli.data.sample import LABELS, VOID
+from cen_cli.data.sample import LABELS
 from cen_cli.errors import DataError, IncompleteError
+from cen_cli.results import VOID
 from cen_cli.results.findings import Finding, Severity
 
 MOST_NAMED = 5

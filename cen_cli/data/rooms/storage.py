@@ -30,8 +30,9 @@ from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.encoding import encode
 from cen_cli.data.rooms.render import render_scene, view_camera
 from cen_cli.data.rooms.scene import build_scene
-from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, SPLITS, RoomsSettings
+from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, RoomsSettings
 from cen_cli.errors import DataError, SaveError, UsageError
+from cen_cli.results import SPLITS
 
 MANIFEST = "manifest.json"
 Progress = Callable[[int, int], None]

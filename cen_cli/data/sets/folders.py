@@ -29,9 +29,9 @@ from cen_cli.data.modality import (
     ModalitySpec,
     Normalization,
 )
-from cen_cli.data.patterns import SPLITS, Pattern, ViewKey, find_together
+from cen_cli.data.patterns import Pattern, ViewKey, find_together
 from cen_cli.data.reading import read_class_map
-from cen_cli.data.sample import LABELS, TARGET
+from cen_cli.data.sample import LABELS, TARGET, check_split
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, choose_target, describe_folder
 from cen_cli.errors import DataError, IncompleteError
 
@@ -215,8 +215,7 @@ def divided(groups: Iterable[str], shares: tuple[float, float, float], seed: int
 def _keys_of_split(
     root: Path, split: str, found: Found, patterns: Mapping[str, Pattern], division: Division, *, skip: bool
 ) -> list[ViewKey]:
-    if split not in SPLITS:
-        raise DataError(f"unknown split {split!r}: there are {', '.join(SPLITS)}")
+    check_split(split)
     everything = sorted(set().union(*found.values()), key=ViewKey.place)
     listed = division.list_of(split)
     if listed:

@@ -1,22 +1,21 @@
-"""The images on which `cen compact` and `cen export` compare networks, and where these are written."""
+"""The images on which compact and exported networks are compared with the network that they were made of."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from cen_cli import builders
+from cen_cli.analysis.equality import Probe, random_probes, real_probes
+from cen_cli.builders import LoadedNetwork, Network
 from cen_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from cen_cli.analysis.equality import Probe
-    from cen_cli.builders import Network
+from cen_cli.recipe.load import override
 
 
-def network_size(model: Network) -> tuple[int, int]:
+def network_size(loaded: LoadedNetwork) -> tuple[int, int]:
     """Height and width that the network is evaluated at, as far as its recipe says; else those it was trained at."""
-    recipe = model.recipe
-    size: tuple[int, int] = recipe.eval.size or recipe.data.resize or recipe.data.crop
-    multiple = size_multiple(model)
+    recipe = loaded.recipe
+    size = recipe.evaluation_size or recipe.data.crop
+    multiple = size_multiple(loaded.network)
     return size if all(side % multiple == 0 for side in size) else recipe.data.crop
 
 
@@ -25,15 +24,11 @@ def size_multiple(model: Network) -> int:
     return getattr(model, "size_multiple", 1)
 
 
-def find_probes(model: Network, data_root: str | None, source: str) -> tuple[list[Probe], list[str]]:
+def find_probes(loaded: LoadedNetwork, data_root: str | None, source: str) -> tuple[list[Probe], list[str]]:
     """Random images and, where the recipe's data are at hand, real ones; then remarks on what could not be had."""
-    from cen_cli import builders
-    from cen_cli.analysis.equality import random_probes, real_probes
-    from cen_cli.recipe.load import override
-
-    recipe = override(model.recipe, [], data_root=data_root, source=source)
-    multiple = size_multiple(model)
-    probes = random_probes(model.modalities, network_size(model), multiple)
+    recipe = override(loaded.recipe, (), data_root=data_root, source=source)
+    multiple = size_multiple(loaded.network)
+    probes = random_probes(loaded.modalities, network_size(loaded), multiple)
     data = builders.at_hand(recipe, recipe.eval.split)
     real = [] if data is None else real_probes(data, recipe.eval.split, multiple)
     if real:

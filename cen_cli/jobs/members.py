@@ -31,6 +31,8 @@ from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.files import write_json
 
 OUTCOME, FAILURE = "outcome.json", "failure.txt"
+STOPPED = (130, 143, -2, -15)
+"""Exit codes of a member that was asked to stop, after or before it listened for that."""
 BUSY = 75
 """Exit code of a child that found its member locked by another process (EX_TEMPFAIL)."""
 

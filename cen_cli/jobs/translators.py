@@ -6,13 +6,16 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from cen_cli import builders
+from cen_cli.builders import LoadedNetwork
+from cen_cli.data.modality import SHORT_NAMES, ModalitySpec, full_name
+from cen_cli.data.sets import nyudv2, rooms, taskonomy
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
-
-if TYPE_CHECKING:
-    from cen_cli.models.translator import Translator
-    from cen_cli.recipe.schema import Recipe
+from cen_cli.models.translator import Translator
+from cen_cli.recipe import Recipe, parse_recipe
+from cen_cli.runs.checkpoint import MODEL_FILE, read_state
+from cen_cli.runs.directory import RunDirectory, locate
 
 RUNS = Path("runs")
 MOST_LISTED = 8
@@ -27,8 +30,6 @@ def domain_names(inputs: Sequence[str], target: str | None, checkpoint: str | No
     Raises UsageError for a name that no data set has, and no network trained on data of one's own (that of
     `checkpoint`, or those of the runs here); for two of one domain, and where the target is one of them.
     """
-    from cen_cli.data.domains import full_name
-
     names = [name.strip() for text in inputs for name in text.split(",") if name.strip()]
     for name in names:
         _check_known(name, "--inputs", checkpoint)
@@ -45,9 +46,6 @@ def domain_names(inputs: Sequence[str], target: str | None, checkpoint: str | No
 
 
 def _check_known(name: str, option: str, checkpoint: str | None) -> None:
-    from cen_cli.data.domains import SHORT_NAMES
-    from cen_cli.data.sets import nyudv2, rooms, taskonomy
-
     known = list(dict.fromkeys([*SHORT_NAMES, *taskonomy.SPECS, *rooms.SPECS, *nyudv2.SPECS]))
     if name in known:
         return
@@ -66,8 +64,6 @@ def _check_known(name: str, option: str, checkpoint: str | None) -> None:
 
 def _own_names(checkpoint: str | None) -> list[str]:
     """What the networks that were trained on data of one's own call their modalities."""
-    from cen_cli import builders
-
     recipes = [run.recipe for run in translation_runs()] if checkpoint is None else [builders.load(checkpoint).recipe]
     own = [recipe.data for recipe in recipes if recipe.data.kind == "folders"]
     return list(dict.fromkeys(name for data in own for name in (*data.inputs, data.target) if name))
@@ -78,9 +74,6 @@ def domain(recipe: Recipe, name: str) -> str:
 
     Data of one's own have no names but those of the recipe.
     """
-    from cen_cli.data.domains import full_name
-    from cen_cli.data.sets import nyudv2
-
     if recipe.data.kind == "folders":
         return name
     return nyudv2.NAMES.get(name, name) if recipe.data.kind == "nyudv2" else full_name(name)
@@ -123,10 +116,6 @@ def translation_runs(parent: Path = RUNS) -> list[TranslationRun]:
 
 
 def _read_run(root: Path) -> TranslationRun | None:
-    from cen_cli.recipe.load import parse_recipe
-    from cen_cli.runs.checkpoint import read_state
-    from cen_cli.runs.directory import RunDirectory
-
     run = RunDirectory(root)
     try:
         recipe = parse_recipe(run.read_recipe(), source=str(run.recipe))
@@ -160,33 +149,38 @@ def find_run(inputs: Sequence[str], target: str | None) -> TranslationRun:
 # --- networks -------------------------------------------------------------------------------------------------------
 
 
-def load_translator(source: str, device: str, inputs: Sequence[str], target: str | None) -> Translator:
+@dataclasses.dataclass(frozen=True)
+class LoadedTranslator:
+    """A trained translation network, with how it was trained and what its files hold."""
+
+    source: str
+    loaded: LoadedNetwork
+    network: Translator
+    target: ModalitySpec
+
+
+def load_translator(source: str, device: str, inputs: Sequence[str], target: str | None) -> LoadedTranslator:
     """The network of a run or checkpoint, in eval mode.
 
     Raises UsageError where it labels images, or does not take what was asked for (any inputs, where none are named).
     """
-    from cen_cli import builders
-    from cen_cli.models.translator import Translator
-
-    model = builders.load(source, device)
-    if not isinstance(model, Translator):
-        files = " ".join(f"--input {name}=FILE" for name in model.modalities)
+    loaded = builders.load(source, device)
+    network, made = loaded.network, loaded.target
+    if not isinstance(network, Translator) or made is None:
+        files = " ".join(f"--input {name}=FILE" for name in loaded.modalities)
         raise UsageError(f"{source}: this network labels images", hint=f"use it with: cen predict {source} {files}")
-    asked = inputs or model.modalities
-    if takes(model.recipe, asked, target):
-        return model
+    asked = inputs or loaded.modalities
+    if takes(loaded.recipe, asked, target):
+        return LoadedTranslator(source, loaded, network, made)
     fitting = [run for run in translation_runs() if takes(run.recipe, asked, target)]
     raise UsageError(
-        f"{source}: translates {described(model.modalities, model.target_spec.name)}, not {described(asked, target)}",
+        f"{source}: translates {described(loaded.modalities, made.name)}, not {described(asked, target)}",
         hint=f"what fits: {listed(fitting)}" if fitting else f"no run in {RUNS}/ fits",
     )
 
 
 def name_of(source: str) -> str:
     """What a run or a checkpoint is called, for the folder of its translations."""
-    from cen_cli.runs.checkpoint import MODEL_FILE
-    from cen_cli.runs.directory import locate
-
     located = locate(source)
     if located.run is not None:
         return located.run.resolve().name
