@@ -292,6 +292,31 @@ def _fine_labels(v: View) -> None:
     v.save(f"labels_894/{v.number}.png", fine.astype(np.uint16))
 
 
+def _potsdam(v: View) -> None:
+    """ISPRS Potsdam: colours, heights and coloured labels of tiles in numbered folders."""
+    tile = f"{v.number + 5}_{10 + v.number % 2}"
+    v.save(f"2_Ortho_RGB/top_potsdam_{tile}_RGB.tif", v.rgb)
+    v.save(f"1_DSM/dsm_potsdam_{v.number + 5:02d}_{10 + v.number % 2}.tif", v.depth)
+    v.save(f"5_Labels_all/top_potsdam_{tile}_label.tif", COLOURS[v.labels])
+
+
+def _forest(v: View) -> None:
+    """Freiburg Forest: modalities and coloured masks of two splits, with endings of their own."""
+    split = "train" if v.number < 6 else "test"
+    v.save(f"{split}/rgb/b{v.number}-09517_Clipped.jpg", v.rgb)
+    v.save(f"{split}/nir_gray/b{v.number}-09517.png", v.rgb[..., 0].copy())
+    v.save(f"{split}/GT_color/b{v.number}-09517_mask.png", COLOURS[v.labels])
+
+
+def _sun(v: View) -> None:
+    """SUN RGB-D as it is unpacked: a folder for each view, raw and filled depth with rotated bits."""
+    folder = f"kv1/NYUdata/NYU{v.number:04d}"
+    v.save(f"{folder}/image/NYU{v.number:04d}.jpg", v.rgb)
+    holes = np.where(v.labels == 3, 0, v.millimetres * 8).astype(np.uint16)
+    v.save(f"{folder}/depth/NYU{v.number:04d}.png", holes)
+    v.save(f"{folder}/depth_bfx/NYU{v.number:04d}.png", v.millimetres * np.uint16(8))
+
+
 KINDS = {
     "colours of 16 bits": Kind(_colours_of_16_bits, says=('stored = "uint16"',), trains=True),
     "ids with letters": Kind(_ids_with_letters, labels="mask/{stem}_mask.png"),
@@ -344,6 +369,9 @@ KINDS = {
     "channels first": Kind(_channels_first),
     "heights with a sign": Kind(_heights, ("rgb", "dem"), says=('stored = "int16"', "invalid = [-32768]"), trains=True),
     "rotated bits": Kind(_rotated_bits, says=("scale = 8000", "SUN RGB-D")),
+    "ISPRS Potsdam": Kind(_potsdam, ("rgb", "dsm"), "5_Labels_all/top_{stem}_label.tif", says=('stored = "color"',)),
+    "Freiburg Forest": Kind(_forest, ("rgb", "nir_gray"), "{split}/GT_color/{stem}_mask.png", trains=True),
+    "SUN RGB-D": Kind(_sun, ("depth", "depth_bfx"), "", says=("scale = 8000", "{group}/depth_bfx/{stem}.png")),
     "pairs": Kind(_pairs, ("depth",), "", says=('fusion = "none"',), trains=True),
     "masks of what is valid": Kind(_valid, says=("valid/{stem}.png is left out",)),
     "maps of confidence": Kind(_confidence, says=("confidence/{stem}.png is left out",)),

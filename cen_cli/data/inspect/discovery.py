@@ -223,7 +223,7 @@ def _free_name(family: Family, taken: Sequence[str]) -> str:
     """What only this modality's paths have: words that name modalities, else all of it."""
     name = re.sub(r"[^a-z0-9]+", "_", family.own.lower()).strip("_") or "image"
     name = f"{name}_image" if name in RESERVED else name
-    known = [word for word in name.split("_") if word in MODALITY_WORDS]
+    known = dict.fromkeys(word for word in name.split("_") if word in MODALITY_WORDS)
     choices = ["_".join(known) or name, name, f"{name}_{Path(family.pattern).suffix[1:].lower()}"]
     choices += [f"{name}_{number}" for number in range(2, len(taken) + 3)]
     return next(choice for choice in choices if choice not in taken)
