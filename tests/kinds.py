@@ -60,6 +60,8 @@ class Kind:
     """What the draft says, beside other things."""
     found: tuple[str, ...] = ()
     """What the check says, beside other things."""
+    fails: str = ""
+    """What the check finds that would stop training."""
     refused: str = ""
     """Why nothing is drafted."""
     trains: bool = False
@@ -172,6 +174,22 @@ def _archive(v: View) -> None:
 def _one_grey(v: View) -> None:
     v.usual("depth", "labels")
     v.save(f"rgb/{v.number}.jpg", v.rgb[..., 1].copy() if v.number == 3 else v.rgb)
+
+
+def _one_of_another_type(v: View) -> None:
+    v.usual("depth", "labels")
+    v.save(f"rgb/{v.number}.png", v.millimetres if v.number == 3 else v.rgb)
+
+
+def _damaged(v: View) -> None:
+    v.usual("rgb", "labels")
+    (v.root / "depth").mkdir(exist_ok=True)
+    (v.root / f"depth/{v.number}.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+
+
+def _edges(v: View) -> None:
+    v.usual("rgb", "labels")
+    v.save(f"edge/{v.number}.png", ((v.labels > 0) * 255).astype(np.uint8))
 
 
 def _transparent(v: View) -> None:
@@ -351,6 +369,13 @@ KINDS = {
     "one grey file among colours": Kind(
         _one_grey, says=("convert = true", "1 of 8 are 8-bit grey: 3.jpg"), trains=True
     ),
+    "one file of another type": Kind(
+        _one_of_another_type,
+        says=("1 of 8 are 16-bit grey: 3.png, which reading refuses",),
+        fails="the image is 16-bit grey, expected 8-bit RGB",
+    ),
+    "a damaged modality": Kind(_damaged, ("rgb",), says=("depth/{stem}.png is left out",)),
+    "edges in black and white": Kind(_edges, ("rgb", "edge")),
     "transparency": Kind(_transparent, says=("convert = true",)),
     "a band of its own in the transparency": Kind(
         _thermal_in_alpha, ("images", "images_4"), "labels/{stem}.png", says=("bands = [4]",), trains=True

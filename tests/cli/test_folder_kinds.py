@@ -36,8 +36,8 @@ def test_a_kind_of_folder_is_drafted_checked_and_trained_on(
     assert recipe.data.inputs == kind.inputs
     assert recipe.task == ("segmentation" if kind.labels else "translation")
     assert recipe.data.folders.labels.pattern == kind.labels
-    checked = cen("data", "check", "folder.toml").out
-    for words in kind.found:
+    checked = cen("data", "check", "folder.toml", code=1 if kind.fails else 0).out
+    for words in (*kind.found, kind.fails):
         assert words in checked
     if kind.trains:
         settings = (*SIZES, *NETWORK[recipe.task])

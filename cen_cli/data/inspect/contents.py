@@ -38,8 +38,8 @@ class Seen:
     """Pixels of every colour (65536 red + 256 green + blue), as long as there are few."""
     whole: int = 0
     """Files of floats that are whole numbers, as labels are; they are counted among `counts`, too."""
-    by_mode: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    """Names of the files of every mode."""
+    by_mode: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
+    """The files of every mode."""
     floats: list[np.ndarray] = dataclasses.field(default_factory=list)
     """Some values of every file of floats, NaN included, or of whole numbers with a sign."""
     low: float = float("inf")
@@ -65,7 +65,7 @@ class Seen:
             return
         values = without_alpha(decoded).values
         self.modes[decoded.mode] += 1
-        self.by_mode.setdefault(decoded.mode, []).append(path.name)
+        self.by_mode.setdefault(decoded.mode, []).append(path)
         self.sizes[values.shape[0], values.shape[1]] += 1
         self.channels[1 if values.ndim == 2 else values.shape[-1]] += 1
         self.types[values.dtype.name] += 1

@@ -42,6 +42,8 @@ UNREAD = {
 LOOKED_AT = 24
 """Files of each modality that are opened."""
 MOST_NAMED = 3
+USUAL = 0.75
+"""Share of the files of one type from which on the others are odd ones."""
 RESERVED = ("ensemble", "labels", "target")
 
 Progress = Callable[[int, int], None]
@@ -200,19 +202,33 @@ def _guesses(folder: Path, family: Family, seen: Seen, taken: list[str]) -> list
                 guess_modality(name, family, colours, bands=(1, 2, 3)),
                 guess_modality(f"{name}_4", family, fourth, bands=(4,)),
             ]
-    if not set(seen.modes) <= set(EIGHT_BIT) or set(seen.modes) in ({"L"}, {"RGB"}, set()):
-        return [guess_modality(name, family, seen)]
-    if "P" in seen.modes and words_of(family) & MEASURE_WORDS:
-        return ["palette images draw a measurement in colours; store what was measured as 16-bit PNG or float TIFF"]
-    mode: Literal["L", "RGB"] = "L" if set(seen.modes) <= {"1", "L", "LA"} else "RGB"
-    guess = guess_modality(name, family, look(paths, partial(decode, convert=mode)), convert=True)
+    return [_guess(name, family, seen, paths)]
+
+
+def _guess(name: str, family: Family, seen: Seen, paths: Sequence[Path]) -> ModalityGuess | str:
+    """What a family is, where files of other types are among the usual ones, too; or why it cannot be read."""
+    modes = set(seen.modes)
+    if "P" in modes and words_of(family) & MEASURE_WORDS:
+        return "palette images draw a measurement in colours; store what was measured as 16-bit PNG or float TIFF"
+    pictures = modes <= set(EIGHT_BIT)
+    if not modes or modes in ({"L"}, {"RGB"}) or (len(modes) == 1 and not pictures):
+        return guess_modality(name, family, seen)
+    (usual, count), *odd = seen.modes.most_common()
+    named = {kind: _named([path.name for path in seen.by_mode[kind]]) for kind, _ in odd}
+    said = [f"{number} of {seen.files} are {describe_mode(kind)}: {named[kind]}" for kind, number in odd]
+    if pictures:
+        mode: Literal["L", "RGB"] = "L" if modes <= {"1", "L", "LA"} else "RGB"
+        guess = guess_modality(name, family, look(paths, partial(decode, convert=mode)), convert=True)
+        said.append(f"all are read as {describe_mode(mode)}")
+    elif count >= USUAL * seen.files:
+        guess = guess_modality(name, family, look(seen.by_mode[usual]))
+        said[-1] += ", which reading refuses: store them as the others, or leave them out"
+    else:
+        guess = guess_modality(name, family, seen)
     if isinstance(guess, str):
-        return [guess]
-    (_, *odd) = seen.modes.most_common()
-    said = [f"{count} of {seen.files} are {describe_mode(kind)}: {_named(seen.by_mode[kind])}" for kind, count in odd]
-    kept = describe_mode(mode)
-    meaning = dataclasses.replace(guess.meaning, evidence=(*guess.meaning.evidence, *said, f"all are read as {kept}"))
-    return [dataclasses.replace(guess, types=seen.described(), meaning=meaning)]
+        return guess
+    meaning = dataclasses.replace(guess.meaning, evidence=(*guess.meaning.evidence, *said))
+    return dataclasses.replace(guess, types=seen.described(), meaning=meaning)
 
 
 def _look_at_bands(paths: Sequence[Path], bands: tuple[int, ...]) -> Seen:

@@ -40,8 +40,9 @@ NEAR, MOST_NEAR = 32, 0.98
 
 
 def words_of(family: Family) -> set[str]:
-    """The words of a pattern."""
-    return set(re.split(r"[^a-z]+", re.sub(r"\{\w+\}", " ", family.pattern.lower())))
+    """The words of a pattern, in small letters; SegmentationClass has two."""
+    text = re.sub(r"\{\w+\}|(?<=[a-z])(?=[A-Z])", " ", family.pattern)
+    return set(re.split(r"[^a-z]+", text.lower()))
 
 
 def named_labels(family: Family) -> bool:
@@ -53,7 +54,9 @@ def named_labels(family: Family) -> bool:
 def why_labels(family: Family, seen: Seen) -> str | None:
     """Why files look like label maps; None where they do not."""
     named, words = named_labels(family), words_of(family)
-    if not seen.files or set(seen.channels) - {1, 3} or words & VALID_WORDS or (words & MEASURE_WORDS and not named):
+    if not seen.files or set(seen.channels) - {1, 3} or words & VALID_WORDS:
+        return None
+    if words & (MEASURE_WORDS | PICTURE_WORDS) and not named:
         return None
     flat = float(np.mean(seen.flat)) >= FLAT
     if seen.lossy:
