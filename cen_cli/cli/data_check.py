@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cen_cli.cli import options
-from cen_cli.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from cen_cli.recipe.schema import Recipe
-    from cen_cli.results.findings import DataCheck
+from cen_cli.errors import DataError
 
 Advance = Callable[[int, int], None]
 
@@ -72,6 +68,7 @@ def check(
         cen data check my-recipe.toml --images 8 --statistics
     """
     from cen_cli import builders
+    from cen_cli.jobs import data as job
     from cen_cli.recipe.load import load_recipe
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.data import check_parts
@@ -85,45 +82,13 @@ def check(
         root = f" --data-root {data_root}" if data_root else ""
         tables.show(console.out(), check_parts(found, f"cen train {recipe}{root}"))
     if images:
-        _draw(settings, found, images, out or Path(f"{settings.name}-samples"))
+        for path in job.draw_samples(settings, found, images, out or Path(f"{settings.name}-samples")):
+            console.note(f"picture: {path}")
     if found.errors:
         raise DataError(f"{settings.name}: training on these data would stop or go wrong")
     if statistics:
-        _write_statistics(Path(recipe), settings, found)
-
-
-def _draw(settings: Recipe, found: DataCheck, count: int, folder: Path) -> None:
-    """A panel of samples for each split that was looked at, and the shares of the classes."""
-    from cen_cli import builders
-    from cen_cli.analysis.samples import sample_rows
-    from cen_cli.reporting import console
-    from cen_cli.reporting.files import write_png
-    from cen_cli.reporting.panels import sample_panel
-    from cen_cli.reporting.plots import class_shares
-
-    for split in found.splits:
-        data = builders.dataset(settings, split.split, training=split.split == "train")
-        indices = sorted({number * len(data) // count for number in range(count)})
-        panel = sample_panel(sample_rows(data, indices), data.class_names, builders.palette(settings))
-        console.note(f"pictures: {write_png(folder / f'{split.split}.png', panel)}")
-    shares = {split.split: [line.share for line in split.labels] for split in found.splits if split.labels}
-    if shares:
-        names = [line.class_name for line in found.splits[0].labels]
-        console.note(f"classes: {class_shares(shares, class_names=names, out=folder / 'classes.png')}")
-
-
-def _write_statistics(file: Path, settings: Recipe, found: DataCheck) -> None:
-    """Raises UsageError where the recipe is none of the user's own files, or takes no statistics."""
-    from cen_cli.builders.draft import with_statistics
-    from cen_cli.reporting import console
-    from cen_cli.runs.files import write_bytes
-
-    if not file.is_file() or settings.task == "translation":
-        reason = "a translation brings every image to [-1, 1]" if file.is_file() else "no file of a recipe of your own"
-        raise UsageError(f"--statistics: {file}: {reason}", hint=None if file.is_file() else f"cen recipes copy {file}")
-    text = with_statistics(file.read_text(encoding="utf-8"), found, settings.data.inputs)
-    write_bytes(file, text.encode())
-    console.note(f"wrote mean and deviation of {', '.join(settings.data.inputs)} into {file}")
+        job.write_statistics(recipe, settings, found)
+        console.note(f"wrote mean and deviation of {', '.join(settings.data.inputs)} into {recipe}")
 
 
 @contextmanager
