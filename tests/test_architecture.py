@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+
+import cen_cli
 
 PACKAGE = Path(__file__).parents[1] / "cen_cli"
 
@@ -220,6 +224,13 @@ def test_import_loads_nothing_heavy(module: str) -> None:
 def test_command_line_loads_no_rich_before_it_prints() -> None:
     code = "import sys, cen_cli.cli.app; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_tests_run_on_what_is_installed() -> None:
+    """A wheel may lack a file that the checkout has; an editable install is the checkout."""
+    installed = distribution("cen-cli")
+    editable = json.loads(installed.read_text("direct_url.json") or "{}").get("dir_info", {}).get("editable", False)
+    assert editable or Path(cen_cli.__file__).samefile(str(installed.locate_file("cen_cli/__init__.py")))
 
 
 def test_every_test_file_is_collected(pytestconfig: pytest.Config) -> None:
