@@ -28,11 +28,13 @@ def test_a_kind_of_folder_is_drafted_checked_and_trained_on(
         assert kind.refused in cen("data", "init", folder, code=1).err
         assert not Path("folder.toml").exists()
         return
-    cen("data", "init", folder)
+    screen = " ".join(cen("data", "init", folder).out.split())
     text = " ".join(line.removeprefix("# ") for line in Path("folder.toml").read_text().splitlines())
     for words in kind.says:
         assert words in text
     recipe = load_recipe("folder.toml")
+    split = any("{split}" in modality.pattern for modality in recipe.data.folders.modalities.values())
+    assert ("divided by folders into train" in screen) == split
     assert recipe.data.inputs == kind.inputs
     assert recipe.task == ("segmentation" if kind.labels else "translation")
     assert recipe.data.folders.labels.pattern == kind.labels

@@ -201,9 +201,10 @@ def _modality_like(names: Sequence[str]) -> tuple[float, int]:
 
 def _best_cuts(files: Sequence[_File]) -> dict[str, _Cut]:
     """How every file's name is cut, by path: whole where whole names pair up, else at what they end or begin with."""
-    ways = [_cuts(files, options) for options in (_whole, _endings, _beginnings, _both)]
-    paired = [_paired(files, cuts) for cuts in ways]
-    best = ways[0] if paired[0] >= len(files) / 2 else ways[paired.index(max(paired))]
+    best = _cuts(files, _whole)
+    if _paired(files, best) < len(files) / 2:
+        ways = (_cuts(files, options) for options in (_endings, _beginnings, _both))
+        best = max([best, *ways], key=lambda cuts: _paired(files, cuts))
     counted = Counter(_view(file, best[file.path]) for file in files)
     for file in files:  # the few that did not pair up may still belong to those that did
         if counted[_view(file, best[file.path])] == 1:
