@@ -67,9 +67,9 @@ def parse() -> argparse.Namespace:
 def networks(options: argparse.Namespace) -> Iterator[tuple[str, Network]]:
     """What is compacted, by name."""
     for path in options.checkpoints:
-        network = builders.load(path)
-        set_norm_statistics(network, network.recipe.eval.norm_statistics)
-        yield Path(path).name, network
+        loaded = builders.load(path)
+        set_norm_statistics(loaded.network, loaded.recipe.eval.norm_statistics)
+        yield Path(path).name, loaded.network
     if options.checkpoints:
         return
     for share in options.replaced:
