@@ -126,7 +126,9 @@ def _labels(labels: folders.FolderLabels) -> FolderLabels:
         first = labels.first or 0
         values = labels.values or tuple(range(first, first + len(labels.classes)))
         void = labels.void if labels.void is not None else () if VOID in values else (VOID,)
-    return FolderLabels(labels.pattern, labels.classes, LabelEncoding(values, void, color=labels.stored == "color"))
+    return FolderLabels(
+        labels.pattern, labels.classes, LabelEncoding(values, void, labels.stored == "color", labels.tolerance)
+    )
 
 
 def _number(color: tuple[int, int, int]) -> int:

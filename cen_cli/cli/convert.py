@@ -78,7 +78,7 @@ def convert(
         cen convert network.pth --arch refinenet --inputs rgb depth normal --json
     """
     from cen_cli import builders
-    from cen_cli.cli.translators import domain_names
+    from cen_cli.jobs.translators import domain_names
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.conversion import conversion_parts
     from cen_cli.results import as_json

@@ -12,7 +12,7 @@ from cen_cli.errors import UsageError
 from cen_cli.results import Fill
 
 if TYPE_CHECKING:
-    from cen_cli.results import EvaluationReport
+    from cen_cli.results import Evaluation, EvaluationReport
 
 
 def evaluate(
@@ -80,6 +80,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(
+            "--confusion",
+            metavar="FILE.csv",
+            help="Segmentation: write the ensemble's confusion matrix, in pixels, and a picture of it beside.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder of pictures [default: images/ of the run; plots/ with --robustness]."),
@@ -106,6 +115,8 @@ def evaluate(
         cen eval runs/rooms-261123-101500 --without depth --fill mean
 
         cen eval runs/rooms-261123-101500 --robustness
+
+        cen eval runs/rooms-261123-101500 --confusion confusion.csv
 
         cen eval runs/nyudv2-261123-101500 --scales 0.75,1,1.25 --flip
 
@@ -134,6 +145,8 @@ def evaluate(
         inception_weights=inception_weights,
         **common,
     )
+    if confusion is not None:
+        _write_confusion(report.evaluation, confusion)
     _show(report, json=json)
     check_expected(report.expected)
 
@@ -171,6 +184,19 @@ def _show(report: EvaluationReport, *, json: bool) -> None:
         tables.show(console.out(), tables.class_parts(report.evaluation))
     if report.images:
         console.note(f"pictures: {report.images}")
+
+
+def _write_confusion(evaluation: Evaluation, file: Path) -> None:
+    """The matrix as CSV, and as a picture of the same name. Raises UsageError for a translation."""
+    from cen_cli.reporting import console
+    from cen_cli.reporting.confusion import confusion_csv
+    from cen_cli.reporting.files import write_whole
+    from cen_cli.reporting.plots import draw_confusion
+
+    if not evaluation.confusion:
+        raise UsageError("--confusion: a translation has no classes to confuse", hint="leave it out")
+    write_whole(confusion_csv(evaluation).encode(), file)
+    console.note(f"confusion matrix: {file}, {draw_confusion(evaluation, file.with_suffix('.png'))}")
 
 
 def _robustness(checkpoint: str, arguments: dict[str, Any], out: Path | None, *, json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`cen predict`: labels one pair (or tuple) of the user's own images."""
+"""`cen predict`: labels the user's own images, one pair (or tuple) of files, or whole folders and lists."""
 
 from __future__ import annotations
 
@@ -14,27 +14,46 @@ from cen_cli.errors import UsageError
 def predict(
     checkpoint: options.Checkpoint,
     inputs: Annotated[
-        list[str], typer.Option("--input", help="MODALITY=FILE, once per modality of the network.", show_default=False)
+        list[str],
+        typer.Option(
+            "--input", help="MODALITY=PATH of a file, a folder or a list (.txt), once per modality.", show_default=False
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path("prediction"),
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Label one aligned set of images: writes the label map and an overlay, and prints what was found.
+    """Label aligned images: writes label maps and overlays, and prints what was found.
 
     Files are stored as the training data were (8-bit RGB; 16-bit depth in the data set's own unit) and are of one size.
     The label map, a palette PNG of class indices, has that size too.
+
+    With a folder for each modality, or a text file that lists paths, every view is labelled, into labels/ and overlay/.
+    Files of one view have one name in all folders, or stand in one line of all lists. What is there already is kept, so
+    an interrupted call goes on where it stopped. Of a video, give a folder of its frames.
 
     Examples:
 
         cen predict runs/rooms-261123-101500 --input rgb=a.png --input depth=b.png
 
+        cen predict runs/rooms-261123-101500 --input rgb=frames/rgb --input depth=frames/depth --out labelled
+
         cen predict checkpoints/best/model.safetensors --input rgb=a.png --input depth=b.png --out labelled --json
     """
     from cen_cli.jobs import predict as job
+    from cen_cli.jobs.own_images import are_several
     from cen_cli.reporting import console, prediction, tables
+    from cen_cli.reporting.progress import Terminal
 
-    done = job.predict(checkpoint, _files(inputs), out=out, device=device)
+    files = _files(inputs)
+    if are_several(map(Path, files.values())):
+        many = job.predict_views(checkpoint, files, out=out, device=device, listener=Terminal())
+        if json:
+            console.print_json(many)
+        else:
+            tables.show(console.out(), prediction.predictions_parts(many))
+        return
+    done = job.predict(checkpoint, files, out=out, device=device)
     if json:
         console.print_json(done)
     else:

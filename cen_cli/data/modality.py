@@ -37,7 +37,7 @@ class Encoding:
     high - low (measurements); what lies outside is brought to them.
     """
 
-    stored: Literal["uint8", "uint16", "float32"]
+    stored: Literal["uint8", "uint16", "int16", "float32"]
     channels: int
     low: float
     high: float
@@ -47,6 +47,11 @@ class Encoding:
     """Measurements only: stored values of pixels in which nothing was measured."""
     unit: str = ""
     """Measurements only: what the unit is called."""
+    bands: tuple[int, ...] | None = None
+    """Which of the file's bands are read, counted from 1; None: all."""
+    convert: bool | None = None
+    """Whether other pictures of 8 bits are brought to `channels`: grey repeated, transparency dropped, palettes looked
+    up; None: such files are refused."""
 
     @property
     def plain(self) -> bool:
@@ -67,6 +72,8 @@ class LabelEncoding:
     """Stored values of pixels without class."""
     color: bool = False
     """Whether the files are RGB images; otherwise they hold one number a pixel."""
+    tolerance: int = dataclasses.field(default=0, repr=False)
+    """How far a stored value may lie from that of its class; above 0 lossy formats are read."""
 
 
 @dataclasses.dataclass(frozen=True)

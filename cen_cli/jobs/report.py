@@ -24,8 +24,9 @@ from cen_cli.recipe.load import override
 from cen_cli.reporting import gamma_plots
 from cen_cli.reporting.curves import draw_curves
 from cen_cli.reporting.html import image_content, write_page
+from cen_cli.reporting.plots import draw_confusion
 from cen_cli.reporting.run_page import RunReport, judged, run_page
-from cen_cli.results import SILENT, Listener, RunLog, RunProgress, WrittenReport
+from cen_cli.results import SILENT, Evaluation, Listener, RunLog, RunProgress, WrittenReport
 from cen_cli.runs.directory import RunDirectory, locate
 from cen_cli.runs.log import read_environment, read_log, read_progress
 
@@ -105,14 +106,14 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, 
         stages=rows_of_states(states, modalities, "stage") if network.exchanges else (),
         layers=rows_of_states(states, modalities, "layer") if network.exchanges else (),
         records=replaced_at_steps(history, states, steps_per_epoch=epoch) if history and network.exchanges else (),
-        plots=_plots(log, network),
+        plots=_plots(log, network, best.evaluation if best else None),
         views=views,
         views_absent=absent,
         commands=_commands(str(run.root), recipe, progress, diagnosis.settings),
     )
 
 
-def _plots(log: RunLog, network: ExchangingNetwork) -> dict[str, bytes]:
+def _plots(log: RunLog, network: ExchangingNetwork, best: Evaluation | None) -> dict[str, bytes]:
     """All plots as PNG files, by name."""
     layer = default_layer([state.name for state in network.states])
     with TemporaryDirectory() as name:
@@ -124,6 +125,8 @@ def _plots(log: RunLog, network: ExchangingNetwork) -> dict[str, bytes]:
             drawn.append(gamma_plots.all_proportions(gammas, folder / "gamma-proportions-all.png"))
             if network.history is not None:
                 drawn.append(gamma_plots.gamma_trajectories(gammas, layer, folder / "gamma-trajectories.png"))
+        if best is not None and best.confusion:
+            drawn.append(draw_confusion(best, folder / "confusion.png"))
         if network.history is not None and network.exchanges:
             drawn.append(draw_replaced(network, folder, steps_per_epoch=log.steps_per_epoch))
         return {path.stem: path.read_bytes() for path in drawn}

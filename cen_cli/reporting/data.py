@@ -116,4 +116,7 @@ def _views(survey: Survey) -> str:
         views += f", {formats.count(survey.views - survey.complete)} without (left out)"
     if survey.groups:
         views += f", in {survey.groups} groups"
-    return views + (f", divided by folders into {', '.join(survey.splits)}" if survey.splits else "")
+    if not survey.splits:
+        return views
+    val = "" if "val" in survey.splits else "; val is a share of train"
+    return f"{views}, divided by folders into {', '.join(survey.splits)}, which is kept{val}"

@@ -142,6 +142,23 @@ def segmentation_panel(
     return stack([pictures, legend])
 
 
+def sample_panel(rows: Iterable[PanelRow], class_names: Sequence[str], palette: Palette | None = None) -> Image.Image:
+    """As `segmentation_panel`, with the true labels also over the first picture; without classes the inputs alone."""
+    rows = list(rows)
+    colours = default_palette(len(class_names)) if palette is None else palette
+    drawn = []
+    for row in rows:
+        pictures = _pictures(row, colours)
+        if row.truth is not None:
+            first = next(iter(row.inputs))
+            pictures[f"truth over {first}"] = overlay(pictures[first], row.truth, colours)
+        drawn.append(pictures)
+    parts = [sheet(drawn, [row.name for row in rows])]
+    if class_names:
+        parts.append(_legend(_present(rows, len(class_names)), class_names, colours, parts[0].width))
+    return stack(parts)
+
+
 def _pictures(row: PanelRow, palette: Palette) -> dict[str, Array]:
     """Every column of one view as a picture, by caption."""
     pictures = {name: colour_depth(values) if values.ndim == 2 else values for name, values in row.inputs.items()}

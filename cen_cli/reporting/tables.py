@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from cen_cli.reporting import formats, scores
+from cen_cli.reporting import confusion, formats, scores
 from cen_cli.results import (
     ENSEMBLE,
     DryRun,
@@ -146,7 +146,7 @@ def class_parts(evaluation: Evaluation) -> list[RenderableType]:
     for index, name in enumerate(evaluation.class_names):
         ious = [formats.percent(item.class_iou[index]) for item in branches.values()]
         table.add_row(name, *ious, formats.percent(last_scores.class_accuracy[index]))
-    return ["IoU per class and, last, accuracy per class, percent", table]
+    return ["IoU per class and, last, accuracy per class, percent", table, *confusion.sentences(evaluation)]
 
 
 # --- training -----------------------------------------------------------------------------------------------------

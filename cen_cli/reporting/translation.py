@@ -121,10 +121,12 @@ def write_measurement(
     """Write a measurement [H, W] as its own files store it; `path` is without suffix. Returns the file.
 
     `values` count from `floor`; of one unit there are `units` steps. Whole numbers (`stored` uint8 or uint16) become a
-    PNG, float32 a TIFF. None becomes one of the `invalid` values. Raises SaveError.
+    PNG, float32 a TIFF, and int16, which has no PNG, a TIFF of floats. None becomes one of the `invalid`
+    values. Raises SaveError.
     """
     meant = (values.astype(np.float64) + floor) * units
-    if stored == "float32":
+    meant = np.round(meant) if stored == "int16" else meant
+    if stored in ("int16", "float32"):
         return write_picture(path.with_name(f"{path.name}.tif"), Image.fromarray(meant.astype(np.float32)), "TIFF")
     largest = np.iinfo(stored).max
     whole = np.clip(np.round(meant), 0, largest)

@@ -24,7 +24,7 @@ from cen_cli.results.conversion import Conversion
 from cen_cli.results.health import Health, LoggedHealth, PartHealth, unread_streams
 from cen_cli.results.listener import SILENT, Advance, Listener
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
-from cen_cli.results.pictures import ClassShare, Frame, Prediction, Translations
+from cen_cli.results.pictures import ClassShare, Frame, Prediction, Predictions, Translations
 from cen_cli.results.records import as_json
 from cen_cli.results.robustness import AlteredScores, CorruptedScores, Fill, MissingScores, Reliance, Robustness
 from cen_cli.results.scores import (
@@ -89,6 +89,7 @@ __all__ = [
     "PartTime",
     "PlannedMember",
     "Prediction",
+    "Predictions",
     "Reliance",
     "ReplacedAtStep",
     "ReplacedCount",

@@ -55,6 +55,24 @@ def test_pictures_are_written(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
     assert height >= 2 * 32
 
 
+def test_the_confusion_matrix_is_written_in_numbers_and_as_a_picture(
+    cen: Cen, tiny_run: Path, tiny_translation_run: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "confusion.csv"
+    evaluation = cen("eval", tiny_run, "--confusion", file, "--json").document["evaluation"]
+    rows = [line.split(",") for line in file.read_text().splitlines()]
+    assert rows[0][1:] == evaluation["class_names"]
+    assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == evaluation["confusion"]
+    correct, every = (
+        sum(row[i] for i, row in enumerate(evaluation["confusion"])),
+        sum(map(sum, evaluation["confusion"])),
+    )
+    assert correct / every == evaluation["scores"]["ensemble"]["pixel_accuracy"]
+    assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    words = ("--confusion", tmp_path / "t.csv", "--set", "eval.distances=false")
+    assert "no classes to confuse" in cen("eval", tiny_translation_run, *words, code=2).err
+
+
 def test_a_row_begins_with_the_views_photograph(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
     out = evaluate(cen, tiny_run, "--save-images", 2, "--out", tmp_path, "--json").document["images"]
     gap, text = 6, 18

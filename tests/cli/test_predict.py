@@ -66,6 +66,55 @@ def test_a_view_is_seen_at_the_size_at_which_it_is_scored(
     assert np.array_equal(labels, expected.numpy())
 
 
+def folders(root: Path) -> list[str]:
+    return [word for name in ("rgb", "depth") for word in ("--input", f"{name}={root / name}")]
+
+
+def test_all_views_of_folders_are_labelled_as_alone_and_kept(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "many"
+    done = cen("predict", tiny_run, *folders(tiny_root), "--out", out)
+    views = len(list((tiny_root / "rgb").iterdir()))
+    assert f"{views} views labelled" in done.out
+    assert "images a second" in done.out
+    cen("predict", tiny_run, *pair(tiny_root), "--out", tmp_path / "one")
+    for what in ("labels", "overlay"):
+        assert len(list((out / what).iterdir())) == views
+        assert (out / what / f"{STEM}.png").read_bytes() == (tmp_path / "one" / f"{what}.png").read_bytes()
+    (out / "labels" / f"{STEM}.png").unlink()
+    again = cen("predict", tiny_run, *folders(tiny_root), "--out", out, "--json").document
+    assert (again["labelled"], again["kept"]) == (1, views - 1)
+    assert (out / "labels" / f"{STEM}.png").is_file()
+    other = tmp_path / "other.safetensors"
+    tensors, metadata = read_tensors(tiny_run / "checkpoints" / "best" / "model.safetensors")
+    write_tensors(other, {name: tensor + 1 for name, tensor in tensors.items()}, metadata)
+    refused = cen("predict", other, *folders(tiny_root), "--out", out, code=2)
+    assert "holds labels of another network" in refused.err
+
+
+def test_lists_name_views_line_by_line_and_what_cannot_be_read_is_skipped(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in (tiny_root / "rgb").iterdir())[:2]
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    words = []
+    for name in ("rgb", "depth"):
+        file = tmp_path / f"{name}.txt"
+        last = "broken.png" if name == "rgb" else str(tiny_root / "depth" / names[0])
+        file.write_text("\n".join(["# two views", *(str(tiny_root / name / each) for each in names), last]))
+        words += ["--input", f"{name}={file}"]
+    done = cen("predict", tiny_run, *words, "--out", tmp_path / "out", "--json")
+    assert done.document["labelled"] == 2
+    assert "broken.png: not an image file" in done.document["skipped"][0]
+    assert sorted(path.name for path in (tmp_path / "out" / "labels").iterdir()) == names
+    (tmp_path / "depth.txt").write_text("a.png")
+    uneven = cen("predict", tiny_run, *words, "--out", tmp_path / "uneven", code=1)
+    assert "rgb.txt: 3, " in uneven.err
+    mixed = ("--input", f"rgb={tiny_root / 'rgb'}", *words[2:])
+    assert "folders and lists are mixed" in cen("predict", tiny_run, *mixed, "--out", tmp_path / "m", code=2).err
+
+
 def test_a_network_that_has_diverged_labels_nothing(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
     """Of several NaN the first would be the largest, and everything class 0."""
     tensors, metadata = read_tensors(tiny_run / "checkpoints" / "best" / "model.safetensors")

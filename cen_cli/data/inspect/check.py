@@ -81,6 +81,7 @@ def _modality(measured: Measured, key: str) -> ModalityFacts:
     stored = measured.stored[key]
     finite = bool(stored.lows) and not np.isnan(stored.lows).all()
     shares = measured.invalid.get(key)
+    mean, std = measured.moments(key)
     return ModalityFacts(
         name=measured.shown(key) if key != LABELS else LABELS,
         expected=problems.expectation(measured.spec(key), len(measured.data.class_names), metres=stored.inside),
@@ -89,4 +90,6 @@ def _modality(measured: Measured, key: str) -> ModalityFacts:
         low=float(np.nanmin(stored.lows)) if finite else None,
         high=float(np.nanmax(stored.highs)) if finite else None,
         invalid=sum(shares.values()) / len(shares) if shares else None,
+        mean=mean,
+        std=std,
     )

@@ -75,6 +75,15 @@ def mixed_types(measured: Measured) -> Iterator[Finding]:
             yield _finding("warning", measured, key, f"files of several types: {counted}")
 
 
+def turned(measured: Measured) -> Iterator[Finding]:
+    """Files that are not stored upright; the other files of their views must show the same scene upright."""
+    for key, indices in measured.turned.items():
+        views = measured.views(indices)
+        text = f"{len(views)} files are turned or mirrored on reading, as their EXIF orientation says: {named(views)}"
+        hint = "do they lie on their labels then? Where not, remove the orientation from these files"
+        yield _finding("warning", measured, key, text, hint, views)
+
+
 def constant(measured: Measured) -> Iterator[Finding]:
     """Modalities that have one value everywhere, always or in some views."""
     for key, indices in measured.constant.items():
@@ -320,6 +329,7 @@ def _finding(
 OF_ONE_SPLIT: tuple[Suspicion, ...] = (
     refused,
     mixed_types,
+    turned,
     constant,
     same_files,
     outside_range,
