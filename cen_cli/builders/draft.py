@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from cen_cli.errors import UsageError
-from cen_cli.recipe.wording import nearest
+from cen_cli.recipe.wording import perhaps
 from cen_cli.results.findings import LabelsGuess, ModalityGuess, Survey
 
 LONG_SIDE = 144
@@ -36,7 +36,7 @@ def draft(survey: Survey, name: str, *, file: str, target: str | None = None) ->
     """
     names = [modality.name for modality in survey.modalities]
     if target is not None and target not in names:
-        raise UsageError(f"--target {target}: one of {', '.join(names)}{nearest(target, names)}")
+        raise UsageError(f"--target {target}: one of {', '.join(names)}{perhaps(target, names)}")
     inputs = [other for other in names if other != target]
     if not inputs:
         raise UsageError(f"--target {target}: it is the only modality, and a translation needs an input")

@@ -117,10 +117,9 @@ def _choose(layer: str | None, compared: Sequence[Subject]) -> str | None:
 
     Raises UsageError for one that is not there, and for networks that cannot stand in one plot.
     """
-    import difflib
-
     from cen_cli.cli.subject import default_layer
     from cen_cli.errors import UsageError
+    from cen_cli.wording import nearest
 
     subject, *others = compared
     names = [state.name for state in subject.states]
@@ -133,7 +132,7 @@ def _choose(layer: str | None, compared: Sequence[Subject]) -> str | None:
     if layer is not None and layer not in names and len(endings) == 1:
         return endings[0]
     if layer is not None and layer not in names:
-        near = difflib.get_close_matches(layer, names, n=3, cutoff=0.3) or list(names[:3])
+        near = nearest(layer, names, most=3) or names[:3]
         hint = f"did you mean {', '.join(near)}?" if near else "the network exchanges nothing"
         raise UsageError(f"--layer {layer}: the network has no such exchanging layer", hint=hint)
     return layer or default_layer(names)

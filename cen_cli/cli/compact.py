@@ -50,18 +50,18 @@ def compact(
     """
     from cen_cli import builders
     from cen_cli.analysis import compaction
-    from cen_cli.cli.probes import check_free, find_probes, network_size
+    from cen_cli.cli.probes import find_probes, network_size
+    from cen_cli.files import check_free, write_directory
     from cen_cli.models.device import resolve_device
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.compaction import compaction_parts
     from cen_cli.results import as_json
     from cen_cli.runs.checkpoint import MODEL_FILE, write_tensors
     from cen_cli.runs.directory import locate
-    from cen_cli.runs.files import write_directory
 
     where, located = resolve_device(device), locate(checkpoint)
     folder = out or _default_folder(located)
-    check_free(folder, "--out")
+    check_free(folder, "give another name with --out")
     model = builders.load(checkpoint)
     compacted = builders.compact(model, checkpoint)
     probes, notes = find_probes(model, data_root, checkpoint)

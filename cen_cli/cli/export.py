@@ -35,19 +35,19 @@ def export(
     """
     from cen_cli import builders
     from cen_cli.analysis.export import OPSET, check_installed, compare_onnx, fewest_pixels, graph_outputs, onnx_file
-    from cen_cli.cli.probes import check_free, find_probes, size_multiple
+    from cen_cli.cli.probes import find_probes, size_multiple
+    from cen_cli.files import check_free, write_bytes
     from cen_cli.models.norms import set_norm_statistics
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.compaction import export_parts
     from cen_cli.results import Export, as_json
-    from cen_cli.runs.files import write_bytes
 
     check_installed()
     if onnx.suffix != SUFFIX:
         raise UsageError(
             f"--onnx {onnx}: files of this kind end in {SUFFIX}", hint=f"--onnx {onnx.with_suffix(SUFFIX)}"
         )
-    check_free(onnx, "--onnx")
+    check_free(onnx, "give another name with --onnx")
     if not onnx.parent.is_dir():
         raise UsageError(f"--onnx {onnx}: there is no folder {onnx.parent}", hint="make it first")
     model = builders.load(checkpoint)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cen_cli.errors import DataError, UsageError
+from cen_cli.wording import listed
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MOST_NAMED = 5
 _DOMAIN = re.compile(r"_domain_\w+$")
 
 
@@ -40,7 +40,7 @@ def _paired(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     views = sorted(set().union(*found.values()))
     missing = {name: [view for view in views if view not in files] for name, files in found.items()}
     if any(missing.values()):
-        lacks = [f"{folders[name]} ({name}) lacks {_listed(alone)}" for name, alone in missing.items() if alone]
+        lacks = [f"{folders[name]} ({name}) lacks {listed(alone)}" for name, alone in missing.items() if alone]
         raise DataError("; ".join(lacks), hint="files of one view have the same name in every folder")
     return {view: {name: files[view] for name, files in found.items()} for view in views}
 
@@ -63,8 +63,3 @@ def _by_view(folder: Path) -> dict[str, Path]:
 
 def _view_name(path: Path) -> str:
     return _DOMAIN.sub("", path.stem)
-
-
-def _listed(views: Sequence[str]) -> str:
-    more = f" and {len(views) - MOST_NAMED} more" if len(views) > MOST_NAMED else ""
-    return ", ".join(views[:MOST_NAMED]) + more

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from cen_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from cen_cli.analysis.equality import Probe
@@ -40,9 +37,3 @@ def find_probes(model: Network, data_root: str | None, source: str) -> tuple[lis
         return [*probes, *real], []
     lack = "the recipe's data are not at hand" if data is None else "its views are of sizes that it does not take"
     return probes, [f"{lack}: compared on random images only (--data-root names the data)"]
-
-
-def check_free(path: Path, option: str) -> None:
-    """Raises UsageError for something that exists: nothing is overwritten."""
-    if path.exists():
-        raise UsageError(f"{path}: exists already, and nothing is overwritten", hint=f"give another name with {option}")

@@ -50,12 +50,12 @@ class Inputs:
 
     def _missing(self, model: Network, data: ViewDataset) -> Missing:
         from cen_cli.data.altered.missing import Missing, stand_ins
-        from cen_cli.recipe.wording import nearest
+        from cen_cli.recipe.wording import perhaps
 
         names = model.modalities
         for name in self.without:
             if name not in names:
-                raise UsageError(f"--without {name}: one of {', '.join(names)}{nearest(name, list(names))}")
+                raise UsageError(f"--without {name}: one of {', '.join(names)}{perhaps(name, list(names))}")
         missing = tuple(name for name in names if name in self.without)
         if missing == names:
             left = "it is the network's only modality" if len(names) == 1 else "no modality would be left"

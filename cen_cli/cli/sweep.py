@@ -218,7 +218,7 @@ def _train_and_score(
 ) -> int:
     from cen_cli.cli.app import main
     from cen_cli.engine.sweep import clear_unfinished
-    from cen_cli.runs.files import write_bytes
+    from cen_cli.files import write_bytes
 
     member.failure.unlink(missing_ok=True)
     write_bytes(member.recipe_file, member.recipe.encode())
@@ -230,7 +230,7 @@ def _train_and_score(
     if code == 0:
         code = _score(member, device, inception_weights, split, checkpoint)
     if code not in (0, *STOPPED):
-        member.failure.write_text(f"exit code {code}; see {member.log.name}\n", encoding="utf-8")
+        write_bytes(member.failure, f"exit code {code}; see {member.log.name}\n".encode())
     return code
 
 

@@ -125,6 +125,7 @@ def translate(
     """
     from cen_cli import builders
     from cen_cli.cli.translators import domain_names, find_run, load_translator, name_of
+    from cen_cli.files import check_free
     from cen_cli.recipe.load import override
     from cen_cli.reporting import console
 
@@ -138,7 +139,7 @@ def translate(
     recipe = override(model.recipe, given, data_root=data_root, source=source)
     builders.check_statistics(model, recipe, source)
     folder = out or Path("translations") / name_of(source)
-    _check_free(folder)
+    check_free(folder, "give a new folder with --out DIR")
     if images:
         views = _own_views(images, names or model.modalities, model, recipe)
     else:
@@ -159,16 +160,6 @@ def _said(run: TranslationRun) -> str:
 
     note(f"network: {run.root}, the newest finished run that fits")
     return str(run.root)
-
-
-def _check_free(folder: Path) -> None:
-    """Raises UsageError where the folder holds something: nothing is overwritten."""
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UsageError(
-            f"{folder}: holds files already, and nothing is overwritten", hint="give a new folder with --out DIR"
-        )
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file", hint="give a folder with --out DIR")
 
 
 # --- views ----------------------------------------------------------------------------------------------------------

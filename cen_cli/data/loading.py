@@ -21,6 +21,7 @@ from cen_cli.data.sample import LABELS, TARGET, VOID, Batch, Sample, collate
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import Key, ViewDataset
 from cen_cli.errors import CenError, DataError
+from cen_cli.wording import listed
 
 
 class BatchLoader:
@@ -122,11 +123,10 @@ def _check_target(batch: Batch) -> None:
     if bool(batch.target_valid.any()):
         return
     files = [files.get(LABELS, files.get(TARGET, name)) for name, files in zip(batch.names, batch.files, strict=True)]
-    listed = ", ".join(files[:4]) + (f" and {len(files) - 4} more" if len(files) > 4 else "")
     labels = batch.target.ndim == 3
     what = f"every label is void ({VOID})" if labels else "nothing was measured"
     raise DataError(
-        f"batch has no valid pixel: {what} in the crops of {listed}",
+        f"batch has no valid pixel: {what} in the crops of {listed(files)}",
         hint=f"a larger crop or batch, or a look at these {'label maps' if labels else 'files'}",
     )
 

@@ -25,6 +25,7 @@ from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import CheckpointError, DataError, Interrupted
+from cen_cli.files import link_or_copy, write_directory, write_json
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.network import StreamNetwork
 from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json, is_better
@@ -41,7 +42,6 @@ from cen_cli.runs.checkpoint import (
     write_checkpoint,
 )
 from cen_cli.runs.directory import RunDirectory
-from cen_cli.runs.files import link_or_copy, write_directory, write_json
 from cen_cli.runs.gammas import GammaRecorder
 
 

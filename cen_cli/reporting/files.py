@@ -1,28 +1,18 @@
-"""Writing picture files whole or not at all."""
+"""Pictures as files."""
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 from pathlib import Path
 
 from PIL import Image
 
-from cen_cli.errors import SaveError
+from cen_cli.files import write_bytes
 
 
 def write_whole(content: bytes, out: Path) -> Path:
     """Write a picture file whole or not at all, making its folder. Raises SaveError."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(out)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise SaveError(f"{out}: cannot be written ({error.strerror or error})", hint="choose another --out") from error
+    write_bytes(out, content, hint="choose another --out")
     return out
 
 

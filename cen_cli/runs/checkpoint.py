@@ -19,7 +19,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cen_cli.errors import CheckpointError, UsageError
-from cen_cli.runs.files import write_bytes, write_directory, write_json
+from cen_cli.files import write_bytes, write_directory, write_json
+from cen_cli.wording import listed
 
 MODEL_FILE = "model.safetensors"
 TRAINING_FILE = "training.safetensors"
@@ -111,9 +112,8 @@ def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: 
         if name in tensors and tensors[name].shape != own[name].shape
     ]
     if problems:
-        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise CheckpointError(
-            f"{source}: does not fit the recipe's model: {shown}",
+            f"{source}: does not fit the recipe's model: {listed(problems, separator='; ')}",
             hint="the checkpoint comes from another recipe, or from another version of it",
         )
     model.load_state_dict(dict(tensors))

@@ -26,8 +26,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cen_cli.errors import CheckpointError, UsageError
+from cen_cli.files import recover_directory, unwritable, write_bytes, write_json
 from cen_cli.runs.checkpoint import MODEL_FILE, PUT_BACK
-from cen_cli.runs.files import recover_directory, unwritable, write_bytes, write_json
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import cen_cli
-from cen_cli.runs import files
+from cen_cli import files
 from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
 from tests.tiny import write_nyudv2, write_recipe

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 import cen_cli
+from cen_cli import files
 from cen_cli.analysis import equality, export
 from cen_cli.cli.app import main
 from cen_cli.models.compact import CompactConvolution
-from cen_cli.runs import files
 from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
 

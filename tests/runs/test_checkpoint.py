@@ -86,7 +86,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one(tmp_path, m
         write_checkpoint(folder, model=tensors, metadata={}, training=tensors, state={"step": step})
 
     write(1)
-    monkeypatch.setattr("cen_cli.runs.files.os.fsync", no_space)
+    monkeypatch.setattr("cen_cli.files.os.fsync", no_space)
     with pytest.raises(SaveError, match="No space left on device"):
         write(2)
     assert json.loads((folder / "state.json").read_text()) == {"step": 1}

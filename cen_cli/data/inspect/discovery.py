@@ -14,6 +14,7 @@ from cen_cli.data.patterns import Pattern, ViewKey
 from cen_cli.data.views import describe_folder
 from cen_cli.errors import DataError
 from cen_cli.results.findings import LabelsGuess, ModalityGuess, Survey
+from cen_cli.wording import listed
 
 LOOKED_AT = 24
 """Files of each modality that are opened."""
@@ -41,7 +42,7 @@ def survey(folder: Path, *, progress: Progress | None = None) -> Survey:
     modalities, unread = _modalities([family for family in found if family is not label_family], seen)
     notes += unread
     if left:
-        notes.append(f"{len(left)} files belong to no series: {_named(left)}")
+        notes.append(f"{len(left)} files belong to no series: {listed(left, MOST_NAMED)}")
     if not modalities or (labels is None and len(modalities) == 1):
         raise DataError(
             f"{folder}: {len(modalities)} modalit{'y' if modalities else 'ies'} and no label maps: nothing to learn"
@@ -155,7 +156,3 @@ def _survey(
         size=(min(height for height, _ in sizes), min(width for _, width in sizes)),
         notes=tuple(notes),
     )
-
-
-def _named(paths: Sequence[str]) -> str:
-    return ", ".join(paths[:MOST_NAMED]) + (f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else "")

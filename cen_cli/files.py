@@ -6,31 +6,48 @@ full disk or a read-only folder raises SaveError and leaves what was there befor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cen_cli.errors import SaveError
+from cen_cli.errors import SaveError, UsageError
 
 _NEW = ".new"
 _OLD = ".old"
+RESUME = "what was saved there before is untouched; free some space or choose another folder, then resume"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace the file `path` by `content`. Raises SaveError where it cannot be written."""
-    temporary = path.with_name(path.name + _NEW)
+def write_bytes(path: Path, content: bytes, *, hint: str = RESUME) -> None:
+    """Replace the file `path` by `content`, making its folder. Raises SaveError, with the hint, where it cannot.
+
+    The temporary name is this process's own, so that several may write one file: the last one wins.
+    """
+    temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}{_NEW}")
     try:
-        with temporary.open("wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        _remove(temporary)
-        raise unwritable(path, error) from error
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise unwritable(path, error, hint) from error
+        raise
+
+
+def check_free(path: Path, hint: str) -> None:
+    """Raises UsageError, with the hint, for a path that holds something: nothing but an empty folder is replaced."""
+    empty = path.is_dir() and not any(path.iterdir())
+    if os.path.lexists(path) and not empty:
+        raise UsageError(f"{path}: exists already, and nothing is overwritten", hint=hint)
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -91,12 +108,9 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def unwritable(path: Path, error: OSError) -> SaveError:
+def unwritable(path: Path, error: OSError, hint: str = RESUME) -> SaveError:
     """The error for a file or folder that could not be written."""
-    return SaveError(
-        f"could not write {path}: {error.strerror or error}",
-        hint="what was saved there before is untouched; free some space or choose another folder, then resume",
-    )
+    return SaveError(f"could not write {path}: {error.strerror or error}", hint=hint)
 
 
 def _sync(folder: Path) -> None:
@@ -116,10 +130,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from cen_cli.errors import DataError, SaveError
-from cen_cli.runs import files
+from cen_cli import files
+from cen_cli.errors import DataError, SaveError, UsageError
 
 
 def write(text: str):
@@ -102,3 +102,21 @@ def test_what_the_writer_raises_is_passed_on_and_leaves_nothing(tmp_path: Path, 
     with pytest.raises(type(error)):
         files.write_directory(tmp_path / "out", fill)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_written_into_a_new_folder_under_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
+    file = tmp_path / "a" / "b" / ("x" * 255)
+    files.write_bytes(file, b"one")
+    assert file.read_bytes() == b"one"
+
+
+def test_what_exists_is_not_free(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for taken in (tmp_path, tmp_path / "file", tmp_path / "link"):
+        with pytest.raises(UsageError, match="exists already, and nothing is overwritten") as caught:
+            files.check_free(taken, "another name")
+        assert caught.value.hint == "another name"
+    (tmp_path / "empty").mkdir()
+    files.check_free(tmp_path / "empty", "")
+    files.check_free(tmp_path / "new", "")
