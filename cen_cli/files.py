@@ -60,10 +60,10 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
 
     What `fill` raises of its own is passed on; then, too, nothing is left behind.
 
-    Folders cannot be swapped in one step, so a kill may leave `target.new` or `target.old`: `recover_directory` tells
+    Folders cannot be swapped in one step, so a kill may leave `target.new` or `target.old`: `whole_directory` tells
     which one counts.
     """
-    new, old = target.with_name(target.name + _NEW), target.with_name(target.name + _OLD)
+    new, old = _beside(target)
     try:
         recover_directory(target)
         new.mkdir(parents=True)
@@ -75,26 +75,39 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
         _sync_folder(target.parent)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException as error:
+        if old.exists() and not target.exists():  # before the new one loses files: it counts while it is whole
+            old.rename(target)
         shutil.rmtree(new, ignore_errors=True)
         if isinstance(error, OSError):
             raise unwritable(target, error) from error
         raise
 
 
+def whole_directory(target: Path) -> Path | None:
+    """The folder that counts as `target`, also during a `write_directory` and after a killed one; None without any.
+
+    Nothing is changed, so it may be asked beside a process that writes. The old folder is moved away only once the new
+    one is complete, so where the old one is away the new one counts, if it has all that the old one has; a new one by
+    itself may be a part.
+    """
+    new, old = _beside(target)
+    if target.exists():
+        return target
+    if not old.exists():
+        return None
+    return new if _names(old) <= _names(new) else old
+
+
 def recover_directory(target: Path) -> None:
     """Finish or undo a `write_directory` that was killed: afterwards `target` is whole if it ever was.
 
-    The old folder is moved away only once the new one is complete, so where the old one is away the new one counts; a
-    new one by itself may be a part, and is removed.
+    For the one process that may write `target`.
     """
-    new, old = target.with_name(target.name + _NEW), target.with_name(target.name + _OLD)
-    if not target.exists():
-        if old.exists() and new.exists():
-            new.rename(target)
-        elif old.exists():
-            old.rename(target)
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
+    whole = whole_directory(target)
+    if whole is not None and whole != target:
+        whole.rename(target)
+    for rest in _beside(target):
+        shutil.rmtree(rest, ignore_errors=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -111,6 +124,16 @@ def link_or_copy(source: Path, target: Path) -> None:
 def unwritable(path: Path, error: OSError, hint: str = RESUME) -> SaveError:
     """The error for a file or folder that could not be written."""
     return SaveError(f"could not write {path}: {error.strerror or error}", hint=hint)
+
+
+def _beside(target: Path) -> tuple[Path, Path]:
+    """Where a new folder is made, and where the old one waits until the new one is in its place."""
+    return target.with_name(target.name + _NEW), target.with_name(target.name + _OLD)
+
+
+def _names(folder: Path) -> set[Path]:
+    """Everything in the folder; nothing where it does not exist."""
+    return {path.relative_to(folder) for path in folder.rglob("*")}
 
 
 def _sync(folder: Path) -> None:

@@ -47,24 +47,55 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert names(tmp_path) == ["last"]
 
 
-@pytest.mark.parametrize(
-    ("present", "expected"),
-    [
-        (("last", "last.new"), "last"),  # killed while the new one was written: it may be incomplete
-        (("last.old", "last.new"), "last.new"),  # killed between the two renames: the new one is complete
-        (("last", "last.old"), "last"),  # killed before the old one was removed
-        (("last.old",), "last.old"),
-        (("last.new",), None),  # killed while the very first one was written
-    ],
-)
+LEFT = [
+    (("last", "last.new"), "last"),  # killed while the new one was written: it may be incomplete
+    (("last.old", "last.new"), "last.new"),  # killed between the two renames: the new one is complete
+    (("last", "last.old"), "last"),  # killed before the old one was removed
+    (("last.old",), "last.old"),
+    (("last.new",), None),  # killed while the very first one was written
+]
+
+
+@pytest.mark.parametrize(("present", "expected"), LEFT)
 def test_a_killed_replacement_is_finished_or_undone(tmp_path, present, expected):
-    for name in present:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_text(name)
+    leave(tmp_path, present)
+    assert files.whole_directory(tmp_path / "last") == (tmp_path / expected if expected else None)
+    assert names(tmp_path) == sorted(present)
     files.recover_directory(tmp_path / "last")
     assert names(tmp_path) == ([] if expected is None else ["last"])
     if expected:
         assert (tmp_path / "last" / "file").read_text() == expected
+
+
+def test_a_new_folder_that_has_lost_a_file_never_counts_before_a_whole_old_one(tmp_path):
+    leave(tmp_path, ("last.old", "last.new"))
+    (tmp_path / "last.new" / "file").rename(tmp_path / "last.new" / "other")
+    assert files.whole_directory(tmp_path / "last") == tmp_path / "last.old"
+    files.recover_directory(tmp_path / "last")
+    assert (tmp_path / "last" / "file").read_text() == "last.old"
+    assert names(tmp_path) == ["last"]
+
+
+def test_a_replacement_that_fails_between_the_renames_is_undone(tmp_path, monkeypatch):
+    files.write_directory(tmp_path / "last", write("one"))
+    rename = Path.rename
+
+    def fails(path, target):
+        if path.name == "last.new":
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(SaveError, match="Input/output error"):
+        files.write_directory(tmp_path / "last", write("two"))
+    assert (tmp_path / "last" / "file").read_text() == "one"
+    assert names(tmp_path) == ["last"]
+
+
+def leave(folder: Path, present: tuple[str, ...]) -> None:
+    for name in present:
+        (folder / name).mkdir()
+        (folder / name / "file").write_text(name)
 
 
 def test_a_link_or_a_copy_has_the_same_content(tmp_path, monkeypatch):

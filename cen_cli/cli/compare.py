@@ -48,13 +48,15 @@ def compare(
     """
     from cen_cli import builders
     from cen_cli.reporting import console, sweeps, tables
+    from cen_cli.runs.directory import locate
 
     if len(runs) < 2:
         raise UsageError("cen compare takes two or more runs", hint="cen eval scores a single one")
-    models = {run: builders.load(run, device) for run in runs}
+    files = {run: locate(run).model_file for run in runs}
+    models = {run: builders.load(file, device) for run, file in files.items()}
     _check_comparable(models)
     names = _network_names({run: model.recipe for run, model in models.items()})
-    outcomes, data = _scored(models, names, split, data_root, device, inception_weights)
+    outcomes, data = _scored(models, files, names, split, data_root, device, inception_weights)
     report = _report(outcomes, names, next(iter(models.values())).recipe)
     picture = None
     if images:
@@ -99,6 +101,7 @@ def _network_names(recipes: Mapping[str, Recipe]) -> dict[str, str]:
 
 def _scored(
     models: Mapping[str, Network],
+    files: Mapping[str, Path],
     names: Mapping[str, str],
     split: str | None,
     data_root: str | None,
@@ -121,7 +124,8 @@ def _scored(
         with counting("rendering rooms") as progress:
             data = builders.dataset(recipe, chosen, progress=progress)
         builders.check_fits(model, data, run)
-        score = builders.scorer(recipe, resolve_device(device), inception_weights=inception_weights)
+        where = resolve_device(device)
+        score = builders.checkpoint_scorer(recipe, where, files[run], inception_weights=inception_weights)
         with counting(f"evaluating {run}") as progress:
             evaluation = score(model, data, split=chosen, after_batch=partial(_advance, progress, len(data)))
         replaced = count_replaced(exchanging_layers(model), model.modalities)
@@ -152,7 +156,7 @@ def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe:
         split=first.split,
         task=recipe.task,
         rows=sweep_rows([RowPlan("", row, row, {}) for row in rows], outcomes, metrics, rows[0]),
-        notes=first.notes,
+        notes=(*first.notes, *(f"{one.variant}: {one.evaluation.checkpoint}" for one in outcomes if one.evaluation)),
     )
 
 

@@ -127,7 +127,8 @@ def evaluate(
     inputs = Inputs(tuple(without or ()), tuple(fill or ()), seed, robustness)
     inputs.check(pictures=save_images > 0, inception_weights=inception_weights is not None)
     where = resolve_device(device)
-    model = builders.load(checkpoint, device)
+    located = locate(checkpoint)
+    model = builders.load(located.model_file, device)
     given = [
         *(overrides or []),
         *([f"eval.split={split}"] if split else []),
@@ -138,11 +139,10 @@ def evaluate(
     ]
     recipe = override(model.recipe, given, data_root=data_root, source=checkpoint)
     builders.check_statistics(model, recipe, checkpoint)
-    score = builders.scorer(recipe, where, inception_weights=inception_weights)
+    score = builders.checkpoint_scorer(recipe, where, located.model_file, inception_weights=inception_weights)
     with counting("rendering rooms") as progress:
         data = builders.dataset(recipe, recipe.eval.split, progress=progress)
     builders.check_fits(model, data, checkpoint)
-    located = locate(checkpoint)
     place = located.run or located.model_file.parent
     if robustness:
         report_robustness(model, data, score, inputs, recipe.eval.split, out or place / "plots", json=json)

@@ -243,14 +243,16 @@ def _score(member: MemberRun, device: str, inception_weights: Path | None, split
     from cen_cli.recipe.load import override
     from cen_cli.reporting.console import print_error
     from cen_cli.runs.checkpoint import read_state
-    from cen_cli.runs.directory import RunDirectory
+    from cen_cli.runs.directory import RunDirectory, locate
 
     run = RunDirectory(member.folder)
     folder = run.last if checkpoint == "last" else run.best
     try:
-        model = builders.load(folder, device)
+        file = locate(folder).model_file
+        model = builders.load(file, device)
         recipe = override(model.recipe, [f"eval.split={split}"], source=str(folder))
-        score = builders.scorer(recipe, resolve_device(device), inception_weights=inception_weights)
+        where = resolve_device(device)
+        score = builders.checkpoint_scorer(recipe, where, file, inception_weights=inception_weights)
         evaluation = score(model, builders.dataset(recipe, split), split=split)
         replaced = count_replaced(exchanging_layers(model), model.modalities)
         write_outcome(member.folder, evaluation, replaced, read_state(run.last)["progress"]["seconds"])

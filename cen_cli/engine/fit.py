@@ -24,7 +24,7 @@ from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
-from cen_cli.errors import CheckpointError, DataError, Interrupted
+from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted
 from cen_cli.files import link_or_copy, write_directory, write_json
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.network import StreamNetwork
@@ -36,6 +36,7 @@ from cen_cli.runs.checkpoint import (
     auxiliary_tensors,
     load_auxiliaries,
     load_weights,
+    not_finite,
     read_state,
     read_tensors,
     tensors_under,
@@ -43,6 +44,7 @@ from cen_cli.runs.checkpoint import (
 )
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import GammaRecorder
+from cen_cli.wording import listed
 
 
 class TrainingTask(Protocol):
@@ -264,6 +266,7 @@ class Fit:
         progress, settings = self.progress, self.settings
         number = progress.epoch + 1
         self.losses.flush()
+        self._check_finite()
         improved = False
         if number % settings.validate_every == 0 or number == settings.epochs:
             improved = self._validate(number, stop)
@@ -332,6 +335,7 @@ class Fit:
     def _save(self, *, best: bool = False) -> None:
         """Write the gammas, then the checkpoint; the best one first, so that `last` never speaks of one not there."""
         self.losses.flush()
+        self._check_finite()
         progress = self.progress
         progress.window, progress.window_steps = self.losses.state()
         progress.events_size = self.directory.events_size()
@@ -352,6 +356,14 @@ class Fit:
         )
         if best:
             write_directory(self.directory.last, self._link_best)
+
+    def _check_finite(self) -> None:
+        """Raises DivergedError where the network can no longer be used: it is neither scored nor saved."""
+        if odd := not_finite(self.task.model.state_dict()):
+            raise DivergedError(
+                f"the network is not finite after step {self.progress.step}: NaN or infinity in {listed(odd)}",
+                hint="what was saved before is untouched; try lower learning rates, or precision fp32",
+            )
 
     def _link_best(self, new: Any) -> None:
         for path in self.directory.best.iterdir():

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import Interrupted, UsageError
-from cen_cli.files import write_json
+from cen_cli.files import whole_directory, write_json
 from cen_cli.results import Evaluation, MemberOutcome, ReplacedCount, as_json
 from cen_cli.runs.directory import RunDirectory
 
@@ -107,7 +107,7 @@ def check_unchanged(member: MemberRun, same: Callable[[str, str], list[str]]) ->
 def clear_unfinished(member: MemberRun) -> bool:
     """Whether the member's run can be resumed; a folder that stopped before its first checkpoint is removed."""
     run = RunDirectory(member.folder)
-    if run.last.is_dir() or run.last.with_name("last.old").is_dir():
+    if whole_directory(run.last):
         return True
     if run.recipe.is_file():
         shutil.rmtree(member.folder)
@@ -196,7 +196,7 @@ def _state(member: MemberRun) -> str:
         with locked(member) as free:
             if not free:
                 return "running"
-    return "stopped" if RunDirectory(member.folder).last.is_dir() else "new"
+    return "stopped" if whole_directory(RunDirectory(member.folder).last) else "new"
 
 
 def _read_outcome(path: Path) -> dict[str, Any] | None:

@@ -90,6 +90,8 @@ class Evaluation:
     """What a reader of the scores must know: a metric that was not available, a choice that departs from the usual."""
     missing: dict[str, str] = dataclasses.field(default_factory=dict)
     """By modality that the network was scored without: what took its place (zero, mean, noise or other)."""
+    checkpoint: str = ""
+    """The file with the network's weights; empty for one that is being trained."""
 
     def metric(self, name: str) -> float:
         """The value of `branch.metric`, for example `ensemble.mean_iou` or `rgb.mae`.

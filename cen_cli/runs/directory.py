@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cen_cli.errors import CheckpointError, UsageError
-from cen_cli.files import recover_directory, unwritable, write_bytes, write_json
+from cen_cli.files import recover_directory, unwritable, whole_directory, write_bytes, write_json
 from cen_cli.runs.checkpoint import MODEL_FILE, PUT_BACK
 
 
@@ -174,10 +174,10 @@ def open_run(path: Path) -> Iterator[RunDirectory]:
 def newest_run(name: str, parent: Path = Path("runs")) -> Path:
     """The newest run of the recipe `name` that has a checkpoint. Raises UsageError where there is none."""
     folders = [path.parent for path in parent.glob("*/recipe.toml") if _recipe_name(path) == name]
-    runs = [run for run in folders if (run / "checkpoints" / "last").is_dir()]
+    runs = {run: last for run in folders if (last := whole_directory(RunDirectory(run).last))}
     if not runs:
         raise UsageError(f"no run of {name!r} with a checkpoint in {parent}/", hint="name it: --resume DIR")
-    return max(runs, key=lambda run: (run / "checkpoints" / "last").stat().st_mtime)
+    return max(runs, key=lambda run: runs[run].stat().st_mtime)
 
 
 def _recipe_name(path: Path) -> str | None:
@@ -200,15 +200,17 @@ class Located:
 def locate(path: str | Path) -> Located:
     """Find the model file that a run directory, a checkpoint directory or a file stands for; best before last.
 
+    A checkpoint that is just being replaced, or whose writer was killed while it was, is found all the same.
     Raises UsageError for a path that does not exist or holds no checkpoint.
     """
     given = Path(path)
-    if not given.exists():
-        raise UsageError(f"{given}: no such file or directory", hint="give a run directory or a model.safetensors")
     if given.is_file():
         return Located(_run_of(given.parent), given)
-    for folder in (given, given / "checkpoints" / "best", given / "checkpoints" / "last"):
-        if (folder / MODEL_FILE).is_file():
+    if whole_directory(given) is None:
+        raise UsageError(f"{given}: no such file or directory", hint="give a run directory or a model.safetensors")
+    for place in (given, given / "checkpoints" / "best", given / "checkpoints" / "last"):
+        folder = whole_directory(place)
+        if folder is not None and (folder / MODEL_FILE).is_file():
             return Located(_run_of(folder), folder / MODEL_FILE)
     raise UsageError(f"{given}: no checkpoint in this folder (looked for {MODEL_FILE} and checkpoints/best, last)")
 
