@@ -27,7 +27,7 @@ def write_bytes(path: Path, content: bytes, *, hint: str = RESUME) -> None:
 
     The temporary name is this process's own, so that several may write one file: the last one wins.
     """
-    temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}{_NEW}")
+    temporary = path.with_name(_own_name())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
@@ -55,12 +55,30 @@ def write_json(path: Path, document: Any) -> None:
     write_bytes(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
 
 
+def write_new_directory(target: Path, fill: Callable[[Path], None]) -> None:
+    """Make the folder `target`, which must be free, by what `fill` writes: whole or not at all.
+
+    Raises SaveError where it cannot be written. What `fill` raises of its own is passed on.
+    """
+    new = target.with_name(_own_name())
+    try:
+        new.mkdir(parents=True)
+        fill(new)
+        _sync(new)
+        new.rename(target)
+        _sync_folder(target.parent)
+    except BaseException as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise _of_place(error, new, target) from error
+
+
 def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
     """Replace the folder `target` by one that `fill` writes. Raises SaveError, with `target` untouched, where it fails.
 
     What `fill` raises of its own is passed on; then, too, nothing is left behind.
 
-    Folders cannot be swapped in one step, so a kill may leave `target.new` or `target.old`: `whole_directory` tells
+    `target.new` and `target.old` belong to it: it is for folders whose neighbours nobody else names. Folders cannot be
+    swapped in one step, so a kill may leave `target.new` or `target.old`: `whole_directory` tells
     which one counts.
     """
     new, old = _beside(target)
@@ -78,9 +96,7 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
         if old.exists() and not target.exists():  # before the new one loses files: it counts while it is whole
             old.rename(target)
         shutil.rmtree(new, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise unwritable(target, error) from error
-        raise
+        raise _of_place(error, new, target) from error
 
 
 def whole_directory(target: Path) -> Path | None:
@@ -124,6 +140,18 @@ def link_or_copy(source: Path, target: Path) -> None:
 def unwritable(path: Path, error: OSError, hint: str = RESUME) -> SaveError:
     """The error for a file or folder that could not be written."""
     return SaveError(f"could not write {path}: {error.strerror or error}", hint=hint)
+
+
+def _of_place(error: BaseException, new: Path, target: Path) -> BaseException:
+    """What went wrong while `new` was made, in words that name the place it was made for."""
+    if isinstance(error, SaveError):
+        return SaveError(error.message.replace(str(new), str(target)), hint=error.hint)
+    return unwritable(target, error) if isinstance(error, OSError) else error
+
+
+def _own_name() -> str:
+    """A temporary name that no other process uses, short enough beside the longest names."""
+    return f".{os.getpid()}-{secrets.token_hex(4)}{_NEW}"
 
 
 def _beside(target: Path) -> tuple[Path, Path]:

@@ -51,7 +51,7 @@ def compact(
     from cen_cli import builders
     from cen_cli.analysis import compaction
     from cen_cli.cli.probes import find_probes, network_size
-    from cen_cli.files import check_free, write_directory
+    from cen_cli.files import check_free, write_new_directory
     from cen_cli.models.device import resolve_device
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.compaction import compaction_parts
@@ -77,7 +77,7 @@ def compact(
         rounds=rounds,
         notes=notes,
     )
-    write_directory(folder, lambda new: write_tensors(new / MODEL_FILE, compacted.tensors, compacted.metadata))
+    write_new_directory(folder, lambda new: write_tensors(new / MODEL_FILE, compacted.tensors, compacted.metadata))
     files = {str(file): file.stat().st_size for file in (located.model_file, folder / MODEL_FILE)}
     following = f"cen {'eval' if model.task == 'segmentation' else 'translate --ckpt'} {folder}"
     if json:

@@ -164,7 +164,7 @@ def prepare(
         cen data prepare nyudv2 nyu_depth_v2_labeled.mat nyudv2-raw --depth raw
     """
     from cen_cli.data.sets.nyudv2.prepare import write_folders
-    from cen_cli.files import check_free, write_directory
+    from cen_cli.files import check_free, write_new_directory
     from cen_cli.reporting import console, progress
 
     assert dataset is Prepared.NYUDV2
@@ -176,7 +176,7 @@ def prepare(
         with progress.counting("writing frames") as advance:
             written = write_folders(file, folder, depth=depth.value, progress=advance)
 
-    write_directory(out.absolute(), fill)
+    write_new_directory(out.absolute(), fill)
     if json:
         console.print_json({"folder": str(out), "views": written})
         return

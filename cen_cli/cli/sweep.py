@@ -217,13 +217,13 @@ def _train_and_score(
     member: MemberRun, device: str, inception_weights: Path | None, split: str, checkpoint: str
 ) -> int:
     from cen_cli.cli.app import main
-    from cen_cli.engine.sweep import clear_unfinished
+    from cen_cli.engine.sweep import can_be_resumed
     from cen_cli.files import write_bytes
 
     member.failure.unlink(missing_ok=True)
     write_bytes(member.recipe_file, member.recipe.encode())
     shared = ["--device", device, *(["--inception-weights", str(inception_weights)] if inception_weights else [])]
-    if clear_unfinished(member):
+    if can_be_resumed(member):
         code = main(["train", "--resume", str(member.folder), *shared])
     else:
         code = main(["train", str(member.recipe_file), "--out", str(member.folder), *shared])

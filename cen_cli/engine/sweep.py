@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -104,14 +103,9 @@ def check_unchanged(member: MemberRun, same: Callable[[str, str], list[str]]) ->
         )
 
 
-def clear_unfinished(member: MemberRun) -> bool:
-    """Whether the member's run can be resumed; a folder that stopped before its first checkpoint is removed."""
-    run = RunDirectory(member.folder)
-    if whole_directory(run.last):
-        return True
-    if run.recipe.is_file():
-        shutil.rmtree(member.folder)
-    return False
+def can_be_resumed(member: MemberRun) -> bool:
+    """Whether the member's run can be resumed; one that stopped before its first checkpoint is started again."""
+    return whole_directory(RunDirectory(member.folder).last) is not None
 
 
 @contextmanager

@@ -88,8 +88,7 @@ def read_tensors(path: Path, *, hint: str | None = None) -> tuple[dict[str, Tens
             f"{path}: a safetensors file, but not a checkpoint of cen (no format {FORMAT!r} in its metadata)",
             hint="give a run directory, or the model.safetensors of one of its checkpoints",
         )
-    labels = {name: text for name, text in metadata.items() if name != "digest"}
-    if metadata.get("digest") not in (_digest(tensors, labels), _digest(tensors)):
+    if metadata.get("digest") not in (_digest(tensors, metadata), _digest(tensors)):
         raise CheckpointError(
             f"{path}: corrupted, its contents do not match its digest",
             hint=hint
@@ -161,11 +160,13 @@ def tensors_under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tenso
 
 
 def _digest(tensors: Mapping[str, Tensor], labels: Mapping[str, str] | None = None) -> str:
-    """SHA-256 over names, types, shapes and bytes of all tensors and, unless None, over the metadata.
+    """SHA-256 over names, types, shapes and bytes of all tensors and, unless None, over the metadata but for itself.
 
     Files of version 0.1 have a digest of the tensors alone.
     """
-    sha = hashlib.sha256(json.dumps(sorted(labels.items())).encode() if labels is not None else b"")
+    sha = hashlib.sha256()
+    if labels is not None:
+        sha.update(json.dumps(sorted((name, text) for name, text in labels.items() if name != "digest")).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

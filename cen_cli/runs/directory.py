@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,9 +26,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from cen_cli import files
 from cen_cli.errors import CheckpointError, UsageError
-from cen_cli.files import recover_directory, unwritable, whole_directory, write_bytes, write_json
+from cen_cli.files import recover_directory, unwritable, whole_directory, write_bytes, write_json, write_new_directory
 from cen_cli.runs.checkpoint import MODEL_FILE, PUT_BACK
+
+LOCK = ".lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +78,7 @@ class RunDirectory:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other processes from training this run. Raises UsageError where one does, SaveError if it cannot be."""
-        lock = FileLock(self.root / ".lock")
+        lock = FileLock(self.root / LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
@@ -117,25 +121,38 @@ class RunDirectory:
 
 
 def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> RunDirectory:
-    """Make a new run directory. Raises UsageError where `root` exists, SaveError where it cannot be written."""
+    """Make a new run directory, whole or not at all; one that was killed before it saved anything makes room.
+
+    Raises UsageError where `root` holds anything else or is being trained, SaveError where it cannot be written.
+    """
     check_free(root)
-    run = RunDirectory(root)
-    try:
-        run.last.parent.mkdir(parents=True)
-    except OSError as error:
-        raise unwritable(root, error) from error
-    write_bytes(run.recipe, recipe.encode())
-    write_json(run.environment, environment)
-    return run
+    if root.exists():
+        with RunDirectory(root).held():
+            shutil.rmtree(root)
+
+    def fill(new: Path) -> None:
+        run = RunDirectory(new)
+        run.last.parent.mkdir()
+        write_bytes(run.recipe, recipe.encode())
+        write_json(run.environment, environment)
+
+    write_new_directory(root, fill)
+    return RunDirectory(root)
 
 
 def check_free(root: Path) -> None:
-    """Raises UsageError where `root` exists: a run directory is never overwritten."""
-    if root.exists():
-        raise UsageError(
-            f"{root}: exists already, and a run directory is never overwritten",
-            hint=f"continue it with: cen train --resume {root}, or choose another --out",
-        )
+    """Raises UsageError for a folder that holds anything but a run without any checkpoint: nothing is overwritten."""
+    if not _never_saved(RunDirectory(root)):
+        files.check_free(root, f"continue it with: cen train --resume {root}, or choose another --out")
+
+
+def _never_saved(run: RunDirectory) -> bool:
+    """Whether the folder is that of a run that ended before its first checkpoint, and holds nothing else."""
+    own = {path.name for path in (run.recipe, run.environment, run.events, run.gammas, run.metrics, run.last.parent)}
+    if not run.root.is_dir() or whole_directory(run.last) or whole_directory(run.best):
+        return False
+    found = {path.name for path in run.root.iterdir()}
+    return bool(found) and found <= own | {LOCK}
 
 
 def default_root(name: str, parent: Path = Path("runs")) -> Path:

@@ -200,7 +200,7 @@ def test_what_was_saved_before_the_loss_went_astray_stays(fails, tmp_path: Path)
 def test_a_run_directory_is_never_overwritten(train: Cen, tiny_run: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")}
     text = train("--out", tiny_run, code=2).err
-    assert f"{tiny_run}: exists already, and a run directory is never overwritten" in text
+    assert f"{tiny_run}: exists already, and nothing is overwritten" in text
     assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")} == before
 
 
