@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,6 +80,7 @@ def analyze_gammas(
     from cen_cli.cli.subject import load_subject
     from cen_cli.recipe.load import override
     from cen_cli.reporting import console, exchange_tables, tables
+    from cen_cli.reporting.files import unless_unwritable
 
     subject = load_subject(checkpoint, device)
     compared = [subject, *(load_subject(path, device) for path in against or [])]
@@ -94,7 +96,8 @@ def analyze_gammas(
     diagnosis = diagnose(subject.states, modalities, recipe.exchange.sparsity)
     if scored:
         diagnosis = with_what_if(diagnosis, scored, subject.states[0].threshold, _metric(recipe))
-    plots = _draw(compared, shown, measured, out or subject.folder()) if shown else []
+    draw = partial(_draw, compared, shown or "", measured, out or subject.folder())
+    plots = [] if not shown else draw() if out else unless_unwritable(draw) or []
     command = _next_command(subject, diagnosis.settings)
     if json:
         document: dict[str, Any] = {"checkpoint": str(subject.file), "rows": rows, "diagnosis": diagnosis}

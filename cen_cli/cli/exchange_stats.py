@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,7 @@ def exchange_stats(
     from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
     from cen_cli.cli.subject import draw_replaced, load_subject
     from cen_cli.reporting import console, exchange_tables, tables
+    from cen_cli.reporting.files import unless_unwritable
     from cen_cli.runs.directory import RunDirectory
     from cen_cli.runs.log import read_log
 
@@ -52,7 +54,8 @@ def exchange_stats(
     history = subject.history
     steps = replaced_at_steps(history, subject.states, steps_per_epoch=epoch) if history else ()
     drawn = history is not None and subject.exchanges
-    plot = draw_replaced(subject, out or subject.folder(), steps_per_epoch=epoch) if drawn else None
+    draw = partial(draw_replaced, subject, out or subject.folder(), steps_per_epoch=epoch)
+    plot = None if not drawn else draw() if out else unless_unwritable(draw)
     if json:
         document = {"checkpoint": str(subject.file), "by": by.value, "rows": rows, "steps": steps or None}
         console.print_json({**document, "plot": plot and str(plot)})

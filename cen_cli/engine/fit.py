@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from cen_cli.data.loading import training_loader
+from cen_cli.data.loading import BatchLoader, training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
@@ -24,7 +24,7 @@ from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
-from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted
+from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
 from cen_cli.files import link_or_copy, write_directory, write_json
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.network import StreamNetwork
@@ -237,7 +237,7 @@ class Fit:
             start_batch=progress.batch,
         )
         started = time.monotonic()
-        for batch in loader:
+        for batch in self._saving_where_a_worker_dies(loader):
             terms = self.task.step(batch, progress.step)
             progress.step += 1
             progress.batch += 1
@@ -249,6 +249,15 @@ class Fit:
             self._after_step()
             if stop:
                 self._stop(stop)
+
+    def _saving_where_a_worker_dies(self, loader: BatchLoader) -> Iterator[Batch]:
+        """The loader's batches; between two of them the run can be saved, whatever became of its workers."""
+        try:
+            yield from loader
+        except WorkerError as error:
+            self._save()
+            saved = f"{error.message}\nthe run is saved at step {self.progress.step} of {self.total_steps}"
+            raise WorkerError(saved, hint=f"{error.hint}; then: cen train --resume {self.directory.root}") from error
 
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image
 
+from cen_cli.errors import SaveError
 from cen_cli.files import write_bytes
+from cen_cli.reporting.console import note
+
+T = TypeVar("T")
 
 
 def write_whole(content: bytes, out: Path) -> Path:
     """Write a picture file whole or not at all, making its folder. Raises SaveError."""
     write_bytes(out, content, hint="choose another --out")
     return out
+
+
+def unless_unwritable(write: Callable[[], T]) -> T | None:
+    """What `write` returns; None, and a note, where its file cannot be written: numbers do not wait for a plot."""
+    try:
+        return write()
+    except SaveError as error:
+        note(f"not written: {error.message}")
+        return None
 
 
 def write_png(out: Path, image: Image.Image) -> Path:
