@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from cen_cli.data.rooms import RoomsSettings
 
 Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.", show_default=False)]
-Size = Annotated[int, typer.Option("--size", metavar="PIXELS", min=32, help="Side of the square images.")]
-Views = Annotated[int, typer.Option("--views", metavar="N", min=1, help="Views of each room.")]
-TrainRooms = Annotated[int, typer.Option("--train-rooms", metavar="N", min=0, help="Rooms of the training split.")]
-ValRooms = Annotated[int, typer.Option("--val-rooms", metavar="N", min=0, help="Rooms of the validation split.")]
-TestRooms = Annotated[int, typer.Option("--test-rooms", metavar="N", min=0, help="Rooms of the test split.")]
+Size = Annotated[int, typer.Option("--size", metavar="PIXELS", min=32, max=4096, help="Side of the square images.")]
+Views = Annotated[int, typer.Option("--views", metavar="N", min=1, max=1000, help="Views of each room.")]
+TrainRooms = Annotated[int, typer.Option("--train-rooms", metavar="N", min=0, max=10_000, help="Rooms for training.")]
+ValRooms = Annotated[int, typer.Option("--val-rooms", metavar="N", min=0, max=10_000, help="Rooms for validation.")]
+TestRooms = Annotated[int, typer.Option("--test-rooms", metavar="N", min=0, max=10_000, help="Rooms for test.")]
 Domains = Annotated[
     list[str] | None,
     typer.Option(

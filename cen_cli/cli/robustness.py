@@ -71,6 +71,7 @@ def report_robustness(
     from cen_cli.analysis.robustness import measure_robustness, plan_robustness
     from cen_cli.recipe.schema import BEST_BY
     from cen_cli.reporting import console, tables
+    from cen_cli.reporting.files import unless_unwritable
     from cen_cli.reporting.progress import counting
     from cen_cli.reporting.robustness import robustness_parts, write_corruptions
     from cen_cli.results import as_json
@@ -90,8 +91,8 @@ def report_robustness(
         report = measure_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
     if not json:  # before the plot, which a folder that cannot be written to would cost
         tables.show(console.out(), robustness_parts(report))
-    plot = write_corruptions(folder / "robustness.png", report)
+    plot = unless_unwritable(lambda: write_corruptions(folder / "robustness.png", report))
     if json:
-        console.print_json({"robustness": as_json(report), "plot": str(plot)})
-    else:
+        console.print_json({"robustness": as_json(report), "plot": plot and str(plot)})
+    elif plot:
         console.note(f"plot: {plot}")
