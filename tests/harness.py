@@ -46,7 +46,8 @@ class Harness:
         run = self.folder / "killed"
         shutil.rmtree(run, ignore_errors=True)
         for _ in range(self.random.randint(1, 3)):
-            with subprocess.Popen(self._command(run), stderr=subprocess.DEVNULL) as process:
+            quiet = subprocess.DEVNULL
+            with subprocess.Popen(self._command(run), stdout=quiet, stderr=quiet) as process:
                 try:
                     process.wait(self.random.uniform(0.2, 1.0) * self.seconds)
                 except subprocess.TimeoutExpired:
