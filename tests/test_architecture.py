@@ -19,14 +19,17 @@ import cen_cli
 
 PACKAGE = Path(__file__).parents[1] / "cen_cli"
 
-_GROUND = {"results", "errors"}
+_FLOOR = {"errors", "files", "wording"}
+_GROUND = {"results", *_FLOOR}
 _PARTS = {"models", "data", "metrics", *_GROUND}
 _WORK = {"runs", "scoring", *_PARTS}
 _ALL = {"builders", "recipe", "engine", "analysis", *_WORK}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "wording": set(),
+    "files": {"errors"},
     "results": set(),
-    "recipe": {"errors"},
+    "recipe": _FLOOR,
     "models": _GROUND,
     "data": _GROUND,
     "metrics": _GROUND,

@@ -19,7 +19,7 @@ from cen_cli.builders.data import at_hand, check, dataset, palette
 from cen_cli.builders.jobs import TrainingJob, training_job
 from cen_cli.builders.networks import Network, network
 from cen_cli.builders.published import Converted, convert
-from cen_cli.builders.scoring import averaging, best_by, scorer
+from cen_cli.builders.scoring import averaging, best_by, checkpoint_scorer, scorer
 from cen_cli.builders.trained import TaskLoss, task_loss_of
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "check_fits",
     "check_statistics",
     "check_trainable",
+    "checkpoint_scorer",
     "compact",
     "convert",
     "dataset",

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 
 from cen_cli.errors import DataError, UsageError
-from cen_cli.recipe.wording import nearest
+from cen_cli.recipe.wording import perhaps
 from cen_cli.results.findings import DataCheck, LabelsGuess, ModalityFacts, ModalityGuess, Survey
 
 LONG_SIDE = 144
@@ -45,7 +45,7 @@ def draft(survey: Survey, name: str, *, file: str, target: str | None = None) ->
     """
     names = [modality.name for modality in survey.modalities]
     if target is not None and target not in names:
-        raise UsageError(f"--target {target}: one of {', '.join(names)}{nearest(target, names)}")
+        raise UsageError(f"--target {target}: one of {', '.join(names)}{perhaps(target, names)}")
     if target is None and survey.labels is None:
         raise UsageError("without label maps there is nothing but a translation to draft", hint="give --target NAME")
     inputs = [other for other in names if other != target]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -202,13 +203,15 @@ def _write_confusion(evaluation: Evaluation, file: Path) -> None:
 def _robustness(checkpoint: str, arguments: dict[str, Any], out: Path | None, *, json: bool) -> None:
     from cen_cli.jobs import evaluate as job
     from cen_cli.reporting import console, tables
+    from cen_cli.reporting.files import unless_unwritable
     from cen_cli.reporting.robustness import robustness_parts, write_corruptions
 
     report = job.robustness(checkpoint, **arguments)
     if not json:  # before the plot, which a folder that cannot be written to would cost
         tables.show(console.out(), robustness_parts(report))
-    plot = write_corruptions((out or job.default_plots(checkpoint)) / "robustness.png", report)
+    draw = partial(write_corruptions, (out or job.default_plots(checkpoint)) / "robustness.png", report)
+    plot = draw() if out else unless_unwritable(draw)
     if json:
-        console.print_json({"robustness": report, "plot": str(plot)})
-    else:
+        console.print_json({"robustness": report, "plot": plot and str(plot)})
+    elif plot:
         console.note(f"plot: {plot}")

@@ -42,8 +42,11 @@ def exchange_stats(
     """
     from cen_cli.jobs.analyze import exchange_statistics
     from cen_cli.reporting import console, exchange_tables, tables
+    from cen_cli.reporting.progress import Terminal
 
-    found = exchange_statistics(checkpoint, by="stage" if by is By.STAGE else "layer", out=out, device=device)
+    found = exchange_statistics(
+        checkpoint, by="stage" if by is By.STAGE else "layer", out=out, device=device, listener=Terminal()
+    )
     if json:
         console.print_json(found)
         return

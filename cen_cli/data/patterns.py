@@ -12,7 +12,6 @@ None of them reaches beyond a slash. Where two stand in one part of a path, the 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import glob
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from cen_cli.data.views import describe_folder
 from cen_cli.errors import DataError, UsageError
+from cen_cli.wording import nearest
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -100,7 +100,7 @@ class Pattern:
                 break
             if not (folder / part).is_dir():
                 names = [entry.name for entry in folder.iterdir() if entry.is_dir()]
-                close = difflib.get_close_matches(part, names, n=1)
+                close = nearest(part, names)
                 hint = f"did you mean {self.text.replace(part, close[0], 1)!r}?" if close else None
                 return DataError(
                     f"no file matches the pattern {self.text!r}: no folder {folder / part}; "

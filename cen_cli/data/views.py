@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ from cen_cli.data.stereo import read_disparity, read_stereo_depth
 from cen_cli.data.transforms import EvalTransform, resize_view
 from cen_cli.data.transforms import resize as resize_map
 from cen_cli.errors import DataError, UsageError
+from cen_cli.wording import did_you_mean, listed
 
 STRETCHED = 1.05
 """Ratio of height to width by which maps of one view may differ, where they are resized."""
@@ -292,8 +292,7 @@ def _known(name: str, available: Iterable[str], names: Mapping[str, str], what: 
     if full in available:
         return full
     short = [short for short, long in names.items() if long in available and short not in available]
-    nearest = difflib.get_close_matches(name, [*available, *short], n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else None
+    hint = did_you_mean(name, [*available, *short])
     raise UsageError(f"unknown {what} {name!r}: this data set has {', '.join(available)}", hint=hint)
 
 
@@ -422,4 +421,4 @@ def describe_folder(folder: Path) -> str:
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
     if not names:
         return "it is empty"
-    return "it holds " + ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return "it holds " + listed(names, most=8)

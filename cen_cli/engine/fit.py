@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from cen_cli.data.loading import training_loader
+from cen_cli.data.loading import BatchLoader, training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
@@ -25,7 +25,8 @@ from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
-from cen_cli.errors import CheckpointError, DataError, Interrupted
+from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
+from cen_cli.files import link_or_copy, write_directory, write_json
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.health import watching
 from cen_cli.models.network import StreamNetwork
@@ -45,14 +46,15 @@ from cen_cli.runs.checkpoint import (
     auxiliary_tensors,
     load_auxiliaries,
     load_weights,
+    not_finite,
     read_state,
     read_tensors,
     tensors_under,
     write_checkpoint,
 )
 from cen_cli.runs.directory import RunDirectory
-from cen_cli.runs.files import link_or_copy, write_directory, write_json
 from cen_cli.runs.gammas import GammaRecorder
+from cen_cli.wording import listed
 
 
 class TrainingTask(Protocol):
@@ -231,7 +233,7 @@ class Fit:
             start_batch=progress.batch,
         )
         started = time.monotonic()
-        for batch in loader:
+        for batch in self._saving_where_a_worker_dies(loader):
             terms = self._step(batch)
             progress.step += 1
             progress.batch += 1
@@ -260,6 +262,15 @@ class Fit:
             self.listener.on_note(warning)
         return terms
 
+    def _saving_where_a_worker_dies(self, loader: BatchLoader) -> Iterator[Batch]:
+        """The loader's batches; between two of them the run can be saved, whatever became of its workers."""
+        try:
+            yield from loader
+        except WorkerError as error:
+            self._save()
+            saved = f"{error.message}\nthe run is saved at step {self.progress.step} of {self.total_steps}"
+            raise WorkerError(saved, hint=f"{error.hint}; then: cen train --resume {self.directory.root}") from error
+
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""
         step, settings = self.progress.step, self.settings
@@ -276,6 +287,7 @@ class Fit:
         progress, settings = self.progress, self.settings
         number = progress.epoch + 1
         self.losses.flush()
+        self._check_finite()
         improved = False
         if number % settings.validate_every == 0 or number == settings.epochs:
             improved = self._validate(number, stop)
@@ -344,6 +356,7 @@ class Fit:
     def _save(self, *, best: bool = False) -> None:
         """Write the gammas, then the checkpoint; the best one first, so that `last` never speaks of one not there."""
         self.losses.flush()
+        self._check_finite()
         progress = self.progress
         progress.window, progress.window_steps = self.losses.state()
         progress.events_size = self.directory.events_size()
@@ -364,6 +377,14 @@ class Fit:
         )
         if best:
             write_directory(self.directory.last, self._link_best)
+
+    def _check_finite(self) -> None:
+        """Raises DivergedError where the network can no longer be used: it is neither scored nor saved."""
+        if odd := not_finite(self.task.model.state_dict()):
+            raise DivergedError(
+                f"the network is not finite after step {self.progress.step}: NaN or infinity in {listed(odd)}",
+                hint="what was saved before is untouched; try lower learning rates, or precision fp32",
+            )
 
     def _link_best(self, new: Any) -> None:
         for path in self.directory.best.iterdir():

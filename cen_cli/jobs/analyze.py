@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,9 +27,11 @@ from cen_cli.recipe import Recipe
 from cen_cli.recipe.load import override
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.reporting import gamma_plots
+from cen_cli.reporting.files import unless_unwritable
 from cen_cli.results import SILENT, Attraction, Evaluation, ExchangeStatistics, GammaAnalysis, Listener, WhatIfRow
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.log import read_log
+from cen_cli.wording import nearest
 
 
 def analyze(
@@ -63,7 +65,8 @@ def analyze(
     diagnosis = diagnose(network.states, network.modalities, recipe.exchange.sparsity)
     if scored:
         diagnosis = with_what_if(diagnosis, scored, network.states[0].threshold, _metric(recipe))
-    plots = _draw(compared, shown, measured, Path(out or network.plots())) if shown else []
+    draw = partial(_draw, compared, shown or "", measured, Path(out or network.plots()))
+    plots = [] if not shown else draw() if out else unless_unwritable(draw, listener.on_note) or []
     return GammaAnalysis(
         checkpoint=str(network.file),
         run=None if network.run is None else str(network.run),
@@ -84,13 +87,15 @@ def exchange_statistics(
     by: Literal["layer", "stage"] = "layer",
     out: str | Path | None = None,
     device: str = "cpu",
+    listener: Listener = SILENT,
 ) -> ExchangeStatistics:
     """Replaced channels by `layer` or `stage` and modality; of a run over its recorded steps too, with a plot."""
     network = load_exchanging(checkpoint, device)
     epoch = read_log(RunDirectory(network.run)).steps_per_epoch if network.run else None
     history, plot = network.history, None
     if history is not None and network.exchanges:
-        plot = draw_replaced(network, Path(out or network.plots()), steps_per_epoch=epoch)
+        draw = partial(draw_replaced, network, Path(out or network.plots()), steps_per_epoch=epoch)
+        plot = draw() if out else unless_unwritable(draw, listener.on_note)
     return ExchangeStatistics(
         checkpoint=str(network.file),
         by=by,
@@ -116,7 +121,7 @@ def _choose(layer: str | None, compared: Sequence[ExchangingNetwork]) -> str | N
     if layer is not None and layer not in names and len(endings) == 1:
         return endings[0]
     if layer is not None and layer not in names:
-        near = difflib.get_close_matches(layer, names, n=3, cutoff=0.3) or list(names[:3])
+        near = nearest(layer, names, most=3) or names[:3]
         hint = f"did you mean {', '.join(near)}?" if near else "the network exchanges nothing"
         raise UsageError(f"--layer {layer}: the network has no such exchanging layer", hint=hint)
     return layer or default_layer(names)

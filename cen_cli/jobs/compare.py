@@ -100,7 +100,7 @@ def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe:
         split=first.split,
         task=recipe.task,
         rows=sweep_rows([RowPlan("", row, row, {}) for row in rows], outcomes, metrics, rows[0]),
-        notes=first.notes,
+        notes=(*first.notes, *(f"{one.variant}: {one.evaluation.checkpoint}" for one in outcomes if one.evaluation)),
     )
 
 

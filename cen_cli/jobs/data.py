@@ -8,14 +8,14 @@ from cen_cli import builders
 from cen_cli.analysis.samples import sample_rows
 from cen_cli.builders.draft import default_target, draft, recipe_name, with_statistics
 from cen_cli.data.inspect.discovery import survey
-from cen_cli.errors import SaveError, UsageError
+from cen_cli.errors import UsageError
+from cen_cli.files import check_free, write_bytes
 from cen_cli.recipe import Recipe
 from cen_cli.reporting.files import write_png
 from cen_cli.reporting.panels import sample_panel
 from cen_cli.reporting.plots import class_shares
 from cen_cli.results import SILENT, Listener
 from cen_cli.results.findings import DataCheck, Survey
-from cen_cli.runs.files import write_bytes
 
 
 def draft_recipe(
@@ -27,17 +27,13 @@ def draft_recipe(
     file is there already, DataError where there is nothing to learn from, and SaveError.
     """
     path = file or Path(f"{recipe_name(folder.resolve().name)}.toml")
-    if path.exists():
-        raise UsageError(f"{path} exists already, and nothing is overwritten", hint="give another file with --out")
+    elsewhere = "give another file with --out"
+    check_free(path, elsewhere)
     with listener.counting("looking at modalities") as progress:
         found = survey(folder.resolve(), progress=progress)
     made = target or default_target(found)
     text = draft(found, recipe_name(path.stem), file=str(path), target=made)
-    try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise SaveError(f"{path}: cannot be written: {error.strerror}", hint="give another file with --out") from error
+    write_bytes(path, text.encode(), hint=elsewhere)
     return path, made, found
 
 

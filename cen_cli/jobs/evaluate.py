@@ -19,7 +19,7 @@ from cen_cli.recipe import Recipe
 from cen_cli.recipe.load import override
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.recipe.schema import BEST_BY
-from cen_cli.recipe.wording import nearest
+from cen_cli.recipe.wording import perhaps
 from cen_cli.reporting.files import write_png
 from cen_cli.results import SILENT, Evaluation, EvaluationReport, Fill, Listener, Robustness
 from cen_cli.runs.directory import locate
@@ -81,7 +81,7 @@ def robustness(
     recipe = evaluated_recipe(model, options, data_root, source)
     data = dataset(recipe, listener)
     builders.check_fits(model, data, source)
-    scorer = builders.scorer(recipe, resolve_device(device))
+    scorer = builders.checkpoint_scorer(recipe, resolve_device(device), locate(checkpoint).model_file)
     plan = plan_robustness(data, tuple(dict.fromkeys(fills)), seed=seed)
     views, before = plan.evaluations * len(data), 0
     with listener.counting("evaluating") as advance:
@@ -129,7 +129,8 @@ def scoring(
 ) -> Score:
     """How views such as those of `data` are scored. Raises UsageError where they have other classes."""
     builders.check_fits(model, data, source)
-    scorer = builders.scorer(recipe, resolve_device(device), inception_weights=inception_weights)
+    file = locate(source).model_file
+    scorer = builders.checkpoint_scorer(recipe, resolve_device(device), file, inception_weights=inception_weights)
 
     def score(views: ViewDataset) -> Evaluation:
         with listener.counting(f"evaluating {source}") as advance:
@@ -153,7 +154,7 @@ def _missing(model: LoadedNetwork, without: Sequence[str]) -> tuple[str, ...]:
     names = model.modalities
     for name in without:
         if name not in names:
-            raise UsageError(f"--without {name}: one of {', '.join(names)}{nearest(name, list(names))}")
+            raise UsageError(f"--without {name}: one of {', '.join(names)}{perhaps(name, list(names))}")
     missing = tuple(name for name in names if name in without)
     if missing == names:
         left = "it is the network's only modality" if len(names) == 1 else "no modality would be left"

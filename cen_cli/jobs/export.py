@@ -9,13 +9,13 @@ from cen_cli import builders
 from cen_cli.analysis import compaction
 from cen_cli.analysis.export import OPSET, check_installed, compare_onnx, fewest_pixels, graph_outputs, onnx_file
 from cen_cli.errors import UsageError
-from cen_cli.jobs.probes import check_free, find_probes, network_size, size_multiple
+from cen_cli.files import check_free, write_bytes, write_new_directory
+from cen_cli.jobs.probes import find_probes, network_size, size_multiple
 from cen_cli.models.device import resolve_device
 from cen_cli.models.norms import set_norm_statistics
 from cen_cli.results import Compaction, Export
 from cen_cli.runs.checkpoint import MODEL_FILE, write_tensors
 from cen_cli.runs.directory import Located, locate
-from cen_cli.runs.files import write_bytes, write_directory
 
 COMPACT = "compact"
 ONNX = ".onnx"
@@ -36,7 +36,7 @@ def compact(
     """
     source, where, located = str(checkpoint), resolve_device(device), locate(checkpoint)
     folder = Path(out) if out else _default_folder(located)
-    check_free(folder, "--out")
+    check_free(folder, "give another name with --out")
     loaded = builders.load(checkpoint)
     made = builders.compact(loaded, source)
     probes, notes = find_probes(loaded, data_root, source)
@@ -50,7 +50,7 @@ def compact(
         rounds=rounds,
         notes=notes,
     )
-    write_directory(folder, lambda new: write_tensors(new / MODEL_FILE, made.tensors, made.metadata))
+    write_new_directory(folder, lambda new: write_tensors(new / MODEL_FILE, made.tensors, made.metadata))
     files = (located.model_file, folder / MODEL_FILE)
     return dataclasses.replace(report, files={str(file): file.stat().st_size for file in files})
 
@@ -65,7 +65,7 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
     file, source = Path(onnx), str(checkpoint)
     if file.suffix != ONNX:
         raise UsageError(f"--onnx {file}: files of this kind end in {ONNX}", hint=f"--onnx {file.with_suffix(ONNX)}")
-    check_free(file, "--onnx")
+    check_free(file, "give another name with --onnx")
     if not file.parent.is_dir():
         raise UsageError(f"--onnx {file}: there is no folder {file.parent}", hint="make it first")
     loaded = builders.load(checkpoint)

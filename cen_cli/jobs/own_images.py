@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cen_cli.data.decoding import SUFFIXES
 from cen_cli.errors import DataError, UsageError
+from cen_cli.wording import listed
 
 MOST_NAMED = 5
 LIST = ".txt"
@@ -75,7 +76,7 @@ def _paired(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     views = sorted(set().union(*found.values()))
     missing = {name: [view for view in views if view not in files] for name, files in found.items()}
     if any(missing.values()):
-        lacks = [f"{folders[name]} ({name}) lacks {_listed(alone)}" for name, alone in missing.items() if alone]
+        lacks = [f"{folders[name]} ({name}) lacks {listed(alone)}" for name, alone in missing.items() if alone]
         raise DataError("; ".join(lacks), hint="files of one view have the same name in every folder")
     return {view: {name: files[view] for name, files in found.items()} for view in views}
 
@@ -98,8 +99,3 @@ def _by_view(folder: Path) -> dict[str, Path]:
 
 def _view_name(path: Path) -> str:
     return _DOMAIN.sub("", path.stem)
-
-
-def _listed(views: Sequence[str]) -> str:
-    more = f" and {len(views) - MOST_NAMED} more" if len(views) > MOST_NAMED else ""
-    return ", ".join(views[:MOST_NAMED]) + more

@@ -16,12 +16,12 @@ from cen_cli.builders import LoadedNetwork
 from cen_cli.data.transforms import resize_view
 from cen_cli.data.views import read_view
 from cen_cli.errors import DataError, UsageError
+from cen_cli.files import write_json
 from cen_cli.jobs.own_images import find_views
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.reporting.prediction import output_file, write_prediction
 from cen_cli.results import ENSEMBLE, SILENT, ClassShare, Listener, Prediction, Predictions
 from cen_cli.runs.directory import locate
-from cen_cli.runs.files import write_json
 
 NETWORK = "network.json"
 """In a folder of labels: which network they are of."""

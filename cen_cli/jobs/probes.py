@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from cen_cli import builders
 from cen_cli.analysis.equality import Probe, random_probes, real_probes
 from cen_cli.builders import LoadedNetwork, Network
-from cen_cli.errors import UsageError
 from cen_cli.recipe.load import override
 
 
@@ -35,9 +32,3 @@ def find_probes(loaded: LoadedNetwork, data_root: str | None, source: str) -> tu
         return [*probes, *real], []
     lack = "the recipe's data are not at hand" if data is None else "its views are of sizes that it does not take"
     return probes, [f"{lack}: compared on random images only (--data-root names the data)"]
-
-
-def check_free(path: Path, option: str) -> None:
-    """Raises UsageError for something that exists: nothing is overwritten."""
-    if path.exists():
-        raise UsageError(f"{path}: exists already, and nothing is overwritten", hint=f"give another name with {option}")

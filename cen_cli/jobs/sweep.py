@@ -18,13 +18,14 @@ from cen_cli.analysis.sweeps import Claim, RowPlan, sweep_rows, sweep_verdicts
 from cen_cli.data.loading import training_loader
 from cen_cli.engine.dryrun import seconds_per_step
 from cen_cli.errors import CenError, UsageError
+from cen_cli.files import write_bytes
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
 from cen_cli.jobs.members import (
     BUSY,
     STOPPED,
     MemberRun,
+    can_be_resumed,
     check_unchanged,
-    clear_unfinished,
     end_with_parent,
     locked,
     outcome_of,
@@ -213,13 +214,13 @@ def _train_member(
         except CenError as error:
             sys.stderr.write(f"error: {error.message}\n")
             if error.exit_code not in STOPPED:
-                member.failure.write_text(f"{error.message}\n", encoding="utf-8")
+                write_bytes(member.failure, f"{error.message}\n".encode())
             sys.exit(error.exit_code)
 
 
 def _train(member: MemberRun, device: str, inception_weights: Path | None, listener: Listener) -> None:
     recipe = parse_recipe(member.recipe, source="the sweep")
-    if clear_unfinished(member):
+    if can_be_resumed(member):
         resume(member.folder, inception_weights=inception_weights, device=device, listener=listener)
     else:
         train(recipe, out=member.folder, inception_weights=inception_weights, device=device, listener=listener)

@@ -15,6 +15,7 @@ from cen_cli.data.sample import RawView
 from cen_cli.data.transforms import resize_view
 from cen_cli.data.views import read_view
 from cen_cli.errors import DataError, UsageError
+from cen_cli.files import check_free
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe
 from cen_cli.jobs.own_images import find_views
 from cen_cli.jobs.predict import FRAMED
@@ -56,7 +57,7 @@ def translate(
     model = load_translator(source, device, names, target)
     recipe = evaluated_recipe(model.loaded, with_options(changes, eval__split=split), data_root, source)
     folder = Path(out or Path("translations") / name_of(source))
-    _check_free(folder)
+    check_free(folder, "give a new folder with --out DIR")
     if images:
         views = _own_views([Path(image) for image in images], names or model.loaded.modalities, model, recipe)
     else:
@@ -69,16 +70,6 @@ def _newest(names: Sequence[str], target: str | None, listener: Listener) -> str
     run = find_run(names, target)
     listener.on_note(f"network: {run.root}, the newest finished run that fits")
     return str(run.root)
-
-
-def _check_free(folder: Path) -> None:
-    """Raises UsageError where the folder holds something: nothing is overwritten."""
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UsageError(
-            f"{folder}: holds files already, and nothing is overwritten", hint="give a new folder with --out DIR"
-        )
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file", hint="give a folder with --out DIR")
 
 
 # ---- views ----

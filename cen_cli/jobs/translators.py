@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from cen_cli.models.translator import Translator
 from cen_cli.recipe import Recipe, parse_recipe
 from cen_cli.runs.checkpoint import MODEL_FILE, read_state
 from cen_cli.runs.directory import RunDirectory, locate
+from cen_cli.wording import did_you_mean, listed
 
 RUNS = Path("runs")
 MOST_LISTED = 8
@@ -57,8 +57,7 @@ def _check_known(name: str, option: str, checkpoint: str | None) -> None:
             f"{option} {name}: a path, where names of domains are expected",
             hint="images stand before --inputs, or behind a -- of their own: --inputs shade texture -- a.png b.png",
         )
-    near = difflib.get_close_matches(name, [*own, *known], n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join([*known, *own])}"
+    hint = did_you_mean(name, [*own, *known]) or f"known are {', '.join([*known, *own])}"
     raise UsageError(f"{option} {name}: no such domain", hint=hint)
 
 
@@ -126,12 +125,6 @@ def _read_run(root: Path) -> TranslationRun | None:
     return TranslationRun(root, recipe, epochs >= recipe.train.epochs, saved) if recipe.task == "translation" else None
 
 
-def listed(runs: Sequence[TranslationRun]) -> str:
-    """The runs in a few words, for hints."""
-    more = f", and {len(runs) - MOST_LISTED} more" if len(runs) > MOST_LISTED else ""
-    return ", ".join(str(run) for run in runs[:MOST_LISTED]) + more
-
-
 def find_run(inputs: Sequence[str], target: str | None) -> TranslationRun:
     """The newest finished run that takes these inputs. Raises UsageError that says which runs there are."""
     runs = translation_runs()
@@ -139,7 +132,7 @@ def find_run(inputs: Sequence[str], target: str | None) -> TranslationRun:
     finished = [run for run in matching if run.finished]
     if inputs and finished:
         return finished[0]
-    there_are = f"there are {listed(matching or runs)}" if runs else "train one: cen train rooms-translate"
+    there_are = f"there are {listed(matching or runs, MOST_LISTED)}" if runs else "train one: cen train rooms-translate"
     if not inputs:
         raise UsageError("what is to be translated, and by which network?", hint=f"give --inputs; {there_are}")
     what = "no finished run" if matching else "no run"
@@ -175,7 +168,7 @@ def load_translator(source: str, device: str, inputs: Sequence[str], target: str
     fitting = [run for run in translation_runs() if takes(run.recipe, asked, target)]
     raise UsageError(
         f"{source}: translates {described(loaded.modalities, made.name)}, not {described(asked, target)}",
-        hint=f"what fits: {listed(fitting)}" if fitting else f"no run in {RUNS}/ fits",
+        hint=f"what fits: {listed(fitting, MOST_LISTED)}" if fitting else f"no run in {RUNS}/ fits",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cen_cli.recipe.paths import Path, dotted
-from cen_cli.recipe.wording import Problem, nearest, show_value
+from cen_cli.recipe.wording import Problem, perhaps, show_value
 
 Modality = Mapping[str, Any]
 
@@ -35,9 +35,9 @@ def _inputs_are_modalities(
     wanted = f"one of [data.folders.modalities]: {', '.join(names)}"
     for name in inputs:
         if name not in names:
-            yield Problem(("data", "inputs"), f'data.inputs: "{name}" is not {wanted}{nearest(name, names)}')
+            yield Problem(("data", "inputs"), f'data.inputs: "{name}" is not {wanted}{perhaps(name, names)}')
     if target is not None and target not in names:
-        yield Problem(("data", "target"), f'data.target = "{target}": {wanted}{nearest(target, names)}')
+        yield Problem(("data", "target"), f'data.target = "{target}": {wanted}{perhaps(target, names)}')
 
 
 def _names_are_free(modalities: Mapping[str, Any]) -> Iterator[Problem]:

@@ -32,13 +32,15 @@ from cen_cli.recipe.table import (
 class RoomsData(Table):
     """The built-in rendered rooms."""
 
-    size: int = Field(default=96, ge=32, description="Side of the square images, in pixels.")
+    size: int = Field(default=96, ge=32, le=4096, description="Side of the square images, in pixels.")
     seed: int = Field(default=0, ge=0, description="Seed of the rooms; another seed is another data set.")
-    train_rooms: int = Field(default=400, ge=1, description="Rooms of the training split.")
-    val_rooms: int = Field(default=75, ge=1, description="Rooms of the validation split.")
-    test_rooms: int = Field(default=75, ge=1, description="Rooms of the test split. No room is in two splits.")
-    views: int = Field(default=4, ge=1, description="Views rendered of each room.")
-    antialias: int = Field(default=2, ge=1, description="Rays per pixel and axis for the colour images.")
+    train_rooms: int = Field(default=400, ge=1, le=10_000, description="Rooms of the training split.")
+    val_rooms: int = Field(default=75, ge=1, le=10_000, description="Rooms of the validation split.")
+    test_rooms: int = Field(
+        default=75, ge=1, le=10_000, description="Rooms of the test split. No room is in two splits."
+    )
+    views: int = Field(default=4, ge=1, le=1000, description="Views rendered of each room.")
+    antialias: int = Field(default=2, ge=1, le=16, description="Rays per pixel and axis for the colour images.")
     palette_style: Literal["random", "house"] = Field(
         default="random",
         description='"random": free colours, some furniture camouflaged, some views dim. "house": colours follow from '

@@ -22,7 +22,7 @@ from cen_cli.recipe.paths import merge
 from cen_cli.recipe.problems import check_types, known_keys
 from cen_cli.recipe.schema import METRICS, Recipe
 from cen_cli.recipe.table import Count, Table, distinct
-from cen_cli.recipe.wording import nearest, show_value
+from cen_cli.recipe.wording import perhaps, show_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 Numbers = dict[str, float]
@@ -199,12 +199,12 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
                 yield f"{table}.{show_value(name)}: it names a folder: letters, digits, dots, dashes and underscores"
     for key, name in _named_rows(sweep):
         if name not in rows:
-            yield f"{key} = {show_value(name)}: one of the variants {', '.join(rows)}{nearest(name, rows)}"
+            yield f"{key} = {show_value(name)}: one of the variants {', '.join(rows)}{perhaps(name, rows)}"
     known = {metric for metrics in METRICS.values() for metric in metrics}
     for key, metric in _named_metrics(sweep):
         if metric.rpartition(".")[2] not in known or "." not in metric:
             wanted = f"a branch, a dot, then one of {', '.join(sorted(known))}"
-            yield f"{key} = {show_value(metric)}: {wanted}{nearest(metric.rpartition('.')[2], sorted(known))}"
+            yield f"{key} = {show_value(metric)}: {wanted}{perhaps(metric.rpartition('.')[2], sorted(known))}"
     if sweep.groups and sweep.paper:
         yield "paper: where there are groups, numbers stand in groups.<name>.paper"
     for name, group in _groups(sweep).items():

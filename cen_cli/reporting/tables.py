@@ -71,6 +71,7 @@ def evaluation_parts(
     """Scores per branch and ensemble, their convention, remarks, the expected scores, one line of metrics to copy."""
     heading = title or f"{evaluation.split} split{_without(evaluation)}, {_measured(evaluation)}"
     parts: list[RenderableType] = [heading, *score_tables(evaluation)]
+    parts += [f"checkpoint: {evaluation.checkpoint}"] if evaluation.checkpoint else []
     parts += [*scores.TEXTS[evaluation.task].convention(evaluation), *(f"note: {text}" for text in evaluation.notes)]
     if expected:
         parts += expected_parts(expected)

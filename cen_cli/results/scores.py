@@ -100,6 +100,8 @@ class Evaluation:
     """What a reader of the scores must know: a metric that was not available, a choice that departs from the usual."""
     missing: dict[str, str] = dataclasses.field(default_factory=dict)
     """By modality that the network was scored without: what took its place (zero, mean, noise or other)."""
+    checkpoint: str = ""
+    """The file with the network's weights; empty for one that is being trained."""
     confusion: tuple[tuple[int, ...], ...] = ()
     """Of a segmentation's ensemble: pixels by true class (rows) and labelled class (columns)."""
 

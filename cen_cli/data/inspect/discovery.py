@@ -30,6 +30,7 @@ from cen_cli.data.views import describe_folder
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS
 from cen_cli.results.findings import LabelsGuess, ModalityGuess, Survey
+from cen_cli.wording import listed
 
 UNREAD = {
     **dict.fromkeys((".npz", ".h5", ".hdf5", ".mat", ".pfm", ".exr"), "store each array as .npy or .tif"),
@@ -67,7 +68,7 @@ def survey(folder: Path, *, progress: Progress | None = None) -> Survey:
     modalities, unread = _modalities(folder, rest, seen, labels)
     notes += [*labels.notes, *labels.unread, *unread]
     if left:
-        notes.append(f"{len(left)} files belong to no series: {_named(left)}")
+        notes.append(f"{len(left)} files belong to no series: {listed(left, MOST_NAMED)}")
     if not modalities or (labels.guess is None and not labels.unread and len(modalities) == 1):
         raise DataError(
             f"{folder}: {len(modalities)} modalit{'y' if modalities else 'ies'} and no label maps: nothing to learn"
@@ -214,7 +215,7 @@ def _guess(name: str, family: Family, seen: Seen, paths: Sequence[Path]) -> Moda
     if not modes or modes in ({"L"}, {"RGB"}) or (len(modes) == 1 and not pictures):
         return guess_modality(name, family, seen)
     (usual, count), *odd = seen.modes.most_common()
-    named = {kind: _named([path.name for path in seen.by_mode[kind]]) for kind, _ in odd}
+    named = {kind: listed([path.name for path in seen.by_mode[kind]], MOST_NAMED) for kind, _ in odd}
     said = [f"{number} of {seen.files} are {describe_mode(kind)}: {named[kind]}" for kind, number in odd]
     if pictures:
         mode: Literal["L", "RGB"] = "L" if modes <= {"1", "L", "LA"} else "RGB"
@@ -281,7 +282,3 @@ def _withheld(everything: Iterable[ViewKey], splits: Sequence[str]) -> Iterator[
     lost = Counter(key.split for key in everything if key.split and key.split not in splits)
     for split, views in lost.items():
         yield f"{split}: none of its {views} views has all files, labels included; the split is left out"
-
-
-def _named(paths: Sequence[str]) -> str:
-    return ", ".join(paths[:MOST_NAMED]) + (f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else "")

@@ -34,6 +34,7 @@ from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import LABELS, TARGET, check_split
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, choose_target, describe_folder
 from cen_cli.errors import DataError, IncompleteError
+from cen_cli.wording import listed
 
 FULL_RANGE = {
     "uint8": (0.0, 255.0),
@@ -318,9 +319,9 @@ def _complete(root: Path, split: str, keys: Sequence[ViewKey], found: Found, *, 
     complete = [key for key in keys if all(key in files for files in found.values())]
     if len(complete) == len(keys) or (skip and complete):
         return complete
-    listed = "; ".join(f"{name}: {_named(names)}" for name, names in lacking.items() if names)
+    lacks = "; ".join(f"{name}: {listed(names, MOST_NAMED)}" for name, names in lacking.items() if names)
     raise IncompleteError(
-        f"{root}: {len(keys) - len(complete)} of {len(keys)} {split} views lack a file, of {listed}",
+        f"{root}: {len(keys) - len(complete)} of {len(keys)} {split} views lack a file, of {lacks}",
         lacking,
         views=len(keys),
         hint="data.skip_incomplete = true leaves them out; or list the complete ones in data.train_list and "
@@ -328,8 +329,3 @@ def _complete(root: Path, split: str, keys: Sequence[ViewKey], found: Found, *, 
         if complete
         else "the patterns must give the files of one view the same {stem}",
     )
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
