@@ -20,6 +20,7 @@ _HOME = {
     "PrivateConvTranspose2d": "cen_cli.models.streams",
     "active_dropout": "cen_cli.models.dropout",
     "exchange_layers": "cen_cli.models.exchange",
+    "health": "cen_cli.analysis.health",
     "set_frozen_statistics": "cen_cli.models.norms",
     "set_norm_statistics": "cen_cli.models.norms",
     "sparsity_penalty": "cen_cli.models.sparsity",
@@ -53,6 +54,7 @@ __all__ = [
     "evaluate",
     "exchange_channels",
     "exchange_layers",
+    "health",
     "load",
     "metrics",
     "predict",
@@ -69,6 +71,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from cen_cli import metrics
+    from cen_cli.analysis.health import health
     from cen_cli.builders import LoadedNetwork, load
     from cen_cli.jobs.analyze import analyze
     from cen_cli.jobs.compare import compare

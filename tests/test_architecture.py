@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "builders": _ALL - {"builders"},
     "jobs": {"reporting", *_ALL},
     "cli": {"jobs", "reporting", *_ALL},
-    "__init__": {"models", "metrics", "builders", "jobs"},
+    "__init__": {"models", "metrics", "analysis", "builders", "jobs"},
     "__main__": {"cli"},
 }
 """Room -> rooms that it may import from (its own goes without saying)."""

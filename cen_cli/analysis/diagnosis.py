@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cen_cli.analysis.layers import LayerState
-from cen_cli.results import GammaDiagnosis, WhatIfRow, is_better
+from cen_cli.results import GammaDiagnosis, LoggedHealth, WhatIfRow, is_better, unread_streams
+from cen_cli.wording import listed
 
 COLLAPSED = 0.95
 """Share of a modality's pressed gammas below the threshold from which on nothing is chosen any more."""
@@ -24,6 +25,10 @@ NOTABLE = 0.01
 """Relative gain of a score from which on another threshold is proposed."""
 
 _NEEDS_EXCHANGE = 'nothing is replaced; exchange needs model.fusion = "exchange" and two or more data.inputs'
+_LET_IT_LIVE = (
+    "let the network behind these layers live, then look at the gammas again: schedule.warmup_steps, a lower "
+    'optimizer.decoder_lr, or model.decoder_norm = "batch"'
+)
 _SWITCHED_OFF = 'nothing is replaced; with exchange.choose = "gamma" the gammas choose what is'
 
 
@@ -75,6 +80,23 @@ def with_what_if(found: GammaDiagnosis, rows: Sequence[WhatIfRow], own: float, m
     said += f"; at {best:g} it would be {values[best]:.4g}"
     settings = {**found.settings, "exchange.threshold": best} if best > 0 else found.settings
     return dataclasses.replace(found, evidence=(*found.evidence, said), settings=settings)
+
+
+def with_health(found: GammaDiagnosis, states: Sequence[LayerState], log: Sequence[LoggedHealth]) -> GammaDiagnosis:
+    """The diagnosis, corrected where gammas fell because no gradient of the task reached them.
+
+    `log`: what the run saw of its network's health; without it nothing is known, and nothing is changed.
+    """
+    unread = {name: np.array(streams) for name, streams in unread_streams(log).items() if any(streams)}
+    layers = [state for state in states if state.name in unread]
+    if not layers:
+        return found
+    fallen = sum(int((state.below & state.pressed)[unread[state.name]].sum()) for state in layers)
+    said = (
+        f"no gradient of the task reached {listed(state.name for state in layers)} in most of the {len(log)} steps that"
+        f" were looked at: {fallen} gammas are below the threshold there because nothing held them, which is no choice"
+    )
+    return GammaDiagnosis("unread", (said, *found.evidence), _LET_IT_LIVE)
 
 
 # --- verdicts -----------------------------------------------------------------------------------------------------

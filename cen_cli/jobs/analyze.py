@@ -13,7 +13,7 @@ from torch import nn
 
 from cen_cli import builders
 from cen_cli.analysis.attraction import attraction, attraction_probability, gamma_gradients
-from cen_cli.analysis.diagnosis import diagnose, with_what_if
+from cen_cli.analysis.diagnosis import diagnose, with_health, with_what_if
 from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
 from cen_cli.analysis.gammas import recoveries, rows_of_layer
 from cen_cli.analysis.what_if import usual_thresholds, what_if
@@ -66,6 +66,7 @@ def analyze(
     if scored:
         diagnosis = with_what_if(diagnosis, scored, network.states[0].threshold, _metric(recipe))
     draw = partial(_draw, compared, shown or "", measured, Path(out or network.plots()))
+    diagnosis = with_health(diagnosis, network.states, network.health)
     plots = [] if not shown else draw() if out else unless_unwritable(draw, listener.on_note) or []
     return GammaAnalysis(
         checkpoint=str(network.file),

@@ -13,7 +13,9 @@ from cen_cli.analysis.layers import LayerState, layer_states
 from cen_cli.builders import LoadedNetwork
 from cen_cli.reporting import plots
 from cen_cli.reporting.gamma_plots import NetworkGammas
-from cen_cli.runs.directory import locate
+from cen_cli.results import LoggedHealth
+from cen_cli.runs.directory import RunDirectory, locate
+from cen_cli.runs.log import read_log
 
 EIGHTH = 7
 """Index of the layer that the paper's Figure 5 shows: the eighth 3x3 convolution."""
@@ -30,6 +32,8 @@ class ExchangingNetwork:
     loaded: LoadedNetwork
     states: tuple[LayerState, ...]
     history: GammaHistory | None
+    health: tuple[LoggedHealth, ...] = ()
+    """What the run saw of the network's health while it trained."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -68,7 +72,8 @@ def load_exchanging(checkpoint: str | Path, device: str) -> ExchangingNetwork:
     builders.check_trainable(loaded, source, "it has no gammas to look into, and its exchange is a fixed index")
     states = layer_states(loaded.network)
     history = history_of_run(located.run, states)
-    return ExchangingNetwork(source, located.model_file, located.run, loaded, states, history)
+    health = read_log(RunDirectory(located.run)).health if located.run else ()
+    return ExchangingNetwork(source, located.model_file, located.run, loaded, states, history, health)
 
 
 def default_layer(names: Sequence[str]) -> str | None:

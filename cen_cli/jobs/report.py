@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from cen_cli import builders
-from cen_cli.analysis.diagnosis import diagnose
+from cen_cli.analysis.diagnosis import diagnose, with_health
 from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
 from cen_cli.analysis.gammas import recoveries, rows_of_layer
 from cen_cli.builders import LoadedNetwork
@@ -84,7 +84,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, 
     data_recipe = override(recipe, [], data_root=data_root, source=str(run.recipe))
     views, absent = _views(network.loaded, data_recipe, images, listener)
     epoch = log.steps_per_epoch
-    diagnosis = diagnose(states, modalities, recipe.exchange.sparsity)
+    diagnosis = with_health(diagnose(states, modalities, recipe.exchange.sparsity), states, log.health)
     return RunReport(
         run=str(run.root),
         recipe=recipe.name,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cen_cli.reporting import exchange_tables, formats, scores, tables
+from cen_cli.reporting.health import health_parts
 from cen_cli.reporting.html import (
     Block,
     Code,
@@ -207,6 +208,7 @@ def _curves(report: RunReport) -> Iterable[Block]:
         yield Gallery(tuple(pictures))
     else:
         yield Words("Nothing has been logged yet.")
+    yield from blocks(health_parts(report.log.health))
 
 
 def _exchange(report: RunReport) -> Iterable[Block]:

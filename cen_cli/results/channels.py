@@ -90,7 +90,7 @@ class GammaDiagnosis:
     """What the gammas say about a network, in words."""
 
     verdict: str
-    """`healthy`, `collapsed`, `no effect`, `dead`, `overlapping`, `no exchange` or `fixed` (a control)."""
+    """`healthy`, `collapsed`, `no effect`, `dead`, `overlapping`, `unread`, `no exchange` or `fixed` (a control)."""
     evidence: tuple[str, ...]
     """The numbers that the verdict rests on, one sentence each."""
     advice: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 ALL = 0.99
@@ -59,7 +59,7 @@ class LoggedHealth:
         return cls(event["step"], Health(parts, {name: tuple(row) for name, row in event["exchanging"].items()}))
 
 
-def unread_streams(log: tuple[LoggedHealth, ...]) -> dict[str, tuple[bool, ...]]:
+def unread_streams(log: Sequence[LoggedHealth]) -> dict[str, tuple[bool, ...]]:
     """For each exchanging layer and stream, whether no gradient of the task arrived in most of the steps looked at.
 
     Gammas that fell there fell because nothing held them, which is no choice of channels.

@@ -39,11 +39,12 @@ def tensors(run: Path, file: str = "model") -> dict[str, torch.Tensor]:
 
 def test_the_auxiliary_loss_is_a_weighted_term_of_the_sum(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    for losses in (line["losses"] for line in lines if line["kind"] == "step"):
+    steps = [line["losses"] for line in lines if line["kind"] == "step"]
+    for losses in steps:
         assert list(losses) == ["rgb", "depth", "ensemble", "auxiliary", "sparsity", "total"]
         terms = [value for name, value in losses.items() if name != "total"]
         assert losses["total"] == pytest.approx(sum(terms), rel=1e-5)
-    at_start = lines[0]["losses"]
+    at_start = steps[0]
     assert at_start["auxiliary"] == pytest.approx(0.25 * (at_start["rgb"] + at_start["depth"]), rel=0.2)
 
 

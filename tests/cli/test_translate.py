@@ -353,7 +353,7 @@ def test_many_missing_partners_are_counted(here: Path) -> None:
     for path in textures.iterdir():
         path.unlink()
     texture(textures / "point_0.png")
-    with pytest.raises(own_images.DataError, match="lacks point_1, point_2, point_3, point_4, point_5 and 3 more"):
+    with pytest.raises(own_images.DataError, match="lacks point_1, point_2, point_3, point_4, point_5, and 3 more"):
         own_images.find_views([shades, textures], ["shade", "texture"])
 
 
@@ -362,7 +362,7 @@ def test_nothing_is_overwritten(cen: Cen, here: Path, untrained: Path) -> None:
     cen("translate", *files, "--ckpt", untrained)
     before = (here / "translations" / "untrained" / "a_shade.png").stat().st_mtime_ns
     ended = cen("translate", *files, "--ckpt", untrained, code=2)
-    assert "translations/untrained: holds files already, and nothing is overwritten" in ended.err
+    assert "translations/untrained: exists already, and nothing is overwritten" in ended.err
     assert "hint: give a new folder with --out DIR" in ended.err
     assert (here / "translations" / "untrained" / "a_shade.png").stat().st_mtime_ns == before
     assert "a.png: is a file" in cen("translate", *files, "--ckpt", untrained, "--out", "a.png", code=2).err

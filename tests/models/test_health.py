@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import cen_cli
+from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.health import part_of, watching
+from cen_cli.models.segmenter import refinenet_segmenter
+
+NAMES = ("rgb", "depth")
+
+
+class Shut(nn.Module):
+    """A convolution whose ReLU is shut for everything, or for nothing, and what it would feed."""
+
+    def __init__(self, bias: float) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+        self.second = nn.Conv2d(4, 5, 1)
+        self.last = nn.Conv2d(5, 2, 1)
+        nn.init.constant_(self.second.bias, bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.second(self.first(x))))
+
+
+def images(count: int = 4) -> torch.Tensor:
+    return torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_shut_layer_is_dead_and_what_lies_before_it_unreached() -> None:
+    torch.manual_seed(0)
+    seen = cen_cli.health(Shut(-100.0), images())
+    parts = {part.name: part for part in seen.parts}
+    assert seen.dead == ("second",)
+    assert seen.unreached == ("first.1", "second")
+    assert (parts["second"].dead, parts["second"].positive, parts["second"].gradient) == (1.0, 0.0, 0.0)
+    assert parts["last"].gradient > 0
+
+
+def test_an_open_layer_is_alive_and_reached() -> None:
+    torch.manual_seed(0)
+    seen = cen_cli.health(Shut(1.0), images())
+    assert (seen.dead, seen.unreached) == ((), ())
+    assert [part.name for part in seen.parts] == ["first.1", "second", "last"], "the norm stands for its convolution"
+
+
+def test_the_gradient_is_that_of_the_loss_with_respect_to_the_output() -> None:
+    torch.manual_seed(0)
+    network = Shut(1.0)
+    output = network.first(images())
+    output.retain_grad()
+    made = network.second(output)
+    made.retain_grad()
+    (3 * network.last(torch.relu(made)).sum()).backward()
+    seen = cen_cli.health(network, images(), loss=lambda out: 3 * out.sum())
+    second = next(part for part in seen.parts if part.name == "second")
+    assert made.grad is not None
+    assert second.gradient == pytest.approx(made.grad.norm().item(), rel=1e-5)
+    assert second.positive == pytest.approx((made > 0).float().mean().item(), rel=1e-5)
+
+
+def test_a_stream_that_gets_nothing_is_seen_beside_one_that_does() -> None:
+    """The other stream's gradient must not hide it: here the loss reads the first modality alone."""
+    torch.manual_seed(0)
+    net = refinenet_segmenter(NAMES, 3, backbone="resnet18", encoder_width=8, width=8, dropout=0.0, norm=True)
+    inputs = dict(zip(NAMES, torch.randn(2, 2, 3, 64, 64), strict=True))
+    whole = cen_cli.health(net, inputs)
+    assert (whole.dead, whole.unreached) == ((), ())
+    alone = cen_cli.health(net, inputs, loss=lambda out: out.branches[0].square().mean())
+    assert "decoder.path4" in alone.unreached
+    assert set(alone.exchanging) == set(exchange_layers(net))
+    gradients = alone.exchanging["encoder.layer4.1.bn2"]
+    assert gradients[0] > 0
+    assert gradients[1] == 0
+
+
+def test_looking_changes_nothing() -> None:
+    torch.manual_seed(0)
+    network = Shut(1.0).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    cen_cli.health(network, images())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    with watching(network):
+        watched = network(images())
+    torch.testing.assert_close(watched, network(images()), rtol=0, atol=0)
+    assert not network._forward_pre_hooks
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_parts_are_stages_and_paths() -> None:
+    net = refinenet_segmenter(NAMES, 3, backbone="resnet18", encoder_width=8, width=8, norm=True)
+    layers = {
+        "encoder.layer4.1.bn2": "encoder.layer4",
+        "encoder.bn1": "encoder.bn1",
+        "decoder.path4.reduce.1": "decoder.path4",
+        "decoder.classifier": "decoder.classifier",
+        "encoder.junctions.3": "encoder.junctions.3",
+    }
+    assert {name: part_of(net, name) for name in layers} == layers
