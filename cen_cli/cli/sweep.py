@@ -316,7 +316,11 @@ def _report(grid: Sweep, outcomes: Sequence[MemberOutcome], found: Sequence[Memb
         RowPlan(group, variant, grid.variants[variant].label or variant, paper_numbers(grid, group, variant))
         for group, variant in ordered
     ]
-    claims = [Claim(words, each.metric, each.better, each.worse) for words, each in grid.orderings.items()]
+    claims = [
+        Claim(words, metric, each.better, each.worse)
+        for words, each in grid.orderings.items()
+        for metric in each.metrics
+    ]
     notes = dict.fromkeys(note for each in outcomes if each.evaluation is not None for note in each.evaluation.notes)
     return SweepReport(
         title=grid.title,

@@ -51,8 +51,14 @@ class Ordering(Table):
     """Something that the paper's numbers say: this row is better than that one."""
 
     metric: Annotated[str, Field(min_length=1)] = Field(description="The score that decides, as branch.metric.")
+    also: tuple[str, ...] = Field(default=(), description="Further scores that are judged by themselves.")
     better: Annotated[str, Field(min_length=1)] = Field(description="The variant that should be better.")
     worse: Annotated[str, Field(min_length=1)] = Field(description="The variant that should be worse.")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every score that is judged."""
+        return (self.metric, *self.also)
 
 
 class Figure(Table):
@@ -228,6 +234,7 @@ def _named_metrics(sweep: Sweep) -> Iterator[tuple[str, str]]:
     yield from (("metrics", metric) for metric in sweep.metrics)
     for claim, ordering in sweep.orderings.items():
         yield f"orderings.{show_value(claim)}.metric", ordering.metric
+        yield from ((f"orderings.{show_value(claim)}.also", metric) for metric in ordering.also)
     if sweep.figure is not None:
         yield "figure.metric", sweep.figure.metric
     for name, paper in _stated(sweep):

@@ -8,6 +8,9 @@ from typing import ClassVar
 from cen_cli.results.channels import ReplacedCount
 from cen_cli.results.scores import Evaluation
 
+SIGNIFICANT = 0.05
+"""The p-value below which a difference over seeds is more than chance: its 95% interval leaves 0 out."""
+
 
 @dataclasses.dataclass(frozen=True)
 class MemberOutcome:
@@ -78,10 +81,10 @@ class SweepVerdict:
 
     @property
     def words(self) -> str:
-        """The verdict: holds, does not hold, mixed, or open where no seed has both rows."""
-        if not self.seeds:
-            return "open"
-        whole = "holds" if self.holds == self.seeds else "does not hold" if not self.holds else "mixed"
+        """The verdict: holds, does not hold, or open where the difference may be chance; one seed gives none."""
+        if self.seeds < 2:
+            return "one seed, no verdict" if self.seeds else "open, no seed has both"
+        whole = "open" if not self.p_value < SIGNIFICANT else "holds" if self.difference > 0 else "does not hold"
         return f"{whole}, {self.holds} of {self.seeds} seeds"
 
 
