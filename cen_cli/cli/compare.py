@@ -59,7 +59,7 @@ def compare(
     picture = None
     if images:
         firsts = {name: models[run] for run, name in reversed(names.items())}
-        picture = _draw(dict(reversed(firsts.items())), data, images, out)
+        picture = draw_views(dict(reversed(firsts.items())), data, images, out)
     if json:
         from cen_cli.results import as_json
 
@@ -156,7 +156,7 @@ def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe:
     )
 
 
-def _draw(models: Mapping[str, Network], data: ViewDataset, count: int, path: Path) -> Path:
+def draw_views(models: Mapping[str, Network], data: ViewDataset, count: int, path: Path) -> Path:
     """The views on which the networks differ most, the first run of each network."""
     from cen_cli import builders
     from cen_cli.analysis.comparison import compared_images, compared_labels

@@ -55,6 +55,7 @@ class Subject:
             gammas={state.name: state.gammas for state in self.states},
             pressed={state.name: state.pressed for state in self.states},
             threshold=self.states[0].threshold,
+            penalised=self.model.recipe.exchange.sparsity > 0,
             steps=self.history.steps if self.history else None,
             history=self.history.layers if self.history else None,
         )

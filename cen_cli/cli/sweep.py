@@ -80,6 +80,7 @@ def sweep(
 
         cen sweep recipes/sweeps/table7.toml --data-root /data/nyudv2 --shard 1/4 --out /shared/table7
     """
+    from cen_cli.cli.sweep_pictures import draw
     from cen_cli.engine.sweep import outcome_of
     from cen_cli.recipe import catalog
     from cen_cli.recipe.sweeps import load_sweep, members
@@ -105,7 +106,8 @@ def sweep(
         failed = _train(chosen, grid, jobs=jobs, device=device, inception_weights=inception_weights)
     report = _report(grid, [outcome_of(run) for run in runs], found)
     _print(report, form, json=json)
-    _draw(grid, report, found, folder)
+    for picture in draw(grid, report, found, folder, device):
+        console.note(f"picture: {picture}")
     if failed:
         names = ", ".join(f"{outcome.run}.log" for outcome in failed)
         raise CenError(f"{len(failed)} members failed; see {names}", hint="the same command tries them again")
@@ -346,16 +348,3 @@ def _print(report: SweepReport, form: Form, *, json: bool) -> None:
         console.print_text(sweeps.sweep_csv(report))
     else:
         tables.show(console.out(), sweeps.sweep_parts(report))
-
-
-def _draw(grid: Sweep, report: SweepReport, found: Sequence[Member], folder: Path) -> None:
-    """The sweep's figure, where it has one and any member is done."""
-    from cen_cli.recipe.sweeps import value_in
-    from cen_cli.reporting import console, sweeps
-
-    if grid.figure is None or not any(row.done for row in report.rows):
-        return
-    key, metric = grid.figure.key, grid.figure.metric
-    places = {(member.group, member.variant): value_in(member.recipe, key) for member in found}
-    path = sweeps.write_sweep_figure(folder / "figure.png", report, places, key=key, metric=metric)
-    console.note(f"figure: {path}")

@@ -62,10 +62,14 @@ class Ordering(Table):
 
 
 class Figure(Table):
-    """A plot over the values of one key (S-Fig 13)."""
+    """Plots of a score and the replaced share over the values of keys (S-Fig 13): a panel per group and key."""
 
-    key: Annotated[str, Field(min_length=1)] = Field(description="The recipe's key on the horizontal axis, in log.")
-    metric: Annotated[str, Field(min_length=1)] = Field(description="The score on the left axis, as branch.metric.")
+    keys: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="Keys on the horizontal axes, in log; a panel holds the rows that have the reference's other keys."
+    )
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="Scores on the left axis, as branch.metric: a group shows the first that its task has."
+    )
 
 
 class Sweep(Table):
@@ -87,6 +91,8 @@ class Sweep(Table):
     paper: dict[str, Numbers] = Field(default={}, description="The paper's numbers of a sweep without groups.")
     orderings: dict[str, Ordering] = Field(default={}, description="What the paper's numbers say, in words.")
     figure: Figure | None = Field(default=None, description="A plot of the results.")
+    proportions: str = Field(default="", description="The layer of S-Fig 11; draws S-Fig 11 and 12, a row a variant.")
+    panel: Count = Field(default=0, description="Views, those on which the rows differ most, drawn side by side.")
 
 
 @dataclass(frozen=True)
@@ -216,8 +222,9 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
     for name, group in _groups(sweep).items():
         if not (group.base or sweep.base):
             yield f"groups.{name}.base: missing; the recipe that the variants change" if name else "base: missing"
-    if sweep.figure is not None and not _is_number(sweep.figure.key):
-        yield f"figure.key = {show_value(sweep.figure.key)}: a key of recipes that holds a number"
+    for key in sweep.figure.keys if sweep.figure is not None else ():
+        if not _is_number(key):
+            yield f"figure.keys = {show_value(key)}: a key of recipes that holds a number"
 
 
 def _named_rows(sweep: Sweep) -> Iterator[tuple[str, str]]:
@@ -236,7 +243,7 @@ def _named_metrics(sweep: Sweep) -> Iterator[tuple[str, str]]:
         yield f"orderings.{show_value(claim)}.metric", ordering.metric
         yield from ((f"orderings.{show_value(claim)}.also", metric) for metric in ordering.also)
     if sweep.figure is not None:
-        yield "figure.metric", sweep.figure.metric
+        yield from (("figure.metrics", metric) for metric in sweep.figure.metrics)
     for name, paper in _stated(sweep):
         for variant, numbers in paper.items():
             yield from ((f"{f'groups.{name}.' if name else ''}paper.{variant}", metric) for metric in numbers)

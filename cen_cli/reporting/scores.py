@@ -42,6 +42,10 @@ WRITTEN: dict[str, Write] = {
 """How the value of each scalar metric is written in text."""
 
 
+FACTORS = {"pixel_accuracy": 100, "mean_accuracy": 100, "mean_iou": 100, "kid": 100}
+"""What text and plots multiply a value by, where it is not 1."""
+
+
 HEADINGS = {
     "pixel_accuracy": "pixel acc",
     "mean_accuracy": "mean acc",

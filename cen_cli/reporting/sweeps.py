@@ -9,9 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -19,6 +21,15 @@ from cen_cli.reporting import formats, scores
 from cen_cli.reporting.tables import new_table
 from cen_cli.reporting.wide import WideTable
 from cen_cli.results import SCALAR_METRICS, MemberOutcome, SweepCell, SweepReport, SweepRow
+
+if TYPE_CHECKING:
+    from cen_cli.reporting.plots import Curve
+
+KEYS_IN_WORDS = {
+    "exchange.sparsity": "weight of the sparsity penalty, lambda",
+    "exchange.threshold": "threshold of replacing a channel, theta",
+}
+"""How a figure's axis calls a recipe's key."""
 
 VERDICT = ("verdict", "better by", "p")
 """Headings of what is said of each ordering."""
@@ -116,25 +127,61 @@ def _row_name(outcome: MemberOutcome) -> str:
 
 
 def write_sweep_figure(
-    path: Path, report: SweepReport, places: dict[tuple[str, str], float], *, key: str, metric: str
+    path: Path, report: SweepReport, values: Mapping[tuple[str, str], Mapping[str, float]], metrics: Sequence[str]
 ) -> Path:
-    """A score and the replaced share against a key's value (S-Fig 13), mean and standard deviation over seeds, as PNG.
+    """Scores and replaced shares against the values of keys (S-Fig 13): a panel per group and key, as PNG.
 
-    `places`: (group, variant) -> the key's value. Rows without a finished member are left out. Raises SaveError.
+    `values`: (group, variant) -> the keys' values. A panel holds the rows that differ from the reference in its key
+    alone, and shows the first of the metrics that the group has. Rows without a finished member are left out. Raises
+    SaveError.
     """
-    from cen_cli.reporting.plots import Curve, score_and_share
+    from cen_cli.reporting.plots import score_and_share
 
-    curves = {}
-    for group, rows in _by_group(report.rows).items():
-        shown = sorted((row for row in rows if row.done), key=lambda row: places[row.group, row.variant])
-        cells = [next(cell for cell in row.cells if cell.metric == metric) for row in shown]
-        curves[report.groups.get(group, "")] = Curve(
-            places=[places[row.group, row.variant] for row in shown],
-            means=[cell.mean for cell in cells],
-            spreads=[0.0 if math.isnan(cell.std) else cell.std for cell in cells],
-            shares=[row.replaced for row in shown],
-        )
-    return score_and_share(curves, key=key, metric=metric, title=report.title, out=path)
+    curves = [
+        curve
+        for group, rows in _by_group([row for row in report.rows if row.done]).items()
+        for key in next(iter(values.values()))
+        if (curve := _curve(report, group, rows, key, values, metrics)) is not None
+    ]
+    seeds = sorted({row.done for row in report.rows if row.done})
+    counts = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    bars = f"Points: means over {counts} seeds; bars: standard deviation over them."
+    return score_and_share(curves, title=report.title, bars=bars, out=path)
+
+
+def _curve(
+    report: SweepReport,
+    group: str,
+    rows: Sequence[SweepRow],
+    key: str,
+    values: Mapping[tuple[str, str], Mapping[str, float]],
+    metrics: Sequence[str],
+) -> Curve | None:
+    """One panel, or None where the group has no such row or score."""
+    from cen_cli.reporting.plots import Curve
+
+    metric = next((name for name in metrics for cell in rows[0].cells if cell.metric == name and cell.values), None)
+    own = {row.variant: values[group, row.variant] for row in rows}
+    reference = next((own[row.variant] for row in rows if row.label == report.reference), None)
+    if metric is None or reference is None:
+        return None
+    others = [other for other in reference if other != key]
+    shown = [row for row in rows if all(own[row.variant][other] == reference[other] for other in others)]
+    shown.sort(key=lambda row: own[row.variant][key])
+    cells = [next(cell for cell in row.cells if cell.metric == metric) for row in shown]
+    score = metric.rpartition(".")[2]
+    factor = scores.FACTORS.get(score, 1)
+    percent = ", %" if score in SCALAR_METRICS["segmentation"] else ""
+    return Curve(
+        title=report.groups.get(group, ""),
+        key=KEYS_IN_WORDS.get(key, key),
+        score=_heading(metric, " ") + percent,
+        places=[own[row.variant][key] for row in shown],
+        means=[factor * cell.mean for cell in cells],
+        spreads=[factor * np.nan_to_num(cell.std) for cell in cells],
+        shares=[100 * row.replaced for row in shown],
+        share_spreads=[100 * np.nan_to_num(row.replaced_std) for row in shown],
+    )
 
 
 def _by_group(rows: Iterable[SweepRow]) -> dict[str, list[SweepRow]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 from cen_cli.results.channels import ReplacedCount
@@ -60,6 +61,8 @@ class SweepRow:
     cells: tuple[SweepCell, ...]
     replaced: float
     """Replaced share of the pressed part over all modalities, mean over seeds; NaN where nothing can be replaced."""
+    replaced_std: float = math.nan
+    """Sample standard deviation of that; NaN with fewer than two seeds."""
 
 
 @dataclasses.dataclass(frozen=True)
