@@ -19,6 +19,7 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
 from cen_cli.results import Frame
+from cen_cli.scoring.translation import NormStatistics
 
 FRAME = 1 / 3
 """Side of the framed region, as a share of the picture's."""
@@ -45,13 +46,18 @@ def compared_labels(models: Mapping[str, Segmenter], data: ViewDataset, count: i
     return _most_different(row, len(data), count)
 
 
-def compared_images(models: Mapping[str, Translator], data: ViewDataset, count: int) -> list[TranslationRow]:
-    """The same of translation networks: `images` of a row hold what each network made in the end."""
+def compared_images(
+    models: Mapping[str, Translator], data: ViewDataset, count: int, statistics: Mapping[str, NormStatistics]
+) -> list[TranslationRow]:
+    """The same of translation networks: `images` of a row hold what each network made in the end.
+
+    `statistics`: those that each network's instance norms go by, by name.
+    """
 
     def row(index: int) -> tuple[TranslationRow, Difference]:
         view = data.view(index)
         made = {
-            name: [*translate_view(model, view, protocol="strict", norm_statistics="instance").values()][-1]
+            name: [*translate_view(model, view, protocol="strict", norm_statistics=statistics[name]).values()][-1]
             for name, model in models.items()
         }
         drawn = translation_row(view, made, next(iter(models.values())).target_spec, protocol="strict")

@@ -170,7 +170,8 @@ def draw_views(models: Mapping[str, Network], data: ViewDataset, count: int, pat
         raise UsageError("--images: the networks take different inputs", hint="leave it out to compare scores alone")
     translators = {name: model for name, model in models.items() if isinstance(model, Translator)}
     if translators:
-        return write_contact_sheet(path, compared_images(translators, data, count))
+        statistics = {name: models[name].recipe.eval.norm_statistics for name in translators}
+        return write_contact_sheet(path, compared_images(translators, data, count, statistics))
     segmenters = {name: model for name, model in models.items() if isinstance(model, Segmenter)}
     rows = compared_labels(segmenters, data, count)
     return panels.write_panel(path, rows, data.class_names, builders.palette(first.recipe))

@@ -40,9 +40,12 @@ def sweep(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the runs [default: sweeps/<name>].")
     ] = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="With --dry-run: also estimate times, from a few steps of each row.")
+    ] = False,
     show: Annotated[bool, typer.Option("--show", help="Train nothing; print what is there.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Train nothing; list the members, their state and estimated time.")
+        bool, typer.Option("--dry-run", help="Train nothing; list the members and their state.")
     ] = False,
     shard: Annotated[
         str, typer.Option("--shard", metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
@@ -72,7 +75,7 @@ def sweep(
 
     Examples:
 
-        cen sweep table7-rooms --dry-run
+        cen sweep table7-rooms --dry-run --time
 
         cen sweep table7-rooms --jobs 2 --only '*/seed-0'
 
@@ -92,12 +95,15 @@ def sweep(
     grid = load_sweep(name)
     folder = out or Path("sweeps") / source.stem
     found = members(grid, source, overrides or (), data_root)
+    for override in overrides or ():
+        if unread := dict.fromkeys(member.variant for member in found if override in member.unread):
+            console.note(f"--set {override}: not read by {', '.join(unread)}, which are as without it")
     runs = [_run_of(member, folder) for member in found]
     _check_unchanged(runs)
     chosen = _shard(_only(runs, only or ["*"], folder), shard)
     if dry_run:
         wanted = [member for member, run in zip(found, runs, strict=True) if run in chosen]
-        _list(wanted, chosen, device=device, json=json)
+        _list(wanted, chosen, device=device, time=time, json=json)
         return
     failed: list[MemberOutcome] = []
     if show and not folder.is_dir():
@@ -265,8 +271,8 @@ def _score(member: MemberRun, device: str, inception_weights: Path | None, split
 # ---- what is shown ----
 
 
-def _list(found: Sequence[Member], runs: Sequence[MemberRun], *, device: str, json: bool) -> None:
-    """Every member with its state and its time: measured, or estimated from a few steps of each row."""
+def _list(found: Sequence[Member], runs: Sequence[MemberRun], *, device: str, time: bool, json: bool) -> None:
+    """Every member with its state and its time: measured, or with `time` estimated from a few steps of each row."""
     from cen_cli.engine.sweep import outcome_of
     from cen_cli.reporting import console, sweeps, tables
 
@@ -276,11 +282,12 @@ def _list(found: Sequence[Member], runs: Sequence[MemberRun], *, device: str, js
         row = (member.group, member.variant)
         if outcome.seconds is not None:
             seconds[row] = outcome.seconds
-        elif row not in seconds:
+        elif row not in seconds and time:
             seconds[row] = _estimate(member.recipe, device)
     if json:
         listed = [
-            {"member": outcome, "expected_seconds": seconds[outcome.group, outcome.variant]} for outcome in outcomes
+            {"member": outcome, "expected_seconds": seconds.get((outcome.group, outcome.variant))}
+            for outcome in outcomes
         ]
         console.print_json(listed)
     else:

@@ -20,6 +20,7 @@ from cen_cli.recipe.load import load_recipe, read_toml
 from cen_cli.recipe.paths import merge
 from cen_cli.recipe.problems import check_types, known_keys
 from cen_cli.recipe.schema import METRICS, Recipe
+from cen_cli.recipe.switches import READ_ONLY_WITH
 from cen_cli.recipe.table import Count, Table, distinct
 from cen_cli.recipe.wording import nearest, show_value
 
@@ -103,6 +104,8 @@ class Member:
     variant: str
     seed: int
     recipe: Recipe
+    unread: tuple[str, ...] = ()
+    """The overrides that this row does not read, and so was not given."""
 
     @property
     def name(self) -> str:
@@ -143,21 +146,31 @@ def members(
 ) -> tuple[Member, ...]:
     """Every run of the grid, seed by seed, so that a first result of each row is there early.
 
-    `source` is the sweep's file: base recipes are found beside it, or by shipped name. Raises RecipeError with the
-    problems of every row that is no valid recipe.
+    An override goes to the members that read its key, and must be read by one of them at least. `source` is the sweep's
+    file: base recipes are found beside it, or by shipped name. Raises RecipeError with the problems of every row that
+    is no valid recipe.
     """
     found: dict[tuple[int, str, str], Member] = {}
     problems: dict[str, None] = {}
     for name, group in _groups(sweep).items():
         for variant, row in sweep.variants.items():
             for index, seed in enumerate(row.seeds or sweep.seeds):
+                unread: tuple[str, ...] = ()
+                seeded = [f"train.seed={seed}"]
                 try:
-                    recipe = _recipe(sweep, name, group, variant, source, [*overrides, f"train.seed={seed}"], data_root)
+                    if overrides:
+                        plain = _recipe(sweep, name, group, variant, source, seeded, data_root)
+                        unread = tuple(text for text in overrides if _is_unread(plain, text, overrides))
+                    given = [*(text for text in overrides if text not in unread), *seeded]
+                    recipe = _recipe(sweep, name, group, variant, source, given, data_root)
                 except RecipeError as error:
                     problems |= dict.fromkeys(f"variant {variant}: {text}" for text in error.problems)
                     continue
                 unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
-                found[index, name, variant] = Member(name, variant, seed, unexpecting)
+                found[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
+    for text in overrides:
+        if found and all(text in member.unread for member in found.values()):
+            problems[f"--set {text!r}: no member reads this key"] = None
     if problems:
         raise RecipeError(str(source), list(problems), hint="each variant must be a valid recipe with its base")
     order = sorted(found, key=lambda place: place[0])  # stable: groups and variants stay in the file's order
@@ -172,10 +185,14 @@ def paper_numbers(sweep: Sweep, group: str, variant: str) -> Numbers:
 
 def value_in(recipe: Recipe, key: str) -> float:
     """The number at a dotted key of a member's recipe: a figure's place on its axis."""
+    return float(_value(recipe, key))
+
+
+def _value(recipe: Recipe, key: str) -> Any:
     value: Any = recipe
     for part in key.split("."):
         value = getattr(value, part)
-    return float(value)
+    return value
 
 
 def _groups(sweep: Sweep) -> Mapping[str, Group]:
@@ -200,6 +217,18 @@ def _recipe(
         (f"{source.name}: variants.{variant}", own | kinds.plain(sweep.variants[variant].set)),
     ]
     return load_recipe(str(beside) if beside.is_file() else base, overrides, data_root, changes=changes)
+
+
+def _is_unread(recipe: Recipe, override: str, overrides: Sequence[str]) -> bool:
+    """Whether the recipe has a switch, set by no override, under which the key of an override is not read."""
+    key = override.partition("=")[0].strip()
+    switched = {text.partition("=")[0].strip() for text in overrides}
+    return any(
+        (key == unused or key.startswith(f"{unused}."))
+        and switch not in switched
+        and _value(recipe, switch) not in needed
+        for unused, switch, needed in READ_ONLY_WITH
+    )
 
 
 def _unknown_names(sweep: Sweep) -> Iterator[str]:

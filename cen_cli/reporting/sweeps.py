@@ -96,16 +96,20 @@ def members_parts(
     table = new_table("member", "run", numbers=("seed", "state", "time"))
     left, unknown = 0.0, False
     for outcome in outcomes:
-        expected = seconds.get((outcome.group, outcome.variant), math.nan)
+        expected = seconds.get((outcome.group, outcome.variant))
         if outcome.seconds is not None:
             time = formats.duration(outcome.seconds)
+        elif expected is None:
+            time = formats.ABSENT
         elif isinstance(expected, str):
             time, unknown = "unknown", True
         else:
             time, left = f"about {formats.duration(expected)}", left + expected
         table.add_row(_row_name(outcome), outcome.run, str(outcome.seed), outcome.state, time)
     done = sum(outcome.state == "done" for outcome in outcomes)
-    total = f"{done} of {len(outcomes)} members are done; the others take about {formats.duration(left)} one by one"
+    total = f"{done} of {len(outcomes)} members are done"
+    if left or unknown:
+        total += f"; the others take about {formats.duration(left)} one by one"
     reasons = dict.fromkeys(reason for reason in seconds.values() if isinstance(reason, str))
     return [table, total + (", and some are unknown" if unknown else ""), *(f"note: {reason}" for reason in reasons)]
 

@@ -50,7 +50,9 @@ def grid(tmp_path: Path, tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
-    before = cen("sweep", grid, "--dry-run", "--device", "cpu", "--json").document
+    listed = cen("sweep", grid, "--dry-run", "--json").document
+    assert [entry["expected_seconds"] for entry in listed] == [None, None]
+    before = cen("sweep", grid, "--dry-run", "--time", "--device", "cpu", "--json").document
     assert [entry["member"]["state"] for entry in before] == ["new", "new"]
     assert all(0 < entry["expected_seconds"] < 600 for entry in before)
     assert not Path("sweeps").exists()
@@ -179,6 +181,15 @@ def test_only_members_that_match_are_trained(cen: Cen, grid: Path) -> None:
     assert "the first is 'on/seed-0'" in refused.err
 
 
+def test_a_setting_goes_to_the_members_that_read_it(cen: Cen, grid: Path) -> None:
+    text = grid.read_text().replace('exchange.choose = "none"', 'model.fusion = "concat"')
+    grid.write_text(text)
+    ended = cen("sweep", grid, "--dry-run", "--set", "exchange.sparsity=0.5")
+    assert "--set exchange.sparsity=0.5: not read by off, which are as without it" in ended.err
+    refused = cen("sweep", grid, "--dry-run", "--set", "unet.levels=5", code=2)
+    assert "--set 'unet.levels=5': no member reads this key" in refused.err
+
+
 def test_show_and_dry_run_exclude_each_other(cen: Cen, grid: Path) -> None:
     assert "leave out one of them" in cen("sweep", grid, "--show", "--dry-run", code=2).err
 
@@ -191,7 +202,7 @@ def test_a_sweep_that_is_not_there(cen: Cen) -> None:
 
 def test_data_that_are_not_there_leave_the_time_unknown(cen: Cen, grid: Path) -> None:
     grid.write_text(grid.read_text().replace("[set.train]", '[set.data]\nroot = "/nowhere"\n[set.train]'))
-    ended = cen("sweep", grid, "--dry-run", "--device", "cpu")
+    ended = cen("sweep", grid, "--dry-run", "--time", "--device", "cpu")
     assert "unknown" in ended.out
     assert "/nowhere" in ended.out
 
