@@ -102,7 +102,7 @@ def score_and_share(curves: Sequence[Curve], *, title: str, bars: str, out: Path
         right = axes.twinx()
         dashed = {"linestyle": "--", "marker": "s", **style}
         right.errorbar(curve.places, curve.shares, yerr=curve.share_spreads, color=FALLEN, **dashed)
-        right.set_ylabel("replaced channels, % of the pressed part", color=FALLEN)
+        right.set_ylabel("replaced of the pressed channels, %", color=FALLEN, fontsize=8)
         right.set_ylim(-4, 104)
     figure.suptitle(title, fontsize=10)
     figure.supxlabel(bars, fontsize=8)
