@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cen_cli.analysis.predictions import PanelRow, panel_row
-from cen_cli.analysis.translations import TranslationRow, translate_view, translation_row
+from cen_cli.analysis.translations import TranslationRow, rendered, translate_view, translation_row
 from cen_cli.data.views import ViewDataset
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
@@ -28,42 +28,67 @@ CANDIDATES = 64
 
 Difference = npt.NDArray[np.float64]
 Row = TypeVar("Row", PanelRow, TranslationRow)
+Output = TypeVar("Output")
 
 
-def compared_labels(models: Mapping[str, Segmenter], data: ViewDataset, count: int) -> list[PanelRow]:
+def compared_labels(
+    models: Mapping[str, Segmenter], data: Mapping[str, ViewDataset], count: int, *, branches: bool = False
+) -> list[PanelRow]:
     """The `count` views on which the networks, by name, differ most, those first, each with its region framed.
 
-    `predictions` of a row hold each network's final label map. All networks must take the same inputs.
+    `predictions` of a row hold each network's final label map, with `branches` those of its branches before it; `data`
+    the same views by network, with the inputs that it takes. `inputs` of a row are all of these.
     """
 
     def row(index: int) -> tuple[PanelRow, Difference]:
-        view = data.view(index)
-        rows = {name: panel_row(model, view, size=view.size) for name, model in models.items()}
-        final = {name: [*row.predictions.values()][-1] for name, row in rows.items()}
+        views = {name: data[name].view(index) for name in models}
+        rows = {name: panel_row(model, views[name], size=views[name].size) for name, model in models.items()}
+        final = [[*each.predictions.values()][-1] for each in rows.values()]
+        shown = _named({name: each.predictions for name, each in rows.items()}, branches)
+        inputs = {key: picture for each in rows.values() for key, picture in each.inputs.items()}
         first = next(iter(rows.values()))
-        return dataclasses.replace(first, predictions=final), label_disagreement([*final.values()])
+        return dataclasses.replace(first, inputs=inputs, predictions=shown), label_disagreement(final)
 
-    return _most_different(row, len(data), count)
+    return _most_different(row, len(next(iter(data.values()))), count)
 
 
 def compared_images(
-    models: Mapping[str, Translator], data: ViewDataset, count: int, statistics: Mapping[str, NormStatistics]
+    models: Mapping[str, Translator],
+    data: Mapping[str, ViewDataset],
+    count: int,
+    statistics: Mapping[str, NormStatistics],
+    *,
+    branches: bool = False,
 ) -> list[TranslationRow]:
-    """The same of translation networks: `images` of a row hold what each network made in the end.
+    """The same of translation networks: `images` of a row hold what each network made.
 
     `statistics`: those that each network's instance norms go by, by name.
     """
 
     def row(index: int) -> tuple[TranslationRow, Difference]:
-        view = data.view(index)
+        views = {name: data[name].view(index) for name in models}
         made = {
-            name: [*translate_view(model, view, protocol="strict", norm_statistics=statistics[name]).values()][-1]
+            name: translate_view(model, views[name], protocol="strict", norm_statistics=statistics[name])
             for name, model in models.items()
         }
-        drawn = translation_row(view, made, next(iter(models.values())).target_spec, protocol="strict")
-        return drawn, image_range([*drawn.images.values()])
+        spec = next(iter(models.values())).target_spec
+        shown = _named(made, branches)
+        rows = [translation_row(view, shown, spec, protocol="strict") for view in views.values()]
+        inputs = {key: picture for each in rows for key, picture in each.inputs.items()}
+        ends = [rendered([*images.values()][-1], spec, protocol="strict") for images in made.values()]
+        return dataclasses.replace(rows[0], inputs=inputs), image_range(ends)
 
-    return _most_different(row, len(data), count)
+    return _most_different(row, len(next(iter(data.values()))), count)
+
+
+def _named(outputs: Mapping[str, Mapping[str, Output]], branches: bool) -> dict[str, Output]:
+    """Each network's last output under its name; with `branches` the others before it, as `network: branch`."""
+    named: dict[str, Output] = {}
+    for network, made in outputs.items():
+        *others, last = made
+        named |= {f"{network}: {branch}": made[branch] for branch in others if branches}
+        named[network] = made[last]
+    return named
 
 
 def _most_different(row: Callable[[int], tuple[Row, Difference]], views: int, count: int) -> list[Row]:

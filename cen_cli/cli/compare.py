@@ -29,6 +29,9 @@ def compare(
     images: Annotated[
         int, typer.Option("--images", min=0, help="Also draw the N views on which the networks differ most.")
     ] = 0,
+    branches: Annotated[
+        bool, typer.Option("--branches", help="Draw what each branch makes, too, not the final outputs alone.")
+    ] = False,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture.")] = Path("comparison.png"),
     inception_weights: options.InceptionWeights = None,
     data_root: options.DataRoot = None,
@@ -59,7 +62,7 @@ def compare(
     picture = None
     if images:
         firsts = {name: models[run] for run, name in reversed(names.items())}
-        picture = draw_views(dict(reversed(firsts.items())), data, images, out)
+        picture = draw_views(dict(reversed(firsts.items())), data, images, out, branches=branches)
     if json:
         from cen_cli.results import as_json
 
@@ -104,8 +107,8 @@ def _scored(
     data_root: str | None,
     device: str,
     inception_weights: Path | None,
-) -> tuple[list[MemberOutcome], ViewDataset]:
-    """Every run's scores on one split, and the data set of the first, whose inputs the pictures show."""
+) -> tuple[list[MemberOutcome], dict[str, ViewDataset]]:
+    """Every run's scores on one split, and by network the data set of its first run."""
     from cen_cli import builders
     from cen_cli.models.device import resolve_device
     from cen_cli.models.exchange import count_replaced, exchanging_layers
@@ -114,7 +117,7 @@ def _scored(
     from cen_cli.results import MemberOutcome
 
     outcomes: list[MemberOutcome] = []
-    datasets: list[ViewDataset] = []
+    datasets: dict[str, ViewDataset] = {}
     chosen = split or next(iter(models.values())).recipe.eval.split
     for run, model in models.items():
         recipe = override(model.recipe, [f"eval.split={chosen}"], data_root=data_root, source=run)
@@ -127,8 +130,8 @@ def _scored(
         replaced = count_replaced(exchanging_layers(model), model.modalities)
         seed = recipe.train.seed
         outcomes.append(MemberOutcome("", names[run], seed, run, "done", evaluation, replaced))
-        datasets.append(data)
-    return outcomes, datasets[0]
+        datasets.setdefault(names[run], data)
+    return outcomes, datasets
 
 
 def _advance(progress: Callable[[int, int], None], views: int, done: int) -> None:
@@ -156,8 +159,10 @@ def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe:
     )
 
 
-def draw_views(models: Mapping[str, Network], data: ViewDataset, count: int, path: Path) -> Path:
-    """The views on which the networks differ most, the first run of each network."""
+def draw_views(
+    models: Mapping[str, Network], data: Mapping[str, ViewDataset], count: int, path: Path, *, branches: bool = False
+) -> Path:
+    """The views on which the networks differ most; `data` by network, with the inputs that each takes."""
     from cen_cli import builders
     from cen_cli.analysis.comparison import compared_images, compared_labels
     from cen_cli.models.segmenter import Segmenter
@@ -166,12 +171,10 @@ def draw_views(models: Mapping[str, Network], data: ViewDataset, count: int, pat
     from cen_cli.reporting.translation import write_contact_sheet
 
     first = next(iter(models.values()))
-    if any(model.modalities != first.modalities for model in models.values()):
-        raise UsageError("--images: the networks take different inputs", hint="leave it out to compare scores alone")
     translators = {name: model for name, model in models.items() if isinstance(model, Translator)}
     if translators:
         statistics = {name: models[name].recipe.eval.norm_statistics for name in translators}
-        return write_contact_sheet(path, compared_images(translators, data, count, statistics))
+        return write_contact_sheet(path, compared_images(translators, data, count, statistics, branches=branches))
     segmenters = {name: model for name, model in models.items() if isinstance(model, Segmenter)}
-    rows = compared_labels(segmenters, data, count)
-    return panels.write_panel(path, rows, data.class_names, builders.palette(first.recipe))
+    rows = compared_labels(segmenters, data, count, branches=branches)
+    return panels.write_panel(path, rows, next(iter(data.values())).class_names, builders.palette(first.recipe))

@@ -56,5 +56,5 @@ def _panel(rows: dict[str, Member], grid: Sweep, folder: Path, prefix: str, devi
     from cen_cli.cli.compare import draw_views
 
     models = {label: builders.load(str(folder / member.name), device) for label, member in rows.items()}
-    data = builders.dataset(next(iter(rows.values())).recipe, grid.split)
+    data = {label: builders.dataset(member.recipe, grid.split) for label, member in rows.items()}
     return draw_views(models, data, grid.panel, folder / f"{prefix}panel.png")

@@ -150,6 +150,8 @@ def write_sweep_figure(
     seeds = sorted({row.done for row in report.rows if row.done})
     counts = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     bars = f"Points: means over {counts} seeds; bars: standard deviation over them."
+    if seeds[-1] == 1:
+        bars = "One seed each: no spread."
     return score_and_share(curves, title=report.title, bars=bars, out=path)
 
 
