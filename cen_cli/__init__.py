@@ -26,10 +26,21 @@ _HOME = {
     "ModalOutput": "cen_cli.models.streams",
     "to_cen": "cen_cli.models.conversion",
     "load": "cen_cli.builders",
+    "LoadedNetwork": "cen_cli.builders",
+    "train": "cen_cli.jobs.train",
+    "resume": "cen_cli.jobs.train",
+    "evaluate": "cen_cli.jobs.evaluate",
+    "predict": "cen_cli.jobs.predict",
+    "translate": "cen_cli.jobs.translate",
+    "sweep": "cen_cli.jobs.sweep",
+    "compare": "cen_cli.jobs.compare",
+    "analyze": "cen_cli.jobs.analyze",
+    "report": "cen_cli.jobs.report",
 }
 
 __all__ = [
     "ChannelExchange",
+    "LoadedNetwork",
     "ModalBatchNorm2d",
     "ModalInstanceNorm2d",
     "ModalOutput",
@@ -37,19 +48,36 @@ __all__ = [
     "PrivateConvTranspose2d",
     "__version__",
     "active_dropout",
+    "analyze",
+    "compare",
+    "evaluate",
     "exchange_channels",
     "exchange_layers",
     "load",
     "metrics",
+    "predict",
+    "report",
+    "resume",
     "set_frozen_statistics",
     "set_norm_statistics",
     "sparsity_penalty",
+    "sweep",
     "to_cen",
+    "train",
+    "translate",
 ]
 
 if TYPE_CHECKING:
     from cen_cli import metrics
-    from cen_cli.builders import load
+    from cen_cli.builders import LoadedNetwork, load
+    from cen_cli.jobs.analyze import analyze
+    from cen_cli.jobs.compare import compare
+    from cen_cli.jobs.evaluate import evaluate
+    from cen_cli.jobs.predict import predict
+    from cen_cli.jobs.report import report
+    from cen_cli.jobs.sweep import sweep
+    from cen_cli.jobs.train import resume, train
+    from cen_cli.jobs.translate import translate
     from cen_cli.models.conversion import to_cen
     from cen_cli.models.dropout import active_dropout
     from cen_cli.models.exchange import ChannelExchange, exchange_channels, exchange_layers

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cen_cli.analysis.predictions import PanelRow, panel_row
 from cen_cli.analysis.translations import TranslationRow, rendered, translate_view, translation_row
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
@@ -26,23 +27,29 @@ FRAME = 1 / 3
 CANDIDATES = 64
 """Views among which those are sought where networks differ most, evenly spaced over the split."""
 
+Specs = Sequence[ModalitySpec]
 Difference = npt.NDArray[np.float64]
 Row = TypeVar("Row", PanelRow, TranslationRow)
 Output = TypeVar("Output")
 
 
 def compared_labels(
-    models: Mapping[str, Segmenter], data: Mapping[str, ViewDataset], count: int, *, branches: bool = False
+    models: Mapping[str, tuple[Segmenter, Specs]],
+    data: Mapping[str, ViewDataset],
+    count: int,
+    *,
+    branches: bool = False,
 ) -> list[PanelRow]:
-    """The `count` views on which the networks, by name, differ most, those first, each with its region framed.
+    """The `count` views on which networks, by name, differ most, those first, each with its region framed.
 
-    `predictions` of a row hold each network's final label map, with `branches` those of its branches before it; `data`
-    the same views by network, with the inputs that it takes. `inputs` of a row are all of these.
+    A network comes with its modalities' specs. `predictions` of a row hold each one's final label map, with `branches`
+    those of its branches before it; `data` the same views by network, with the inputs that it takes. `inputs` of a row
+    are all of these.
     """
 
     def row(index: int) -> tuple[PanelRow, Difference]:
         views = {name: data[name].view(index) for name in models}
-        rows = {name: panel_row(model, views[name], size=views[name].size) for name, model in models.items()}
+        rows = {name: panel_row(*model, views[name], size=views[name].size) for name, model in models.items()}
         final = [[*each.predictions.values()][-1] for each in rows.values()]
         shown = _named({name: each.predictions for name, each in rows.items()}, branches)
         inputs = {key: picture for each in rows.values() for key, picture in each.inputs.items()}
@@ -53,14 +60,15 @@ def compared_labels(
 
 
 def compared_images(
-    models: Mapping[str, Translator],
+    models: Mapping[str, tuple[Translator, Specs]],
+    target: ModalitySpec,
     data: Mapping[str, ViewDataset],
     count: int,
     statistics: Mapping[str, NormStatistics],
     *,
     branches: bool = False,
 ) -> list[TranslationRow]:
-    """The same of translation networks: `images` of a row hold what each network made.
+    """The same of translation networks: `images` of a row hold what each network made of `target`.
 
     `statistics`: those that each network's instance norms go by, by name.
     """
@@ -68,14 +76,13 @@ def compared_images(
     def row(index: int) -> tuple[TranslationRow, Difference]:
         views = {name: data[name].view(index) for name in models}
         made = {
-            name: translate_view(model, views[name], protocol="strict", norm_statistics=statistics[name])
+            name: translate_view(*model, views[name], protocol="strict", norm_statistics=statistics[name])
             for name, model in models.items()
         }
-        spec = next(iter(models.values())).target_spec
         shown = _named(made, branches)
-        rows = [translation_row(view, shown, spec, protocol="strict") for view in views.values()]
+        rows = [translation_row(view, shown, target, protocol="strict") for view in views.values()]
         inputs = {key: picture for each in rows for key, picture in each.inputs.items()}
-        ends = [rendered([*images.values()][-1], spec, protocol="strict") for images in made.values()]
+        ends = [rendered([*images.values()][-1], target, protocol="strict") for images in made.values()]
         return dataclasses.replace(rows[0], inputs=inputs), image_range(ends)
 
     return _most_different(row, len(next(iter(data.values()))), count)

@@ -20,7 +20,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cen_cli.models.ensemble import LearnedEnsemble
-from cen_cli.models.exchange import ChannelExchange, Region, Replace
+from cen_cli.models.exchange import THRESHOLD, ChannelExchange, Region, Replace
 from cen_cli.models.norms import ModalNorm, NormSharing, Share, from_norm
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.streams import ModalOutput, PrivateConv2d, PrivateConvTranspose2d, stack_modalities
@@ -66,7 +66,7 @@ def to_cen(
     model: nn.Module,
     modalities: Sequence[str],
     *,
-    threshold: float = 1e-2,
+    threshold: float = THRESHOLD,
     region: Region = "disjoint",
     replace: Replace = "own-part",
     conv: Share = "shared",

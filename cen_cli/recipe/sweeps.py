@@ -17,12 +17,13 @@ from pydantic import AfterValidator, Field
 from cen_cli.errors import RecipeError
 from cen_cli.recipe import catalog, kinds
 from cen_cli.recipe.load import load_recipe, read_toml
+from cen_cli.recipe.overrides import Changes, as_text, with_options
 from cen_cli.recipe.paths import merge
 from cen_cli.recipe.problems import check_types, known_keys
 from cen_cli.recipe.schema import METRICS, Recipe
 from cen_cli.recipe.switches import READ_ONLY_WITH
 from cen_cli.recipe.table import Count, Table, distinct
-from cen_cli.recipe.wording import nearest, show_value
+from cen_cli.recipe.wording import perhaps, show_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 Numbers = dict[str, float]
@@ -105,7 +106,7 @@ class Member:
     seed: int
     recipe: Recipe
     unread: tuple[str, ...] = ()
-    """The overrides that this row does not read, and so was not given."""
+    """The overrides that this row does not read, and so was not given; as text."""
 
     @property
     def name(self) -> str:
@@ -141,34 +142,34 @@ def _tables(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merge(_tables(found, (*above, path.resolve())), table)
 
 
-def members(
-    sweep: Sweep, source: Path, overrides: Sequence[str] = (), data_root: str | None = None
-) -> tuple[Member, ...]:
+def members(sweep: Sweep, source: Path, overrides: Changes = (), data_root: str | None = None) -> tuple[Member, ...]:
     """Every run of the grid, seed by seed, so that a first result of each row is there early.
 
     An override goes to the members that read its key, and must be read by one of them at least. `source` is the sweep's
     file: base recipes are found beside it, or by shipped name. Raises RecipeError with the problems of every row that
     is no valid recipe.
     """
+    given = with_options(overrides)
+    texts = [as_text(change) for change in given]
     found: dict[tuple[int, str, str], Member] = {}
     problems: dict[str, None] = {}
     for name, group in _groups(sweep).items():
         for variant, row in sweep.variants.items():
             for index, seed in enumerate(row.seeds or sweep.seeds):
                 unread: tuple[str, ...] = ()
-                seeded = [f"train.seed={seed}"]
+                seeded = with_options((), train__seed=seed)
                 try:
-                    if overrides:
+                    if given:
                         plain = _recipe(sweep, name, group, variant, source, seeded, data_root)
-                        unread = tuple(text for text in overrides if _is_unread(plain, text, overrides))
-                    given = [*(text for text in overrides if text not in unread), *seeded]
-                    recipe = _recipe(sweep, name, group, variant, source, given, data_root)
+                        unread = tuple(text for text in texts if _is_unread(plain, text, texts))
+                    read = [change for change in given if as_text(change) not in unread]
+                    recipe = _recipe(sweep, name, group, variant, source, [*read, *seeded], data_root)
                 except RecipeError as error:
                     problems |= dict.fromkeys(f"variant {variant}: {text}" for text in error.problems)
                     continue
                 unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
                 found[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
-    for text in overrides:
+    for text in texts:
         if found and all(text in member.unread for member in found.values()):
             problems[f"--set {text!r}: no member reads this key"] = None
     if problems:
@@ -205,7 +206,7 @@ def _recipe(
     group: Group,
     variant: str,
     source: Path,
-    overrides: Sequence[str],
+    overrides: Changes,
     data_root: str | None,
 ) -> Recipe:
     base = group.base or sweep.base
@@ -240,12 +241,12 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
                 yield f"{table}.{show_value(name)}: it names a folder: letters, digits, dots, dashes and underscores"
     for key, name in _named_rows(sweep):
         if name not in rows:
-            yield f"{key} = {show_value(name)}: one of the variants {', '.join(rows)}{nearest(name, rows)}"
+            yield f"{key} = {show_value(name)}: one of the variants {', '.join(rows)}{perhaps(name, rows)}"
     known = {metric for metrics in METRICS.values() for metric in metrics}
     for key, metric in _named_metrics(sweep):
         if metric.rpartition(".")[2] not in known or "." not in metric:
             wanted = f"a branch, a dot, then one of {', '.join(sorted(known))}"
-            yield f"{key} = {show_value(metric)}: {wanted}{nearest(metric.rpartition('.')[2], sorted(known))}"
+            yield f"{key} = {show_value(metric)}: {wanted}{perhaps(metric.rpartition('.')[2], sorted(known))}"
     if sweep.groups and sweep.paper:
         yield "paper: where there are groups, numbers stand in groups.<name>.paper"
     for name, group in _groups(sweep).items():

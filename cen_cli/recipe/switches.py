@@ -35,6 +35,7 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("model.width", "model.arch", ("refinenet", "pspnet")),
     ("model.encoder_width", "model.arch", ("refinenet", "pspnet")),
     ("model.light", "model.arch", ("refinenet",)),
+    ("model.decoder_norm", "model.arch", ("refinenet",)),
     ("model.dropout", "model.arch", ("refinenet", "pspnet")),
     ("model.auxiliary_weight", "model.arch", ("pspnet",)),
     ("unet", "model.arch", ("unet",)),

@@ -19,7 +19,8 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from cen_cli.errors import CheckpointError
-from cen_cli.models.torch_files import listed, read_torch_file
+from cen_cli.models.torch_files import read_torch_file
+from cen_cli.wording import listed
 
 CONNECT_SECONDS = 10.0
 """A download that stays silent this long has failed."""
@@ -96,5 +97,5 @@ def _fitted(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], file:
         elif kept[key].shape != value.shape:
             problems.append(f"{key} has shape {list(kept[key].shape)}, expected {list(value.shape)}")
     if problems:
-        raise CheckpointError(f"{file}: does not fit torchvision's {name}: {listed(problems, most=3)}")
+        raise CheckpointError(f"{file}: does not fit torchvision's {name}: {listed(problems, most=3, separator='; ')}")
     return kept

@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from cen_cli.recipe.sweeps import Member, Sweep
-    from cen_cli.results import SweepReport
+from cen_cli import builders
+from cen_cli.jobs.compare import draw_views
+from cen_cli.jobs.exchanging import load_exchanging
+from cen_cli.recipe.sweeps import Member, Sweep, value_in
+from cen_cli.reporting import gamma_plots
+from cen_cli.reporting.sweeps import write_sweep_figure
+from cen_cli.results import SweepReport
 
 
 def draw(grid: Sweep, report: SweepReport, found: Sequence[Member], folder: Path, device: str) -> list[Path]:
     """Write what the sweep draws of the members that are done, into its folder. Raises SaveError."""
-    from cen_cli.recipe.sweeps import value_in
-    from cen_cli.reporting.sweeps import write_sweep_figure
-
     drawn: list[Path] = []
     done = {(row.group, row.variant): min(row.cells[-1].values, default=None) for row in report.rows if row.done}
     members = [member for member in found if done.get((member.group, member.variant)) == member.seed]
@@ -36,11 +36,8 @@ def draw(grid: Sweep, report: SweepReport, found: Sequence[Member], folder: Path
 
 def _proportions(rows: dict[str, Member], layer: str, folder: Path, prefix: str, device: str) -> list[Path]:
     """S-Fig 11 and 12: each modality's share of every gamma, the first finished seed of each row."""
-    from cen_cli.cli.subject import load_subject
-    from cen_cli.reporting import gamma_plots
-
     networks = [
-        dataclasses.replace(load_subject(str(folder / member.name), device).as_drawn(), label=label)
+        dataclasses.replace(load_exchanging(str(folder / member.name), device).as_drawn(), label=label)
         for label, member in rows.items()
     ]
     (name,) = [name for name in networks[0].gammas if name.endswith(layer)]
@@ -52,9 +49,6 @@ def _proportions(rows: dict[str, Member], layer: str, folder: Path, prefix: str,
 
 def _panel(rows: dict[str, Member], grid: Sweep, folder: Path, prefix: str, device: str) -> Path:
     """S-Fig 6 to 10: the views on which the rows differ most, the first finished seed of each."""
-    from cen_cli import builders
-    from cen_cli.cli.compare import draw_views
-
     models = {label: builders.load(str(folder / member.name), device) for label, member in rows.items()}
     data = {label: builders.dataset(member.recipe, grid.split) for label, member in rows.items()}
     return draw_views(models, data, grid.panel, folder / f"{prefix}panel.png")
