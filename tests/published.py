@@ -124,15 +124,14 @@ def generator_state(
     return write.state
 
 
-def discriminator_state(*, filters: int = 4) -> State:
-    """The discriminator: five convolutions, norms after the middle three."""
+def discriminator_state(*, filters: int = 4, running: bool = False) -> State:
+    """The discriminator: five convolutions, each with an affine norm; those at both ends are never used."""
     write = Writer(1, seed=2)
     channels = [filters, 2 * filters, 4 * filters, 8 * filters, 1]
     for number, (inputs, outputs) in enumerate(zip([6, *channels], channels, strict=False), start=1):
         write.kernel(f"conv{number}.conv.module", outputs, inputs, 4, 4, bias=outputs)
-        if 1 < number < 5:
-            write.norm(f"conv{number}.insnorm.module", outputs)
-    return write.state
+        write.norm(f"conv{number}.insnorm.module", outputs)
+    return {name: tensor for name, tensor in write.state.items() if running or ".running_" not in name}
 
 
 def save_segmenter(path: Path, state: State, best: object = 51.58) -> Path:

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cen_cli.analysis.predictions import PanelRow, panel_row
-from cen_cli.analysis.translations import TranslationRow, translate_view, translation_row
+from cen_cli.analysis.translations import TranslationRow, rendered, translate_view, translation_row
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
 from cen_cli.results import Frame
+from cen_cli.scoring.translation import NormStatistics
 
 FRAME = 1 / 3
 """Side of the framed region, as a share of the picture's."""
@@ -29,40 +30,72 @@ CANDIDATES = 64
 Specs = Sequence[ModalitySpec]
 Difference = npt.NDArray[np.float64]
 Row = TypeVar("Row", PanelRow, TranslationRow)
+Output = TypeVar("Output")
 
 
-def compared_labels(models: Mapping[str, tuple[Segmenter, Specs]], data: ViewDataset, count: int) -> list[PanelRow]:
+def compared_labels(
+    models: Mapping[str, tuple[Segmenter, Specs]],
+    data: Mapping[str, ViewDataset],
+    count: int,
+    *,
+    branches: bool = False,
+) -> list[PanelRow]:
     """The `count` views on which networks, by name, differ most, those first, each with its region framed.
 
-    A network comes with its modalities' specs. `predictions` of a row hold each one's final label map. All networks
-    must take the same inputs.
+    A network comes with its modalities' specs. `predictions` of a row hold each one's final label map, with `branches`
+    those of its branches before it; `data` the same views by network, with the inputs that it takes. `inputs` of a row
+    are all of these.
     """
 
     def row(index: int) -> tuple[PanelRow, Difference]:
-        view = data.view(index)
-        rows = {name: panel_row(*model, view, size=view.size) for name, model in models.items()}
-        final = {name: [*row.predictions.values()][-1] for name, row in rows.items()}
+        views = {name: data[name].view(index) for name in models}
+        rows = {name: panel_row(*model, views[name], size=views[name].size) for name, model in models.items()}
+        final = [[*each.predictions.values()][-1] for each in rows.values()]
+        shown = _named({name: each.predictions for name, each in rows.items()}, branches)
+        inputs = {key: picture for each in rows.values() for key, picture in each.inputs.items()}
         first = next(iter(rows.values()))
-        return dataclasses.replace(first, predictions=final), label_disagreement([*final.values()])
+        return dataclasses.replace(first, inputs=inputs, predictions=shown), label_disagreement(final)
 
-    return _most_different(row, len(data), count)
+    return _most_different(row, len(next(iter(data.values()))), count)
 
 
 def compared_images(
-    models: Mapping[str, tuple[Translator, Specs]], target: ModalitySpec, data: ViewDataset, count: int
+    models: Mapping[str, tuple[Translator, Specs]],
+    target: ModalitySpec,
+    data: Mapping[str, ViewDataset],
+    count: int,
+    statistics: Mapping[str, NormStatistics],
+    *,
+    branches: bool = False,
 ) -> list[TranslationRow]:
-    """The same of translation networks: `images` of a row hold what each network made in the end of `target`."""
+    """The same of translation networks: `images` of a row hold what each network made of `target`.
+
+    `statistics`: those that each network's instance norms go by, by name.
+    """
 
     def row(index: int) -> tuple[TranslationRow, Difference]:
-        view = data.view(index)
+        views = {name: data[name].view(index) for name in models}
         made = {
-            name: [*translate_view(*model, view, protocol="strict", norm_statistics="instance").values()][-1]
+            name: translate_view(*model, views[name], protocol="strict", norm_statistics=statistics[name])
             for name, model in models.items()
         }
-        drawn = translation_row(view, made, target, protocol="strict")
-        return drawn, image_range([*drawn.images.values()])
+        shown = _named(made, branches)
+        rows = [translation_row(view, shown, target, protocol="strict") for view in views.values()]
+        inputs = {key: picture for each in rows for key, picture in each.inputs.items()}
+        ends = [rendered([*images.values()][-1], target, protocol="strict") for images in made.values()]
+        return dataclasses.replace(rows[0], inputs=inputs), image_range(ends)
 
-    return _most_different(row, len(data), count)
+    return _most_different(row, len(next(iter(data.values()))), count)
+
+
+def _named(outputs: Mapping[str, Mapping[str, Output]], branches: bool) -> dict[str, Output]:
+    """Each network's last output under its name; with `branches` the others before it, as `network: branch`."""
+    named: dict[str, Output] = {}
+    for network, made in outputs.items():
+        *others, last = made
+        named |= {f"{network}: {branch}": made[branch] for branch in others if branches}
+        named[network] = made[last]
+    return named
 
 
 def _most_different(row: Callable[[int], tuple[Row, Difference]], views: int, count: int) -> list[Row]:

@@ -15,6 +15,9 @@ from cen_cli.wording import listed
 COLLAPSED = 0.95
 """Share of a modality's pressed gammas below the threshold from which on nothing is chosen any more."""
 
+FEW = 0.01
+"""Share of every modality's pressed gammas below the threshold below which next to nothing is exchanged."""
+
 DEAD = 0.5
 """Share of the replaced channels without a donor above the threshold from which on exchange mostly moves nothing."""
 
@@ -54,7 +57,7 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: 
         return _collapsed(
             [name for name, share in zip(modalities, shares, strict=True) if share > COLLAPSED], remarks, sparsity
         )
-    if not shares.any():
+    if (shares < FEW).all():
         return _no_effect(states, evidence, sparsity)
     if _dead(states) > DEAD * _replaced(states):
         return _not_complementary("dead", remarks, "most donors are as dead as the channels that they replace")
@@ -117,8 +120,11 @@ def _collapsed(full: Sequence[str], evidence: tuple[str, ...], sparsity: float) 
 
 
 def _no_effect(states: Sequence[LayerState], evidence: tuple[str, ...], sparsity: float) -> GammaDiagnosis:
+    below = sum(int((state.below & state.pressed).sum()) for state in states)
     smallest, threshold = min((float(state.gammas[state.pressed].min()), state.threshold) for state in states)
     distance = f"the smallest of them is {smallest:.3g}; the threshold is {threshold:.3g}"
+    if below:
+        distance = f"{below} of {int(_pressed(states).sum())} gammas are below it: next to nothing is exchanged"
     advice = "train longer, raise exchange.sparsity or lower exchange.gamma_init, so that gammas reach the threshold"
     return GammaDiagnosis("no effect", (*evidence, distance), advice, _scaled(sparsity, 3))
 

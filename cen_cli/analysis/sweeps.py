@@ -49,9 +49,8 @@ def sweep_rows(
         cells = [_cell(metric, own, against, plan.paper.get(metric)) for metric in metrics]
         done = [outcome for outcome in own if outcome.evaluation is not None]
         failed = sum(outcome.state == "failed" for outcome in own)
-        rows.append(
-            SweepRow(plan.group, plan.variant, plan.label, len(own), len(done), failed, tuple(cells), _replaced(done))
-        )
+        counts = (len(own), len(done), failed)
+        rows.append(SweepRow(plan.group, plan.variant, plan.label, *counts, tuple(cells), *_replaced(done)))
     return tuple(rows)
 
 
@@ -129,11 +128,12 @@ def _verdict(claim: Claim, group: str, better: Sequence[MemberOutcome], worse: S
     return SweepVerdict(claim.words, group, claim.metric, holds, len(common), difference, p_value)
 
 
-def _replaced(done: Sequence[MemberOutcome]) -> float:
-    """Replaced channels as a share of the pressed part, all modalities together, averaged over the seeds."""
+def _replaced(done: Sequence[MemberOutcome]) -> tuple[float, float]:
+    """Replaced channels as a share of the pressed part, all modalities together: mean over the seeds, and spread."""
     shares = []
     for outcome in done:
         pressed = sum(count.pressed for count in outcome.replaced)
         if pressed:
             shares.append(sum(count.replaced for count in outcome.replaced) / pressed)
-    return float(np.mean(shares)) if shares else math.nan
+    mean = float(np.mean(shares)) if shares else math.nan
+    return mean, float(np.std(shares, ddof=1)) if len(shares) > 1 else math.nan

@@ -197,7 +197,7 @@ def _discriminator(published: PublishedTensors, inputs: tuple[str, ...], target:
     with torch.device("meta"):
         own = PatchDiscriminator(size.filters, layers=size.layers)
     names = discriminator.published_names(own)
-    fitted = fit(published, own.state_dict(), names.__getitem__, unused=discriminator.UNUSED)
+    fitted = fit(published, own.state_dict(), names.__getitem__, unused=discriminator.unused_names(size))
     words = f"PatchGAN discriminator, {size.filters} filters, {size.layers} normalised layers"
     metadata = {"discriminator": json.dumps({"filters": size.filters, "layers": size.layers})}
     note = "for use from Python, see docs/convert.md: no command starts from a discriminator"

@@ -20,6 +20,9 @@ def compare(
     images: Annotated[
         int, typer.Option("--images", min=0, help="Also draw the N views on which the networks differ most.")
     ] = 0,
+    branches: Annotated[
+        bool, typer.Option("--branches", help="Draw what each branch makes, too, not the final outputs alone.")
+    ] = False,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture.")] = Path("comparison.png"),
     inception_weights: options.InceptionWeights = None,
     data_root: options.DataRoot = None,
@@ -46,6 +49,7 @@ def compare(
         runs,
         split=split,
         images=images,
+        branches=branches,
         out=out,
         inception_weights=inception_weights,
         data_root=data_root,

@@ -28,9 +28,12 @@ def sweep(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the runs [default: sweeps/<name>].")
     ] = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="With --dry-run: also estimate times, from a few steps of each row.")
+    ] = False,
     show: Annotated[bool, typer.Option("--show", help="Train nothing; print what is there.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Train nothing; list the members, their state and estimated time.")
+        bool, typer.Option("--dry-run", help="Train nothing; list the members and their state.")
     ] = False,
     shard: Annotated[
         str, typer.Option("--shard", metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
@@ -60,7 +63,7 @@ def sweep(
 
     Examples:
 
-        cen sweep table7-rooms --dry-run
+        cen sweep table7-rooms --dry-run --time
 
         cen sweep table7-rooms --jobs 2 --only '*/seed-0'
 
@@ -78,7 +81,7 @@ def sweep(
     common: dict[str, Any] = {"out": out, "changes": overrides or (), "data_root": data_root, "device": device}
     common |= {"only": only or ["*"], "shard": _shard(shard), "listener": Terminal()}
     if dry_run:
-        planned = job.plan(name, **common)
+        planned = job.plan(name, time=time, **common)
         if json:
             console.print_json(planned)
         else:

@@ -28,6 +28,7 @@ def compare(
     *,
     split: str | None = None,
     images: int = 0,
+    branches: bool = False,
     out: str | Path = "comparison.png",
     inception_weights: Path | None = None,
     data_root: str | None = None,
@@ -37,8 +38,8 @@ def compare(
     """Score runs on one split (absent: the first recipe's eval.split); the first is what the others are held against.
 
     Runs of one recipe that differ in their seed count as one network. `images`: of the views on which the networks
-    differ most so many are drawn into the file `out`. Raises UsageError for fewer than two runs, and for some that
-    do not learn the same.
+    differ most so many are drawn into the file `out`, with `branches` what each branch makes, too. Raises UsageError
+    for fewer than two runs, and for some that do not learn the same.
     """
     if len(runs) < 2:
         raise UsageError("cen compare takes two or more runs", hint="cen eval scores a single one")
@@ -46,7 +47,7 @@ def compare(
     _check_comparable(models)
     names = _network_names({run: model.recipe for run, model in models.items()})
     outcomes: list[MemberOutcome] = []
-    datasets: list[ViewDataset] = []
+    datasets: dict[str, ViewDataset] = {}
     chosen = split or next(iter(models.values())).recipe.eval.split
     for run, model in models.items():
         recipe = evaluated_recipe(model, {"eval.split": chosen}, data_root, run)
@@ -54,11 +55,11 @@ def compare(
         evaluation = scoring(model, data, recipe, run, device, inception_weights, listener)(data)
         replaced = count_replaced(exchanging_layers(model.network), model.modalities)
         outcomes.append(MemberOutcome("", names[run], recipe.train.seed, run, "done", evaluation, replaced))
-        datasets.append(data)
+        datasets.setdefault(names[run], data)
     report = _report(outcomes, names, next(iter(models.values())).recipe)
     if images:
         firsts = {name: models[run] for run, name in reversed(names.items())}
-        _draw(dict(reversed(firsts.items())), datasets[0], images, Path(out))
+        draw_views(dict(reversed(firsts.items())), datasets, images, Path(out), branches=branches)
     return report
 
 
@@ -104,16 +105,22 @@ def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe:
     )
 
 
-def _draw(models: Mapping[str, LoadedNetwork], data: ViewDataset, count: int, path: Path) -> None:
-    """The views on which the networks differ most, the first run of each network."""
+def draw_views(
+    models: Mapping[str, LoadedNetwork],
+    data: Mapping[str, ViewDataset],
+    count: int,
+    path: Path,
+    *,
+    branches: bool = False,
+) -> Path:
+    """The views on which the networks differ most; `data` by network, with the inputs that each takes."""
     first = next(iter(models.values()))
-    if any(model.modalities != first.modalities for model in models.values()):
-        raise UsageError("--images: the networks take different inputs", hint="leave it out to compare scores alone")
     translators = {n: (m.network, m.specs) for n, m in models.items() if isinstance(m.network, Translator)}
     if translators:
         assert first.target is not None, "a translation network has one"
-        write_contact_sheet(path, compared_images(translators, first.target, data, count))
-        return
+        statistics = {name: models[name].recipe.eval.norm_statistics for name in translators}
+        rows = compared_images(translators, first.target, data, count, statistics, branches=branches)
+        return write_contact_sheet(path, rows)
     segmenters = {n: (m.network, m.specs) for n, m in models.items() if isinstance(m.network, Segmenter)}
-    rows = compared_labels(segmenters, data, count)
-    panels.write_panel(path, rows, data.class_names, builders.palette(first.recipe))
+    labelled = compared_labels(segmenters, data, count, branches=branches)
+    return panels.write_panel(path, labelled, next(iter(data.values())).class_names, builders.palette(first.recipe))

@@ -60,6 +60,7 @@ class ExchangingNetwork:
             gammas={state.name: state.gammas for state in self.states},
             pressed={state.name: state.pressed for state in self.states},
             threshold=self.states[0].threshold,
+            penalised=self.loaded.recipe.exchange.sparsity > 0,
             steps=self.history.steps if self.history else None,
             history=self.history.layers if self.history else None,
         )

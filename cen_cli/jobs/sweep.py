@@ -32,13 +32,14 @@ from cen_cli.jobs.members import (
     run_members,
     write_outcome,
 )
+from cen_cli.jobs.sweep_pictures import draw
 from cen_cli.jobs.train import resume, train
 from cen_cli.models.exchange import count_replaced, exchanging_layers
 from cen_cli.recipe import Recipe, catalog, dump_toml, parse_recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.overrides import Changes
-from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, paper_numbers, value_in
-from cen_cli.reporting.sweeps import write_sweep_figure
+from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, paper_numbers
+from cen_cli.reporting.files import unless_unwritable
 from cen_cli.results import SILENT, Listener, MemberOutcome, PlannedMember, SweepReport
 from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
@@ -69,7 +70,7 @@ def sweep(
     `member_listener` is made in each member's process, whose output goes into its log. Failed members stand in the
     report's `failed`. Raises RecipeError, UsageError, and Interrupted once every member has saved.
     """
-    grid = _grid(name, out, changes, data_root)
+    grid = _grid(name, out, changes, data_root, listener)
     chosen = grid.chosen(only, shard)
     if show and not grid.folder.is_dir():
         listener.on_note(f"{grid.folder}: no such folder; nothing has been trained there")
@@ -86,7 +87,10 @@ def sweep(
         )
         failed = _train_all([run for _, run in chosen], ways, grid.sweep.metrics[-1], jobs, listener)
     report = dataclasses.replace(_report(grid), failed=tuple(failed))
-    _draw(grid, report, listener)
+    found = [member for member, _ in grid.members]
+    pictures = partial(draw, grid.sweep, report, found, grid.folder, device)
+    for picture in unless_unwritable(pictures, listener.on_note) or []:
+        listener.on_note(f"picture: {picture}")
     return report
 
 
@@ -97,21 +101,25 @@ def plan(
     changes: Changes = (),
     shard: tuple[int, int] = (1, 1),
     only: Sequence[str] = ("*",),
+    time: bool = False,
     data_root: str | None = None,
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> tuple[PlannedMember, ...]:
-    """The members that `sweep` would train with these arguments, their state and their time."""
+    """The members that `sweep` would train with these arguments, and their state.
+
+    Their time is a measured one of their row, or with `time` estimated from a few steps of it.
+    """
     seconds: dict[tuple[str, str], float | str] = {}
     outcomes = []
-    for member, run in _grid(name, out, changes, data_root).chosen(only, shard):
+    for member, run in _grid(name, out, changes, data_root, listener).chosen(only, shard):
         outcome, row = outcome_of(run), (member.group, member.variant)
         if outcome.seconds is not None:
             seconds[row] = outcome.seconds
-        elif row not in seconds:
+        elif row not in seconds and time:
             seconds[row] = _estimate(member.recipe, device, listener)
         outcomes.append(outcome)
-    return tuple(PlannedMember(each, each.seconds or seconds[each.group, each.variant]) for each in outcomes)
+    return tuple(PlannedMember(each, each.seconds or seconds.get((each.group, each.variant))) for each in outcomes)
 
 
 # ---- the grid ----
@@ -138,10 +146,19 @@ class _Grid:
         return matching[part - 1 :: parts]
 
 
-def _grid(name: str | Path, out: str | Path | None, changes: Changes, data_root: str | None) -> _Grid:
+def _grid(
+    name: str | Path, out: str | Path | None, changes: Changes, data_root: str | None, listener: Listener
+) -> _Grid:
+    """The grid with these changes; tells of those that some of its rows do not read."""
     source = catalog.find_sweep(str(name))
     sweep, folder = load_sweep(str(name)), Path(out or Path("sweeps") / source.stem)
     pairs = tuple((member, _run_of(member, folder)) for member in members(sweep, source, changes, data_root))
+    unread: dict[str, dict[str, None]] = {}
+    for member, _ in pairs:
+        for change in member.unread:
+            unread.setdefault(change, {})[member.variant] = None
+    for change, rows in unread.items():
+        listener.on_note(f"--set {change}: not read by {', '.join(rows)}, which are as without it")
     for _, run in pairs:
         check_unchanged(run, _differing)
     return _Grid(sweep, folder, pairs)
@@ -264,7 +281,11 @@ def _report(grid: _Grid) -> SweepReport:
         RowPlan(group, variant, sweep.variants[variant].label or variant, paper_numbers(sweep, group, variant))
         for group, variant in ordered
     ]
-    claims = [Claim(words, each.metric, each.better, each.worse) for words, each in sweep.orderings.items()]
+    claims = [
+        Claim(words, metric, each.better, each.worse)
+        for words, each in sweep.orderings.items()
+        for metric in each.metrics
+    ]
     return SweepReport(
         title=sweep.title,
         source=sweep.source,
@@ -280,13 +301,3 @@ def _report(grid: _Grid) -> SweepReport:
 
 def _notes(outcomes: Iterable[MemberOutcome]) -> list[str]:
     return [note for each in outcomes if each.evaluation is not None for note in each.evaluation.notes]
-
-
-def _draw(grid: _Grid, report: SweepReport, listener: Listener) -> None:
-    """The sweep's figure, where it has one and any member is done."""
-    figure = grid.sweep.figure
-    if figure is None or not any(row.done for row in report.rows):
-        return
-    places = {(member.group, member.variant): value_in(member.recipe, figure.key) for member, _ in grid.members}
-    path = write_sweep_figure(grid.folder / "figure.png", report, places, key=figure.key, metric=figure.metric)
-    listener.on_note(f"figure: {path}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from cen_cli.recipe.kinds import plain
 from cen_cli.recipe.paths import merge
+from cen_cli.recipe.wording import show_value
 
 Change = str | tuple[str, Any]
 """`table.key=value`, or a dotted key and its value."""
@@ -21,6 +22,11 @@ def with_options(changes: Changes, **options: Any) -> list[Change]:
     """The changes, and on top of them the options that are not None; `eval__split` is the key eval.split."""
     given = [(key.replace("__", "."), value) for key, value in options.items() if value is not None]
     return [*_listed(changes), *given]
+
+
+def as_text(change: Change) -> str:
+    """The change as `table.key=value`."""
+    return change if isinstance(change, str) else f"{change[0]}={show_value(change[1])}"
 
 
 def parse_overrides(changes: Changes) -> tuple[dict[str, Any], list[str]]:

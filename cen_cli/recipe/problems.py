@@ -284,11 +284,14 @@ def _target_of_the_task(task: str, kind: str, inputs: list[str], target: str | N
 
 
 def _sizes_fit_the_unet(
-    arch: str, levels: int, crop: list[int], resize: list[int] | None, size: list[int] | None
+    arch: str, levels: int, crop: list[int], resize: list[int] | None, size: list[int] | None, kind: str, rooms: int
 ) -> Iterator[Problem]:
     if arch != "unet":
         return
-    for key, sides in (("data.crop", crop), ("eval.size" if size else "data.resize", size or resize)):
+    whole = ("eval.size", size) if size else ("data.resize", resize)
+    if kind == "rooms" and not whole[1]:
+        whole = ("data.rooms.size", [rooms])
+    for key, sides in (("data.crop", crop), whole):
         if sides and any(side % 2**levels for side in sides):
             yield Problem(
                 tuple(key.split(".")),
@@ -357,7 +360,7 @@ _RULES: list[tuple[list[Path], _Rule]] = [
         ("task data.inputs model.fusion train.best_by expected", _scores_exist),
         ("task model.arch model.backbone", _network_of_the_task),
         ("task data.kind data.inputs data.target", _target_of_the_task),
-        ("model.arch unet.levels data.crop data.resize eval.size", _sizes_fit_the_unet),
+        ("model.arch unet.levels data.crop data.resize eval.size data.kind data.rooms.size", _sizes_fit_the_unet),
         ("task gan.adversarial_weight gan.layers data.crop", _crop_fits_the_discriminator),
         ("schedule.kind schedule.constant_epochs train.epochs", _linear_within_the_run),
         ("task eval.protocol", _paper_protocol),

@@ -7,7 +7,7 @@ some of its keys; every member of the grid is an ordinary recipe, checked like a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,10 +17,11 @@ from pydantic import AfterValidator, Field
 from cen_cli.errors import RecipeError
 from cen_cli.recipe import catalog, kinds
 from cen_cli.recipe.load import load_recipe, read_toml
-from cen_cli.recipe.overrides import Changes, with_options
+from cen_cli.recipe.overrides import Changes, as_text, with_options
 from cen_cli.recipe.paths import merge
 from cen_cli.recipe.problems import check_types, known_keys
 from cen_cli.recipe.schema import METRICS, Recipe
+from cen_cli.recipe.switches import READ_ONLY_WITH
 from cen_cli.recipe.table import Count, Table, distinct
 from cen_cli.recipe.wording import perhaps, show_value
 
@@ -52,15 +53,25 @@ class Ordering(Table):
     """Something that the paper's numbers say: this row is better than that one."""
 
     metric: Annotated[str, Field(min_length=1)] = Field(description="The score that decides, as branch.metric.")
+    also: tuple[str, ...] = Field(default=(), description="Further scores that are judged by themselves.")
     better: Annotated[str, Field(min_length=1)] = Field(description="The variant that should be better.")
     worse: Annotated[str, Field(min_length=1)] = Field(description="The variant that should be worse.")
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every score that is judged."""
+        return (self.metric, *self.also)
+
 
 class Figure(Table):
-    """A plot over the values of one key (S-Fig 13)."""
+    """Plots of a score and the replaced share over the values of keys (S-Fig 13): a panel per group and key."""
 
-    key: Annotated[str, Field(min_length=1)] = Field(description="The recipe's key on the horizontal axis, in log.")
-    metric: Annotated[str, Field(min_length=1)] = Field(description="The score on the left axis, as branch.metric.")
+    keys: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="Keys on the horizontal axes, in log; a panel holds the rows that have the reference's other keys."
+    )
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="Scores on the left axis, as branch.metric: a group shows the first that its task has."
+    )
 
 
 class Sweep(Table):
@@ -82,6 +93,8 @@ class Sweep(Table):
     paper: dict[str, Numbers] = Field(default={}, description="The paper's numbers of a sweep without groups.")
     orderings: dict[str, Ordering] = Field(default={}, description="What the paper's numbers say, in words.")
     figure: Figure | None = Field(default=None, description="A plot of the results.")
+    proportions: str = Field(default="", description="The layer of S-Fig 11; draws S-Fig 11 and 12, a row a variant.")
+    panel: Count = Field(default=0, description="Views, those on which the rows differ most, drawn side by side.")
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,8 @@ class Member:
     variant: str
     seed: int
     recipe: Recipe
+    unread: tuple[str, ...] = ()
+    """The overrides that this row does not read, and so was not given; as text."""
 
     @property
     def name(self) -> str:
@@ -130,22 +145,33 @@ def _tables(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 def members(sweep: Sweep, source: Path, overrides: Changes = (), data_root: str | None = None) -> tuple[Member, ...]:
     """Every run of the grid, seed by seed, so that a first result of each row is there early.
 
-    `source` is the sweep's file: base recipes are found beside it, or by shipped name. Raises RecipeError with the
-    problems of every row that is no valid recipe.
+    An override goes to the members that read its key, and must be read by one of them at least. `source` is the sweep's
+    file: base recipes are found beside it, or by shipped name. Raises RecipeError with the problems of every row that
+    is no valid recipe.
     """
+    given = with_options(overrides)
+    texts = [as_text(change) for change in given]
     found: dict[tuple[int, str, str], Member] = {}
     problems: dict[str, None] = {}
     for name, group in _groups(sweep).items():
         for variant, row in sweep.variants.items():
             for index, seed in enumerate(row.seeds or sweep.seeds):
+                unread: tuple[str, ...] = ()
+                seeded = with_options((), train__seed=seed)
                 try:
-                    changes = with_options(overrides, train__seed=seed)
-                    recipe = _recipe(sweep, name, group, variant, source, changes, data_root)
+                    if given:
+                        plain = _recipe(sweep, name, group, variant, source, seeded, data_root)
+                        unread = tuple(text for text in texts if _is_unread(plain, text, texts))
+                    read = [change for change in given if as_text(change) not in unread]
+                    recipe = _recipe(sweep, name, group, variant, source, [*read, *seeded], data_root)
                 except RecipeError as error:
                     problems |= dict.fromkeys(f"variant {variant}: {text}" for text in error.problems)
                     continue
                 unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
-                found[index, name, variant] = Member(name, variant, seed, unexpecting)
+                found[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
+    for text in texts:
+        if found and all(text in member.unread for member in found.values()):
+            problems[f"--set {text!r}: no member reads this key"] = None
     if problems:
         raise RecipeError(str(source), list(problems), hint="each variant must be a valid recipe with its base")
     order = sorted(found, key=lambda place: place[0])  # stable: groups and variants stay in the file's order
@@ -160,10 +186,14 @@ def paper_numbers(sweep: Sweep, group: str, variant: str) -> Numbers:
 
 def value_in(recipe: Recipe, key: str) -> float:
     """The number at a dotted key of a member's recipe: a figure's place on its axis."""
+    return float(_value(recipe, key))
+
+
+def _value(recipe: Recipe, key: str) -> Any:
     value: Any = recipe
     for part in key.split("."):
         value = getattr(value, part)
-    return float(value)
+    return value
 
 
 def _groups(sweep: Sweep) -> Mapping[str, Group]:
@@ -190,6 +220,18 @@ def _recipe(
     return load_recipe(str(beside) if beside.is_file() else base, overrides, data_root, changes=changes)
 
 
+def _is_unread(recipe: Recipe, override: str, overrides: Sequence[str]) -> bool:
+    """Whether the recipe has a switch, set by no override, under which the key of an override is not read."""
+    key = override.partition("=")[0].strip()
+    switched = {text.partition("=")[0].strip() for text in overrides}
+    return any(
+        (key == unused or key.startswith(f"{unused}."))
+        and switch not in switched
+        and _value(recipe, switch) not in needed
+        for unused, switch, needed in READ_ONLY_WITH
+    )
+
+
 def _unknown_names(sweep: Sweep) -> Iterator[str]:
     """Rows, groups, metrics that are spoken of and are not there; a base recipe that nobody names."""
     rows = list(sweep.variants)
@@ -210,8 +252,9 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
     for name, group in _groups(sweep).items():
         if not (group.base or sweep.base):
             yield f"groups.{name}.base: missing; the recipe that the variants change" if name else "base: missing"
-    if sweep.figure is not None and not _is_number(sweep.figure.key):
-        yield f"figure.key = {show_value(sweep.figure.key)}: a key of recipes that holds a number"
+    for key in sweep.figure.keys if sweep.figure is not None else ():
+        if not _is_number(key):
+            yield f"figure.keys = {show_value(key)}: a key of recipes that holds a number"
 
 
 def _named_rows(sweep: Sweep) -> Iterator[tuple[str, str]]:
@@ -228,8 +271,9 @@ def _named_metrics(sweep: Sweep) -> Iterator[tuple[str, str]]:
     yield from (("metrics", metric) for metric in sweep.metrics)
     for claim, ordering in sweep.orderings.items():
         yield f"orderings.{show_value(claim)}.metric", ordering.metric
+        yield from ((f"orderings.{show_value(claim)}.also", metric) for metric in ordering.also)
     if sweep.figure is not None:
-        yield "figure.metric", sweep.figure.metric
+        yield from (("figure.metrics", metric) for metric in sweep.figure.metrics)
     for name, paper in _stated(sweep):
         for variant, numbers in paper.items():
             yield from ((f"{f'groups.{name}.' if name else ''}paper.{variant}", metric) for metric in numbers)

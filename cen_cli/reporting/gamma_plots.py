@@ -47,6 +47,8 @@ class NetworkGammas:
     pressed: Mapping[str, Array]
     """Bool [M, C]."""
     threshold: float
+    penalised: bool = True
+    """Whether anything presses them at all."""
     steps: Array | None = None
     """Steps of the run's records, [R]; None without a history."""
     history: Mapping[str, Array] | None = None
@@ -119,7 +121,7 @@ def gamma_proportions(networks: Sequence[NetworkGammas], layer: str, out: Path) 
     figure = new_figure(8.0, 2.6 * len(networks) + 0.6)
     rows = figure.subplots(len(networks), 1, squeeze=False)[:, 0]
     for network, axes in zip(networks, rows, strict=True):
-        pressed = network.pressed[layer]
+        pressed = network.pressed[layer] & network.penalised
         _proportions(axes, network.gammas[layer], pressed)
         _name_parts(axes, pressed, network.modalities)
         axes.set_ylabel("share of |gamma|")
@@ -139,7 +141,7 @@ def all_proportions(networks: Sequence[NetworkGammas], out: Path) -> Path:
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     panels = grid.ravel() if len(networks) == 1 else grid.T.ravel()
     for place, (axes, (network, layer)) in enumerate(zip(panels, cells, strict=False)):
-        _proportions(axes, network.gammas[layer], network.pressed[layer])
+        _proportions(axes, network.gammas[layer], network.pressed[layer] & network.penalised)
         first = len(networks) > 1 and place % len(names) == 0
         title = names[place % len(names)]
         axes.set_title(f"{network.label}\n{title}" if first else title, fontsize=7, pad=3)
@@ -188,7 +190,8 @@ def _name_parts(axes: Axes, pressed: Array, modalities: Sequence[str]) -> None:
         middle = (start + stop) / 2
         axes.text(middle, 1.02, f"own part of {modalities[m]}", ha="center", va="bottom", fontsize=8)
     if not parts:
-        axes.text(pressed.shape[1] / 2, 1.02, "all modalities pressed everywhere", ha="center", va="bottom", fontsize=8)
+        words = "all modalities pressed everywhere" if pressed.any() else "no modality pressed anywhere"
+        axes.text(pressed.shape[1] / 2, 1.02, words, ha="center", va="bottom", fontsize=8)
 
 
 # --- S-Fig 4 ------------------------------------------------------------------------------------------------------

@@ -117,30 +117,40 @@ def _edges(steps: Array) -> npt.NDArray[np.float64]:
 class Curve:
     """A score over the values of a key: one entry per value, in ascending order."""
 
+    title: str
+    key: str
+    """What the horizontal axis says."""
+    score: str
+    """What the left axis says."""
     places: Sequence[float]
     means: Sequence[float]
     spreads: Sequence[float]
     """Standard deviations over seeds."""
     shares: Sequence[float]
-    """Replaced share of the pressed channels, in [0, 1]."""
+    """Replaced share of the pressed channels, in percent."""
+    share_spreads: Sequence[float]
 
 
-def score_and_share(curves: Mapping[str, Curve], *, key: str, metric: str, title: str, out: Path) -> Path:
-    """One panel per group: a score with its spread (left axis) and the replaced share (right) against a key's value."""
-    figure = new_figure(4.2 * len(curves) + 0.6, 3.2)
-    panels = figure.subplots(1, len(curves), squeeze=False)[0]
-    for axes, (group, curve) in zip(panels, curves.items(), strict=True):
-        axes.errorbar(curve.places, curve.means, yerr=curve.spreads, color=KEPT, marker="o", markersize=4, capsize=3)
+def score_and_share(curves: Sequence[Curve], *, title: str, bars: str, out: Path) -> Path:
+    """A panel per curve: a score (left axis) and the replaced share (right), with their spreads, against a key's value.
+
+    `bars` says below what the bars are.
+    """
+    figure = new_figure(4.4 * len(curves) + 0.4, 3.5)
+    for axes, curve in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
+        style = {"markersize": 4, "capsize": 3}
+        axes.errorbar(curve.places, curve.means, yerr=curve.spreads, color=KEPT, marker="o", **style)
         axes.set_xscale("log")
-        axes.set_xlabel(key)
-        axes.set_ylabel(metric, color=KEPT)
-        axes.set_title(group, fontsize=9)
+        axes.set_xlabel(curve.key)
+        axes.set_ylabel(curve.score, color=KEPT)
+        axes.set_title(curve.title, fontsize=9)
         right = axes.twinx()
-        shares = [100 * share for share in curve.shares]
-        right.plot(curve.places, shares, color=FALLEN, linestyle="--", marker="s", markersize=4)
-        right.set_ylabel("replaced channels, % of the pressed part", color=FALLEN)
-        right.set_ylim(-2, 102)
+        dashed = {"linestyle": "--", "marker": "s", **style}
+        right.errorbar(curve.places, curve.shares, yerr=curve.share_spreads, color=FALLEN, **dashed)
+        right.set_ylabel("replaced of the pressed channels, %", color=FALLEN, fontsize=8)
+        right.set_ylim(-4, 104)
     figure.suptitle(title, fontsize=10)
+    figure.supxlabel(bars, fontsize=8)
     return write_figure(figure, out)
 
 

@@ -1,7 +1,7 @@
 """How the scores of each task are written: units and digits, columns of the tables, and what the numbers mean.
 
-A score reads the same wherever text shows it: segmentation's shares in [0, 1] as percentages, translation's scores in
-their own unit (only KID's column is multiplied by 100, as its heading says). JSON and recipes hold the plain values.
+A score reads the same wherever text shows it: segmentation's shares in [0, 1] as percentages, KID times 100, as the
+paper prints both, translation's other scores in their own unit. JSON, CSV and recipes hold the plain values.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ def _fixed(digits: int) -> Write:
     return write
 
 
+def _hundredfold(value: float | None) -> str:
+    return _fixed(2)(None if value is None else 100 * value)
+
+
 WRITTEN: dict[str, Write] = {
     "pixel_accuracy": formats.percent,
     "mean_accuracy": formats.percent,
@@ -33,9 +37,13 @@ WRITTEN: dict[str, Write] = {
     "psnr": _fixed(2),
     "ssim": _fixed(4),
     "fid": _fixed(2),
-    "kid": _fixed(5),
+    "kid": _hundredfold,
 }
 """How the value of each scalar metric is written in text."""
+
+
+FACTORS = {"pixel_accuracy": 100, "mean_accuracy": 100, "mean_iou": 100, "kid": 100}
+"""What text and plots multiply a value by, where it is not 1."""
 
 
 HEADINGS = {
@@ -47,6 +55,7 @@ HEADINGS = {
     "psnr": "PSNR dB",
     "ssim": "SSIM",
     "fid": "FID",
+    "kid": "KID x 100",
 }
 """How the metrics are called that have a column of their own."""
 
@@ -73,10 +82,6 @@ def _interval(scores: Any) -> str:
     if not (math.isfinite(scores.fid_low) and math.isfinite(scores.fid_high)):
         return formats.ABSENT
     return f"{scores.fid_low:.2f} .. {scores.fid_high:.2f}"
-
-
-def _hundredfold(field: str) -> Callable[[Any], str]:
-    return lambda scores: _fixed(2)(100 * getattr(scores, field))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +127,8 @@ def _translation_convention(evaluation: Evaluation) -> tuple[str, ...]:
 DISTANCES = (
     _scalar("fid"),
     Column("FID interval", _interval),
-    Column("KID x 100", _hundredfold("kid")),
-    Column("spread x 100", _hundredfold("kid_std")),
+    _scalar("kid"),
+    Column("spread x 100", lambda scores: _hundredfold(scores.kid_std)),
 )
 
 TEXTS = {

@@ -1,7 +1,7 @@
 """A sweep's report: a table beside the paper's numbers, verdicts on its orderings; as text, Markdown or CSV.
 
 Cells are the mean over seeds and, behind `±`, their sample standard deviation. The last columns hold the last metric
-against the sweep's reference row: mean difference over common seeds and the p-value of a paired t-test.
+that has numbers against the reference row: mean difference over common seeds and the p-value of a paired t-test.
 """
 
 from __future__ import annotations
@@ -11,50 +11,68 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import RenderableType
+from rich.text import Text
 
 from cen_cli.reporting import formats, scores
 from cen_cli.reporting.tables import new_table
-from cen_cli.results import MemberOutcome, PlannedMember, SweepCell, SweepReport, SweepRow, SweepVerdict
+from cen_cli.reporting.wide import WideTable
+from cen_cli.results import SCALAR_METRICS, MemberOutcome, PlannedMember, SweepCell, SweepReport, SweepRow
+
+if TYPE_CHECKING:
+    from cen_cli.reporting.plots import Curve
+
+KEYS_IN_WORDS = {
+    "exchange.sparsity": "weight of the sparsity penalty, lambda",
+    "exchange.threshold": "threshold of replacing a channel, theta",
+}
+"""How a figure's axis calls a recipe's key."""
+
+VERDICT = ("verdict", "better by", "p")
+"""Headings of what is said of each ordering."""
 
 
-def _conventions(report: SweepReport, mark: str) -> str:
-    """How the table is to be read; `mark` stands before the paper's numbers, where there are any."""
+def _conventions(report: SweepReport, mark: str) -> list[str]:
+    """How the table is to be read, line by line; `mark` stands before the paper's numbers, where there are any."""
     paper = any(cell.paper is not None for row in report.rows for cell in row.cells)
     parts = ["mean ± standard deviation over seeds", *([f"behind {mark} the paper's number"] if paper else [])]
-    words = "; ".join([*parts, "p: paired t-test over seeds"])
-    return f"{report.split} split; {words}; reference: {report.reference}"
+    words = "; ".join([*parts, "p: paired t-test"])
+    seeds = max((row.members for row in report.rows), default=0)
+    once = ["one seed: no spread, no test, no verdict"] if seeds == 1 else []
+    return [f"{report.split} split; reference: {report.reference}", words, *once]
 
 
 def sweep_parts(report: SweepReport) -> list[RenderableType]:
     """The report's tables and verdicts in reading order."""
-    head = [report.title, _conventions(report, "a bar")]
-    parts: list[RenderableType] = [*head]
+    parts: list[RenderableType] = [Text(report.title), *map(Text, _conventions(report, "a bar"))]
     for group, rows in _by_group(report.rows).items():
-        headings, lines = _grid(rows, report.reference)
-        table = new_table(report.groups.get(group, "row"), numbers=headings)
-        for row, cells in zip(rows, lines, strict=True):
-            table.add_row(row.label, *cells, style="bold" if row.label == report.reference else None)
-        parts.append(table)
+        headings, lines = _grid(rows, report.reference, "\n")
+        named = [(row.label, cells) for row, cells in zip(rows, lines, strict=True)]
+        parts.append(WideTable(report.groups.get(group, "row"), headings, named, report.reference, together=2))
     if report.source:
-        parts.append(f"paper's numbers: {report.source}")
-    parts += [_verdict_line(verdict, report.groups) for verdict in report.verdicts]
-    return [*parts, *(f"note: {note}" for note in report.notes)]
+        parts.append(Text(f"paper's numbers: {report.source}"))
+    if report.verdicts:
+        parts.append(WideTable("the paper's ordering", VERDICT, _verdict_rows(report)))
+    return [*parts, *(Text(f"note: {note}") for note in report.notes)]
 
 
 def sweep_markdown(report: SweepReport) -> str:
     """The same as Markdown tables."""
-    lines = [f"**{report.title}**", "", f"{_conventions(report, 'a stroke')}.", ""]
+    lines = [f"**{report.title}**", "", f"{'; '.join(_conventions(report, 'a stroke'))}.", ""]
     for group, rows in _by_group(report.rows).items():
-        headings, cells = _grid(rows, report.reference)
+        headings, cells = _grid(rows, report.reference, " ")
         lines += [
             _markdown_row([report.groups.get(group, "row"), *headings]),
             _markdown_row(["---"] * (len(headings) + 1)),
         ]
         lines += [_markdown_row([row.label, *texts]) for row, texts in zip(rows, cells, strict=True)]
         lines.append("")
-    lines += [f"- {_verdict_line(verdict, report.groups)}" for verdict in report.verdicts]
+    if report.verdicts:
+        lines += [_markdown_row(["the paper's ordering", *VERDICT]), _markdown_row(["---"] * (len(VERDICT) + 1))]
+        lines += [_markdown_row([claim, *cells]) for claim, cells in _verdict_rows(report)]
     return "\n".join(lines) + "\n"
 
 
@@ -76,14 +94,17 @@ def members_parts(planned: Sequence[PlannedMember]) -> list[RenderableType]:
     table = new_table("member", "run", numbers=("seed", "state", "time"))
     for entry in planned:
         outcome, expected = entry.member, entry.expected_seconds
-        about = "" if outcome.seconds is not None else "about "
+        about = "" if outcome.seconds is not None or expected is None else "about "
         time = "unknown" if isinstance(expected, str) else about + formats.duration(expected)
         table.add_row(_row_name(outcome), outcome.run, str(outcome.seed), outcome.state, time)
     left = [entry.expected_seconds for entry in planned if entry.member.state != "done"]
     reasons = dict.fromkeys(reason for reason in left if isinstance(reason, str))
-    known = formats.duration(sum(seconds for seconds in left if not isinstance(seconds, str)))
-    total = f"{len(planned) - len(left)} of {len(planned)} members are done; the others take about {known} one by one"
-    return [table, total + (", and some are unknown" if reasons else ""), *(f"note: {reason}" for reason in reasons)]
+    known = [seconds for seconds in left if seconds is not None and not isinstance(seconds, str)]
+    total = f"{len(planned) - len(left)} of {len(planned)} members are done"
+    if known or reasons:
+        total += f"; the others take about {formats.duration(sum(known))} one by one"
+        total += ", and some are unknown" if len(known) < len(left) else ""
+    return [table, total, *(f"note: {reason}" for reason in reasons)]
 
 
 def outcome_line(outcome: MemberOutcome, metric: str) -> str:
@@ -91,7 +112,9 @@ def outcome_line(outcome: MemberOutcome, metric: str) -> str:
     head = f"{_row_name(outcome)} seed {outcome.seed}: {outcome.state}"
     if outcome.evaluation is None:
         return f"{head} ({outcome.run}.log)" if outcome.state == "failed" else head
-    name = f"ensemble.{metric.rpartition('.')[2]}"
+    task = outcome.evaluation.task
+    wanted = metric.rpartition(".")[2]
+    name = f"ensemble.{wanted if wanted in SCALAR_METRICS[task] else scores.TEXTS[task].watched}"
     value = scores.written(name, outcome.evaluation.metric(name))
     return f"{head}, {name} {value}, {formats.duration(outcome.seconds)}"
 
@@ -101,25 +124,63 @@ def _row_name(outcome: MemberOutcome) -> str:
 
 
 def write_sweep_figure(
-    path: Path, report: SweepReport, places: dict[tuple[str, str], float], *, key: str, metric: str
+    path: Path, report: SweepReport, values: Mapping[tuple[str, str], Mapping[str, float]], metrics: Sequence[str]
 ) -> Path:
-    """A score and the replaced share against a key's value (S-Fig 13), mean and standard deviation over seeds, as PNG.
+    """Scores and replaced shares against the values of keys (S-Fig 13): a panel per group and key, as PNG.
 
-    `places`: (group, variant) -> the key's value. Rows without a finished member are left out. Raises SaveError.
+    `values`: (group, variant) -> the keys' values. A panel holds the rows that differ from the reference in its key
+    alone, and shows the first of the metrics that the group has. Rows without a finished member are left out. Raises
+    SaveError.
     """
-    from cen_cli.reporting.plots import Curve, score_and_share
+    from cen_cli.reporting.plots import score_and_share
 
-    curves = {}
-    for group, rows in _by_group(report.rows).items():
-        shown = sorted((row for row in rows if row.done), key=lambda row: places[row.group, row.variant])
-        cells = [next(cell for cell in row.cells if cell.metric == metric) for row in shown]
-        curves[report.groups.get(group, "")] = Curve(
-            places=[places[row.group, row.variant] for row in shown],
-            means=[cell.mean for cell in cells],
-            spreads=[0.0 if math.isnan(cell.std) else cell.std for cell in cells],
-            shares=[row.replaced for row in shown],
-        )
-    return score_and_share(curves, key=key, metric=metric, title=report.title, out=path)
+    curves = [
+        curve
+        for group, rows in _by_group([row for row in report.rows if row.done]).items()
+        for key in next(iter(values.values()))
+        if (curve := _curve(report, group, rows, key, values, metrics)) is not None
+    ]
+    seeds = sorted({row.done for row in report.rows if row.done})
+    counts = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    bars = f"Points: means over {counts} seeds; bars: standard deviation over them."
+    if seeds[-1] == 1:
+        bars = "One seed each: no spread."
+    return score_and_share(curves, title=report.title, bars=bars, out=path)
+
+
+def _curve(
+    report: SweepReport,
+    group: str,
+    rows: Sequence[SweepRow],
+    key: str,
+    values: Mapping[tuple[str, str], Mapping[str, float]],
+    metrics: Sequence[str],
+) -> Curve | None:
+    """One panel, or None where the group has no such row or score."""
+    from cen_cli.reporting.plots import Curve
+
+    metric = next((name for name in metrics for cell in rows[0].cells if cell.metric == name and cell.values), None)
+    own = {row.variant: values[group, row.variant] for row in rows}
+    reference = next((own[row.variant] for row in rows if row.label == report.reference), None)
+    if metric is None or reference is None:
+        return None
+    others = [other for other in reference if other != key]
+    shown = [row for row in rows if all(own[row.variant][other] == reference[other] for other in others)]
+    shown.sort(key=lambda row: own[row.variant][key])
+    cells = [next(cell for cell in row.cells if cell.metric == metric) for row in shown]
+    score = metric.rpartition(".")[2]
+    factor = scores.FACTORS.get(score, 1)
+    percent = ", %" if score in SCALAR_METRICS["segmentation"] else ""
+    return Curve(
+        title=report.groups.get(group, ""),
+        key=KEYS_IN_WORDS.get(key, key),
+        score=_heading(metric, " ") + percent,
+        places=[own[row.variant][key] for row in shown],
+        means=[factor * cell.mean for cell in cells],
+        spreads=[factor * np.nan_to_num(cell.std) for cell in cells],
+        shares=[100 * row.replaced for row in shown],
+        share_spreads=[100 * np.nan_to_num(row.replaced_std) for row in shown],
+    )
 
 
 def _by_group(rows: Iterable[SweepRow]) -> dict[str, list[SweepRow]]:
@@ -129,19 +190,29 @@ def _by_group(rows: Iterable[SweepRow]) -> dict[str, list[SweepRow]]:
     return groups
 
 
-def _grid(rows: Sequence[SweepRow], reference: str) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Headings and cells of one group: seeds, one column a metric, replaced channels if any, then the comparison."""
-    replaced = ["replaced %"] if any(not math.isnan(row.replaced) for row in rows) else []
-    shown = [index for index in range(len(rows[0].cells)) if any(_has_number(row.cells[index]) for row in rows)]
-    headings = ("seeds", *(rows[0].cells[index].metric for index in shown), *replaced, "difference", "p")
+def _grid(rows: Sequence[SweepRow], reference: str, between: str) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Headings and cells of one group: seeds, one column a metric, replaced channels if any, then the comparison.
+
+    The last metric that has a number is compared. `between` stands between a heading's branch and its metric.
+    """
+    replaced = [f"replaced{between}%"] if any(not math.isnan(row.replaced) for row in rows) else []
+    columns = range(len(rows[0].cells))
+    shown = [index for index in columns if any(_has_number(row.cells[index]) for row in rows)] or [*columns]
+    names = [_heading(rows[0].cells[index].metric, between) for index in shown]
+    headings = ("seeds", *names, *replaced, f"difference,{between}{names[-1].replace(between, ' ')}", "p")
     lines = []
     for row in rows:
         failed = f" ({row.failed} failed)" if row.failed else ""
         shares = [formats.percent(row.replaced, 1) for _ in replaced]
         scored = [_with_paper(row.cells[index]) for index in shown]
-        compared = [formats.ABSENT] * 2 if row.label == reference else _compared(row.cells[-1])
+        compared = [formats.ABSENT] * 2 if row.label == reference else _compared(row.cells[shown[-1]])
         lines.append([f"{row.done}/{row.members}{failed}", *scored, *shares, *compared])
     return headings, lines
+
+
+def _heading(metric: str, between: str) -> str:
+    branch, _, score = metric.rpartition(".")
+    return f"{branch}{between}{scores.HEADINGS[score]}"
 
 
 def _has_number(cell: SweepCell) -> bool:
@@ -168,14 +239,17 @@ def _signed(cell: SweepCell) -> str:
     return sign + scores.written(cell.metric, abs(cell.difference))
 
 
-def _verdict_line(verdict: SweepVerdict, groups: Mapping[str, str]) -> str:
-    where = f"{groups[verdict.group]}: " if verdict.group else ""
-    words = f"{where}{verdict.claim} ({verdict.metric}): {verdict.words}"
-    if not verdict.seeds:
-        return words
-    size = scores.written(verdict.metric, abs(verdict.difference))
-    p_value = "" if math.isnan(verdict.p_value) else f", p {formats.probability(verdict.p_value, equals='= ')}"
-    return f"{words}; by {'-' if verdict.difference < 0 else ''}{size} on average{p_value}"
+def _verdict_rows(report: SweepReport) -> list[tuple[str, list[str]]]:
+    """Each ordering with its verdict, by how much the better row is better on average, and the p-value of that."""
+    rows = []
+    for verdict in report.verdicts:
+        where = f"{report.groups[verdict.group]}: " if verdict.group else ""
+        sign = "-" if verdict.difference < 0 else ""
+        size = sign + scores.written(verdict.metric, abs(verdict.difference))
+        name = f"{where}{verdict.claim} ({_heading(verdict.metric, ' ')})"
+        cells = [verdict.words, size if verdict.seeds else formats.ABSENT, formats.probability(verdict.p_value)]
+        rows.append((name, cells))
+    return rows
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

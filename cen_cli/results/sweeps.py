@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 from cen_cli.results.channels import ReplacedCount
 from cen_cli.results.scores import Evaluation
+
+SIGNIFICANT = 0.05
+"""The p-value below which a difference over seeds is more than chance: its 95% interval leaves 0 out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +36,8 @@ class PlannedMember:
     """One run of a sweep before it is trained."""
 
     member: MemberOutcome
-    expected_seconds: float | str
-    """How long it took, or may take by a few steps of its row; or why that cannot be said."""
+    expected_seconds: float | str | None
+    """How long it took, or may take by a few steps of its row; or why that cannot be said; None where unasked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +70,8 @@ class SweepRow:
     cells: tuple[SweepCell, ...]
     replaced: float
     """Replaced share of the pressed part over all modalities, mean over seeds; NaN where nothing can be replaced."""
+    replaced_std: float = math.nan
+    """Sample standard deviation of that; NaN with fewer than two seeds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +93,10 @@ class SweepVerdict:
 
     @property
     def words(self) -> str:
-        """The verdict: holds, does not hold, mixed, or open where no seed has both rows."""
-        if not self.seeds:
-            return "open"
-        whole = "holds" if self.holds == self.seeds else "does not hold" if not self.holds else "mixed"
+        """The verdict: holds, does not hold, or open where the difference may be chance; one seed gives none."""
+        if self.seeds < 2:
+            return "one seed, no verdict" if self.seeds else "open, no seed has both"
+        whole = "open" if not self.p_value < SIGNIFICANT else "holds" if self.difference > 0 else "does not hold"
         return f"{whole}, {self.holds} of {self.seeds} seeds"
 
 

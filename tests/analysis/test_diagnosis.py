@@ -36,6 +36,13 @@ def test_no_effect_says_how_far_the_threshold_is(make_layer) -> None:
     assert "raise exchange.sparsity" in found.advice
 
 
+def test_one_gamma_of_hundreds_below_the_threshold_is_no_effect(make_layer) -> None:
+    rgb, depth = [0.0] + [1.0] * 479, [1.0] * 480
+    found = diagnose(layer_states(make_layer([rgb, depth])), MODALITIES)
+    assert found.verdict == "no effect"
+    assert found.evidence[-1] == "1 of 480 gammas are below it: next to nothing is exchanged"
+
+
 def test_switched_off_exchange_is_not_called_healthy(make_layer) -> None:
     found = diagnose(layer_states(make_layer([[0.0, 1.0], [1.0, 1.0]], active=False)), MODALITIES)
     assert found.verdict == "no exchange"

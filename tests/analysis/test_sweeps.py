@@ -64,9 +64,12 @@ def test_groups_are_held_against_their_own_reference() -> None:
     ("values", "words"),
     [
         ((0.5, 0.6, 0.7), "holds, 3 of 3 seeds"),
-        ((0.5, 0.1, 0.7), "mixed, 2 of 3 seeds"),
+        ((0.5, 0.1, 0.7), "open, 2 of 3 seeds"),
+        ((0.2001, 0.2002, 0.201), "open, 3 of 3 seeds"),
+        ((0.2, 0.2, 0.2), "open, 0 of 3 seeds"),
         ((0.1, 0.1, 0.1), "does not hold, 0 of 3 seeds"),
-        ((None, None, None), "open"),
+        ((0.5, None, None), "one seed, no verdict"),
+        ((None, None, None), "open, no seed has both"),
     ],
 )
 def test_verdicts_count_seeds(values: tuple[float | None, ...], words: str) -> None:

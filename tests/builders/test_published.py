@@ -90,10 +90,13 @@ def test_discriminator_judges_as_the_published_one(tmp_path):
     assert_close(net(condition, image).sigmoid(), released.discriminator(state, condition, image))
 
 
-def test_discriminator_with_running_statistics_is_read_too(tmp_path):
-    done = builders.convert(published.save_bare(tmp_path / "net.pth", published.discriminator_state()))
-    assert len(done.report.unused) == 3 * 2
-    assert all(name.endswith(("running_mean", "running_var")) for name in done.report.unused)
+@pytest.mark.parametrize("running", [False, True])
+def test_what_no_discriminator_uses_is_named_and_left_out(tmp_path, running):
+    state = published.discriminator_state(running=running)
+    done = builders.convert(published.save_bare(tmp_path / "net.pth", state))
+    beside = [f"conv{k}.insnorm.module.{kind}" for k in (1, 5) for kind in ("weight", "bias")]
+    assert {name for name in done.report.unused if ".running_" not in name} == set(beside)
+    assert len(done.report.unused) == 4 + 10 * running
     assert done.report.network == "PatchGAN discriminator, 4 filters, 3 normalised layers"
 
 

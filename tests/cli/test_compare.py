@@ -46,8 +46,26 @@ def test_translations_side_by_side(cen: Cen, tiny_translation_run: Path, tmp_pat
     run = str(tiny_translation_run)
     best, last = f"{run}/checkpoints/best", f"{run}/checkpoints/last"
     ended = cen("compare", best, last, "--split", "val", "--images", "1", "--out", picture, "--device", "cpu")
-    assert "ensemble.mae" in ended.out
+    assert "MAE" in ended.out
     assert picture.is_file()
+
+
+def test_networks_of_different_inputs_and_their_branches(cen: Cen, train: Cen, tiny_run: Path, tmp_path: Path) -> None:
+    alone = (
+        'data.inputs=["depth"]',
+        "model.fusion=none",
+        "name=alone",
+        "train.epochs=1",
+        "train.best_by=depth.mean_iou",
+    )
+    train("--out", tmp_path / "alone", settings=alone)
+    widths = []
+    for words in ((), ("--branches",)):
+        picture = tmp_path / f"compared{len(words)}.png"
+        shown = ("--images", "1", "--out", picture, "--split", "val", "--device", "cpu", *words)
+        cen("compare", tmp_path / "alone", tiny_run, *shown)
+        widths.append(np.asarray(Image.open(picture)).shape[1])
+    assert widths[1] > 1.3 * widths[0]  # two branches beside both inputs, the truth and two networks
 
 
 def test_one_run_is_not_compared(cen: Cen, tiny_run: Path) -> None:

@@ -50,14 +50,16 @@ def grid(tmp_path: Path, tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
-    before = cen("sweep", grid, "--dry-run", "--device", "cpu", "--json").document
+    listed = cen("sweep", grid, "--dry-run", "--json").document
+    assert [entry["expected_seconds"] for entry in listed] == [None, None]
+    before = cen("sweep", grid, "--dry-run", "--time", "--device", "cpu", "--json").document
     assert [entry["member"]["state"] for entry in before] == ["new", "new"]
     assert all(0 < entry["expected_seconds"] < 600 for entry in before)
     assert not Path("sweeps").exists()
 
     ended = cen("sweep", grid, "--device", "cpu", "--jobs", "2")
     assert "training 2 of 2 members, 2 at a time" in ended.err
-    assert "exchange > no exchange (ensemble.mean_iou): " in ended.out
+    assert "one seed, no verdict" in ended.out
     for variant in ("on", "off"):
         run = Path("sweeps") / "grid" / variant / "seed-0"
         assert (run / "checkpoints" / "last" / "model.safetensors").is_file()
@@ -149,7 +151,7 @@ def test_a_member_that_fails_is_named_and_tried_again(cen: Cen, grid: Path, tiny
     assert "off/seed-0.log" in ended.err
     report = cen("sweep", grid, "--show", "--json").document
     assert {row["variant"]: (row["done"], row["failed"]) for row in report["rows"]} == {"on": (1, 0), "off": (0, 1)}
-    assert report["verdicts"][0]["words"] == "open"
+    assert report["verdicts"][0]["words"] == "open, no seed has both"
 
 
 def test_a_member_that_another_process_trains_is_left_to_it(cen: Cen, grid: Path) -> None:
@@ -179,6 +181,15 @@ def test_only_members_that_match_are_trained(cen: Cen, grid: Path) -> None:
     assert "the first is 'on/seed-0'" in refused.err
 
 
+def test_a_setting_goes_to_the_members_that_read_it(cen: Cen, grid: Path) -> None:
+    text = grid.read_text().replace('exchange.choose = "none"', 'model.fusion = "concat"')
+    grid.write_text(text)
+    ended = cen("sweep", grid, "--dry-run", "--set", "exchange.sparsity=0.5")
+    assert "--set exchange.sparsity=0.5: not read by off, which are as without it" in ended.err
+    refused = cen("sweep", grid, "--dry-run", "--set", "unet.levels=5", code=2)
+    assert "--set 'unet.levels=5': no member reads this key" in refused.err
+
+
 def test_show_and_dry_run_exclude_each_other(cen: Cen, grid: Path) -> None:
     assert "leave out one of them" in cen("sweep", grid, "--show", "--dry-run", code=2).err
 
@@ -191,6 +202,18 @@ def test_a_sweep_that_is_not_there(cen: Cen) -> None:
 
 def test_data_that_are_not_there_leave_the_time_unknown(cen: Cen, grid: Path) -> None:
     grid.write_text(grid.read_text().replace("[set.train]", '[set.data]\nroot = "/nowhere"\n[set.train]'))
-    ended = cen("sweep", grid, "--dry-run", "--device", "cpu")
+    ended = cen("sweep", grid, "--dry-run", "--time", "--device", "cpu")
     assert "unknown" in ended.out
     assert "/nowhere" in ended.out
+
+
+def test_pictures_of_a_sweep(cen: Cen, grid: Path) -> None:
+    """Curves over a key, gammas per channel and the views on which the rows differ, from one command."""
+    drawn = 'panel = 2\nproportions = "layer4.1.bn2"\n'
+    figure = '[figure]\nkeys = ["exchange.threshold"]\nmetrics = ["ensemble.mae", "ensemble.mean_iou"]\n'
+    text = grid.read_text().replace("[set.train]", figure + "[set.train]").replace('choose = "none"', "threshold = 0.1")
+    grid.write_text(text.replace("seeds = [0]\n", "seeds = [0]\n" + drawn))
+    ended = cen("sweep", grid, "--device", "cpu")
+    for name in ("figure", "panel", "gamma-proportions", "gamma-proportions-all"):
+        assert f"picture: sweeps/grid/{name}.png" in ended.err
+        assert Path(f"sweeps/grid/{name}.png").stat().st_size > 1000

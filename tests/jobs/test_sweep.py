@@ -44,7 +44,7 @@ def grid(tmp_path: Path, tiny_recipe: Path) -> Path:
 
 def test_a_grid_is_trained_and_reported(grid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     heard, ways = Ended(), {"out": tmp_path / "runs", "changes": {"train.epochs": 1}, "device": "cpu"}
-    (planned,) = plan(grid, only=["on/*"], **ways)
+    (planned,) = plan(grid, only=["on/*"], time=True, **ways)
     assert planned.member.state == "new"
     assert planned.expected_seconds > 0
     report = sweep(grid, listener=heard, shard=(1, 2), **ways)

@@ -254,6 +254,10 @@ def test_translation_recipe_reads_back_equal(minimal_translation: str) -> None:
             "eval.size=[64, 70]",
             "eval.size = [64, 70]: multiples of 32, since unet.levels = 5 halve the image 5 times",
         ),
+        (
+            "data.rooms.size=72",
+            "data.rooms.size = [72]: multiples of 32, since unet.levels = 5 halve the image 5 times",
+        ),
         ("train.best_by=ensemble.mean_iou", 'train.best_by = "ensemble.mean_iou": a score: '),
         ("model.backbone=resnet18", 'model.backbone = "resnet18": read only with model.arch = "refinenet" or "pspnet"'),
         ('data.inputs=["shade"]', 'model.fusion = "exchange": one modality ("shade") has nothing to exchange with'),

@@ -138,3 +138,20 @@ def test_the_deeper_networks_differ_from_nyudv2_in_network_and_epochs_alone() ->
     }
     assert (pspnet.model.width, pspnet.model.dropout, pspnet.model.auxiliary_weight) == (512, 0.1, 0.4)
     assert {name: line.value for name, line in pspnet.expected.items()} == {"ensemble.mean_iou": 0.525}
+
+
+@pytest.mark.parametrize("name", ["fusion-nyudv2", "fusion-sunrgbd", "fusion-cityscapes"])
+def test_fusion_sweeps_are_the_papers_networks(name: str) -> None:
+    recipes = {each.variant: each.recipe for each in members(load_sweep(name), catalog.find_sweep(name))}
+    assert len(recipes) == 14
+    assert {recipe.model.backbone for recipe in recipes.values()} == {"resnet101"}
+    arch = "pspnet" if name == "fusion-cityscapes" else "refinenet"
+    assert {recipe.model.arch for recipe in recipes.values()} == {arch}
+
+
+def test_figure_13_is_the_papers_grid() -> None:
+    found = members(load_sweep("fig13"), catalog.find_sweep("fig13"))
+    settings = {(each.recipe.exchange.sparsity, each.recipe.exchange.threshold) for each in found}
+    over_lambda = {(value, 1e-2) for value in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
+    assert settings == over_lambda | {(1e-3, value) for value in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)}
+    assert {each.seed for each in found} == set(range(5))

@@ -109,7 +109,7 @@ def test_a_number_of_a_recipe_by_its_key(write) -> None:
         ('title = "t"', "title = 3", "title = 3: text"),
         (
             'title = "t"',
-            'title = "t"\nfigure = { key = "model.arch", metric = "rgb.mae" }',
+            'title = "t"\nfigure = { keys = ["model.arch"], metrics = ["rgb.mae"] }',
             "a key of recipes that holds",
         ),
     ],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,14 @@ def test_a_plot_that_cannot_be_written_names_its_path_and_leaves_nothing(tmp_pat
     with pytest.raises(SaveError, match=r"could not write .*file/a\.png"):
         gamma_plots.gamma_proportions([network(gammas(1, 2, 8))], "layer", tmp_path / "file" / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_parts_are_not_marked_where_nothing_is_pressed(tmp_path: Path) -> None:
+    pressed = network(gammas(1, 2, 12))
+    without = dataclasses.replace(pressed, penalised=False)
+    layer = next(iter(pressed.gammas))
+    drawn = [
+        picture(gamma_plots.gamma_proportions([each], layer, tmp_path / f"{each.penalised}.png"))
+        for each in (pressed, without)
+    ]
+    assert (drawn[0] != drawn[1]).any()

@@ -50,8 +50,8 @@ def imagenet_file(name: str) -> Path:
     except (OSError, RuntimeError) as error:  # URLError and timeouts are OSErrors; a wrong hash is a RuntimeError
         raise CheckpointError(
             f"cannot download the ImageNet weights {url}: {error}",
-            hint=f"put {file.name} into {folder}, give a path to such a file as the weights, "
-            'or start from random ones (weights = "none")',
+            hint=f"put {file.name} into {folder}, name such a file by --set model.weights=PATH, "
+            "or start from random ones by --set model.weights=none",
         ) from error
     return file
 

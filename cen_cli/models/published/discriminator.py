@@ -1,7 +1,8 @@
 """The published discriminator under the names of `PatchDiscriminator`.
 
-Its layers are called `convK.conv` and, in the middle, `convK.insnorm`; here they are numbered along `body`. The
-published one ends in a sigmoid, ours in the logit before it: the weights are the same.
+Its layers are called `convK.conv` and `convK.insnorm`; here they are numbered along `body`. The norms of the first and
+the last convolution lie in the file and are never used. The published one ends in a sigmoid, ours in the logit before
+it: the weights are the same.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ from torch import nn
 from cen_cli.errors import CheckpointError
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.published.tensors import COUNTERS, PublishedTensors
-
-UNUSED = rf".*\.(running_mean|running_var)|{COUNTERS}"
-"""The norms take each map's own statistics."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,11 @@ def discriminator_size(published: PublishedTensors) -> DiscriminatorSize:
     if convolutions < 3:
         raise CheckpointError(f"{published.source}: a discriminator of {convolutions} convolutions: 3 are the fewest")
     return DiscriminatorSize(filters=published.size("conv1.conv.weight", 0), layers=convolutions - 2)
+
+
+def unused_names(size: DiscriminatorSize) -> str:
+    """Regular expression of what such a network leaves unused: the norms at both ends, and all running statistics."""
+    return rf"conv(1|{size.layers + 2})\.insnorm\.(weight|bias)|.*\.(running_mean|running_var)|{COUNTERS}"
 
 
 def published_names(network: PatchDiscriminator) -> dict[str, str]:
