@@ -16,8 +16,7 @@ _HOME = {
     "ChannelExchange": "cen_cli.models.exchange",
     "ModalBatchNorm2d": "cen_cli.models.norms",
     "ModalInstanceNorm2d": "cen_cli.models.norms",
-    "PrivateConv2d": "cen_cli.models.streams",
-    "PrivateConvTranspose2d": "cen_cli.models.streams",
+    "PrivateCopies": "cen_cli.models.streams",
     "active_dropout": "cen_cli.models.dropout",
     "exchange_layers": "cen_cli.models.exchange",
     "set_frozen_statistics": "cen_cli.models.norms",
@@ -33,8 +32,7 @@ __all__ = [
     "ModalBatchNorm2d",
     "ModalInstanceNorm2d",
     "ModalOutput",
-    "PrivateConv2d",
-    "PrivateConvTranspose2d",
+    "PrivateCopies",
     "__version__",
     "active_dropout",
     "exchange_channels",
@@ -55,7 +53,7 @@ if TYPE_CHECKING:
     from cen_cli.models.exchange import ChannelExchange, exchange_channels, exchange_layers
     from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_frozen_statistics, set_norm_statistics
     from cen_cli.models.sparsity import sparsity_penalty
-    from cen_cli.models.streams import ModalOutput, PrivateConv2d, PrivateConvTranspose2d
+    from cen_cli.models.streams import ModalOutput, PrivateCopies
 
 
 def __getattr__(name: str) -> Any:

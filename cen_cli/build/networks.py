@@ -145,9 +145,6 @@ def discriminator(recipe: Recipe) -> PatchDiscriminator | None:
 
 
 def placed(module: Any, device: torch.device, *, channels_last: bool) -> Any:
-    """The module on its device; with `channels_last` in that order, kernels [M, out, in, k, k] too."""
-    moved: nn.Module = module.to(device)
-    for parameter in moved.parameters():
-        if channels_last and parameter.dim() >= 4:
-            parameter.data = parameter.data.movedim(-3, -1).contiguous().movedim(-1, -3)
-    return moved
+    """The module on its device, its kernels with channels innermost where asked."""
+    memory_format = torch.channels_last if channels_last else torch.preserve_format
+    return module.to(device, memory_format=memory_format)

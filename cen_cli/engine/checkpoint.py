@@ -20,6 +20,7 @@ from torch import Tensor
 
 from cen_cli.engine.atomic import write_bytes, write_directory, write_json
 from cen_cli.errors import CheckpointError, UsageError
+from cen_cli.models.streams import unstacked
 
 MODEL_FILE = "model.safetensors"
 TRAINING_FILE = "training.safetensors"
@@ -102,7 +103,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
     """Load weights into a model, every key used. Raises CheckpointError naming keys or shapes that do not fit."""
-    own = model.state_dict()
+    own, tensors = model.state_dict(), unstacked(model, tensors)
     problems = [f"missing {name}" for name in own if name not in tensors]
     problems += [f"unexpected {name}" for name in tensors if name not in own]
     problems += [
@@ -116,7 +117,7 @@ def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: 
             f"{source}: does not fit the recipe's model: {shown}",
             hint="the checkpoint comes from another recipe, or from another version of it",
         )
-    model.load_state_dict(dict(tensors))
+    model.load_state_dict(tensors)
 
 
 def auxiliary_tensors(modules: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:

@@ -73,7 +73,10 @@ def restore_optimizer(
     for key, value in [*tensors.items(), *document["numbers"].items()]:
         kind, index, name = key.split(".", maxsplit=2)
         if kind == "optimizer":
-            entries.setdefault(int(index), {})[name] = _laid_out_like(value, parameters[int(index)])
+            parameter = parameters[int(index)]
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
+                raise ValueError(f"{key} has shape {list(value.shape)}, its parameter {list(parameter.shape)}")
+            entries.setdefault(int(index), {})[name] = _laid_out_like(value, parameter)
     optimizer.load_state_dict({"state": entries, "param_groups": state["param_groups"]})
 
 

@@ -19,7 +19,6 @@ from cen_cli.engine.checkpoint import read_tensors
 from cen_cli.engine.rundir import RunDirectory
 from cen_cli.engine.segmentation import SegmentationTask
 from cen_cli.models.exchange import exchange_layers
-from cen_cli.models.streams import PrivateConv2d
 from cen_cli.recipe.load import differences, load_recipe
 from cen_cli.results import ENSEMBLE, Evaluation
 from tests.cli.conftest import Cen
@@ -213,7 +212,7 @@ def counted_by_hand(model: nn.Module, size: tuple[int, int]) -> int:
         counts.append(output.numel() * layer.weight.shape[-3:].numel())  # type: ignore[operator,union-attr]
 
     for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | PrivateConv2d):
+        if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(count)
     with torch.no_grad():
         model({name: torch.zeros(1, 3, *size) for name in model.modalities})  # type: ignore[union-attr]

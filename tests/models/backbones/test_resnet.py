@@ -10,7 +10,7 @@ from torch import nn
 from cen_cli.models.backbones.resnet import RESNETS, resnet_encoder
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.settings import StreamSettings
-from cen_cli.models.streams import PrivateConv2d
+from cen_cli.models.streams import PrivateCopies
 
 
 def torchvision_features(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
@@ -86,8 +86,9 @@ def test_initial_gamma_is_set_where_weights_are_random():
 
 def test_private_convolutions():
     encoder = resnet_encoder("resnet18", 2, StreamSettings(conv="private"), width=8)
-    assert isinstance(encoder.conv1, PrivateConv2d)
-    assert not any(isinstance(layer, nn.Conv2d) for layer in encoder.modules())
+    assert isinstance(encoder.conv1, PrivateCopies)
+    private = sum(isinstance(layer, PrivateCopies) for layer in encoder.modules())
+    assert sum(isinstance(layer, nn.Conv2d) for layer in encoder.modules()) == 2 * private
 
 
 @pytest.mark.parametrize(
