@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks import segmentation
 from benchmarks.plain import plain_from
 from benchmarks.timing import Row, measure, show
-from cen_cli import build
+from cen_cli import builders
 from cen_cli.analysis.compaction import NETWORK, Network, compare, described, works
 from cen_cli.analysis.equality import random_probes
 from cen_cli.models.compact import compact_tensors, compacted
@@ -67,7 +67,7 @@ def parse() -> argparse.Namespace:
 def networks(options: argparse.Namespace) -> Iterator[tuple[str, Network]]:
     """What is compacted, by name."""
     for path in options.checkpoints:
-        network = build.load(path)
+        network = builders.load(path)
         set_norm_statistics(network, network.recipe.eval.norm_statistics)
         yield Path(path).name, network
     if options.checkpoints:

@@ -32,14 +32,14 @@ import torch
 from PIL import Image
 
 from benchmarks.timing import Row, measure
-from cen_cli.data.cityscapes import Cityscapes
-from cen_cli.data.nyudv2 import NYUDv2
-from cen_cli.data.nyudv2.prepare import write_folders
 from cen_cli.data.rooms import RoomsSettings, prepare
-from cen_cli.data.roomset import Rooms, domains_of
 from cen_cli.data.sample import collate
-from cen_cli.data.sunrgbd import SUNRGBD
-from cen_cli.data.taskonomy import Taskonomy
+from cen_cli.data.sets.cityscapes import Cityscapes
+from cen_cli.data.sets.nyudv2 import NYUDv2
+from cen_cli.data.sets.nyudv2.prepare import write_folders
+from cen_cli.data.sets.rooms import Rooms, domains_of
+from cen_cli.data.sets.sunrgbd import SUNRGBD
+from cen_cli.data.sets.taskonomy import Taskonomy
 from cen_cli.data.views import FileViews
 from tests.realistic import (
     nyu_frames,

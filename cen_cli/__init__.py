@@ -24,7 +24,7 @@ _HOME = {
     "sparsity_penalty": "cen_cli.models.sparsity",
     "ModalOutput": "cen_cli.models.streams",
     "to_cen": "cen_cli.models.conversion",
-    "load": "cen_cli.build",
+    "load": "cen_cli.builders",
 }
 
 __all__ = [
@@ -47,7 +47,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from cen_cli import metrics
-    from cen_cli.build import load
+    from cen_cli.builders import load
     from cen_cli.models.conversion import to_cen
     from cen_cli.models.dropout import active_dropout
     from cen_cli.models.exchange import ChannelExchange, exchange_channels, exchange_layers

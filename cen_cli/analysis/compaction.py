@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from cen_cli.analysis.equality import Probe, check_equal
 from cen_cli.analysis.timing import Work, in_turn
-from cen_cli.engine.evaluate import evaluating
 from cen_cli.models.compact import compact_sites, computed_channels
 from cen_cli.models.cost import macs
 from cen_cli.models.exchange import exchanging_layers
@@ -18,6 +17,7 @@ from cen_cli.models.parameters import PARTS
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
 from cen_cli.results import Compaction, Compared, PartCost
+from cen_cli.scoring.segmentation import evaluating
 
 NETWORK = "network"
 

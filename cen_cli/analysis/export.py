@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from cen_cli.analysis.equality import Probe, check_equal
-from cen_cli.engine.evaluate import evaluating
 from cen_cli.errors import CheckpointError, MismatchError, UnavailableError
 from cen_cli.models.portable import make_portable
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
 from cen_cli.results import ENSEMBLE, Compared
+from cen_cli.scoring.segmentation import evaluating
 
 OPSET = 23
 """The newest that both torch's exporter and ONNX Runtime know."""

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from torch import nn
 
 from cen_cli.analysis.layers import LayerState, Mask, layer_states
-from cen_cli.engine.checkpoint import LEAVE_OUT, read_tensors
 from cen_cli.errors import CheckpointError
 from cen_cli.results import GammaRecovery, GammaRow
+from cen_cli.runs.checkpoint import LEAVE_OUT, read_tensors
 
 Steps = npt.NDArray[np.int64]
 Record = npt.NDArray[np.float32]

@@ -12,11 +12,11 @@ from cen_cli.data.modality import DepthMap
 from cen_cli.data.sample import RawView, collate
 from cen_cli.data.transforms import EvalTransform
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.evaluate import evaluating, look_and_label
-from cen_cli.engine.evaluate_averaged import ONE_LOOK, Averaging
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.streams import output_names
 from cen_cli.results import Frame
+from cen_cli.scoring.segmentation import evaluating, look_and_label
+from cen_cli.scoring.test_time_augmentation import ONE_LOOK, Averaging
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Robustness: scores with modalities missing or corrupted, and which inputs each branch relies on.
 
-Nothing here knows a network: a data set is altered (`cen_cli.data.missing`, `cen_cli.data.corruptions`) and handed to
-the scorer that `cen eval` uses. First everything is planned, so that the work can be counted; then it is scored.
+Nothing here knows a network: a data set is altered (`cen_cli.data.altered`) and handed to the scorer that `cen eval`
+uses. First everything is planned, so that the work can be counted; then it is scored.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cen_cli.data.altered import AlteredViews
-from cen_cli.data.corruptions import CORRUPTIONS, LEVELS, Corrupted, meaningless
-from cen_cli.data.missing import Missing, stand_ins
+from cen_cli.data.altered.corruptions import CORRUPTIONS, LEVELS, Corrupted, meaningless
+from cen_cli.data.altered.dataset import AlteredViews
+from cen_cli.data.altered.missing import Missing, stand_ins
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.results import CorruptedScores, Evaluation, Fill, MissingScores, Reliance, Robustness, lower_is_better

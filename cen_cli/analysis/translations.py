@@ -15,11 +15,11 @@ from cen_cli.data.normalization import denormalize
 from cen_cli.data.sample import RawView, collate
 from cen_cli.data.transforms import EvalTransform, resize
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.evaluate_translation import NormStatistics, Protocol, translating
 from cen_cli.errors import DataError
 from cen_cli.metrics.inception import as_pictures
 from cen_cli.models.translator import Translator
 from cen_cli.results import Frame
+from cen_cli.scoring.translation import NormStatistics, Protocol, translating
 
 
 @dataclasses.dataclass(frozen=True)

@@ -152,7 +152,7 @@ def _next_command(subject: Subject, settings: dict[str, float]) -> str:
 
 def _attraction(subject: Subject, recipe: Recipe, batches: int, device: str) -> Attraction:
     """Raises UsageError where there is nothing to measure."""
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.analysis.attraction import attraction, gamma_gradients
     from cen_cli.errors import UsageError
     from cen_cli.reporting.progress import counting
@@ -165,7 +165,7 @@ def _attraction(subject: Subject, recipe: Recipe, batches: int, device: str) -> 
     if batches < 2:
         raise UsageError("--gradients 1: half of the batches predict, the others are observed", hint="2 or more")
     with counting("rendering rooms") as progress:
-        task = build.task_loss_of(subject.given, recipe, batches, device_name=device, progress=progress)
+        task = builders.task_loss_of(subject.given, recipe, batches, device_name=device, progress=progress)
     with counting("gradients") as progress:
         found = gamma_gradients(task.model, task.loss, _counted(task.batches, batches, progress))
     return attraction(found, subject.states, subject.model.modalities, recipe.exchange.sparsity, subject.history)
@@ -205,23 +205,23 @@ def _thresholds(subject: Subject, *, what_if: bool, thresholds: str | None) -> l
 
 def _metric(recipe: Recipe) -> str:
     """The score that thresholds are compared by."""
-    from cen_cli import build
+    from cen_cli import builders
 
-    metric = build.best_by(recipe)
+    metric = builders.best_by(recipe)
     return "ensemble.mae" if metric.endswith(("fid", "kid")) else metric
 
 
 def _what_if(subject: Subject, recipe: Recipe, thresholds: list[float], device: str) -> list[WhatIfRow]:
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.analysis.what_if import what_if
-    from cen_cli.engine.device import resolve_device
+    from cen_cli.models.device import resolve_device
     from cen_cli.reporting.progress import counting
 
     compared = recipe.train.model_copy(update={"best_by": _metric(recipe)})
-    score = build.scorer(recipe.model_copy(update={"train": compared}), resolve_device(device), training=True)
+    score = builders.scorer(recipe.model_copy(update={"train": compared}), resolve_device(device), training=True)
     with counting("rendering rooms") as progress:
-        data = build.dataset(recipe, recipe.eval.split, progress=progress)
-    build.check_fits(subject.model, data, subject.given)
+        data = builders.dataset(recipe, recipe.eval.split, progress=progress)
+    builders.check_fits(subject.model, data, subject.given)
     total, done = len(data) * len(set(thresholds)), 0
     with counting("evaluating") as progress:
 

@@ -11,7 +11,7 @@ import typer
 from cen_cli.cli import options
 
 if TYPE_CHECKING:
-    from cen_cli.build import TrainingJob
+    from cen_cli.builders import TrainingJob
     from cen_cli.data.sample import Batch
 
 COMPILED = (
@@ -46,7 +46,7 @@ def bench(
 
         cen bench rooms-translate --set train.precision=bf16 --json
     """
-    from cen_cli.build import training_job
+    from cen_cli.builders import training_job
     from cen_cli.engine.bench import bench as measure
     from cen_cli.recipe.load import load_recipe
     from cen_cli.reporting import console, tables

@@ -10,7 +10,7 @@ import typer
 from cen_cli.cli import options
 
 if TYPE_CHECKING:
-    from cen_cli.engine.rundir import Located
+    from cen_cli.runs.directory import Located
 
 FOLDER = "compact"
 
@@ -48,22 +48,22 @@ def compact(
         cen compact runs/rooms-261123-101500/checkpoints/last --out rooms-compact
         cen compact checkpoints/best/model.safetensors --rounds 0 --json
     """
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.analysis import compaction
     from cen_cli.cli.probes import check_free, find_probes, network_size
-    from cen_cli.engine.atomic import write_directory
-    from cen_cli.engine.checkpoint import MODEL_FILE, write_tensors
-    from cen_cli.engine.device import resolve_device
-    from cen_cli.engine.rundir import locate
+    from cen_cli.models.device import resolve_device
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.compaction import compaction_parts
     from cen_cli.results import as_json
+    from cen_cli.runs.checkpoint import MODEL_FILE, write_tensors
+    from cen_cli.runs.directory import locate
+    from cen_cli.runs.files import write_directory
 
     where, located = resolve_device(device), locate(checkpoint)
     folder = out or _default_folder(located)
     check_free(folder, "--out")
-    model = build.load(checkpoint)
-    compacted = build.compact(model, checkpoint)
+    model = builders.load(checkpoint)
+    compacted = builders.compact(model, checkpoint)
     probes, notes = find_probes(model, data_root, checkpoint)
     compared = compaction.compare(model, compacted.network, probes)
     stored = (model.state_dict(), compacted.tensors)
@@ -90,7 +90,7 @@ def compact(
 
 def _default_folder(located: Located) -> Path:
     """compact/ of a run; NAME-compact beside a checkpoint's folder, or beside a file that lies in another."""
-    from cen_cli.engine.checkpoint import MODEL_FILE
+    from cen_cli.runs.checkpoint import MODEL_FILE
 
     if located.run is not None:
         return located.run / FOLDER

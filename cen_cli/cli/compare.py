@@ -13,7 +13,7 @@ from cen_cli.cli import options
 from cen_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from cen_cli.build import Network
+    from cen_cli.builders import Network
     from cen_cli.data.views import ViewDataset
     from cen_cli.recipe.schema import Recipe
     from cen_cli.results import MemberOutcome, SweepReport
@@ -46,12 +46,12 @@ def compare(
 
         cen compare sweeps/table7-rooms/shared/seed-* sweeps/table7-rooms/shared-half-exchange/seed-*
     """
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.reporting import console, sweeps, tables
 
     if len(runs) < 2:
         raise UsageError("cen compare takes two or more runs", hint="cen eval scores a single one")
-    models = {run: build.load(run, device) for run in runs}
+    models = {run: builders.load(run, device) for run in runs}
     _check_comparable(models)
     names = _network_names({run: model.recipe for run, model in models.items()})
     outcomes, data = _scored(models, names, split, data_root, device, inception_weights)
@@ -106,8 +106,8 @@ def _scored(
     inception_weights: Path | None,
 ) -> tuple[list[MemberOutcome], ViewDataset]:
     """Every run's scores on one split, and the data set of the first, whose inputs the pictures show."""
-    from cen_cli import build
-    from cen_cli.engine.device import resolve_device
+    from cen_cli import builders
+    from cen_cli.models.device import resolve_device
     from cen_cli.models.exchange import count_replaced, exchanging_layers
     from cen_cli.recipe.load import override
     from cen_cli.reporting.progress import counting
@@ -119,9 +119,9 @@ def _scored(
     for run, model in models.items():
         recipe = override(model.recipe, [f"eval.split={chosen}"], data_root=data_root, source=run)
         with counting("rendering rooms") as progress:
-            data = build.dataset(recipe, chosen, progress=progress)
-        build.check_fits(model, data, run)
-        score = build.scorer(recipe, resolve_device(device), inception_weights=inception_weights)
+            data = builders.dataset(recipe, chosen, progress=progress)
+        builders.check_fits(model, data, run)
+        score = builders.scorer(recipe, resolve_device(device), inception_weights=inception_weights)
         with counting(f"evaluating {run}") as progress:
             evaluation = score(model, data, split=chosen, after_batch=partial(_advance, progress, len(data)))
         replaced = count_replaced(exchanging_layers(model), model.modalities)
@@ -158,7 +158,7 @@ def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe:
 
 def _draw(models: Mapping[str, Network], data: ViewDataset, count: int, path: Path) -> Path:
     """The views on which the networks differ most, the first run of each network."""
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.analysis.comparison import compared_images, compared_labels
     from cen_cli.models.segmenter import Segmenter
     from cen_cli.models.translator import Translator
@@ -173,4 +173,4 @@ def _draw(models: Mapping[str, Network], data: ViewDataset, count: int, path: Pa
         return write_contact_sheet(path, compared_images(translators, data, count))
     segmenters = {name: model for name, model in models.items() if isinstance(model, Segmenter)}
     rows = compared_labels(segmenters, data, count)
-    return panels.write_panel(path, rows, data.class_names, build.palette(first.recipe))
+    return panels.write_panel(path, rows, data.class_names, builders.palette(first.recipe))

@@ -77,17 +77,17 @@ def convert(
         cen convert resnet101-63fe2227.pth -o resnet101.safetensors
         cen convert network.pth --arch refinenet --inputs rgb depth normal --json
     """
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.cli.translators import domain_names
-    from cen_cli.engine.checkpoint import write_tensors
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.conversion import conversion_parts
     from cen_cli.results import as_json
+    from cen_cli.runs.checkpoint import write_tensors
 
     written = out or file.with_suffix(SUFFIX)
     _check_free(written)
     names = domain_names(inputs or (), target)
-    converted = build.convert(file, kind=arch and arch.value, inputs=names, target=target)
+    converted = builders.convert(file, kind=arch and arch.value, inputs=names, target=target)
     _make_folder(written.parent)
     write_tensors(written, converted.tensors, converted.metadata)
     following = _next(converted.report, written)

@@ -165,9 +165,9 @@ def prepare(
         cen data prepare nyudv2 nyu_depth_v2_labeled.mat nyudv2
         cen data prepare nyudv2 nyu_depth_v2_labeled.mat nyudv2-raw --depth raw
     """
-    from cen_cli.data.nyudv2.prepare import write_folders
-    from cen_cli.engine.atomic import write_directory
+    from cen_cli.data.sets.nyudv2.prepare import write_folders
     from cen_cli.reporting import console, progress
+    from cen_cli.runs.files import write_directory
 
     assert dataset is Prepared.NYUDV2
     _check_empty(out)

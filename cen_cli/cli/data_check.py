@@ -45,14 +45,14 @@ def check(
 
         cen data check my-recipe.toml --views 100 --json
     """
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.recipe.load import load_recipe
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.data import check_parts
 
     settings = load_recipe(recipe, overrides or (), data_root)
     with _progress() as progress:
-        found = build.check(settings, wanted=views, progress=progress)
+        found = builders.check(settings, wanted=views, progress=progress)
     if json:
         console.print_json(found)
     else:

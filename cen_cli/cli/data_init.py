@@ -42,8 +42,8 @@ def init(
 
         cen data init orchard --target nir --json
     """
-    from cen_cli.build.draft import default_target, draft, recipe_name
-    from cen_cli.data.survey import survey
+    from cen_cli.builders.draft import default_target, draft, recipe_name
+    from cen_cli.data.inspect.discovery import survey
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.data import survey_parts
     from cen_cli.reporting.progress import counting

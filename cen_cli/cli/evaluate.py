@@ -14,7 +14,7 @@ from cen_cli.results import Fill
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cen_cli.build import Network
+    from cen_cli.builders import Network
     from cen_cli.data.views import ViewDataset
     from cen_cli.recipe.schema import Recipe
     from cen_cli.results import Evaluation, ExpectedScore
@@ -118,16 +118,16 @@ def evaluate(
 
         cen eval runs/rooms-translate-261123-101500 --protocol paper --inception-weights weights.pth
     """
-    from cen_cli import build
-    from cen_cli.engine.device import resolve_device
-    from cen_cli.engine.rundir import locate
+    from cen_cli import builders
+    from cen_cli.models.device import resolve_device
     from cen_cli.recipe.load import override
     from cen_cli.reporting.progress import counting
+    from cen_cli.runs.directory import locate
 
     inputs = Inputs(tuple(without or ()), tuple(fill or ()), seed, robustness)
     inputs.check(pictures=save_images > 0, inception_weights=inception_weights is not None)
     where = resolve_device(device)
-    model = build.load(checkpoint, device)
+    model = builders.load(checkpoint, device)
     given = [
         *(overrides or []),
         *([f"eval.split={split}"] if split else []),
@@ -137,11 +137,11 @@ def evaluate(
         *(["eval.distances=false"] if robustness and model.task == "translation" else []),
     ]
     recipe = override(model.recipe, given, data_root=data_root, source=checkpoint)
-    build.check_statistics(model, recipe, checkpoint)
-    score = build.scorer(recipe, where, inception_weights=inception_weights)
+    builders.check_statistics(model, recipe, checkpoint)
+    score = builders.scorer(recipe, where, inception_weights=inception_weights)
     with counting("rendering rooms") as progress:
-        data = build.dataset(recipe, recipe.eval.split, progress=progress)
-    build.check_fits(model, data, checkpoint)
+        data = builders.dataset(recipe, recipe.eval.split, progress=progress)
+    builders.check_fits(model, data, checkpoint)
     located = locate(checkpoint)
     place = located.run or located.model_file.parent
     if robustness:

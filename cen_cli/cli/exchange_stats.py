@@ -42,9 +42,9 @@ def exchange_stats(
     """
     from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
     from cen_cli.cli.subject import draw_replaced, load_subject
-    from cen_cli.engine.rundir import RunDirectory
-    from cen_cli.engine.runlog import read_log
     from cen_cli.reporting import console, exchange_tables, tables
+    from cen_cli.runs.directory import RunDirectory
+    from cen_cli.runs.log import read_log
 
     subject = load_subject(checkpoint, device)
     rows = rows_of_states(subject.states, subject.model.modalities, by.value)

@@ -33,14 +33,14 @@ def export(
         cen export runs/rooms-261123-101500 --onnx rooms.onnx
         cen export runs/rooms-261123-101500/compact --onnx rooms.onnx --json
     """
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.analysis.export import OPSET, check_installed, compare_onnx, fewest_pixels, graph_outputs, onnx_file
     from cen_cli.cli.probes import check_free, find_probes, size_multiple
-    from cen_cli.engine.atomic import write_bytes
     from cen_cli.models.norms import set_norm_statistics
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.compaction import export_parts
     from cen_cli.results import Export, as_json
+    from cen_cli.runs.files import write_bytes
 
     check_installed()
     if onnx.suffix != SUFFIX:
@@ -50,10 +50,10 @@ def export(
     check_free(onnx, "--onnx")
     if not onnx.parent.is_dir():
         raise UsageError(f"--onnx {onnx}: there is no folder {onnx.parent}", hint="make it first")
-    model = build.load(checkpoint)
+    model = builders.load(checkpoint)
     set_norm_statistics(model, model.recipe.eval.norm_statistics)
     probes, notes = find_probes(model, data_root, checkpoint)
-    content = onnx_file(model, build.labels_of_network(model))
+    content = onnx_file(model, builders.labels_of_network(model))
     report = Export(
         opset=OPSET,
         inputs=model.modalities,

@@ -107,9 +107,9 @@ def expected_scores(recipe: Recipe, evaluation: Evaluation, elsewhere: str = "")
 
 def expected_of_validation(recipe: Recipe, evaluation: Evaluation) -> list[ExpectedScore]:
     """As `expected_scores`; nothing is judged where `cen eval` takes another split or more looks at a view."""
-    from cen_cli import build
+    from cen_cli import builders
 
-    alike = build.averaging(recipe) == build.averaging(recipe, training=True)
+    alike = builders.averaging(recipe) == builders.averaging(recipe, training=True)
     if alike and evaluation.split == recipe.eval.split:
         return expected_scores(recipe, evaluation)
     return expected_scores(recipe, evaluation, elsewhere=f"cen eval on the split {recipe.eval.split}")

@@ -36,7 +36,7 @@ def predict(
     """
     import numpy as np
 
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.analysis.predictions import panel_row, picture
     from cen_cli.data.transforms import resize_view
     from cen_cli.data.views import read_view
@@ -44,7 +44,7 @@ def predict(
     from cen_cli.reporting import console, prediction, tables
     from cen_cli.results import ENSEMBLE, ClassShare, as_json
 
-    model = build.load(checkpoint, device)
+    model = builders.load(checkpoint, device)
     if not isinstance(model, Segmenter):
         raise UsageError(
             f"{checkpoint}: this network translates images, it does not label them",
@@ -55,9 +55,9 @@ def predict(
     view = read_view("prediction", files, model.specs, classes=len(model.class_names), crop_depth=framed)
     size, resize = view.size, model.recipe.data.resize
     seen = view if resize is None else resize_view(view, resize)
-    row = panel_row(model, seen, size=size, averaging=build.averaging(model.recipe))
+    row = panel_row(model, seen, size=size, averaging=builders.averaging(model.recipe))
     labels = row.predictions.get(ENSEMBLE, next(iter(row.predictions.values())))
-    colors = build.palette(model.recipe)
+    colors = builders.palette(model.recipe)
     written = prediction.write_prediction(out, labels, picture(view), len(model.class_names), colors)
     counts = np.bincount(labels.ravel(), minlength=len(model.class_names)) / labels.size
     largest_first = [int(index) for index in np.argsort(-counts) if counts[index]]

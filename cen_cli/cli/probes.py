@@ -9,7 +9,7 @@ from cen_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from cen_cli.analysis.equality import Probe
-    from cen_cli.build import Network
+    from cen_cli.builders import Network
 
 
 def network_size(model: Network) -> tuple[int, int]:
@@ -27,14 +27,14 @@ def size_multiple(model: Network) -> int:
 
 def find_probes(model: Network, data_root: str | None, source: str) -> tuple[list[Probe], list[str]]:
     """Random images and, where the recipe's data are at hand, real ones; then remarks on what could not be had."""
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.analysis.equality import random_probes, real_probes
     from cen_cli.recipe.load import override
 
     recipe = override(model.recipe, [], data_root=data_root, source=source)
     multiple = size_multiple(model)
     probes = random_probes(model.modalities, network_size(model), multiple)
-    data = build.at_hand(recipe, recipe.eval.split)
+    data = builders.at_hand(recipe, recipe.eval.split)
     real = [] if data is None else real_probes(data, recipe.eval.split, multiple)
     if real:
         return [*probes, *real], []

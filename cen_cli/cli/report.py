@@ -14,12 +14,12 @@ from cen_cli.cli import options
 from cen_cli.errors import CenError, UsageError
 
 if TYPE_CHECKING:
-    from cen_cli.build import Network
+    from cen_cli.builders import Network
     from cen_cli.cli.subject import Subject
-    from cen_cli.engine.rundir import RunDirectory
     from cen_cli.recipe.schema import Recipe
     from cen_cli.reporting.run_page import RunReport
     from cen_cli.results import RunLog, RunProgress
+    from cen_cli.runs.directory import RunDirectory
 
 LONGEST = 224
 """Pixels of the longer side of each picture of a view."""
@@ -52,10 +52,10 @@ def report(
 
         cen report runs/nyudv2-261123-101500 --data-root /data/nyudv2
     """
-    from cen_cli.engine.rundir import RunDirectory, locate
     from cen_cli.reporting import console, formats, tables
     from cen_cli.reporting.html import write_page
     from cen_cli.reporting.run_page import judged, run_page
+    from cen_cli.runs.directory import RunDirectory, locate
 
     if out is not None and out.is_dir():
         raise UsageError(f"--out {out}: is a folder, and the page is one file", hint=f"--out {out / 'report.html'}")
@@ -84,21 +84,21 @@ def report(
 
 def _gather(run: RunDirectory, device: str, data_root: str | None, images: int) -> RunReport:
     """Everything that stands on the page."""
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.analysis.diagnosis import diagnose
     from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
     from cen_cli.analysis.gammas import recoveries, rows_of_layer
     from cen_cli.cli.subject import load_subject
-    from cen_cli.engine.runlog import read_environment, read_log, read_progress
     from cen_cli.recipe.load import changed_from_defaults, override, parse_recipe
     from cen_cli.reporting.run_page import RunReport
+    from cen_cli.runs.log import read_environment, read_log, read_progress
 
     recipe = parse_recipe(run.read_recipe(), source=str(run.recipe))
     log, progress = read_log(run), read_progress(run, recipe.train.epochs)
     subject = load_subject(str(run.root), device)
     model, states, history = subject.model, subject.states, subject.history
     several = states if len(model.modalities) > 1 else ()
-    best = log.best(build.best_by(recipe))
+    best = log.best(builders.best_by(recipe))
     data_recipe = override(recipe, [], data_root=data_root, source=str(run.recipe))
     views, absent = _views(model, data_recipe, images)
     epoch = log.steps_per_epoch
@@ -115,7 +115,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int) 
         progress=progress,
         log=log,
         best=best,
-        best_by=build.best_by(recipe),
+        best_by=builders.best_by(recipe),
         expected=options.expected_of_validation(recipe, best.evaluation) if best else (),
         scored_split=recipe.eval.split,
         diagnosis=diagnosis,
@@ -156,7 +156,7 @@ def _views(model: Network, recipe: Recipe, count: int) -> tuple[bytes | None, st
     """A picture of some views, evenly spaced over the split; or None, and why in words."""
     import numpy as np
 
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.cli.view_pictures import picture_of_views
     from cen_cli.reporting.html import image_content
     from cen_cli.reporting.progress import counting
@@ -165,8 +165,8 @@ def _views(model: Network, recipe: Recipe, count: int) -> tuple[bytes | None, st
         return None, "No pictures of views were asked for."
     try:
         with counting("rendering rooms") as progress:
-            data = build.dataset(recipe, recipe.eval.split, progress=progress)
-        build.check_fits(model, data, "the run")
+            data = builders.dataset(recipe, recipe.eval.split, progress=progress)
+        builders.check_fits(model, data, "the run")
         indices = np.unique(np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)).tolist()
         return image_content(picture_of_views(model, data, recipe, indices, longest=LONGEST)), ""
     except CenError as error:

@@ -11,11 +11,11 @@ from cen_cli.results import Fill
 
 if TYPE_CHECKING:
     from cen_cli.analysis.robustness import Score
-    from cen_cli.build import Network
-    from cen_cli.data.missing import Missing
+    from cen_cli.builders import Network
+    from cen_cli.data.altered.missing import Missing
     from cen_cli.data.views import ViewDataset
-    from cen_cli.engine.evaluate import Scorer
     from cen_cli.results import Evaluation
+    from cen_cli.scoring.segmentation import Scorer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Inputs:
         return score_altered(data, self._missing(model, data), score) if self.without else score(data)
 
     def _missing(self, model: Network, data: ViewDataset) -> Missing:
-        from cen_cli.data.missing import Missing, stand_ins
+        from cen_cli.data.altered.missing import Missing, stand_ins
         from cen_cli.recipe.wording import nearest
 
         names = model.modalities

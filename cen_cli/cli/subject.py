@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cen_cli.analysis.gammas import GammaHistory
     from cen_cli.analysis.layers import LayerState
-    from cen_cli.build import Network
+    from cen_cli.builders import Network
     from cen_cli.reporting.gamma_plots import NetworkGammas
 
 EIGHTH = 7
@@ -62,14 +62,14 @@ class Subject:
 
 def load_subject(checkpoint: str, device: str) -> Subject:
     """The network of a run or checkpoint. Raises UsageError or CheckpointError."""
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.analysis.gammas import history_of_run
     from cen_cli.analysis.layers import layer_states
-    from cen_cli.engine.rundir import locate
+    from cen_cli.runs.directory import locate
 
     located = locate(checkpoint)
-    model = build.load(checkpoint, device)
-    build.check_trainable(model, checkpoint, "it has no gammas to look into, and its exchange is a fixed index")
+    model = builders.load(checkpoint, device)
+    builders.check_trainable(model, checkpoint, "it has no gammas to look into, and its exchange is a fixed index")
     states = layer_states(model)
     return Subject(checkpoint, located.model_file, located.run, model, states, history_of_run(located.run, states))
 

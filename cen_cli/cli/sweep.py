@@ -217,8 +217,8 @@ def _train_and_score(
     member: MemberRun, device: str, inception_weights: Path | None, split: str, checkpoint: str
 ) -> int:
     from cen_cli.cli.app import main
-    from cen_cli.engine.atomic import write_bytes
     from cen_cli.engine.sweep import clear_unfinished
+    from cen_cli.runs.files import write_bytes
 
     member.failure.unlink(missing_ok=True)
     write_bytes(member.recipe_file, member.recipe.encode())
@@ -236,22 +236,22 @@ def _train_and_score(
 
 def _score(member: MemberRun, device: str, inception_weights: Path | None, split: str, checkpoint: str) -> int:
     """Score the member's checkpoint and write down what came of it; returns an exit code."""
-    from cen_cli import build
-    from cen_cli.engine.checkpoint import read_state
-    from cen_cli.engine.device import resolve_device
-    from cen_cli.engine.rundir import RunDirectory
+    from cen_cli import builders
     from cen_cli.engine.sweep import write_outcome
+    from cen_cli.models.device import resolve_device
     from cen_cli.models.exchange import count_replaced, exchanging_layers
     from cen_cli.recipe.load import override
     from cen_cli.reporting.console import print_error
+    from cen_cli.runs.checkpoint import read_state
+    from cen_cli.runs.directory import RunDirectory
 
     run = RunDirectory(member.folder)
     folder = run.last if checkpoint == "last" else run.best
     try:
-        model = build.load(folder, device)
+        model = builders.load(folder, device)
         recipe = override(model.recipe, [f"eval.split={split}"], source=str(folder))
-        score = build.scorer(recipe, resolve_device(device), inception_weights=inception_weights)
-        evaluation = score(model, build.dataset(recipe, split), split=split)
+        score = builders.scorer(recipe, resolve_device(device), inception_weights=inception_weights)
+        evaluation = score(model, builders.dataset(recipe, split), split=split)
         replaced = count_replaced(exchanging_layers(model), model.modalities)
         write_outcome(member.folder, evaluation, replaced, read_state(run.last)["progress"]["seconds"])
     except CenError as error:
@@ -289,14 +289,14 @@ def _estimate(recipe: Recipe, device: str) -> float | str:
     """Seconds that a member may take to train, from a few of its steps; or why they could not be made."""
     from itertools import islice
 
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.data.loading import training_loader
     from cen_cli.engine.dryrun import seconds_per_step
     from cen_cli.reporting.progress import counting
 
     try:
         with counting("rendering rooms") as progress:
-            job = build.training_job(recipe, device_name=device, progress=progress)
+            job = builders.training_job(recipe, device_name=device, progress=progress)
         settings = job.settings
         loader = training_loader(job.train_data, batch=settings.batch, workers=0, seed=settings.seed, epoch=0)
         return seconds_per_step(job.task, islice(loader, TIMED_STEPS)) * job.plan.total_steps

@@ -14,9 +14,9 @@ from cen_cli.cli import options
 from cen_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from cen_cli.build import TrainingJob
-    from cen_cli.engine.rundir import RunDirectory
+    from cen_cli.builders import TrainingJob
     from cen_cli.recipe.schema import Recipe
+    from cen_cli.runs.directory import RunDirectory
 
     _Build = Callable[[Recipe], TrainingJob]
 
@@ -84,9 +84,9 @@ def train(
 
 def _start(recipe: Recipe, build: _Build, *, out: Path | None, json: bool) -> None:
     """Train `recipe` in a new run directory."""
-    from cen_cli.engine.environment import describe_environment
-    from cen_cli.engine.rundir import check_free, create_run, default_root
     from cen_cli.recipe.load import dump_toml
+    from cen_cli.runs.directory import check_free, create_run, default_root
+    from cen_cli.runs.environment import describe_environment
 
     if out is not None:
         check_free(out)
@@ -109,8 +109,8 @@ def _resume(
     json: bool,
 ) -> None:
     """Continue a run: `cen train --resume DIR`, `cen train RECIPE --resume [DIR]`."""
-    from cen_cli.engine.rundir import open_run
     from cen_cli.recipe.load import load_recipe, parse_recipe
+    from cen_cli.runs.directory import open_run
 
     if out is not None:
         raise UsageError("--out names a new run; --resume continues an old one", hint=_ONE_OF_THEM)
@@ -138,7 +138,7 @@ def _names_a_folder(text: str) -> bool:
 
 def _which_run(given: Recipe | None, run: str | None) -> Path:
     """The folder that was named, or the recipe's newest. Raises UsageError where there is neither."""
-    from cen_cli.engine.rundir import newest_run
+    from cen_cli.runs.directory import newest_run
 
     if run is not None:
         return Path(run)
@@ -161,8 +161,8 @@ def _check_same(own: Recipe, given: Recipe, directory: RunDirectory) -> None:
 
 def _check_data(job: TrainingJob, directory: RunDirectory) -> None:
     """A run continues on the data it started on. Raises DataError."""
-    from cen_cli.engine.runlog import read_environment
     from cen_cli.errors import DataError
+    from cen_cli.runs.log import read_environment
 
     before = read_environment(directory)["data"]
     changed = [split for split, fingerprint in job.fingerprint.items() if before.get(split) != fingerprint]
@@ -174,7 +174,7 @@ def _check_data(job: TrainingJob, directory: RunDirectory) -> None:
 
 
 def _job(recipe: Recipe, *, device: str, inception_weights: Path | None) -> TrainingJob:
-    from cen_cli.build import training_job
+    from cen_cli.builders import training_job
     from cen_cli.reporting.console import note
     from cen_cli.reporting.progress import counting
 

@@ -123,7 +123,7 @@ def translate(
         cen translate shade.png texture.png --inputs shade texture
         cen translate --inputs shade,texture --ckpt runs/rooms-translate-261123-101500 -- shades/ textures/
     """
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.cli.translators import domain_names, find_run, load_translator, name_of
     from cen_cli.recipe.load import override
     from cen_cli.reporting import console
@@ -136,7 +136,7 @@ def translate(
     given = [*(overrides or []), *([f"eval.split={split}"] if split else [])]
     given += [f"eval.protocol={protocol.value}"] if protocol else []
     recipe = override(model.recipe, given, data_root=data_root, source=source)
-    build.check_statistics(model, recipe, source)
+    builders.check_statistics(model, recipe, source)
     folder = out or Path("translations") / name_of(source)
     _check_free(folder)
     if images:
@@ -204,11 +204,11 @@ def _own_views(images: Sequence[Path], names: Sequence[str], model: Translator, 
 
 def _views_of_split(recipe: Recipe, count: int) -> Views:
     """The first views of the recipe's split."""
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.reporting.progress import counting
 
     with counting("rendering rooms") as progress:
-        data = build.dataset(recipe, recipe.eval.split, progress=progress)
+        data = builders.dataset(recipe, recipe.eval.split, progress=progress)
     return Views([partial(data.view, index) for index in range(min(count, len(data)))])
 
 

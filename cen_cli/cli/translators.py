@@ -45,10 +45,10 @@ def domain_names(inputs: Sequence[str], target: str | None, checkpoint: str | No
 
 
 def _check_known(name: str, option: str, checkpoint: str | None) -> None:
-    from cen_cli.data import nyudv2, roomset, taskonomy
     from cen_cli.data.domains import SHORT_NAMES
+    from cen_cli.data.sets import nyudv2, rooms, taskonomy
 
-    known = list(dict.fromkeys([*SHORT_NAMES, *taskonomy.SPECS, *roomset.SPECS, *nyudv2.SPECS]))
+    known = list(dict.fromkeys([*SHORT_NAMES, *taskonomy.SPECS, *rooms.SPECS, *nyudv2.SPECS]))
     if name in known:
         return
     own = _own_names(checkpoint)
@@ -66,9 +66,9 @@ def _check_known(name: str, option: str, checkpoint: str | None) -> None:
 
 def _own_names(checkpoint: str | None) -> list[str]:
     """What the networks that were trained on data of one's own call their modalities."""
-    from cen_cli import build
+    from cen_cli import builders
 
-    recipes = [run.recipe for run in translation_runs()] if checkpoint is None else [build.load(checkpoint).recipe]
+    recipes = [run.recipe for run in translation_runs()] if checkpoint is None else [builders.load(checkpoint).recipe]
     own = [recipe.data for recipe in recipes if recipe.data.kind == "folders"]
     return list(dict.fromkeys(name for data in own for name in (*data.inputs, data.target) if name))
 
@@ -78,8 +78,8 @@ def domain(recipe: Recipe, name: str) -> str:
 
     Data of one's own have no names but those of the recipe.
     """
-    from cen_cli.data import nyudv2
     from cen_cli.data.domains import full_name
+    from cen_cli.data.sets import nyudv2
 
     if recipe.data.kind == "folders":
         return name
@@ -123,9 +123,9 @@ def translation_runs(parent: Path = RUNS) -> list[TranslationRun]:
 
 
 def _read_run(root: Path) -> TranslationRun | None:
-    from cen_cli.engine.checkpoint import read_state
-    from cen_cli.engine.rundir import RunDirectory
     from cen_cli.recipe.load import parse_recipe
+    from cen_cli.runs.checkpoint import read_state
+    from cen_cli.runs.directory import RunDirectory
 
     run = RunDirectory(root)
     try:
@@ -165,10 +165,10 @@ def load_translator(source: str, device: str, inputs: Sequence[str], target: str
 
     Raises UsageError where it labels images, or does not take what was asked for (any inputs, where none are named).
     """
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.models.translator import Translator
 
-    model = build.load(source, device)
+    model = builders.load(source, device)
     if not isinstance(model, Translator):
         files = " ".join(f"--input {name}=FILE" for name in model.modalities)
         raise UsageError(f"{source}: this network labels images", hint=f"use it with: cen predict {source} {files}")
@@ -184,8 +184,8 @@ def load_translator(source: str, device: str, inputs: Sequence[str], target: str
 
 def name_of(source: str) -> str:
     """What a run or a checkpoint is called, for the folder of its translations."""
-    from cen_cli.engine.checkpoint import MODEL_FILE
-    from cen_cli.engine.rundir import locate
+    from cen_cli.runs.checkpoint import MODEL_FILE
+    from cen_cli.runs.directory import locate
 
     located = locate(source)
     if located.run is not None:

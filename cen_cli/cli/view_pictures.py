@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
-    from cen_cli.build import Network
+    from cen_cli.builders import Network
     from cen_cli.data.views import ViewDataset
     from cen_cli.recipe.schema import Recipe
 
@@ -20,7 +20,7 @@ def picture_of_views(
 
     `longest`: pixels to which the longer side of larger pictures is brought.
     """
-    from cen_cli import build
+    from cen_cli import builders
     from cen_cli.analysis.predictions import panel_rows
     from cen_cli.analysis.translations import translation_rows
     from cen_cli.models.translator import Translator
@@ -31,5 +31,5 @@ def picture_of_views(
         statistics = recipe.eval.norm_statistics
         drawn = translation_rows(model, data, views, protocol=recipe.eval.protocol, norm_statistics=statistics)
         return contact_sheet(drawn, longest=longest)
-    rows = panel_rows(model, data, views, averaging=build.averaging(recipe))
-    return panels.segmentation_panel(rows, data.class_names, build.palette(model.recipe), longest=longest)
+    rows = panel_rows(model, data, views, averaging=builders.averaging(recipe))
+    return panels.segmentation_panel(rows, data.class_names, builders.palette(model.recipe), longest=longest)

@@ -19,8 +19,8 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from cen_cli.data.altered.modality_dropout import drop_modalities
 from cen_cli.data.modality import ModalitySpec
-from cen_cli.data.modality_dropout import drop_modalities
 from cen_cli.data.sample import TARGET, VOID, RawView, Sample
 from cen_cli.errors import DataError
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from cen_cli.data.sample import Batch
-from cen_cli.engine.device import autocast
 from cen_cli.engine.dryrun import MeasurableTask, measure_step
-from cen_cli.engine.evaluate import evaluating
 from cen_cli.engine.parts import DATA, REST, Watch, synchronize, watched
+from cen_cli.models.device import autocast
 from cen_cli.results import Bench, PartTime, Spread, TrainingPlan
+from cen_cli.scoring.segmentation import evaluating
 
 Progress = Callable[[int, int], None]
 """Called with (rounds done, rounds in all)."""

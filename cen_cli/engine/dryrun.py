@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from cen_cli.data.sample import Batch
-from cen_cli.engine.device import Precision, autocast
-from cen_cli.engine.evaluate import evaluating
 from cen_cli.engine.fit import TrainingTask
 from cen_cli.engine.parts import synchronize
 from cen_cli.models.cost import macs
+from cen_cli.models.device import Precision, autocast
 from cen_cli.results import DryRun, TrainingPlan
+from cen_cli.scoring.segmentation import evaluating
 
 
 class MeasurableTask(TrainingTask, Protocol):

@@ -20,8 +20,15 @@ from cen_cli.data.loading import training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.atomic import link_or_copy, write_directory, write_json
-from cen_cli.engine.checkpoint import (
+from cen_cli.engine.losses import LossWindow
+from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
+from cen_cli.engine.seeding import capture_rng, restore_rng
+from cen_cli.engine.signals import StopRequest
+from cen_cli.errors import CheckpointError, DataError, Interrupted
+from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
+from cen_cli.models.network import StreamNetwork
+from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json, is_better
+from cen_cli.runs.checkpoint import (
     MODEL_FILE,
     PUT_BACK,
     TRAINING_FILE,
@@ -33,16 +40,9 @@ from cen_cli.engine.checkpoint import (
     tensors_under,
     write_checkpoint,
 )
-from cen_cli.engine.gammas import GammaRecorder
-from cen_cli.engine.losses import LossWindow
-from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
-from cen_cli.engine.rundir import RunDirectory
-from cen_cli.engine.seeding import capture_rng, restore_rng
-from cen_cli.engine.signals import StopRequest
-from cen_cli.errors import CheckpointError, DataError, Interrupted
-from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
-from cen_cli.models.network import StreamNetwork
-from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json, is_better
+from cen_cli.runs.directory import RunDirectory
+from cen_cli.runs.files import link_or_copy, write_directory, write_json
+from cen_cli.runs.gammas import GammaRecorder
 
 
 class TrainingTask(Protocol):

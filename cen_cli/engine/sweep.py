@@ -24,11 +24,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cen_cli.engine.atomic import write_json
-from cen_cli.engine.rundir import RunDirectory
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import Interrupted, UsageError
 from cen_cli.results import Evaluation, MemberOutcome, ReplacedCount, as_json
+from cen_cli.runs.directory import RunDirectory
+from cen_cli.runs.files import write_json
 
 OUTCOME, FAILURE = "outcome.json", "failure.txt"
 BUSY = 75

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.device import Precision, autocast
-from cen_cli.engine.evaluate import AfterBatch, Scorer
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import set_rates
 from cen_cli.engine.schedules import Rate, Schedule
+from cen_cli.models.device import Precision, autocast
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.streams import ModalOutput
 from cen_cli.results import Evaluation
+from cen_cli.scoring.segmentation import AfterBatch, Scorer
 
 
 @dataclass(kw_only=True, eq=False)

@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_cli.data.sample import Batch
-from cen_cli.engine.device import autocast
 from cen_cli.engine.task import NetworkTask
+from cen_cli.models.device import autocast
 from cen_cli.models.streams import ModalOutput, stack_modalities
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"

@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves
 
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import ChannelExchange, Region, Replace
+from cen_cli.models.fusion.concat import InputConcat
 from cen_cli.models.known_norms import NormKind, known_norms, modal_layer, norm_channels
 from cen_cli.models.norms import ModalLayerNorm2d, ModalNorm, NormSharing, Share
 from cen_cli.models.settings import StreamSettings
@@ -157,6 +158,12 @@ def convert_children(network: nn.Module, names: Sequence[str], modalities: int, 
     convert_layers(part, modalities, settings, after=nowhere)
     for name, module in part.items():
         setattr(network, name, module)
+
+
+def fuse_input(network: nn.Module, modalities: int) -> None:
+    """Make one network, in place, of M images side by side: its first convolution takes them all."""
+    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    replace_layers(network, {first: InputConcat(first, modalities)})
 
 
 def make_convolutions_private(module: nn.Module, modalities: int) -> None:

@@ -1,7 +1,7 @@
 """The recipe's `[data.folders]`: where files of one's own are and how they are to be understood.
 
-Read with `data.kind = "folders"`. `folder_rules` holds the rules between these keys; `cen_cli.data.folders` reads the
-files.
+Read with `data.kind = "folders"`. `folder_rules` holds the rules between these keys; `cen_cli.data.sets.folders`
+reads the files.
 """
 
 from __future__ import annotations

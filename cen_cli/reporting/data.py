@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cen_cli.findings import DataCheck, Finding, LabelShare, SplitFacts, Survey
 from cen_cli.reporting import formats
 from cen_cli.reporting.tables import facts, new_table
+from cen_cli.results.findings import DataCheck, Finding, LabelShare, SplitFacts, Survey
 
 STYLES = {"error": "bold red", "warning": "bold yellow"}
 MOST_SIZES = 3

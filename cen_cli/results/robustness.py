@@ -9,7 +9,7 @@ from cen_cli.results.scores import Evaluation
 
 
 class Fill(enum.StrEnum):
-    """What takes the place of a missing modality (see `cen_cli.data.missing`)."""
+    """What takes the place of a missing modality (see `cen_cli.data.altered.missing`)."""
 
     ZERO = "zero"
     MEAN = "mean"
@@ -44,7 +44,7 @@ class CorruptedScores(AlteredScores):
     level: int
     """1, 2 or 3."""
     strength: float
-    """The share that this level stands for (`cen_cli.data.corruptions`)."""
+    """The share that this level stands for (`cen_cli.data.altered.corruptions`)."""
 
 
 @dataclasses.dataclass(frozen=True)

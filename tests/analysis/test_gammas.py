@@ -18,10 +18,10 @@ from cen_cli.analysis.gammas import (
     recoveries,
 )
 from cen_cli.analysis.layers import layer_states
-from cen_cli.engine.checkpoint import write_tensors
-from cen_cli.engine.gammas import GammaRecorder
 from cen_cli.errors import CheckpointError
 from cen_cli.models.exchange import exchange_layers
+from cen_cli.runs.checkpoint import write_tensors
+from cen_cli.runs.gammas import GammaRecorder
 
 MODALITIES = ("rgb", "depth")
 

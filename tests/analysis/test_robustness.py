@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cen_cli import build
+from cen_cli import builders
 from cen_cli.analysis.robustness import Plan, measure_robustness, plan_robustness
-from cen_cli.data.nyudv2 import NYUDv2
+from cen_cli.data.sets.nyudv2 import NYUDv2
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.recipe import load_recipe
@@ -111,10 +111,10 @@ def test_drops_are_positive_where_it_is_worse_whichever_way_the_metric_counts(
 def relied_on(recipe_path: Path, *settings: str) -> Robustness:
     """The reliance of an untrained network, scored as `cen eval` does."""
     recipe = load_recipe(str(recipe_path), [*settings, *untouched(recipe_path)])
-    data = build.dataset(recipe, "val")
+    data = builders.dataset(recipe, "val")
     torch.manual_seed(0)
-    model = build.network(recipe, len(data.class_names))
-    score = build.scorer(recipe, torch.device("cpu"))
+    model = builders.network(recipe, len(data.class_names))
+    score = builders.scorer(recipe, torch.device("cpu"))
     whole = plan_robustness(data, [Fill.ZERO], seed=0)
     plan = Plan((), (), whole.swapped, (), 0)
     metric = "mae" if recipe.task == "translation" else "mean_iou"

@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import cen_cli
-from cen_cli.engine import atomic
-from cen_cli.engine.checkpoint import read_tensors, write_tensors
+from cen_cli.runs import files
+from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
 from tests.tiny import write_nyudv2, write_recipe
 
@@ -212,7 +212,7 @@ def test_an_impossible_folder(train: Cen, tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_leaves_the_previous_checkpoint(
     train: Cen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sync = atomic.os.fsync
+    sync = files.os.fsync
     run = tmp_path / "run"
 
     def fills_up(descriptor: int) -> None:
@@ -220,7 +220,7 @@ def test_a_disk_that_fills_up_leaves_the_previous_checkpoint(
             raise OSError(28, "No space left on device")
         sync(descriptor)
 
-    monkeypatch.setattr(atomic.os, "fsync", fills_up)
+    monkeypatch.setattr(files.os, "fsync", fills_up)
     text = train("--out", run, settings=("train.epochs=3",), code=1).err
     assert "No space left on device" in text
     assert "what was saved there before is untouched" in text
@@ -243,7 +243,7 @@ def test_wherever_in_a_save_the_disk_fills_up_the_run_resumes_as_if_it_had_not(
         sync(descriptor)
 
     with monkeypatch.context() as full:
-        full.setattr(atomic.os, "fsync", fills_up)
+        full.setattr(files.os, "fsync", fills_up)
         text = train("--out", run, "--json", code=1).err
     assert re.match(f"error: could not write {run}/.*: No space left on device\n", text)
     cen("eval", run / "checkpoints" / "last", "--json")

@@ -13,9 +13,9 @@ from PIL import Image
 import cen_cli
 from cen_cli.analysis import equality, export
 from cen_cli.cli.app import main
-from cen_cli.engine import atomic
-from cen_cli.engine.checkpoint import read_tensors, write_tensors
 from cen_cli.models.compact import CompactConvolution
+from cen_cli.runs import files
+from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
 
 ORIGINAL = Path("checkpoints/best/model.safetensors")
@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_written_is_named(run: Path, cen: Cen, tmp_path:
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(atomic.os, "fsync", refuse)
+    monkeypatch.setattr(files.os, "fsync", refuse)
     text = cen("compact", run, "--rounds", 0, "--out", tmp_path / "new", code=1).err
     assert f"could not write {tmp_path / 'new'}" in text
     assert "Read-only file system" in text

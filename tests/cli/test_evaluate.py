@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from cen_cli.analysis import predictions
-from cen_cli.engine import evaluate as engine_evaluate
-from cen_cli.engine.evaluate import look_and_label
-from cen_cli.engine.evaluate_averaged import Averaging
+from cen_cli.scoring import segmentation as scoring
+from cen_cli.scoring.segmentation import look_and_label
+from cen_cli.scoring.test_time_augmentation import Averaging
 from tests.cli.conftest import Cen
 
 
@@ -109,7 +109,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Averaging]:
         noted.append(averaging)
         return look_and_label(model, inputs, specs, size, averaging, **options)
 
-    for module in (engine_evaluate, predictions):
+    for module in (scoring, predictions):
         monkeypatch.setattr(module, "look_and_label", note)
     return noted
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cen_cli.cli.app import main
-from cen_cli.engine.checkpoint import read_tensors, write_tensors
+from cen_cli.runs.checkpoint import read_tensors, write_tensors
 
 Captured = pytest.CaptureFixture[str]
 

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 import cen_cli
-from cen_cli.data.nyudv2 import NYUDv2
-from cen_cli.engine.checkpoint import read_tensors, write_tensors
+from cen_cli.data.sets.nyudv2 import NYUDv2
 from cen_cli.reporting.panels import default_palette
+from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
 
 STEM = "001000"

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from cen_cli.cli.app import main
-from cen_cli.engine.checkpoint import read_tensors
 from cen_cli.engine.segmentation import SegmentationTask, auxiliary_loss, segmentation_losses
 from cen_cli.models.streams import ModalOutput
+from cen_cli.runs.checkpoint import read_tensors
 from tests.cli.conftest import Cen
 from tests.tiny import write_recipe
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cen_cli.data.cityscapes import PALETTE
-from cen_cli.data.nyudv2 import NYUDv2
+from cen_cli.data.sets.cityscapes import PALETTE
+from cen_cli.data.sets.nyudv2 import NYUDv2
 from tests.realistic import (
     nyu_frames,
     sun_views,

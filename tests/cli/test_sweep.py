@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from cen_cli.engine.checkpoint import read_tensors
+from cen_cli.runs.checkpoint import read_tensors
 from tests.cli.conftest import Cen
 
 SWEEP = """

@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cen_cli import build
-from cen_cli.engine.checkpoint import read_tensors
-from cen_cli.engine.rundir import RunDirectory
+from cen_cli import builders
 from cen_cli.engine.segmentation import SegmentationTask
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.recipe.load import differences, load_recipe
 from cen_cli.results import ENSEMBLE, Evaluation
+from cen_cli.runs.checkpoint import read_tensors
+from cen_cli.runs.directory import RunDirectory
 from tests.cli.conftest import Cen
 from tests.tiny import write_nyudv2, write_recipe
 
@@ -191,7 +191,7 @@ def test_a_dry_run_counts_parameters_and_multiplications(train: Cen, tiny_run: P
     ended = train("--dry-run", "--json")
     assert ended.err == ""
     dry = ended.document["dry_run"]
-    model = build.load(tiny_run)
+    model = builders.load(tiny_run)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     assert sum(dry["plan"]["parameters"].values()) == parameters
     assert dry["plan"]["parameters"]["gamma"] == 2 * 4 * (8 + 16 + 32 + 64)
@@ -282,7 +282,7 @@ def test_controls_replace_the_same_channels_from_the_first_step_to_the_last(trai
     layers = [name for name in weights(run) if name.endswith(".fixed")]
     assert len(layers) == 16
     assert all(torch.equal(weights(run)[name], weights(again)[name]) for name in layers)
-    model = build.load(run)
+    model = builders.load(run)
     assert sum(int(layer.replaced().sum()) for layer in exchange_layers(model).values()) == 2 * count
 
 

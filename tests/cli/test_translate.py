@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 import cen_cli
-from cen_cli import build
+from cen_cli import builders
 from cen_cli.cli import own_images
 from cen_cli.cli.options import spread_inputs
 from cen_cli.data.normalization import denormalize
-from cen_cli.data.roomset import modality_specs
-from cen_cli.engine.checkpoint import MODEL_FILE, write_checkpoint
+from cen_cli.data.sets.rooms import modality_specs
 from cen_cli.recipe.load import dump_toml, parse_recipe
+from cen_cli.runs.checkpoint import MODEL_FILE, write_checkpoint
 from tests.cli.conftest import Cen
 from tests.tiny import TRANSLATION_RECIPE
 
@@ -52,7 +52,7 @@ def write_run(
     (root / "recipe.toml").write_text(metadata["recipe"])
     write_checkpoint(
         root / "checkpoints" / "last",
-        model=build.network(recipe, 0).state_dict(),
+        model=builders.network(recipe, 0).state_dict(),
         metadata=metadata,
         training={},
         state={"progress": {"epoch": epoch}},
@@ -142,7 +142,7 @@ def test_views_of_a_split_become_pictures(cen: Cen, here: Path, tiny_translation
     shown = cen("translate", "--inputs", "shade", "texture")
     out = here / "translations" / "mine"
     model = cen_cli.load(tiny_translation_run)
-    data = build.dataset(model.recipe, "test")
+    data = builders.dataset(model.recipe, "test")
     assert {path.name for path in out.iterdir()} == {
         "contact_sheet.png",
         *(f"{data.view(index).name}_{branch}.png" for index in range(4) for branch in BRANCHES),
@@ -164,7 +164,7 @@ def test_split_and_count(cen: Cen, here: Path, tiny_translation_run: Path) -> No
     names = [Path(path).name for path in found["files"]]
     assert len(names) == 9
     assert (here / found["contact_sheet"]).is_file()
-    data = build.dataset(cen_cli.load(tiny_translation_run).recipe, "train")
+    data = builders.dataset(cen_cli.load(tiny_translation_run).recipe, "train")
     assert names[-1] == f"{data.view(2).name}_ensemble.png"
 
 

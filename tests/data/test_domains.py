@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from cen_cli.data.domains import SHORT_NAMES, full_name
-from cen_cli.data.taskonomy import SPECS
+from cen_cli.data.sets.taskonomy import SPECS
 
 
 def test_short_and_full_names_are_one_domain():

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from cen_cli.data.loading import evaluation_loader, training_loader
-from cen_cli.data.nyudv2 import NYUDv2
-from cen_cli.data.roomset import Rooms
 from cen_cli.data.sample import Batch, collate
+from cen_cli.data.sets.nyudv2 import NYUDv2
+from cen_cli.data.sets.rooms import Rooms
 from cen_cli.data.transforms import ColorJitter, TrainTransform
 from cen_cli.errors import DataError
 

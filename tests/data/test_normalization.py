@@ -11,9 +11,9 @@ from torchvision.transforms import v2
 
 from cen_cli.data.modality import HALF, DepthMap, ModalitySpec
 from cen_cli.data.normalization import denormalize, mirrored, normalize
-from cen_cli.data.nyudv2 import SPECS
-from cen_cli.data.roomset import SPECS as ROOM_SPECS
 from cen_cli.data.sample import RawView
+from cen_cli.data.sets.nyudv2 import SPECS
+from cen_cli.data.sets.rooms import SPECS as ROOM_SPECS
 from cen_cli.data.transforms import EvalTransform
 from cen_cli.errors import DataError
 

@@ -7,9 +7,9 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from cen_cli.data.modality import DepthMap, ModalitySpec
-from cen_cli.data.nyudv2 import SPECS
-from cen_cli.data.roomset import SPECS as ROOM_SPECS
 from cen_cli.data.sample import RawView
+from cen_cli.data.sets.nyudv2 import SPECS
+from cen_cli.data.sets.rooms import SPECS as ROOM_SPECS
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform, resize, resize_view
 from cen_cli.errors import DataError
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from cen_cli.data.cache import ViewCache
-from cen_cli.data.cityscapes import Cityscapes
-from cen_cli.data.nyudv2 import NYUDv2
-from cen_cli.data.roomset import Rooms
 from cen_cli.data.sample import Sample
-from cen_cli.data.sunrgbd import SUNRGBD
-from cen_cli.data.taskonomy import Taskonomy
+from cen_cli.data.sets.cityscapes import Cityscapes
+from cen_cli.data.sets.nyudv2 import NYUDv2
+from cen_cli.data.sets.rooms import Rooms
+from cen_cli.data.sets.sunrgbd import SUNRGBD
+from cen_cli.data.sets.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, TrainTransform
 from cen_cli.data.views import ViewDataset, read_view
 from cen_cli.errors import DataError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cen_cli.engine.checkpoint import read_tensors
+from cen_cli.runs.checkpoint import read_tensors
 from tests.tiny import write_nyudv2, write_recipe
 
 COMMAND = [sys.executable, "-c", "import sys; from cen_cli.cli.app import main; sys.exit(main())", "train"]

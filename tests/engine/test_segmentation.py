@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cen_cli.engine.evaluate import evaluating, predict_labels
 from cen_cli.engine.segmentation import segmentation_losses
 from cen_cli.models.streams import ModalOutput
 from cen_cli.results import Evaluation, SegmentationScores, as_json
+from cen_cli.scoring.segmentation import evaluating, predict_labels
 
 
 def output(modalities: int) -> ModalOutput:

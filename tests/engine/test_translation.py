@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 
 from cen_cli.data.sample import Batch
-from cen_cli.engine.evaluate_translation import translating
 from cen_cli.engine.optimizers import build_optimizer
 from cen_cli.engine.schedules import Schedule
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask, pixel_loss
@@ -21,6 +20,7 @@ from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.translator import unet_translator
+from cen_cli.scoring.translation import translating
 from tests.streams import built
 from tests.tiny import write_translation_recipe
 
@@ -260,7 +260,7 @@ def recipe(tmp_path_factory) -> Path:
 def test_a_killed_run_resumes_bit_for_bit_with_both_networks_and_optimisers(recipe):
     import signal
 
-    from cen_cli.engine.checkpoint import read_tensors
+    from cen_cli.runs.checkpoint import read_tensors
     from tests.engine.test_resume import COMMAND, ENVIRONMENT, SETTINGS, resume, stop_after
 
     straight, killed = recipe.parent / "straight", recipe.parent / "killed"

@@ -1,0 +1,145 @@
+"""A checkpoint -> a network ready for use, by the recipe that the checkpoint carries."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from torch import Tensor
+
+from cen_cli.builders.networks import Network, network
+from cen_cli.data.modality import Encoding, ModalitySpec
+from cen_cli.data.views import ViewDataset
+from cen_cli.errors import CheckpointError, RecipeError, UsageError
+from cen_cli.models.compact import put_compact_layers
+from cen_cli.models.device import resolve_device
+from cen_cli.recipe.load import dump_toml, parse_recipe
+from cen_cli.recipe.schema import Recipe
+from cen_cli.runs.checkpoint import load_weights, read_tensors
+from cen_cli.runs.directory import locate
+
+COMPACT = "compact"
+"""In the metadata of a compact network: which form its tensors have."""
+COMPACT_FORM = "1"
+
+
+def load(path: str | Path, device: str = "cpu") -> Network:
+    """A trained network in eval mode, from a run directory, a checkpoint directory or a `model.safetensors`.
+
+    Beside `.modalities` and `.task` it carries `.recipe`, `.class_names`, `.specs`, `.target_spec`, `.compact`. Raises
+    UsageError for a path that does not exist, CheckpointError for a file that is damaged or does not fit its recipe.
+    """
+    file = locate(path).model_file
+    tensors, metadata = read_tensors(file)
+    return from_tensors(tensors, metadata, file).to(resolve_device(device)).eval()
+
+
+def from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], source: Path) -> Network:
+    """The network, on the CPU, of which a file holds these tensors and metadata; errors as in `load`."""
+    labels = _labels(metadata, source)
+    model = network(labels["recipe"], len(labels["class_names"]), weights="none")
+    if COMPACT in metadata:
+        tensors = _put_compact_layers(model, tensors, metadata[COMPACT], source)
+        model.compact = True
+    load_weights(model, tensors, source)
+    for name, value in labels.items():
+        setattr(model, name, value)
+    return model
+
+
+def _put_compact_layers(model: Network, tensors: Mapping[str, Tensor], form: str, source: Path) -> Mapping[str, Tensor]:
+    """The state that the network then loads. Raises CheckpointError where the tensors are not those of its layers."""
+    if form != COMPACT_FORM:
+        raise CheckpointError(f"{source}: a compact network of form {form!r}, which this version of cen does not know")
+    try:
+        return put_compact_layers(model, tensors)
+    except (KeyError, ValueError, RuntimeError, IndexError) as error:
+        raise CheckpointError(
+            f"{source}: does not fit the recipe's model ({' '.join(str(error).split())})",
+            hint="compact the original checkpoint again: cen compact CKPT",
+        ) from error
+
+
+def check_trainable(model: Network, source: str, what: str) -> None:
+    """Raises UsageError for a compact network, which lacks `what`."""
+    if model.compact:
+        raise UsageError(
+            f"{source}: a compact network, made for inference; {what}",
+            hint="give the checkpoint that it was made from",
+        )
+
+
+def check_statistics(model: Network, recipe: Recipe, source: str) -> None:
+    """Raises UsageError where a compact network is to normalise by other statistics than it was made for."""
+    own = model.recipe.eval.norm_statistics
+    if model.compact and recipe.eval.norm_statistics != own:
+        raise UsageError(
+            f"{source}: a compact network, made for eval.norm_statistics = {own!r}, which cannot be changed any more",
+            hint="evaluate the checkpoint that it was made from, or compact that one again",
+        )
+
+
+def labels_of(
+    recipe: Recipe, class_names: Sequence[str], specs: Sequence[ModalitySpec], target: ModalitySpec | None
+) -> dict[str, str]:
+    """What `model.safetensors` carries beside the weights, for `load` to read back."""
+    return {
+        "recipe": dump_toml(recipe),
+        "task": recipe.task,
+        "modalities": json.dumps(list(recipe.data.inputs)),
+        "classes": json.dumps(list(class_names)),
+        "specs": json.dumps([dataclasses.asdict(spec) for spec in specs]),
+        "target": json.dumps(None if target is None else dataclasses.asdict(target)),
+    }
+
+
+def labels_of_network(model: Network) -> dict[str, str]:
+    """The same for a loaded network."""
+    return labels_of(model.recipe, model.class_names, model.specs, getattr(model, "target_spec", None))
+
+
+class _Labels(TypedDict):
+    """What is stored beside the weights: how the network was trained and what it was trained on."""
+
+    recipe: Recipe
+    class_names: tuple[str, ...]
+    specs: tuple[ModalitySpec, ...]
+    target_spec: ModalitySpec | None
+
+
+def _labels(metadata: Mapping[str, str], file: Path) -> _Labels:
+    """Raises CheckpointError where a label is missing or damaged."""
+    try:
+        target = json.loads(metadata.get("target", "null"))
+        return {
+            "recipe": parse_recipe(metadata["recipe"], source=f"{file}: its recipe"),
+            "class_names": tuple(json.loads(metadata["classes"])),
+            "specs": tuple(_spec(document) for document in json.loads(metadata["specs"])),
+            "target_spec": None if target is None else _spec(target),
+        }
+    except KeyError as error:
+        raise CheckpointError(
+            f"{file}: holds no network (no {error} in its metadata)",
+            hint="give a run directory, or the model.safetensors of one of its checkpoints",
+        ) from error
+    except RecipeError as error:
+        raise CheckpointError(error.message, hint="the file is damaged, or of another version of cen") from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{file}: its metadata are damaged ({error})", hint="copy the file again") from error
+
+
+def _spec(document: dict[str, Any]) -> ModalitySpec:
+    known: dict[str, Any] = {key: tuple(document[key]) for key in ("mean", "std")}
+    encoding = document.get("encoding")
+    if encoding is not None:
+        known["encoding"] = Encoding(**encoding | {"invalid": tuple(encoding["invalid"])})
+    return ModalitySpec(**document | known)
+
+
+def check_fits(model: Network, data: ViewDataset, source: str) -> None:
+    """Raises UsageError where a network was trained on other classes than a data set has."""
+    if tuple(model.class_names) != tuple(data.class_names):
+        raise UsageError(f"{source}: trained on {len(model.class_names)} other classes than this data set has")

@@ -1,0 +1,202 @@
+"""A recipe's `[data]` table -> a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cen_cli.data.inspect.check import check_data
+from cen_cli.data.modality import LabelEncoding, Normalization
+from cen_cli.data.rooms import PALETTE, RoomsSettings, default_folder, prepare
+from cen_cli.data.sample import VOID
+from cen_cli.data.sets import cityscapes
+from cen_cli.data.sets.folders import Division, FolderLabels, FolderModality, Folders
+from cen_cli.data.sets.nyudv2 import NYUDv2
+from cen_cli.data.sets.rooms import Rooms, domains_of
+from cen_cli.data.sets.sunrgbd import SUNRGBD
+from cen_cli.data.sets.taskonomy import Taskonomy
+from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform
+from cen_cli.data.views import Reading, ViewDataset
+from cen_cli.errors import CenError, UnavailableError, UsageError
+from cen_cli.recipe import folders
+from cen_cli.recipe.schema import Recipe
+from cen_cli.results.findings import DataCheck
+
+Progress = Callable[[int, int], None]
+
+
+def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Progress | None = None) -> ViewDataset:
+    """The recipe's data set: `split` is train, val or test; `training` turns augmentation on.
+
+    `progress` is told (views done, views in all) while the built-in rooms are rendered. Raises DataError, or UsageError
+    where no root is given.
+    """
+    return DATASETS[recipe.data.kind](recipe, split, training, progress)
+
+
+def at_hand(recipe: Recipe, split: str) -> ViewDataset | None:
+    """The recipe's data set where its files are on this machine and need not be rendered first; else None."""
+    try:
+        return dataset(recipe, split, progress=_refuse_rendering)
+    except CenError:
+        return None
+
+
+def _refuse_rendering(done: int, total: int) -> None:
+    if done < total:
+        raise UnavailableError(f"{total - done} views have not been rendered yet")
+
+
+def _rooms(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:
+    data = recipe.data
+    settings = RoomsSettings(**data.rooms.model_dump())
+    domains = domains_of(data.inputs, data.target)
+    root = Path(data.root) if data.root else default_folder()
+    written = (root / "manifest.json").exists()  # by `cen data rooms`: these rooms, not a cache of several sets
+    folder = prepare(settings, root, domains=domains, progress=progress, keyed=not written)
+    return Rooms(folder, split, data.inputs, data.target, **_reading(recipe, training))
+
+
+def _nyudv2(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+    data = recipe.data
+    root = _root(
+        recipe, "NYUDv2", "nyu_depth_v2_labeled.mat, or the folder that holds rgb/, depth/, masks/ and the lists"
+    )
+    return NYUDv2(
+        root,
+        split,
+        data.inputs,
+        data.target,
+        **_reading(recipe, training),
+        list_file=data.train_list if split == "train" else data.val_list,
+        depth=data.depth,
+        label_start=data.label_start,
+    )
+
+
+def _sunrgbd(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+    data = recipe.data
+    root = _root(recipe, "SUN RGB-D", "the folder that holds SUNRGBD/ and SUNRGBDtoolbox/")
+    return SUNRGBD(root, split, data.inputs, **_reading(recipe, training), depth=data.depth)
+
+
+def _cityscapes(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+    root = _root(recipe, "Cityscapes", "the folder that holds leftImg8bit/, disparity/ and gtFine/")
+    return cityscapes.Cityscapes(root, split, recipe.data.inputs, **_reading(recipe, training))
+
+
+def _taskonomy(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+    data = recipe.data
+    root = _root(recipe, "Taskonomy", "the folder that holds rgb/, reshading/, normal/ and the other domains")
+    assert data.target is not None, "a checked recipe names one"
+    return Taskonomy(
+        root,
+        split,
+        data.inputs,
+        data.target,
+        **_reading(recipe, training),
+        train_list=data.train_list,
+        val_list=data.val_list,
+        skip_incomplete=data.skip_incomplete,
+    )
+
+
+def _folders(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+    data, keys = recipe.data, recipe.data.folders
+    return Folders(
+        _root(recipe, "a data set of your own", "the folder in which the patterns begin"),
+        split,
+        data.inputs,
+        data.target,
+        modalities={name: FolderModality(**modality.model_dump()) for name, modality in keys.modalities.items()},
+        labels=_labels(keys.labels) if recipe.task == "segmentation" else None,
+        division=Division(data.train_list, data.val_list, data.test_list, keys.shares, keys.split_seed),
+        skip_incomplete=data.skip_incomplete,
+        **_reading(recipe, training),
+    )
+
+
+def _labels(labels: folders.FolderLabels) -> FolderLabels:
+    """Stored values as the recipe means them: counted from the first, void where nothing else is said."""
+    if labels.stored == "color":
+        values = tuple(_number(color) for color in labels.colors)
+        void = tuple(_number(color) for color in ((0, 0, 0),) if color not in labels.colors)
+        void = void if labels.void_colors is None else tuple(_number(color) for color in labels.void_colors)
+    else:
+        first = labels.first or 0
+        values = labels.values or tuple(range(first, first + len(labels.classes)))
+        void = labels.void if labels.void is not None else () if VOID in values else (VOID,)
+    return FolderLabels(labels.pattern, labels.classes, LabelEncoding(values, void, color=labels.stored == "color"))
+
+
+def _number(color: tuple[int, int, int]) -> int:
+    red, green, blue = color
+    return red << 16 | green << 8 | blue
+
+
+def _root(recipe: Recipe, name: str, what: str) -> Path:
+    if not recipe.data.root:
+        raise UsageError(
+            f"recipe {recipe.name}: data.root is not set, and {name} is not built in",
+            hint=f"give {what}: --data-root DIR (or CEN_DATA)",
+        )
+    return Path(recipe.data.root)
+
+
+DATASETS = {
+    "rooms": _rooms,
+    "nyudv2": _nyudv2,
+    "sunrgbd": _sunrgbd,
+    "cityscapes": _cityscapes,
+    "taskonomy": _taskonomy,
+    "folders": _folders,
+}
+
+
+class _Reading(Reading):
+    normalize: Normalization
+
+
+def _reading(recipe: Recipe, training: bool) -> _Reading:
+    """How views are read and transformed, whatever the data set."""
+    return {
+        "transform": _transform(recipe, training),
+        "seed": recipe.train.seed,
+        "resize": recipe.data.resize if training else recipe.eval.size or recipe.data.resize,
+        "cache": recipe.data.cache,
+        "normalize": {name: (entry.mean, entry.std) for name, entry in recipe.data.normalize.items()},
+    }
+
+
+def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform:
+    if not training:
+        return EvalTransform()
+    augment = recipe.data.augment
+    jitter = augment.color_jitter
+    return TrainTransform(
+        crop=recipe.data.crop,
+        scale=augment.scale,
+        min_short_side=augment.min_short_side,
+        mirror=augment.mirror,
+        jitter=ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue),
+        modality_dropout=recipe.train.modality_dropout,
+    )
+
+
+def check(recipe: Recipe, *, wanted: int | None = None, progress: Callable[[str], Progress] | None = None) -> DataCheck:
+    """Look at the recipe's data as `check_data` does. Raises UsageError where no root is given."""
+    uncached = recipe.model_copy(update={"data": recipe.data.model_copy(update={"cache": False})})
+    return check_data(
+        recipe.name,
+        lambda split: dataset(uncached, split, training=split == "train"),
+        multiple=2**recipe.unet.levels if recipe.model.arch == "unet" else 1,
+        wanted=wanted,
+        progress=progress,
+    )
+
+
+def palette(recipe: Recipe) -> tuple[tuple[int, int, int], ...] | None:
+    """The class colours of the recipe's data set; None where it has none of its own."""
+    if recipe.data.kind == "folders":
+        return recipe.data.folders.labels.colors or None
+    return {"rooms": PALETTE, "cityscapes": cityscapes.PALETTE}.get(recipe.data.kind)

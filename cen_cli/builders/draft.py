@@ -1,0 +1,223 @@
+"""A survey of a folder -> a recipe that reads it, written for people: every guess stands beside its evidence.
+
+The network is small and the images are brought to a small size, so that the first run ends soon on any machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from cen_cli.errors import UsageError
+from cen_cli.recipe.wording import nearest
+from cen_cli.results.findings import LabelsGuess, ModalityGuess, Survey
+
+LONG_SIDE = 144
+"""Pixels of the longer side to which larger views are brought."""
+STRIDE = 32
+"""Sides are multiples of it, or smaller."""
+WIDTH = 100
+"""Characters of a line of the recipe, comments included."""
+
+
+def default_target(survey: Survey) -> str | None:
+    """What a translation would make, where there are no label maps: the photograph, else the last modality."""
+    if survey.labels is not None:
+        return None
+    photographs = [modality.name for modality in survey.modalities if modality.meaning.kind == "photograph"]
+    return photographs[0] if photographs else survey.modalities[-1].name
+
+
+def draft(survey: Survey, name: str, *, file: str, target: str | None = None) -> str:
+    """The recipe as TOML: a segmentation, or with `target` a translation. `file` is what it will be called.
+
+    Raises UsageError where `target` is no modality, or the only one.
+    """
+    names = [modality.name for modality in survey.modalities]
+    if target is not None and target not in names:
+        raise UsageError(f"--target {target}: one of {', '.join(names)}{nearest(target, names)}")
+    inputs = [other for other in names if other != target]
+    if not inputs:
+        raise UsageError(f"--target {target}: it is the only modality, and a translation needs an input")
+    size = _size(survey, translation=target is not None)
+    lines = [*_head(survey, inputs, target, file), "", *_data(survey, name, inputs, target, size)]
+    for modality in survey.modalities:
+        lines += ["", *_modality(modality)]
+    if target is None:
+        assert survey.labels is not None, "without label maps there is a target"
+        lines += ["", *_labels(survey.labels)]
+    lines += ["", *(_translation() if target is not None else _segmentation(len(inputs)))]
+    return "\n".join([*lines, "", *_training(survey)]) + "\n"
+
+
+def recipe_name(folder: str) -> str:
+    """A recipe's name from a folder's or a file's: letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._") or "own-data"
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _head(survey: Survey, inputs: Sequence[str], target: str | None, file: str) -> Iterator[str]:
+    what = f"Translation to {target}" if target else "Segmentation"
+    yield f"# {what} from {' and '.join(inputs)}: a draft for the folder {survey.folder}"
+    yield "#"
+    yield f"# Check: cen data check {file}"
+    yield f"# Train: cen train {file}"
+    yield "#"
+    yield from comment(
+        f"What [data] says was concluded from {survey.looked_at} files of each modality at most (of label maps: all). "
+        "What was seen stands above each table. Read it, and correct what is wrong: docs/own-data.md explains the keys."
+    )
+    for note in survey.notes:
+        yield from comment(f"Note: {note}")
+
+
+def _data(
+    survey: Survey, name: str, inputs: Sequence[str], target: str | None, size: tuple[int, int] | None
+) -> Iterator[str]:
+    yield f'task = "{"segmentation" if target is None else "translation"}"'
+    yield f'name = "{name}"'
+    yield ""
+    yield "[data]"
+    yield 'kind = "folders"'
+    yield f"root = {_text(survey.folder)}"
+    yield f"inputs = {_list(inputs)}"
+    if target is not None:
+        yield f'target = "{target}"'
+    height, width = size or survey.size
+    if size is not None:
+        stored = f"views have {survey.size[0]} x {survey.size[1]} pixels"
+        yield f"resize = [{height}, {width}] # {stored}; larger is better, and slower"
+    yield f"crop = [{_crop(height)}, {_crop(width)}]"
+    yield "cache = true"
+    if survey.complete < survey.views:
+        yield f"skip_incomplete = true # {survey.views - survey.complete} of {survey.views} views lack a file"
+    yield ""
+    yield "[data.folders]"
+    yield from _split(survey)
+
+
+def _split(survey: Survey) -> Iterator[str]:
+    if survey.splits:
+        yield from comment(f"The folders themselves divide the views: {', '.join(survey.splits)}.")
+    elif survey.groups:
+        yield from comment(f"The {survey.groups} groups are divided, so that no group is in two splits.")
+        yield "shares = [0.7, 0.15, 0.15] # of train, val and test" if survey.groups > 5 else _two_parts()
+    else:
+        yield from comment("The views are divided at random. If neighbours show the same scene, list them instead.")
+        yield "shares = [0.7, 0.15, 0.15] # of train, val and test" if survey.complete > 5 else _two_parts()
+
+
+def _two_parts() -> str:
+    return "shares = [0.7, 0.3, 0.0] # of train and val; there are too few for a test of their own"
+
+
+def _modality(modality: ModalityGuess) -> Iterator[str]:
+    meaning = modality.meaning
+    yield from comment(f"{modality.files} files, {_files(modality)}: {'; '.join(meaning.evidence)}.")
+    yield f"[data.folders.modalities.{modality.name}]"
+    yield f"pattern = {_text(modality.pattern)}"
+    yield f'kind = "{meaning.kind}"'
+    yield f"channels = {modality.channels}"
+    yield f'stored = "{modality.stored}"'
+    if meaning.range is not None:
+        yield f"range = {_list(meaning.range)}"
+    if meaning.scale is not None:
+        yield f"scale = {meaning.scale:g}"
+    if meaning.unit:
+        yield f'unit = "{meaning.unit}"'
+    if meaning.invalid:
+        yield f"invalid = {_list(meaning.invalid)}"
+
+
+def _labels(labels: LabelsGuess) -> Iterator[str]:
+    yield from comment(f"{labels.files} files, {_files(labels)}: {'; '.join(labels.evidence)}.")
+    yield "[data.folders.labels]"
+    yield f"pattern = {_text(labels.pattern)}"
+    yield f'stored = "{"color" if labels.color else "index"}"'
+    if labels.first:
+        yield f"first = {labels.first}"
+    if labels.values:
+        yield f"values = {_list(labels.values)}"
+    yield "classes = [ # give them their names; behind each, its share of all pixels"
+    for name, share in zip(labels.classes, labels.shares, strict=True):
+        yield f"  {_text(name)}, # {share:.2%}"
+    yield "]"
+    if labels.color:
+        yield "colors = ["
+        yield from (f"  [{red}, {green}, {blue}]," for red, green, blue in labels.colors)
+        yield "]"
+        yield "void_colors = []"
+
+
+def _segmentation(inputs: int) -> tuple[str, ...]:
+    one = ('fusion = "none" # one modality has nothing to exchange with',) if inputs == 1 else ()
+    exchange = () if inputs == 1 else ("", "[exchange]", "threshold = 1e-2", "sparsity = 3e-4", "gamma_init = 0.2")
+    rates = ("", "[optimizer]", 'kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3", "", "[schedule]")
+    model = ("[model]", 'backbone = "resnet18"', "encoder_width = 32", "width = 32", "light = true", "dropout = 0.0")
+    return (*model, *one, *exchange, *rates, 'kind = "poly"')
+
+
+def _translation() -> tuple[str, ...]:
+    return (
+        *("[model]", 'arch = "unet"', "", "[unet]", "levels = 5", "filters = 24", "dropout = 0.0"),
+        *("", "[gan]", "filters = 16", "layers = 2", "reuse_forward = true"),
+        *("", "[exchange]", "threshold = 1e-2", "sparsity = 3e-2", "gamma_init = 0.2"),
+        *("", "[optimizer]", 'kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3", "discriminator_lr = 2e-4"),
+        *("betas = [0.5, 0.999]", "weight_decay = 0.0"),
+    )
+
+
+def _training(survey: Survey) -> Iterator[str]:
+    yield "[train]"
+    yield "epochs = 20"
+    yield f"batch = {max(2, min(8, survey.complete // 4))}"
+    yield "validate_every = 5"
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def _size(survey: Survey, *, translation: bool) -> tuple[int, int] | None:
+    """What views are brought to: smaller where they are large, one size where they have several; None: as they are."""
+    height, width = survey.size
+    sizes = [size for modality in survey.modalities for size in modality.sizes]
+    several = len({*sizes, *(survey.labels.sizes if survey.labels else ())}) > 1
+    odd = translation and (height % STRIDE or width % STRIDE)
+    factor = LONG_SIDE / max(height, width)
+    if factor >= 1 and not several and not odd:
+        return None
+    if factor < 1:
+        height, width = round(height * factor), round(width * factor)
+    return (_crop(height), _crop(width)) if translation else (height, width)
+
+
+def _crop(side: int) -> int:
+    """The largest multiple of the network's stride that fits in, at least one."""
+    return max(STRIDE, side // STRIDE * STRIDE)
+
+
+def _files(part: ModalityGuess | LabelsGuess) -> str:
+    height, width = part.sizes[0]
+    others = f" and {len(part.sizes) - 1} other sizes" if len(part.sizes) > 1 else ""
+    return f"{', '.join(part.types)}, {height} x {width}{others}"
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _list(values: Iterable[str | float]) -> str:
+    return "[" + ", ".join(_text(value) if isinstance(value, str) else f"{value:.10g}" for value in values) + "]"
+
+
+def comment(text: str) -> list[str]:
+    """A sentence as lines of comment."""
+    lines = ["#"]
+    for word in text.split():
+        if len(lines[-1]) + len(word) >= WIDTH:
+            lines.append("#")
+        lines[-1] += f" {word}"
+    return lines

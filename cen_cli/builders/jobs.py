@@ -1,0 +1,266 @@
+"""A recipe -> a training run, ready to start: data, networks, optimisers, schedule, loss, scoring."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cen_cli.builders.checkpoints import labels_of
+from cen_cli.builders.data import Progress, dataset
+from cen_cli.builders.networks import Network, discriminator, network, placed
+from cen_cli.builders.scoring import best_by, scorer
+from cen_cli.data.views import ViewDataset
+from cen_cli.engine.fit import Fit, FitSettings, Listener
+from cen_cli.engine.losses import Penalty
+from cen_cli.engine.optimizers import build_optimizer
+from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
+from cen_cli.engine.seeding import seed_everything
+from cen_cli.engine.segmentation import MODEL, SegmentationTask
+from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
+from cen_cli.errors import UsageError
+from cen_cli.models.device import resolve_device, resolve_precision
+from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.freezing import freeze_first_stages
+from cen_cli.models.fusion.align import alignment_penalty
+from cen_cli.models.norms import set_frozen_statistics
+from cen_cli.models.sparsity import sparsity_penalty
+from cen_cli.recipe.load import changed_from_defaults
+from cen_cli.recipe.schema import Recipe
+from cen_cli.results import TrainingPlan
+from cen_cli.runs.directory import RunDirectory
+from cen_cli.runs.gammas import smallest_pressed_gamma
+
+COARSEST_STRIDE = 32
+"""Pixels of the input, in height and in width, for each position of the ResNets' last feature map."""
+
+Task = SegmentationTask | TranslationTask
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJob:
+    """A recipe turned into everything that a training run needs, before a run directory exists."""
+
+    recipe: Recipe
+    task: Task
+    train_data: ViewDataset
+    plan: TrainingPlan
+    settings: FitSettings
+    fingerprint: dict[str, str]
+    """By split: the fingerprint of the files that are learned from and validated on."""
+
+    def start(self, run: RunDirectory, listener: Listener) -> Fit:
+        """The run, ready to train from its first step (or to `resume`)."""
+        return Fit(self.task, self.train_data, run, self.settings, listener, self.metadata())
+
+    def metadata(self) -> dict[str, str]:
+        """What `model.safetensors` carries beside the weights."""
+        data = self.train_data
+        return labels_of(self.recipe, data.class_names, data.specs, data.target)
+
+
+def training_job(
+    recipe: Recipe,
+    *,
+    device_name: str = "auto",
+    progress: Progress | None = None,
+    inception_weights: Path | None = None,
+    initial_weights: str | None = None,
+) -> TrainingJob:
+    """Build data, networks, optimisers and schedule of a recipe; seeds every generator first.
+
+    `initial_weights` goes before the recipe's model.weights.
+
+    Raises DeviceError, DataError, CheckpointError (initial weights), UnavailableError (weights that a score needs) or
+    UsageError.
+    """
+    device = resolve_device(device_name)
+    score = scorer(recipe, device, training=True, inception_weights=inception_weights)
+    train_data = dataset(recipe, "train", training=True, progress=progress)
+    validation = dataset(recipe, "val", progress=progress)
+    _check_batch_norm(recipe, views=len(train_data))
+    seed_everything(recipe.train.seed)
+    model = network(recipe, len(train_data.class_names), weights=initial_weights)
+    set_frozen_statistics(model.encoder, recipe.train.freeze_bn)
+    freeze_first_stages(model.encoder, recipe.model.frozen_stages)
+    set_frozen_statistics(model.get_submodule("encoder.junctions"), False)  # a baseline's blocks have nothing loaded
+    model = placed(model, device, channels_last=recipe.train.channels_last)
+    steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
+    schedule = _schedule(recipe, steps_per_epoch)
+    task = TASKS[recipe.task](
+        recipe,
+        model,
+        schedule=schedule,
+        penalties=_penalties(recipe),
+        clip_norm=recipe.optimizer.clip_norm,
+        device=device,
+        precision=resolve_precision(recipe.train.precision, device),
+        compiled=recipe.train.compile,
+        validation=validation,
+        scorer=score,
+    )
+    plan = TrainingPlan(
+        name=recipe.name,
+        task=recipe.task,
+        device=str(device),
+        precision=task.precision,
+        modalities=recipe.data.inputs,
+        train_samples=len(train_data),
+        validation_samples=len(validation),
+        epochs=recipe.train.epochs,
+        steps_per_epoch=steps_per_epoch,
+        parameters=_parameters(task, model),
+        first_exchange_step=_first_exchange(recipe, model, schedule, _rates(recipe)["gamma"]),
+        changed=changed_from_defaults(recipe),
+        run=None,
+        target=recipe.data.target,
+    )
+    fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
+    return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint)
+
+
+def _segmentation(recipe: Recipe, model: Network, **common: Any) -> SegmentationTask:
+    groups = model.parameter_groups()
+    return SegmentationTask(
+        model=model,
+        optimizers={MODEL: _optimizer(recipe, groups)},
+        rates=_rates_of(recipe, groups),
+        auxiliary_weight=recipe.model.auxiliary_weight,
+        **common,
+    )
+
+
+def _translation(recipe: Recipe, model: Network, **common: Any) -> TranslationTask:
+    groups = model.parameter_groups()
+    optimizers = {GENERATOR: _optimizer(recipe, groups)}
+    critic = discriminator(recipe)
+    if critic is not None:
+        critic = placed(critic, common["device"], channels_last=recipe.train.channels_last)
+        groups = {**groups, DISCRIMINATOR: list(critic.parameters())}
+        optimizers[DISCRIMINATOR] = _optimizer(recipe, {DISCRIMINATOR: groups[DISCRIMINATOR]})
+    return TranslationTask(
+        model=model,
+        discriminator=critic,
+        optimizers=optimizers,
+        rates=_rates_of(recipe, groups),
+        pixel_weight=recipe.gan.pixel_weight,
+        adversarial_weight=recipe.gan.adversarial_weight,
+        reuse_forward=recipe.gan.reuse_forward,
+        **common,
+    )
+
+
+TASKS: dict[str, Callable[..., Task]] = {"segmentation": _segmentation, "translation": _translation}
+
+
+def _parameters(task: Task, model: Network) -> dict[str, int]:
+    """Parameters by group, those of networks beside the model last."""
+    groups = {**model.parameter_groups(), **{name: [*net.parameters()] for name, net in task.auxiliaries.items()}}
+    return {name: sum(parameter.numel() for parameter in parameters) for name, parameters in groups.items()}
+
+
+def _check_batch_norm(recipe: Recipe, views: int) -> None:
+    """Raises UsageError where batch norm would see one value per channel, which has no variance."""
+    batch = min(recipe.train.batch, views)
+    if recipe.model.arch == "pspnet" and batch == 1:
+        raise UsageError(
+            f"train.batch = {recipe.train.batch} with {views} training views: PSPNet pools every image to 1 x 1, which "
+            "leaves batch norm one value per channel",
+            hint="a batch of 2 or more; train.freeze_bn holds the encoder's norms only",
+        )
+    if recipe.model.arch == "refinenet":
+        _check_coarsest_map(recipe, batch)
+
+
+def _check_coarsest_map(recipe: Recipe, batch: int) -> None:
+    height, width = (-(-side // COARSEST_STRIDE) for side in recipe.data.crop)
+    if batch * height * width == 1 and not recipe.train.freeze_bn:
+        raise UsageError(
+            f"train.batch = {batch} and data.crop = {list(recipe.data.crop)} leave batch norm one value per channel",
+            hint=f"a larger batch, a crop of more than {COARSEST_STRIDE} pixels, or train.freeze_bn = true",
+        )
+
+
+def _fit_settings(recipe: Recipe) -> FitSettings:
+    train = recipe.train
+    return FitSettings(
+        epochs=train.epochs,
+        batch=train.batch,
+        workers=recipe.data.workers,
+        seed=train.seed,
+        validate_every=train.validate_every,
+        record_gammas_every=train.record_gammas_every,
+        log_every=train.log_every,
+        checkpoint_every=train.checkpoint_every,
+        best_by=best_by(recipe),
+    )
+
+
+def _schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
+    return Schedule(
+        kind=recipe.schedule.kind,
+        total_steps=recipe.train.epochs * steps_per_epoch,
+        stage_steps=tuple(epochs * steps_per_epoch for epochs in recipe.schedule.stage_epochs),
+        power=recipe.schedule.power,
+        constant_steps=recipe.schedule.constant_epochs * steps_per_epoch,
+        warmup_steps=recipe.schedule.warmup_steps,
+    )
+
+
+def _rates(recipe: Recipe) -> dict[str, Rate]:
+    optimizer = recipe.optimizer
+    return {
+        "encoder": optimizer.encoder_lr,
+        "decoder": optimizer.decoder_lr,
+        "gamma": optimizer.encoder_lr if optimizer.gamma_lr is None else optimizer.gamma_lr,
+        "ensemble": optimizer.decoder_lr,
+        DISCRIMINATOR: optimizer.encoder_lr if optimizer.discriminator_lr is None else optimizer.discriminator_lr,
+    }
+
+
+def _rates_of(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, Rate]:
+    """The rates of those groups that hold parameters."""
+    rates = _rates(recipe)
+    return {name: rates[name] for name, parameters in groups.items() if parameters}
+
+
+def _optimizer(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> torch.optim.Optimizer:
+    optimizer = recipe.optimizer
+    decay, gamma = optimizer.weight_decay, optimizer.gamma_weight_decay
+    decays = dict.fromkeys(groups, decay) | {"gamma": decay if gamma is None else gamma, "ensemble": 0.0}
+    return build_optimizer(
+        groups, kind=optimizer.kind, momentum=optimizer.momentum, betas=optimizer.betas, weight_decay=decays
+    )
+
+
+def _penalties(recipe: Recipe) -> dict[str, Penalty]:
+    """What the recipe's way of fusing adds to the loss, by the name of the term."""
+    weighted = {
+        "exchange": ("sparsity", recipe.exchange.sparsity, sparsity_penalty),
+        "align": ("alignment", recipe.model.alignment, alignment_penalty),
+    }
+    if recipe.model.fusion not in weighted:
+        return {}
+    name, weight, penalty = weighted[recipe.model.fusion]
+    return {name: lambda model: weight * penalty(model)} if weight > 0 else {}
+
+
+def _first_exchange(recipe: Recipe, model: Network, schedule: Schedule, rate: Rate) -> int | None:
+    layers = {name: layer for name, layer in exchange_layers(model).items() if layer.active}
+    smallest = smallest_pressed_gamma(layers)
+    if smallest is None:
+        return None
+    if any(layer.fixed is not None for layer in layers.values()):
+        return 0
+    return first_exchange_step(
+        schedule,
+        rate,
+        sparsity=recipe.exchange.sparsity,
+        gap=smallest - recipe.exchange.threshold,
+        optimizer=recipe.optimizer.kind,
+        momentum=recipe.optimizer.momentum,
+    )

@@ -1,0 +1,152 @@
+"""A recipe's `[model]`, `[unet]`, `[gan]`, `[sharing]` and `[exchange]` tables -> networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+import torch
+from torch import nn
+
+from cen_cli.models.exchange import allot_donors, fix_random_channels
+from cen_cli.models.freezing import freeze_first_stages
+from cen_cli.models.fusion.align import AlignFusion
+from cen_cli.models.fusion.average import AverageFusion
+from cen_cli.models.fusion.concat import ConcatFusion
+from cen_cli.models.fusion.placement import Fusion, MakeBlock, MakeNorm
+from cen_cli.models.fusion.self_attention import SelfAttentionFusion
+from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
+from cen_cli.models.segmenter import Segmenter, pspnet_segmenter, refinenet_segmenter
+from cen_cli.models.settings import StreamSettings
+from cen_cli.models.translator import Translator, unet_translator
+from cen_cli.recipe.schema import Recipe
+
+Network = Segmenter | Translator
+
+
+def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Network:
+    """The recipe's network; `classes` is read by segmentation, and `weights` goes before the recipe's own."""
+    built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights or recipe.model.weights)
+    freeze_first_stages(built.encoder, recipe.model.frozen_stages)
+    share = {"random": recipe.exchange.share, "all": 1.0}.get(recipe.exchange.choose)
+    if share is not None:
+        fix_random_channels(built, share, recipe.train.seed)
+    if recipe.exchange.donors == "groups":
+        allot_donors(built, recipe.train.seed)
+    return built
+
+
+def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
+    return refinenet_segmenter(
+        recipe.data.inputs, classes, light=recipe.model.light, **_segmenter_parts(recipe, weights)
+    )
+
+
+def _pspnet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
+    auxiliary = recipe.model.auxiliary_weight > 0
+    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **_segmenter_parts(recipe, weights))
+
+
+class _SegmenterParts(TypedDict):
+    backbone: str
+    width: int
+    encoder_width: int
+    dropout: float
+    weights: str | None
+    streams: StreamSettings
+    fusion: Fusion | None
+
+
+def _segmenter_parts(recipe: Recipe, weights: str) -> _SegmenterParts:
+    """What every segmentation network is told, whatever its decoder."""
+    model = recipe.model
+    assert model.backbone is not None, "a checked recipe names one"
+    return {
+        "backbone": model.backbone,
+        "width": model.width,
+        "encoder_width": model.encoder_width,
+        "dropout": model.dropout,
+        "weights": None if weights == "none" else weights,
+        "streams": _streams(recipe),
+        "fusion": _baseline(recipe),
+    }
+
+
+def _unet(recipe: Recipe, classes: int, weights: str) -> Translator:  # noqa: ARG001 (has neither)
+    unet = recipe.unet
+    return unet_translator(
+        recipe.data.inputs,
+        levels=unet.levels,
+        filters=unet.filters,
+        norm_layers=unet.norm_layers,
+        dropout=unet.dropout,
+        streams=_streams(recipe),
+        fusion=_baseline(recipe),
+    )
+
+
+ARCHITECTURES: dict[str, Callable[[Recipe, int, str], Network]] = {
+    "refinenet": _refinenet,
+    "pspnet": _pspnet,
+    "unet": _unet,
+}
+
+
+def _average(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:  # noqa: ARG001 (has no weights)
+    return AverageFusion(modalities)
+
+
+def _concat(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:  # noqa: ARG001 (has no norm)
+    return ConcatFusion(channels, modalities)
+
+
+def _align(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:  # noqa: ARG001 (has no norm)
+    return AlignFusion(channels, modalities)
+
+
+def _self_attention(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:
+    return SelfAttentionFusion(channels, modalities, make_norm(channels))
+
+
+BASELINES: dict[str, MakeBlock] = {
+    "average": _average,
+    "concat": _concat,
+    "align": _align,
+    "self-attention": _self_attention,
+}
+
+
+def _baseline(recipe: Recipe) -> Fusion | None:
+    """The fusion baseline that the recipe asks for; None for exchange and for no fusion."""
+    make_block = BASELINES.get(recipe.model.fusion)
+    return None if make_block is None else Fusion(make_block, recipe.model.fusion_stage)
+
+
+def _streams(recipe: Recipe) -> StreamSettings:
+    """What the streams share and how they exchange, whatever the network."""
+    exchange = recipe.exchange
+    fused = recipe.model.fusion == "exchange"
+    return StreamSettings(
+        conv=recipe.sharing.conv,
+        norm=recipe.sharing.norm,
+        threshold=exchange.threshold,
+        region=exchange.region,
+        replace=exchange.replace,
+        exchange=fused and exchange.choose != "none",
+        gamma_init=exchange.gamma_init if fused else None,
+    )
+
+
+def discriminator(recipe: Recipe) -> PatchDiscriminator | None:
+    """The discriminator of a translation; None where the adversarial loss has no weight."""
+    gan = recipe.gan
+    if gan.adversarial_weight == 0:
+        return None
+    seen = len(recipe.data.inputs) if recipe.model.fusion in BASELINES else 1
+    return PatchDiscriminator(gan.filters, layers=gan.layers, condition_channels=3 * seen)
+
+
+def placed(module: Any, device: torch.device, *, channels_last: bool) -> Any:
+    """The module on its device, its kernels with channels innermost where asked."""
+    memory_format = torch.channels_last if channels_last else torch.preserve_format
+    return module.to(device, memory_format=memory_format)

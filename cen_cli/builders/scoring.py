@@ -1,0 +1,78 @@
+"""A recipe's `[eval]` table -> how networks are scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import platformdirs
+import torch
+
+from cen_cli.errors import UnavailableError
+from cen_cli.models.device import resolve_precision
+from cen_cli.recipe.schema import BEST_BY, Recipe
+from cen_cli.scoring.segmentation import Scorer, SegmentationScorer
+from cen_cli.scoring.test_time_augmentation import Averaging
+
+DISTANCES = ("fid", "kid")
+
+
+def best_by(recipe: Recipe) -> str:
+    """The score that chooses the recipe's best checkpoint."""
+    return recipe.train.best_by or BEST_BY[recipe.task]
+
+
+def averaging(recipe: Recipe, *, training: bool = False) -> Averaging:
+    """The looks at a view from which it is labelled; validations (`training`) take one scale and no mirror image."""
+    several = Averaging() if training else Averaging(recipe.eval.scales, recipe.eval.flip)
+    return dataclasses.replace(several, window=recipe.eval.window, stride=recipe.eval.stride)
+
+
+def scorer(
+    recipe: Recipe, device: torch.device, *, training: bool = False, inception_weights: Path | None = None
+) -> Scorer:
+    """How the recipe's networks are scored, in validations (`training`) or by `cen eval`.
+
+    FID and KID need a file of Inception weights. Raises UnavailableError where it is missing and the best checkpoint is
+    chosen by one of them; else the scores carry a note.
+    """
+    if recipe.task == "segmentation":
+        precision = resolve_precision(recipe.train.precision, device)
+        return SegmentationScorer(
+            device,
+            precision,
+            batch=recipe.eval.batch,
+            workers=recipe.data.workers,
+            averaging=averaging(recipe, training=training),
+        )
+    return _translation_scorer(recipe, device, training=training, inception_weights=inception_weights)
+
+
+def _translation_scorer(
+    recipe: Recipe, device: torch.device, *, training: bool, inception_weights: Path | None
+) -> Scorer:
+    from cen_cli.metrics.inception import InceptionFeatures
+    from cen_cli.metrics.inception import inception_weights as find_weights
+    from cen_cli.scoring.translation import Distances, TranslationScorer
+
+    needed = training and best_by(recipe).rpartition(".")[2] in DISTANCES
+    distances: Distances | None = None
+    notes: tuple[str, ...] = ()
+    if needed or (recipe.eval.distances and not training):
+        try:
+            features = InceptionFeatures(find_weights(inception_weights), device)
+            distances = Distances(features, platformdirs.user_cache_path("cen") / "features")
+        except UnavailableError as error:
+            if needed:
+                raise
+            notes = (f"FID and KID are unavailable: {error.message}; {error.hint}",)
+    return TranslationScorer(
+        device,
+        resolve_precision(recipe.train.precision, device),
+        batch=recipe.eval.batch,
+        workers=recipe.data.workers,
+        protocol=recipe.eval.protocol,
+        norm_statistics=recipe.eval.norm_statistics,
+        distances=distances,
+        notes=notes,
+    )

@@ -1,0 +1,1 @@
+"""Data sets whose inputs are changed on purpose: missing and corrupted modalities, modality dropout."""

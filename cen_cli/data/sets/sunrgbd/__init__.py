@@ -1,0 +1,90 @@
+"""SUN RGB-D (Song et al., CVPR 2015) with 37 classes, as it is published or as the packs made of it.
+
+    official.py   SUNRGBD/ and SUNRGBDtoolbox/ as the two official archives unpack
+    packs.py      SUNRGBD-train_images/, sunrgbd_train_depth/, ... (Handa): flat folders of numbered files
+
+5285 views to train, 5050 to validate and test (there is no third part). Four kinds of cameras (kv1, kv2, realsense,
+xtion) have four sizes of images: an evaluation batches views of one size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Unpack
+
+from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
+from cen_cli.data.sets.sunrgbd import official, packs
+from cen_cli.data.sets.sunrgbd.official import Depth
+from cen_cli.data.views import FileViews, Reading, choose_specs, describe_folder
+from cen_cli.errors import DataError, UsageError
+
+__all__ = ["CLASS_NAMES", "SPECS", "SUNRGBD"]
+
+CLASS_NAMES = (
+    *("wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture"),
+    *("counter", "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror", "floor_mat", "clothes"),
+    *("ceiling", "books", "fridge", "tv", "paper", "towel", "shower_curtain", "box", "whiteboard", "person"),
+    *("night_stand", "toilet", "sink", "lamp", "bathtub", "bag"),
+)
+"""The 37 classes by label, spelled as the data set spells them."""
+
+SPECS = {
+    "rgb": ModalitySpec("rgb", "image", mean=IMAGENET_MEAN, std=IMAGENET_STD, jitter=True),
+    "depth": ModalitySpec("depth", "depth", scale=1000.0, coding="rotated", clip=8.0),
+}
+PACKED_DEPTH = ModalitySpec("depth", "depth", scale=10000.0)
+
+SOURCE = (
+    "expected SUNRGBD/ and SUNRGBDtoolbox/, as SUNRGBD.zip and SUNRGBDtoolbox.zip of https://rgbd.cs.princeton.edu "
+    f"unpack; or the folders of https://github.com/ankurhanda/sunrgbd-meta-data: {packs.EXPECTED}"
+)
+SPLITS = ("train", "val", "test")
+
+
+class SUNRGBD(FileViews):
+    """The views of one split: `train`, `val` or `test` (the same as `val`).
+
+    `depth`: inpainted (depth_bfx) or raw; packs have one. `normalize`: {modality: (mean, std)} in place of ImageNet's
+    statistics (rgb), of 0 and 1 (depth, metres). `reading`: see `Reading`. Raises DataError where a folder or a file is
+    not there, UsageError for a depth that packs do not have.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        inputs: Sequence[str] = ("rgb", "depth"),
+        *,
+        depth: Depth = "filled",
+        normalize: Normalization | None = None,
+        **reading: Unpack[Reading],
+    ) -> None:
+        folder, packed = _layout(root, split)
+        if packed and depth == "raw":
+            raise UsageError('data.depth = "raw": the packs of SUN RGB-D have one depth', hint="leave it out")
+        available = {**SPECS, "depth": PACKED_DEPTH} if packed else SPECS
+        specs = choose_specs(available, inputs, normalize, names={})
+        training = split == "train"
+        source = (
+            packs.find_views(folder, training, inputs)
+            if packed
+            else official.find_views(folder, training, inputs, depth=depth)
+        )
+        super().__init__(source, specs, CLASS_NAMES, **reading)
+
+
+def _layout(root: str | Path, split: str) -> tuple[Path, bool]:
+    """The folder, and whether it holds packs. Raises DataError for an unknown split, and where it holds neither."""
+    if split not in SPLITS:
+        raise DataError(f"unknown split {split!r}: SUN RGB-D has {', '.join(SPLITS)}")
+    if str(root) == "":
+        raise DataError("no folder given for SUN RGB-D: set data.root", hint=SOURCE)
+    folder = Path(root)
+    if (folder / official.TOOLBOX).is_dir():
+        return folder, False
+    if packs.are_in(folder):
+        return folder, True
+    raise DataError(
+        f"SUN RGB-D: neither the official folders nor packs in {folder}: {describe_folder(folder)}", hint=SOURCE
+    )

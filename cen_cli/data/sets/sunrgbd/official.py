@@ -1,0 +1,137 @@
+"""SUN RGB-D as its two official archives unpack.
+
+    SUNRGBD/<sensor>/.../<view>/image/*.jpg       8-bit RGB
+    SUNRGBD/<sensor>/.../<view>/depth_bfx/*.png   16-bit grey, inpainted; depth/ the same as measured, 0 = nothing. The
+                                                  stored value's bits are rotated to the left by 3: rotated back it is
+                                                  millimetres; what is farther than 8 m is brought to 8 m
+    SUNRGBDtoolbox/Metadata/SUNRGBDMeta.mat       names of these files, one entry a view
+    SUNRGBDtoolbox/Metadata/SUNRGBD2Dseg.mat      label maps in the same order (HDF5): references to uint8 [W, H], 0 =
+                                                  void, 1 .. 37
+    SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat  `alltrain`: the folders of the training views
+
+Label maps are read one at a time: all of them at once take tens of gigabytes. They are counted from 1, as in MATLAB.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import scipy.io
+import torch
+from torchvision import tv_tensors
+
+from cen_cli.data.reading import label_table, look_up
+from cen_cli.data.sample import LABELS, VOID
+from cen_cli.data.sets.matfile import MatFile
+from cen_cli.data.views import Source, ViewFiles, check_files
+from cen_cli.errors import DataError
+
+Depth = Literal["filled", "raw"]
+DEPTH_FOLDERS: dict[Depth, str] = {"filled": "depth_bfx", "raw": "depth"}
+
+IMAGES, TOOLBOX = "SUNRGBD", "SUNRGBDtoolbox"
+_META, _SPLIT = "Metadata/SUNRGBDMeta.mat", "traintestSUNRGBD/allsplit.mat"
+_LABELS, _LABEL_ARRAY = f"{TOOLBOX}/Metadata/SUNRGBD2Dseg.mat", "SUNRGBD2Dseg/seglabel"
+
+CLASSES = 37
+FROM_ONE = label_table({0: VOID} | {label + 1: label for label in range(CLASSES)})
+"""Stored value -> label, 255 where it is void."""
+
+
+def find_views(root: Path, training: bool, inputs: Sequence[str], *, depth: Depth) -> Source:
+    """The views of one part, in the order of the metadata. Raises DataError."""
+    entries = _entries(root / TOOLBOX)
+    labels = SegmentationLabels(root / _LABELS)
+    labels.check(len(entries))
+    views = []
+    for number, entry in enumerate(entries, start=1):
+        if entry.training != training:
+            continue
+        files = {
+            "rgb": f"{IMAGES}/{entry.folder}/image/{entry.rgb}",
+            "depth": f"{IMAGES}/{entry.folder}/{DEPTH_FOLDERS[depth]}/{entry.depth}",
+        }
+        label = f"{_LABELS}/{_LABEL_ARRAY}/{number}"
+        views.append(ViewFiles(entry.folder, {**{name: files[name] for name in inputs}, LABELS: label}))
+    if not views:
+        raise DataError(f"{root / TOOLBOX / _SPLIT}: no view of {_META} is for {'training' if training else 'testing'}")
+    images = [ViewFiles(view.name, {name: view.files[name] for name in inputs}) for view in views]
+    check_files(root, images, listed_in=root / TOOLBOX / _META, hint="unpack SUNRGBD.zip beside SUNRGBDtoolbox/")
+    return Source(root, views, labels=labels.read)
+
+
+class SegmentationLabels:
+    """Label maps of SUNRGBD2Dseg.mat; one is named by its path, <file>/SUNRGBD2Dseg/seglabel/<number>."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = MatFile(path)
+
+    def check(self, views: int) -> None:
+        """Raises DataError where the file does not hold a label map for each of so many views."""
+        shape = self._file.shape(_LABEL_ARRAY)
+        if shape != (views, 1):
+            raise DataError(
+                f"{self._file.path}: {_LABEL_ARRAY} is of shape {list(shape)}, expected [{views}, 1], one for each "
+                f"view of {_META}"
+            )
+
+    def read(self, path: str | Path) -> tv_tensors.Mask:
+        """Labels uint8 [1, H, W], 0 .. 36 and 255. Raises DataError."""
+        values = self._file.referred(_LABEL_ARRAY, (int(Path(path).name) - 1, 0)).T
+        return tv_tensors.Mask(torch.from_numpy(look_up(path, values, FROM_ONE))[None])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """A view of the metadata: its folder below SUNRGBD/, its files' names, and its part."""
+
+    folder: str
+    rgb: str
+    depth: str
+    training: bool
+
+
+@functools.lru_cache(maxsize=2)
+def _entries(toolbox: Path) -> tuple[_Entry, ...]:
+    """All views, read once in a process."""
+    meta = np.atleast_1d(_load(toolbox / _META, "SUNRGBDMeta"))
+    training = {_below_images(str(path)).rstrip("/") for path in np.atleast_1d(_load(toolbox / _SPLIT, "alltrain"))}
+    entries = []
+    for path, rgb, depth in zip(*(_column(meta, name, toolbox / _META) for name in _FIELDS), strict=True):
+        folder = _below_images(path).rsplit("/", 2)[0]  # without image/<name>.jpg
+        entries.append(_Entry(folder, rgb, depth, folder in training))
+    return tuple(entries)
+
+
+_FIELDS = ("rgbpath", "rgbname", "depthname")
+
+
+def _load(path: Path, name: str) -> Any:
+    """A variable of a MATLAB v5 file."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file", hint="unpack SUNRGBDtoolbox.zip")
+    try:
+        variables = scipy.io.loadmat(path, squeeze_me=True, variable_names=[name])
+    except Exception as error:  # of many kinds, for what scipy's reader meets in a damaged file
+        raise DataError(
+            f"{path}: not a MATLAB v5 file that can be read ({error})", hint="unpack SUNRGBDtoolbox.zip again"
+        ) from None
+    if name not in variables:
+        raise DataError(f"{path}: holds no variable {name}", hint="unpack SUNRGBDtoolbox.zip again")
+    return variables[name]
+
+
+def _column(meta: np.ndarray, name: str, path: Path) -> list[str]:
+    if meta.dtype.names is None or name not in meta.dtype.names:
+        raise DataError(f"{path}: SUNRGBDMeta has no field {name}")
+    return [str(value) for value in meta[name]]
+
+
+def _below_images(path: str) -> str:
+    """The part of a recorded path below SUNRGBD/, which was /n/fs/sun3d/data/SUNRGBD/ where it was recorded."""
+    return path.partition(f"/{IMAGES}/")[2]

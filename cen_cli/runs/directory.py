@@ -1,0 +1,219 @@
+"""The run directory: everything a training leaves behind, never overwritten.
+
+<run>/
+  recipe.toml          resolved; reading it back gives the same run
+  environment.json     versions, device, command line, git commit, data fingerprint
+  events.jsonl         one line per log interval and per validation
+  gammas.safetensors   recorded gammas, [records, M, C] per layer, with their steps
+  metrics.json         last and best validation
+  checkpoints/{last,best}/{model.safetensors, training.safetensors, state.json}
+  images/ plots/ report.html
+  .lock                held by the process that trains it
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cen_cli.errors import CheckpointError, UsageError
+from cen_cli.runs.checkpoint import MODEL_FILE, PUT_BACK
+from cen_cli.runs.files import recover_directory, unwritable, write_bytes, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """Paths of one run, and the few ways in which it is written."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.root / "recipe.toml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, command line, data fingerprint."""
+        return self.root / "environment.json"
+
+    @property
+    def events(self) -> Path:
+        """One JSON line per log interval and per validation."""
+        return self.root / "events.jsonl"
+
+    @property
+    def gammas(self) -> Path:
+        """Recorded gammas."""
+        return self.root / "gammas.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """Last and best validation."""
+        return self.root / "metrics.json"
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.root / "checkpoints" / "last"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best validation."""
+        return self.root / "checkpoints" / "best"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training this run. Raises UsageError where one does, SaveError if it cannot be."""
+        lock = FileLock(self.root / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            hint = "wait for it, or stop it with Ctrl-C, upon which it saves"
+            raise UsageError(f"{self.root}: another process is training this run", hint=hint) from error
+        except OSError as error:
+            raise unwritable(self.root, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def read_recipe(self) -> str:
+        """The text of recipe.toml. Raises CheckpointError where it cannot be read."""
+        try:
+            return self.recipe.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{self.recipe}: not readable ({error})", hint=PUT_BACK) from error
+
+    def append_event(self, event: Mapping[str, Any]) -> None:
+        """Append one line to events.jsonl. Raises SaveError where it cannot be written."""
+        try:
+            with self.events.open("a") as file:
+                file.write(json.dumps(event, allow_nan=False) + "\n")
+        except OSError as error:
+            raise unwritable(self.events, error) from error
+
+    def events_size(self) -> int:
+        """Bytes of events.jsonl; a checkpoint remembers them, so that a resumed run writes no line twice."""
+        return self.events.stat().st_size if self.events.exists() else 0
+
+    def truncate_events(self, size: int) -> None:
+        """Drop the lines that were written after the checkpoint which a resumed run starts from.
+
+        A log that has lost lines since is shorter than `size`, its bytes then: it keeps whole lines and never grows.
+        """
+        if self.events.exists():
+            kept = self.events.read_bytes()[:size]
+            os.truncate(self.events, kept.rfind(b"\n") + 1)
+
+
+def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> RunDirectory:
+    """Make a new run directory. Raises UsageError where `root` exists, SaveError where it cannot be written."""
+    check_free(root)
+    run = RunDirectory(root)
+    try:
+        run.last.parent.mkdir(parents=True)
+    except OSError as error:
+        raise unwritable(root, error) from error
+    write_bytes(run.recipe, recipe.encode())
+    write_json(run.environment, environment)
+    return run
+
+
+def check_free(root: Path) -> None:
+    """Raises UsageError where `root` exists: a run directory is never overwritten."""
+    if root.exists():
+        raise UsageError(
+            f"{root}: exists already, and a run directory is never overwritten",
+            hint=f"continue it with: cen train --resume {root}, or choose another --out",
+        )
+
+
+def default_root(name: str, parent: Path = Path("runs")) -> Path:
+    """`runs/<recipe>-<yymmdd-hhmmss>`, with a number behind it where that exists."""
+    base = parent / f"{name}-{datetime.now():%y%m%d-%H%M%S}"
+    candidates = [base, *(base.with_name(f"{base.name}-{number}") for number in range(2, 100))]
+    return next(path for path in candidates if not path.exists())
+
+
+@contextmanager
+def open_run(path: Path) -> Iterator[RunDirectory]:
+    """An existing run that can be resumed, held while it is trained.
+
+    Raises UsageError for another folder and for a run that another process trains, CheckpointError without a save.
+    """
+    run = RunDirectory(path)
+    if not path.exists():
+        raise UsageError(f"{path}: no such run directory", hint="--resume takes the folder of a run")
+    if not run.recipe.is_file() and (path / MODEL_FILE).is_file():
+        raise UsageError(
+            f"{path}: a checkpoint without its run: there is no state from which its training could go on",
+            hint="--resume takes the folder of a run; a compact network cannot be trained further at all",
+        )
+    if not run.recipe.is_file():
+        raise UsageError(f"{path}: not a run directory (no recipe.toml)", hint="--resume takes the folder of a run")
+    with run.held():
+        recover_directory(run.last)
+        recover_directory(run.best)
+        if not run.last.is_dir():
+            raise CheckpointError(
+                f"{path}: the run stopped before its first checkpoint, nothing to resume from", hint="start it again"
+            )
+        yield run
+
+
+def newest_run(name: str, parent: Path = Path("runs")) -> Path:
+    """The newest run of the recipe `name` that has a checkpoint. Raises UsageError where there is none."""
+    folders = [path.parent for path in parent.glob("*/recipe.toml") if _recipe_name(path) == name]
+    runs = [run for run in folders if (run / "checkpoints" / "last").is_dir()]
+    if not runs:
+        raise UsageError(f"no run of {name!r} with a checkpoint in {parent}/", hint="name it: --resume DIR")
+    return max(runs, key=lambda run: (run / "checkpoints" / "last").stat().st_mtime)
+
+
+def _recipe_name(path: Path) -> str | None:
+    """The name that a run's recipe gives itself; the folder's may be another, and `rooms-` also begins others."""
+    try:
+        name = tomllib.loads(path.read_text(encoding="utf-8")).get("name")
+    except (OSError, ValueError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Located:
+    """What a user's CKPT|RUN argument names."""
+
+    run: Path | None
+    model_file: Path
+
+
+def locate(path: str | Path) -> Located:
+    """Find the model file that a run directory, a checkpoint directory or a file stands for; best before last.
+
+    Raises UsageError for a path that does not exist or holds no checkpoint.
+    """
+    given = Path(path)
+    if not given.exists():
+        raise UsageError(f"{given}: no such file or directory", hint="give a run directory or a model.safetensors")
+    if given.is_file():
+        return Located(_run_of(given.parent), given)
+    for folder in (given, given / "checkpoints" / "best", given / "checkpoints" / "last"):
+        if (folder / MODEL_FILE).is_file():
+            return Located(_run_of(folder), folder / MODEL_FILE)
+    raise UsageError(f"{given}: no checkpoint in this folder (looked for {MODEL_FILE} and checkpoints/best, last)")
+
+
+def _run_of(checkpoint: Path) -> Path | None:
+    """The run directory that holds the checkpoint folder, if any."""
+    run = checkpoint.resolve().parent.parent
+    return run if (run / "recipe.toml").is_file() and checkpoint.resolve().parent.name == "checkpoints" else None

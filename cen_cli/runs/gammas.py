@@ -1,0 +1,55 @@
+"""Recording the scaling factors during training, for S-Fig 5 and for the share of replaced channels over time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cen_cli.models.exchange import ChannelExchange
+from cen_cli.runs.checkpoint import LEAVE_OUT, read_tensors, write_tensors
+
+STEPS = "steps"
+"""Name of the int64 tensor [records] in gammas.safetensors; every other tensor is a layer's [records, M, C]."""
+
+
+class GammaRecorder:
+    """Keeps copies of every exchanging layer's gamma at chosen steps; they stay on the device until they are saved."""
+
+    def __init__(self, layers: Mapping[str, ChannelExchange], modalities: Sequence[str]) -> None:
+        self._layers = layers
+        self._modalities = tuple(modalities)
+        self._steps: list[int] = []
+        self._records: dict[str, list[Tensor]] = {name: [] for name in layers}
+
+    def record(self, step: int) -> None:
+        """Remember all gammas as they are after `step` optimiser steps."""
+        self._steps.append(step)
+        for name, layer in self._layers.items():
+            self._records[name].append(layer.gamma.detach().float().clone())
+
+    def save(self, path: Path) -> None:
+        """Write all records: `steps` and one tensor [records, M, C] per layer. Raises SaveError."""
+        if self._layers and self._steps:
+            tensors = {name: torch.stack(records) for name, records in self._records.items()}
+            steps = torch.tensor(self._steps, dtype=torch.int64)
+            metadata = {"modalities": json.dumps(self._modalities), "layers": json.dumps(list(self._layers))}
+            write_tensors(path, {STEPS: steps, **tensors}, metadata)
+
+    def restore(self, path: Path, last_step: int) -> None:
+        """Take over the records up to and including `last_step` from a file that `save` wrote; drop later ones."""
+        if not path.exists():
+            return
+        tensors, _ = read_tensors(path, hint=LEAVE_OUT)
+        kept = int((tensors[STEPS] <= last_step).sum())
+        self._steps = tensors[STEPS][:kept].tolist()
+        self._records = {name: list(tensors[name][:kept].unbind()) for name in self._layers}
+
+
+def smallest_pressed_gamma(layers: Mapping[str, ChannelExchange]) -> float | None:
+    """The smallest |gamma| that the L1 penalty presses on; None where there is none."""
+    pressed = [layer.gamma.detach().abs()[layer.pressed].min() for layer in layers.values() if layer.pressed.any()]
+    return float(torch.stack(pressed).min()) if pressed else None

@@ -1,0 +1,80 @@
+"""What a run says of itself while it trains and afterwards: its log, how far it is, what it runs on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cen_cli.errors import CheckpointError
+from cen_cli.results import Evaluation, LoggedStep, LoggedValidation, ReplacedCount, RunLog, RunProgress
+from cen_cli.runs.checkpoint import PUT_BACK, read_state
+from cen_cli.runs.directory import RunDirectory
+
+
+def read_log(run: RunDirectory) -> RunLog:
+    """The run's log; empty where nothing has been logged yet.
+
+    A last line without its end, from a run that was killed or goes on while it is read, is left out. Raises
+    CheckpointError where another line cannot be read.
+    """
+    try:
+        text = run.events.read_text(encoding="utf-8") if run.events.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{run.events}: not readable ({error})") from error
+    steps: list[LoggedStep] = []
+    validations: list[LoggedValidation] = []
+    complete = text[: text.rfind("\n") + 1]
+    for number, line in enumerate(complete.splitlines(), start=1):
+        try:
+            event = json.loads(line)
+            if event["kind"] == "step":
+                steps.append(_step(event))
+            else:
+                validations.append(_validation(event))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{run.events}, line {number}: not an event of a training run ({_reason(error)})",
+                hint="delete that line: the log then lacks one step or one validation",
+            ) from error
+    return RunLog(tuple(steps), tuple(validations))
+
+
+def _reason(error: Exception) -> str:
+    """What an exception says to someone who does not know its class."""
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _step(event: dict[str, Any]) -> LoggedStep:
+    replaced = tuple(
+        ReplacedCount(item["modality"], item["replaced"], item["pressed"], item["channels"])
+        for item in event["replaced"]
+    )
+    return LoggedStep(event["epoch"], event["step"], dict(event["losses"]), dict(event["learning_rates"]), replaced)
+
+
+def _validation(event: dict[str, Any]) -> LoggedValidation:
+    return LoggedValidation(event["epoch"], event["step"], Evaluation.from_json(event["evaluation"]))
+
+
+def read_progress(run: RunDirectory, epochs: int) -> RunProgress:
+    """How far the run's newest checkpoint is, of so many epochs. Raises CheckpointError where that cannot be read."""
+    state = read_state(run.last)
+    try:
+        progress = state["progress"]
+        return RunProgress(progress["epoch"], epochs, progress["step"], progress["seconds"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{run.last}: not the state of a training run ({_reason(error)})", hint=PUT_BACK
+        ) from error
+
+
+def read_environment(run: RunDirectory) -> Mapping[str, Any]:
+    """The run's environment.json. Raises CheckpointError where it is missing or damaged."""
+    try:
+        document = json.loads(run.environment.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{run.environment}: not readable ({error})", hint=PUT_BACK) from error
+    if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
+        raise CheckpointError(f"{run.environment}: not what a training run writes (no data in it)", hint=PUT_BACK)
+    return document

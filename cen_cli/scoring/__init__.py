@@ -1,0 +1,1 @@
+"""Scoring a network on a split: segmentation, translation, test-time augmentation."""

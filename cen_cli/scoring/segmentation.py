@@ -1,0 +1,173 @@
+"""Scoring a segmentation network: one confusion matrix per branch and for the ensemble over the whole split.
+
+Strict protocol: dropout off, running statistics, one look at each view (or several, see `evaluate_averaged`), logits
+resized bicubically to the label's size. Validations and `cen eval` score by the same `Scorer`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from cen_cli.data.loading import evaluation_loader
+from cen_cli.data.modality import ModalitySpec
+from cen_cli.data.sample import Batch
+from cen_cli.data.views import ViewDataset
+from cen_cli.errors import DataError
+from cen_cli.metrics import confusion_matrix, segmentation_scores
+from cen_cli.models.device import Precision, autocast
+from cen_cli.models.network import StreamNetwork
+from cen_cli.models.streams import ModalOutput, output_names
+from cen_cli.results import Evaluation
+from cen_cli.scoring.test_time_augmentation import (
+    ONE_LOOK,
+    Averaging,
+    all_logits,
+    mean_probabilities,
+    resized_logits,
+)
+
+AfterBatch = Callable[[int], None]
+"""Called with the number of samples scored so far; it may raise to stop."""
+
+
+class Scorer(Protocol):
+    """Scores a network on a split of its data set."""
+
+    def __call__(
+        self,
+        model: StreamNetwork,
+        data: ViewDataset,
+        *,
+        split: str,
+        limit: int | None = None,
+        after_batch: AfterBatch | None = None,
+    ) -> Evaluation:
+        """Scores of every branch and the ensemble over `data`, or over its first `limit` batches."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationScorer:
+    """Scores segmentation networks by the strict protocol, `batch` views in one forward pass."""
+
+    device: torch.device
+    precision: Precision
+    batch: int
+    workers: int
+    averaging: Averaging = ONE_LOOK
+
+    def __call__(
+        self,
+        model: StreamNetwork,
+        data: ViewDataset,
+        *,
+        split: str,
+        limit: int | None = None,
+        after_batch: AfterBatch | None = None,
+    ) -> Evaluation:
+        """Scores of every branch and the ensemble over `data`, or over its first `limit` batches."""
+        return evaluate_segmentation(
+            model,
+            itertools.islice(evaluation_loader(data, batch=self.batch, workers=self.workers), limit),
+            device=self.device,
+            precision=self.precision,
+            specs=data.specs,
+            class_names=data.class_names,
+            split=split,
+            protocol="strict",
+            averaging=self.averaging,
+            after_batch=after_batch,
+        )
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients inside; the mode that was there before afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)
+
+
+def predict_labels(output: ModalOutput, size: tuple[int, int]) -> Tensor:
+    """Label maps of all branches and of the ensemble, int64 [M + 1, B, H, W] (just [1, B, H, W] for one modality)."""
+    return torch.stack([resized_logits(logits, size).argmax(dim=1) for logits in all_logits(output)])
+
+
+def look_and_label(
+    model: StreamNetwork,
+    inputs: Mapping[str, Tensor],
+    specs: Sequence[ModalitySpec],
+    size: tuple[int, int],
+    averaging: Averaging,
+    *,
+    precision: Precision = "fp32",
+) -> Tensor:
+    """Label maps as `predict_labels` returns them, from one look at the views or from the mean of several.
+
+    `inputs`: normalised images [B, 3, H, W] by modality, on the network's device; `specs` describe them. Raises
+    DataError where the network's output is not finite: the largest of several NaN is the first class.
+    """
+    first = next(iter(inputs.values()))
+
+    def forward(images: Mapping[str, Tensor]) -> ModalOutput:
+        with autocast(first.device, precision):
+            output: ModalOutput = model(images)
+        if not all(bool(logits.isfinite().all()) for logits in all_logits(output)):
+            raise DataError("the network's output is not finite", hint="it diverged; use an earlier checkpoint")
+        return output
+
+    height, width = first.shape[-2:]
+    if averaging.sees_once((height, width)):
+        return predict_labels(forward(inputs), size)
+    return mean_probabilities(forward, inputs, specs, size, averaging).argmax(dim=2)
+
+
+def evaluate_segmentation(
+    model: StreamNetwork,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device,
+    precision: Precision,
+    specs: Sequence[ModalitySpec],
+    class_names: tuple[str, ...],
+    split: str,
+    protocol: str,
+    averaging: Averaging,
+    after_batch: AfterBatch | None = None,
+) -> Evaluation:
+    """Score every branch and the ensemble over `batches`, whose modalities `specs` describe."""
+    branches = model.branches
+    names = output_names(branches)
+    classes = len(class_names)
+    confusion = torch.zeros(len(names), classes, classes, dtype=torch.int64, device=device)
+    samples = 0
+    with evaluating(model):
+        for batch in batches:
+            moved = batch.to(device)
+            height, width = moved.target.shape[-2:]
+            predictions = look_and_label(model, moved.inputs, specs, (height, width), averaging, precision=precision)
+            for index, prediction in enumerate(predictions):
+                confusion[index] += confusion_matrix(prediction, moved.target, classes)
+            samples += len(batch.names)
+            if after_batch is not None:
+                after_batch(samples)
+    return Evaluation(
+        task="segmentation",
+        split=split,
+        protocol=protocol,
+        samples=samples,
+        scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion.cpu(), strict=True)},
+        weights=dict(zip(branches, model.ensemble.weights().tolist(), strict=True)),
+        class_names=class_names,
+        notes=(averaging.described(),) if averaging.described() else (),
+    )

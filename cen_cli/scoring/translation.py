@@ -1,0 +1,167 @@
+"""Scoring a translation network: MAE, MSE, PSNR and SSIM of every branch and the ensemble, and FID and KID if wanted.
+
+Protocol strict: no dropout, images as they are. Protocol paper, as the authors' release evaluates: dropout draws, and
+every image, real ones too, is stretched between its own minimum and maximum before FID and KID. Instance norms take
+each image's own statistics unless the running ones are asked for (S-Table 9).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cen_cli.data.loading import evaluation_loader
+from cen_cli.data.sample import Batch
+from cen_cli.data.views import ViewDataset
+from cen_cli.metrics.feature_cache import cached_features, feature_key
+from cen_cli.metrics.features import distance_notes
+from cen_cli.metrics.fid import frechet_distance, frechet_interval
+from cen_cli.metrics.inception import InceptionFeatures, as_pictures
+from cen_cli.metrics.kid import kernel_distance
+from cen_cli.metrics.regression import RegressionSums
+from cen_cli.models.device import Precision, autocast
+from cen_cli.models.dropout import active_dropout
+from cen_cli.models.network import StreamNetwork
+from cen_cli.models.norms import set_norm_statistics
+from cen_cli.models.streams import ModalOutput, output_names
+from cen_cli.results import Evaluation, TranslationScores
+from cen_cli.scoring.segmentation import AfterBatch, evaluating
+
+Protocol = Literal["strict", "paper"]
+NormStatistics = Literal["instance", "running"]
+
+MANY_IMAGES = 2500
+"""Images from which a resample of the interval costs seconds; there are then fewer of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Distances:
+    """How FID and KID are measured: the network behind the features, and where those of real images are kept."""
+
+    features: InceptionFeatures
+    folder: Path
+
+    def of_real(self, data: ViewDataset, *, batch: int, workers: int, stretch: bool) -> Tensor:
+        """Features [N, D] of the data set's targets, computed once for these files and this preprocessing."""
+
+        def compute() -> Tensor:
+            loader = evaluation_loader(data, batch=batch, workers=workers)
+            return torch.cat([self.features(as_pictures(views.to("cpu").target, stretch=stretch)) for views in loader])
+
+        key = feature_key(data=data.fingerprint(), stretch=str(stretch), weights=self.features.sha256)
+        return cached_features(self.folder, key, compute)
+
+    def notes(self, images: int) -> tuple[str, ...]:
+        """What must be said beside distances over so many images."""
+        own = () if self.features.note is None else (self.features.note,)
+        return (*distance_notes(images, images), *own)
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationScorer:
+    """Scores translation networks. `distances`: how FID and KID are measured; None leaves them out.
+
+    `notes` are said beside the scores, for example why there are no distances.
+    """
+
+    device: torch.device
+    precision: Precision
+    batch: int
+    workers: int
+    protocol: Protocol
+    norm_statistics: NormStatistics
+    distances: Distances | None = None
+    notes: tuple[str, ...] = ()
+
+    def __call__(
+        self,
+        model: StreamNetwork,
+        data: ViewDataset,
+        *,
+        split: str,
+        limit: int | None = None,
+        after_batch: AfterBatch | None = None,
+    ) -> Evaluation:
+        """Scores of every branch and the ensemble over `data`, or over its first `limit` batches without distances."""
+        distances = self.distances if limit is None and len(data) > 1 else None
+        branches = model.branches
+        names = output_names(branches)
+        sums = {name: RegressionSums() for name in names}
+        features: dict[str, list[Tensor]] = {name: [] for name in names}
+        samples, weights = 0, torch.full((len(branches),), math.nan)
+        batches = evaluation_loader(data, batch=self.batch, workers=self.workers)
+        with translating(model, self.protocol, self.norm_statistics):
+            for batch in itertools.islice(batches, limit):
+                moved = batch.to(self.device)
+                output = self._output(model, moved)
+                for name, translated in output.named(branches).items():
+                    images = translated.float()
+                    sums[name].update(images.cpu(), moved.target.cpu(), moved.target_valid.cpu())
+                    if distances is not None:
+                        features[name].append(distances.features(as_pictures(images, stretch=self._stretch)))
+                samples, weights = samples + len(batch.names), output.weights
+                if after_batch is not None:
+                    after_batch(samples)
+        scores = {name: _regression(branch) for name, branch in sums.items()}
+        if distances is not None:
+            real = distances.of_real(data, batch=self.batch, workers=self.workers, stretch=self._stretch)
+            scores = {name: _with_distances(score, real, torch.cat(features[name])) for name, score in scores.items()}
+        return Evaluation(
+            task="translation",
+            split=split,
+            protocol=self.protocol,
+            samples=samples,
+            scores=dict(scores),
+            weights=dict(zip(branches, weights.tolist(), strict=True)),
+            notes=(*self.notes, *(() if distances is None else distances.notes(samples))),
+        )
+
+    @property
+    def _stretch(self) -> bool:
+        return self.protocol == "paper"
+
+    def _output(self, model: StreamNetwork, batch: Batch) -> ModalOutput:
+        with autocast(self.device, self.precision):
+            return model(batch.inputs)
+
+
+@contextmanager
+def translating(model: nn.Module, protocol: Protocol, norm_statistics: NormStatistics) -> Iterator[None]:
+    """Evaluation mode as the protocol has it: see the head of this file."""
+    set_norm_statistics(model, norm_statistics)
+    with evaluating(model):
+        if protocol == "paper":
+            with _own_draws(model), active_dropout(model):
+                yield
+        else:
+            yield
+
+
+@contextmanager
+def _own_draws(model: nn.Module) -> Iterator[None]:
+    """Dropout draws the same inside every time, and what is drawn afterwards is as if it had drawn nothing."""
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        yield
+
+
+def _regression(sums: RegressionSums) -> TranslationScores:
+    scores = sums.scores()
+    return TranslationScores(mae=scores.mae, mse=scores.mse, psnr=scores.psnr, ssim=scores.ssim)
+
+
+def _with_distances(scores: TranslationScores, real: Tensor, fake: Tensor) -> TranslationScores:
+    low, high = frechet_interval(real, fake, resamples=200 if len(real) < MANY_IMAGES else 50)
+    kid, kid_std = kernel_distance(real, fake)
+    return dataclasses.replace(
+        scores, fid=frechet_distance(real, fake), fid_low=low, fid_high=high, kid=kid, kid_std=kid_std
+    )

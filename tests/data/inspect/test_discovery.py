@@ -1,0 +1,258 @@
+"""What a folder that nobody prepared is taken for: which files belong together, and what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cen_cli.data.inspect.discovery import survey
+from cen_cli.data.inspect.families import families
+from cen_cli.errors import DataError
+from cen_cli.results.findings import ModalityGuess, Survey
+from tests.own import SIZE, save, scene, write_folder
+
+NUMBERS = [f"{number:04d}" for number in range(1, 8)]
+
+
+def guess(found: Survey, name: str) -> ModalityGuess:
+    return next(modality for modality in found.modalities if modality.name == name)
+
+
+# --- which files belong together --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("paths", "patterns"),
+    [
+        ([f"{m}/{n}.png" for n in NUMBERS for m in ("rgb", "depth")], {"rgb/{stem}.png", "depth/{stem}.png"}),
+        (
+            [f"{n}_{m}.png" for n in NUMBERS for m in ("rgb", "depth", "gt_mask")],
+            {"{stem}_rgb.png", "{stem}_depth.png", "{stem}_gt_mask.png"},
+        ),
+        ([f"{n}{end}" for n in NUMBERS for end in (".jpg", "_mask.png")], {"{stem}.jpg", "{stem}_mask.png"}),
+        (
+            [f"{s}/{m}/{n}.png" for n in NUMBERS for m in ("a", "b") for s in ("train", "val")],
+            {"{split}/a/{stem}.png", "{split}/b/{stem}.png"},
+        ),
+        (
+            [f"{m}/{s}/{n}.png" for n in NUMBERS for m in ("rgb", "nir") for s in ("kitchen", "office")],
+            {"rgb/{group}/{stem}.png", "nir/{group}/{stem}.png"},
+        ),
+        (
+            [f"{s}/{n}_{m}.png" for n in NUMBERS for m in ("rgb", "nir") for s in ("kitchen", "office")],
+            {"{group}/{stem}_rgb.png", "{group}/{stem}_nir.png"},
+        ),
+        (
+            [f"scene{s}/{m}/{n}.png" for n in NUMBERS for m in ("x", "y") for s in range(4)],
+            {"{group}/x/{stem}.png", "{group}/y/{stem}.png"},
+        ),
+        (
+            [f"images/img_{n}.png" for n in NUMBERS] + [f"masks/mask_{n}.png" for n in NUMBERS],
+            {"images/img_{stem}.png", "masks/mask_{stem}.png"},
+        ),
+        (
+            [f"images/{n}_{m}.png" for n in NUMBERS for m in ("rgb", "nir")] + [f"masks/{n}.png" for n in NUMBERS],
+            {"images/{stem}_rgb.png", "images/{stem}_nir.png", "masks/{stem}.png"},
+        ),
+        (
+            [f"{r}_{n}_{m}.png" for n in NUMBERS for m in ("rgb", "depth") for r in ("kitchen", "bath")],
+            {"{stem}_rgb.png", "{stem}_depth.png"},
+        ),
+        (
+            [f"{d}/point_{n}_view_0_domain_{d}.png" for n in NUMBERS for d in ("rgb", "normal", "depth_zbuffer")],
+            {
+                "rgb/{stem}_rgb.png",
+                "normal/{stem}_normal.png",
+                "depth_zbuffer/{stem}_depth_zbuffer.png",
+            },
+        ),
+        (
+            [f"leftImg8bit/{s}/{c}/{c}_{n}_leftImg8bit.png" for n in NUMBERS for s in ("train", "val") for c in "ab"]
+            + [f"gtFine/{s}/{c}/{c}_{n}_gtFine_labelIds.png" for n in NUMBERS for s in ("train", "val") for c in "ab"],
+            {
+                "leftImg8bit/{split}/{group}/{stem}_leftImg8bit.png",
+                "gtFine/{split}/{group}/{stem}_gtFine_labelIds.png",
+            },
+        ),
+    ],
+)
+def test_families_are_told_by_folders_and_names(paths: list[str], patterns: set[str]) -> None:
+    found, left = families(paths)
+    assert {family.pattern for family in found} == patterns
+    assert sum(len(family.files) for family in found) == len(paths)
+    assert left == []
+    keys = [set(family.files) for family in found]
+    assert all(part == keys[0] for part in keys)
+
+
+def test_a_few_files_of_another_kind_are_left_over() -> None:
+    paths = [f"{m}/{n}.png" for n in NUMBERS for m in ("rgb", "depth")]
+    found, left = families([*paths, "overview.png"])
+    assert {family.pattern for family in found} == {"rgb/{stem}.png", "depth/{stem}.png"}
+    assert left == ["overview.png"]
+
+
+# --- what they are ----------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_three_modalities_and_label_maps(tmp_path: Path) -> None:
+    found = survey(write_folder(tmp_path / "own"))
+    assert [modality.name for modality in found.modalities] == ["rgb", "height", "nir"]
+    rgb, height, nir = (modality.meaning for modality in found.modalities)
+    assert (rgb.kind, guess(found, "rgb").channels, guess(found, "rgb").stored) == ("photograph", 3, "uint8")
+    assert (nir.kind, nir.range, guess(found, "nir").stored) == ("image", (0.0, 4095.0), "uint16")
+    assert (height.kind, height.invalid, height.scale) == ("measurement", (-9999.0,), None)
+    assert height.range is not None
+    assert -1.5 < height.range[0] < -0.5
+    assert 6 < height.range[1] < 7
+    assert any("7.5% of the pixels are -9999, apart from all others" in text for text in height.evidence)
+    labels = found.labels
+    assert labels is not None
+    assert (labels.pattern, labels.first, labels.values) == ("masks/{stem}.png", 1, ())
+    assert labels.classes == ("class_1", "class_2", "class_3")
+    assert "labels start at 1" in labels.evidence
+    assert sum(labels.shares) == pytest.approx(1)
+    assert (found.views, found.complete, found.groups, found.splits, found.size) == (10, 10, 0, (), SIZE)
+
+
+@pytest.mark.parametrize(
+    ("invalid", "units", "scale"),
+    [((0,), 1000, 1000.0), ((65535,), 512, 512.0), ((0, 65535), 5000, 5000.0), ((), 1000, 1000.0)],
+)
+def test_depth_its_unit_and_its_invalid_values(
+    tmp_path: Path, invalid: tuple[int, ...], units: int, scale: float
+) -> None:
+    for number in range(4):
+        maps = scene(number)
+        depth = (np.clip(maps["height"], -1, None) + 2.5) * units
+        for position, value in enumerate(invalid):
+            depth[position] = value
+        save(tmp_path / f"{number}_rgb.png", maps["rgb"])
+        save(tmp_path / f"{number}_depth.png", depth.astype(np.uint16))
+        save(tmp_path / f"{number}_labels.png", maps["labels"])
+    meaning = guess(survey(tmp_path), "depth").meaning
+    assert (meaning.kind, meaning.unit, meaning.scale) == ("measurement", "m", scale)
+    assert meaning.invalid == invalid
+    assert meaning.range is not None
+    assert meaning.range[0] == 0
+    assert 8 < meaning.range[1] < 10
+
+
+def label_guess(tmp_path: Path, maps: list[np.ndarray]) -> Survey:
+    for number, values in enumerate(maps):
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+        save(tmp_path / f"x/{number}.png", values)
+    return survey(tmp_path)
+
+
+def blocks(values: list[int]) -> np.ndarray:
+    """The values as flat areas."""
+    return np.array(values).repeat(-(-SIZE[1] // len(values)))[: SIZE[1]][None].repeat(SIZE[0], 0)
+
+
+def test_255_beside_other_labels_is_void(tmp_path: Path) -> None:
+    labels = label_guess(tmp_path, [blocks([0, 1, 2, 255]).astype(np.uint8)] * 3).labels
+    assert labels is not None
+    assert (labels.classes, labels.first, labels.values) == (("class_0", "class_1", "class_2"), 0, ())
+    assert any(text.startswith("255 (25.0% of the pixels) is taken for void") for text in labels.evidence)
+    assert any("0 (25.0% of the pixels) is taken for a class" in text for text in labels.evidence)
+
+
+def test_black_and_white_is_two_classes_and_scattered_values_are_listed(tmp_path: Path) -> None:
+    labels = label_guess(tmp_path / "a", [blocks([0, 255]).astype(np.uint8)] * 3).labels
+    assert labels is not None
+    assert (labels.classes, labels.values) == (("class_0", "class_255"), (0, 255))
+    labels = label_guess(tmp_path / "b", [blocks([7, 26, 100]).astype(np.uint8)] * 3).labels
+    assert labels is not None
+    assert (labels.classes, labels.values) == (("class_7", "class_26", "class_100"), (7, 26, 100))
+
+
+def test_a_class_that_only_one_file_shows_is_found(tmp_path: Path) -> None:
+    maps = [blocks([0, 1]).astype(np.uint8) for _ in range(40)]
+    maps[7][:5] = 3
+    labels = label_guess(tmp_path, maps).labels
+    assert labels is not None
+    assert len(labels.classes) == 4
+    assert "never shown: 2" in labels.evidence
+
+
+def test_flat_colours_are_label_maps(tmp_path: Path) -> None:
+    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)
+    labels = label_guess(tmp_path, [colours[blocks([0, 1, 2])]] * 3).labels
+    assert labels is not None
+    assert labels.color
+    assert labels.colors == ((0, 0, 0), (0, 128, 0), (128, 0, 0))
+
+
+def test_palette_images_are_label_maps_and_jpegs_are_not(tmp_path: Path) -> None:
+    for number in range(3):
+        random = np.random.default_rng(number)
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+        save(tmp_path / f"masks/{number}.jpg", blocks([0, 1]).astype(np.uint8))
+        image = Image.fromarray(random.integers(0, 5, SIZE, dtype=np.uint8)).copy()
+        image.putpalette([0, 1, 2] * 256)
+        (tmp_path / "x").mkdir(exist_ok=True)
+        image.save(tmp_path / f"x/{number}.png")
+    labels = survey(tmp_path).labels
+    assert labels is not None
+    assert labels.pattern == "x/{stem}.png"
+
+
+def test_normals_are_told_by_their_length(tmp_path: Path) -> None:
+    for number in range(3):
+        vectors = np.random.default_rng(number).normal(size=(*SIZE, 3))
+        vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+        save(tmp_path / f"n/{number}.png", (127.5 + 127.5 * vectors).round().astype(np.uint8))
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+    found = survey(tmp_path)
+    assert guess(found, "n").meaning.kind == "normals"
+    assert guess(found, "rgb").meaning.kind == "photograph"
+    assert found.labels is None
+
+
+def test_views_without_all_their_files_and_what_cannot_be_read_are_said(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "own")
+    (root / "masks/field_003.png").unlink()
+    for number in range(10):
+        (root / "odd").mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((*SIZE, 4), np.uint8)).save(root / f"odd/field_{number:03d}.png")
+    found = survey(root)
+    assert (found.views, found.complete) == (10, 9)
+    (note,) = found.notes
+    assert note == "odd/{stem}.png is left out: files are 8-bit RGB colours with transparency, which no modality can be"
+
+
+def test_files_without_a_value_and_files_of_zeros(tmp_path: Path) -> None:
+    for number in range(3):
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+        save(tmp_path / f"nothing/{number}.tif", np.full(SIZE, np.nan, np.float32))
+        save(tmp_path / f"zero/{number}.tif", np.zeros(SIZE, np.float32))
+    found = survey(tmp_path)
+    assert found.notes == ("nothing/{stem}.tif is left out: files hold nothing but NaN and infinity",)
+    assert guess(found, "zero").meaning.range == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("files", "message", "hint"),
+    [
+        ([], "no image files", "give a folder of images"),
+        (["a/1.png", "a/2.png", "a/3.png"], "1 modality and no label maps: nothing to learn", "a segmentation needs"),
+        (["a.png", "b/c.png"], "the 2 image files do not form series; the first: a.png", "need a folder, or an ending"),
+        (["a/x1.png", "a/x2.png", "b/y3.png", "b/y4.png"], "no view has a file of each of", "the same name or number"),
+    ],
+)
+def test_folders_with_nothing_to_learn_from(tmp_path: Path, files: list[str], message: str, hint: str) -> None:
+    for number, name in enumerate(files):
+        save(tmp_path / name, scene(number)["rgb"])
+    with pytest.raises(DataError) as caught:
+        survey(tmp_path)
+    assert message in caught.value.message
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere: it does not exist"):
+        survey(tmp_path / "nowhere")

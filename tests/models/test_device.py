@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from cen_cli.errors import DeviceError
+from cen_cli.models.device import resolve_device, resolve_precision
+
+
+def test_auto_and_cpu_are_always_there():
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("auto").type in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "meta", ""])
+def test_unknown_names_are_refused(name):
+    with pytest.raises(DeviceError, match=f"unknown device '{name}': allowed are auto, cpu, cuda, cuda:N and mps"):
+        resolve_device(name)
+
+
+def test_cuda_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="device cuda:1 was asked for, but torch finds no CUDA device") as caught:
+        resolve_device("cuda:1")
+    assert caught.value.exit_code == 2
+
+
+def test_a_cuda_device_beyond_the_last_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(DeviceError, match=r"device cuda:3 was asked for, but this machine has 1 CUDA device"):
+        resolve_device("cuda:3")
+
+
+def test_precision_is_what_was_asked_for_unless_auto():
+    cpu = torch.device("cpu")
+    assert resolve_precision("bf16", cpu) == "bf16"
+    assert resolve_precision("fp32", cpu) == "fp32"
+    assert resolve_precision("auto", cpu) in ("fp32", "bf16")

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+
+from cen_cli.errors import DataError, SaveError
+from cen_cli.runs import files
+
+
+def write(text: str):
+    return lambda folder: (folder / "file").write_text(text)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
+    files.write_bytes(tmp_path / "file", b"one")
+    files.write_bytes(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_bytes() == b"two"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, monkeypatch):
+    files.write_bytes(tmp_path / "file", b"one")
+    monkeypatch.setattr(files.os, "fsync", no_space)
+    with pytest.raises(SaveError, match=r"could not write .*file: No space left on device"):
+        files.write_bytes(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_bytes() == b"one"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_leaves_the_folder_that_was_there(tmp_path, monkeypatch):
+    files.write_directory(tmp_path / "last", write("one"))
+    monkeypatch.setattr(files.os, "fsync", no_space)
+    with pytest.raises(SaveError, match="No space left on device") as caught:
+        files.write_directory(tmp_path / "last", write("two"))
+    assert (tmp_path / "last" / "file").read_text() == "one"
+    assert names(tmp_path) == ["last"]
+    assert "untouched" in caught.value.hint
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    files.write_directory(tmp_path / "last", write("one"))
+    files.write_directory(tmp_path / "last", write("two"))
+    assert (tmp_path / "last" / "file").read_text() == "two"
+    assert names(tmp_path) == ["last"]
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        (("last", "last.new"), "last"),  # killed while the new one was written: it may be incomplete
+        (("last.old", "last.new"), "last.new"),  # killed between the two renames: the new one is complete
+        (("last", "last.old"), "last"),  # killed before the old one was removed
+        (("last.old",), "last.old"),
+        (("last.new",), None),  # killed while the very first one was written
+    ],
+)
+def test_a_killed_replacement_is_finished_or_undone(tmp_path, present, expected):
+    for name in present:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    files.recover_directory(tmp_path / "last")
+    assert names(tmp_path) == ([] if expected is None else ["last"])
+    if expected:
+        assert (tmp_path / "last" / "file").read_text() == expected
+
+
+def test_a_link_or_a_copy_has_the_same_content(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("text")
+    files.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").samefile(tmp_path / "a")
+
+    def no_links(*_):
+        raise OSError("no hard links here")
+
+    monkeypatch.setattr(files.os, "link", no_links)
+    files.link_or_copy(tmp_path / "a", tmp_path / "c")
+    assert (tmp_path / "c").read_text() == "text"
+
+
+def no_space(_):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_folder_of_folders_is_written_whole(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "rgb").mkdir()
+        (folder / "rgb/1.png").write_bytes(b"picture")
+
+    files.write_directory(tmp_path / "deep" / "out", fill)
+    assert (tmp_path / "deep/out/rgb/1.png").read_bytes() == b"picture"
+
+
+@pytest.mark.parametrize("error", [DataError("bad frame"), KeyboardInterrupt()])
+def test_what_the_writer_raises_is_passed_on_and_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "half").touch()
+        raise error
+
+    with pytest.raises(type(error)):
+        files.write_directory(tmp_path / "out", fill)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,52 @@
+import json
+
+import pytest
+import torch
+
+from cen_cli.models.exchange import ChannelExchange
+from cen_cli.models.norms import ModalBatchNorm2d
+from cen_cli.runs.checkpoint import read_tensors
+from cen_cli.runs.gammas import GammaRecorder, smallest_pressed_gamma
+
+MODALITIES = ("rgb", "depth")
+
+
+@pytest.fixture
+def layers():
+    torch.manual_seed(0)
+    found = {}
+    for name, channels in (("one", 4), ("two", 5)):
+        found[name] = ChannelExchange(ModalBatchNorm2d(channels, 2), threshold=0.1)
+        torch.nn.init.uniform_(found[name].norm.weight, 0.2, 1.0)
+    return found
+
+
+def test_nothing_is_smallest_without_layers():
+    assert smallest_pressed_gamma({}) is None
+
+
+def test_smallest_pressed_gamma_looks_at_the_own_part_and_at_the_absolute_value(layers):
+    with torch.no_grad():
+        layers["one"].norm.weight[0, 3] = 0.01  # not pressed
+        layers["two"].norm.weight[1, 4] = -0.15
+    assert smallest_pressed_gamma(layers) == pytest.approx(0.15)
+
+
+def test_records_are_saved_and_restored_up_to_a_step(layers, tmp_path):
+    recorder = GammaRecorder(layers, MODALITIES)
+    for step in (0, 5, 10):
+        with torch.no_grad():
+            layers["one"].norm.weight.fill_(step)
+        recorder.record(step)
+    recorder.save(tmp_path / "gammas.safetensors")
+    tensors, metadata = read_tensors(tmp_path / "gammas.safetensors")
+    assert tensors["steps"].tolist() == [0, 5, 10]
+    assert tensors["one"].shape == (3, 2, 4)
+    assert tensors["one"][:, 0, 0].tolist() == [0, 5, 10]
+    assert json.loads(metadata["modalities"]) == ["rgb", "depth"]
+
+    other = GammaRecorder(layers, MODALITIES)
+    other.restore(tmp_path / "gammas.safetensors", last_step=7)
+    other.record(9)
+    other.save(tmp_path / "again.safetensors")
+    assert read_tensors(tmp_path / "again.safetensors")[0]["steps"].tolist() == [0, 5, 9]
