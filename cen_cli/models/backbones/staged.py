@@ -140,7 +140,8 @@ def _cut(whole: nn.Module, ends: Sequence[str], channels: tuple[int, ...]) -> St
             tap = whole.get_submodule(end)
             hooks.append(tap.register_forward_hook(lambda _, __, output: tapped.append(output.clone())))
         whole.forward_features(image)  # type: ignore[operator]  # all of timm's networks have it
-        alike = all(torch.equal(made, tap) for made, tap in zip(encoder.eval()(image), tapped, strict=True))
+        expected = tuple(tapped)
+        alike = all(torch.equal(made, tap) for made, tap in zip(encoder.eval()(image), expected, strict=True))
     except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
         alike = False
     finally:
