@@ -24,7 +24,7 @@ from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import UsageError
 from cen_cli.models.device import resolve_device, resolve_precision
-from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.exchange import exchange_layers, exchanging_layers
 from cen_cli.models.freezing import freeze_first_stages
 from cen_cli.models.fusion.align import alignment_penalty
 from cen_cli.models.norms import set_frozen_statistics
@@ -118,6 +118,8 @@ def training_job(
         changed=changed_from_defaults(recipe),
         run=None,
         target=recipe.data.target,
+        exchanges=tuple(exchanging_layers(model)),
+        start=model.start,
     )
     fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
     return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypedDict
 
 import torch
 from torch import nn
 
+from cen_cli.builders.fine_tuning import own_checkpoint, start_from
 from cen_cli.models.exchange import allot_donors, fix_random_channels
 from cen_cli.models.freezing import freeze_first_stages
 from cen_cli.models.fusion.align import AlignFusion
@@ -20,13 +22,19 @@ from cen_cli.models.segmenter import Segmenter, pspnet_segmenter, refinenet_segm
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.translator import Translator, unet_translator
 from cen_cli.recipe.schema import Recipe
+from cen_cli.runs.checkpoint import read_tensors
 
 Network = Segmenter | Translator
 
 
 def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Network:
     """The recipe's network; `classes` is read by segmentation, and `weights` goes before the recipe's own."""
-    built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights or recipe.model.weights)
+    weights = weights or recipe.model.weights
+    trained = own_checkpoint(weights)
+    built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights if trained is None else "none")
+    if trained is not None:
+        tensors, labels = read_tensors(trained)
+        built.start = start_from(built, built.modalities, tensors, json.loads(labels["modalities"]), trained)
     freeze_first_stages(built.encoder, recipe.model.frozen_stages)
     share = {"random": recipe.exchange.share, "all": 1.0}.get(recipe.exchange.choose)
     if share is not None:

@@ -26,6 +26,8 @@ class StreamNetwork(nn.Module):
     """Set by `cen_cli.load`, like the next: how each modality's files are stored and normalised."""
     recipe: Any
     """What the network was trained by; a label for people, not read by the network."""
+    start: str = ""
+    """What a network that starts from a trained one was given, for people."""
     compact: bool = False
     """Whether it is one for inference alone, made by `cen compact`."""
 

