@@ -245,10 +245,10 @@ def _rates_by_stage(kind: str, stages: list[int], *rates: Any) -> Iterator[Probl
 
 
 def _weights_fit(weights: str, encoder_width: int) -> Iterator[Problem]:
-    if weights != "none" and encoder_width != 64:
+    if weights == "imagenet" and encoder_width != 64:
         yield Problem(
             ("model", "encoder_width"),
-            f'model.encoder_width = {encoder_width}: 64 with model.weights = "{weights}", since published weights have '
+            f'model.encoder_width = {encoder_width}: 64 with model.weights = "imagenet", since published weights have '
             'that width; or model.weights = "none"',
         )
 

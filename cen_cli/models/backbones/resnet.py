@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from cen_cli.errors import CheckpointError
 from cen_cli.models.backbones.pretrained import read_resnet_weights
 from cen_cli.models.conversion import Convolution, convert_children, convert_layers, fuse_input
 from cen_cli.models.fusion.placement import Fusion, PassOn, place
@@ -135,7 +136,7 @@ def resnet_encoder(
         raise ValueError(f"encoder width = {width}: at least 1 is needed")
     random = weights in (None, "none")
     if width != 64 and not random:
-        raise ValueError(f"encoder width = {width}: weights fit width 64 only")
+        raise CheckpointError(f"{weights}: weights of width 64, and the encoder's is {width}")
     depth = RESNETS[name]
     if dilated and depth.block is BasicBlock:
         raise ValueError(f"backbone {name!r}: dilated stages need bottleneck blocks: resnet50, resnet101 or resnet152")

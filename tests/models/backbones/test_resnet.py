@@ -7,6 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
+from cen_cli.errors import CheckpointError
 from cen_cli.models.backbones.resnet import RESNETS, resnet_encoder
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.settings import StreamSettings
@@ -96,9 +97,13 @@ def test_private_convolutions():
     [
         ("resnet17", {}, "backbone 'resnet17': one of resnet18, resnet34"),
         ("resnet18", {"width": 0}, "encoder width = 0"),
-        ("resnet18", {"width": 32, "weights": "imagenet"}, "encoder width = 32: weights fit width 64 only"),
     ],
 )
 def test_bad_arguments_are_named(name, settings, message):
     with pytest.raises(ValueError, match=message):
         resnet_encoder(name, 2, StreamSettings(), **settings)
+
+
+def test_weights_have_one_width():
+    with pytest.raises(CheckpointError, match="weights of width 64, and the encoder's is 32"):
+        resnet_encoder("resnet18", 2, StreamSettings(), width=32, weights="imagenet")
