@@ -84,7 +84,7 @@ def test_norms_of_the_head_are_private_and_exchange_nothing():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(((4, 4, 4), 3), "two feature maps"), ((CHANNELS, 0), "classes = 0"), ((CHANNELS, 3, 0), "width = 0")],
+    [(((4,), 3), "two feature maps"), ((CHANNELS, 0), "classes = 0"), ((CHANNELS, 3, 0), "width = 0")],
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -116,7 +116,7 @@ def test_channels_last_stays_channels_last():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (((4, 4, 4), 3), r"channels = \(4, 4, 4\): two"),
+        (((4,), 3), r"channels = \(4,\): two"),
         (((4, 4, 4, 4), 0), "classes = 0"),
         (((4, 4, 4, 4), 3, 0), "width = 0"),
     ],
