@@ -314,7 +314,9 @@ def test_one_modality(trained) -> None:
 
 
 def test_private_convolutions(trained) -> None:
-    assert weights(trained("sharing.conv=private"))["encoder.layer1.0.conv1.weight"].shape == (2, 8, 8, 3, 3)
+    private = weights(trained("sharing.conv=private"))
+    copies = [private[f"encoder.layer1.0.conv1.copies.{m}.weight"] for m in range(2)]
+    assert [kernel.shape for kernel in copies] == [(8, 8, 3, 3)] * 2
     assert weights(trained())["encoder.layer1.0.conv1.weight"].shape == (8, 8, 3, 3)
 
 
