@@ -27,8 +27,8 @@ from cen_cli import builders
 from cen_cli.analysis.compaction import NETWORK, Network, compare, described, works
 from cen_cli.analysis.equality import random_probes
 from cen_cli.models.compact import compact_tensors, compacted
+from cen_cli.models.network import PARTS
 from cen_cli.models.norms import set_norm_statistics
-from cen_cli.models.parameters import PARTS
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.results import Compaction
 
@@ -67,9 +67,9 @@ def parse() -> argparse.Namespace:
 def networks(options: argparse.Namespace) -> Iterator[tuple[str, Network]]:
     """What is compacted, by name."""
     for path in options.checkpoints:
-        network = builders.load(path)
-        set_norm_statistics(network, network.recipe.eval.norm_statistics)
-        yield Path(path).name, network
+        loaded = builders.load(path)
+        set_norm_statistics(loaded.network, loaded.recipe.eval.norm_statistics)
+        yield Path(path).name, loaded.network
     if options.checkpoints:
         return
     for share in options.replaced:

@@ -17,6 +17,8 @@ _HOME = {
     "ModalBatchNorm2d": "cen_cli.models.norms",
     "ModalInstanceNorm2d": "cen_cli.models.norms",
     "PrivateCopies": "cen_cli.models.streams",
+    "PrivateConv2d": "cen_cli.models.streams",
+    "PrivateConvTranspose2d": "cen_cli.models.streams",
     "active_dropout": "cen_cli.models.dropout",
     "exchange_layers": "cen_cli.models.exchange",
     "set_frozen_statistics": "cen_cli.models.norms",
@@ -25,35 +27,65 @@ _HOME = {
     "ModalOutput": "cen_cli.models.streams",
     "to_cen": "cen_cli.models.conversion",
     "load": "cen_cli.builders",
+    "LoadedNetwork": "cen_cli.builders",
+    "train": "cen_cli.jobs.train",
+    "resume": "cen_cli.jobs.train",
+    "evaluate": "cen_cli.jobs.evaluate",
+    "predict": "cen_cli.jobs.predict",
+    "translate": "cen_cli.jobs.translate",
+    "sweep": "cen_cli.jobs.sweep",
+    "compare": "cen_cli.jobs.compare",
+    "analyze": "cen_cli.jobs.analyze",
+    "report": "cen_cli.jobs.report",
 }
 
 __all__ = [
     "ChannelExchange",
+    "LoadedNetwork",
     "ModalBatchNorm2d",
     "ModalInstanceNorm2d",
     "ModalOutput",
+    "PrivateConv2d",
+    "PrivateConvTranspose2d",
     "PrivateCopies",
     "__version__",
     "active_dropout",
+    "analyze",
+    "compare",
+    "evaluate",
     "exchange_channels",
     "exchange_layers",
     "load",
     "metrics",
+    "predict",
+    "report",
+    "resume",
     "set_frozen_statistics",
     "set_norm_statistics",
     "sparsity_penalty",
+    "sweep",
     "to_cen",
+    "train",
+    "translate",
 ]
 
 if TYPE_CHECKING:
     from cen_cli import metrics
-    from cen_cli.builders import load
+    from cen_cli.builders import LoadedNetwork, load
+    from cen_cli.jobs.analyze import analyze
+    from cen_cli.jobs.compare import compare
+    from cen_cli.jobs.evaluate import evaluate
+    from cen_cli.jobs.predict import predict
+    from cen_cli.jobs.report import report
+    from cen_cli.jobs.sweep import sweep
+    from cen_cli.jobs.train import resume, train
+    from cen_cli.jobs.translate import translate
     from cen_cli.models.conversion import to_cen
     from cen_cli.models.dropout import active_dropout
     from cen_cli.models.exchange import ChannelExchange, exchange_channels, exchange_layers
     from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_frozen_statistics, set_norm_statistics
     from cen_cli.models.sparsity import sparsity_penalty
-    from cen_cli.models.streams import ModalOutput, PrivateCopies
+    from cen_cli.models.streams import ModalOutput, PrivateConv2d, PrivateConvTranspose2d, PrivateCopies
 
 
 def __getattr__(name: str) -> Any:

@@ -37,6 +37,10 @@ class IncompleteError(DataError):
         """How many views there would be."""
 
 
+class WorkerError(DataError):
+    """A process that loads data ended, most often for lack of memory."""
+
+
 class CheckpointError(CenError):
     """A checkpoint is truncated, corrupted, not ours, or does not fit what it is asked to fit."""
 

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
+from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
+import cen_cli
+
 PACKAGE = Path(__file__).parents[1] / "cen_cli"
 
-_GROUND = {"results", "errors"}
+_FLOOR = {"errors", "files", "wording"}
+_GROUND = {"results", *_FLOOR}
 _PARTS = {"models", "data", "metrics", *_GROUND}
 _WORK = {"runs", "scoring", *_PARTS}
 _ALL = {"builders", "recipe", "engine", "analysis", *_WORK}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "wording": set(),
+    "files": {"errors"},
     "results": set(),
-    "recipe": {"errors"},
+    "recipe": _FLOOR,
     "models": _GROUND,
     "data": _GROUND,
     "metrics": _GROUND,
@@ -30,14 +39,18 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": {"engine", *_WORK},
     "reporting": _GROUND,
     "builders": _ALL - {"builders"},
-    "cli": {"reporting", *_ALL},
-    "__init__": {"models", "metrics", "builders"},
+    "jobs": {"reporting", *_ALL},
+    "cli": {"jobs", "reporting", *_ALL},
+    "__init__": {"models", "metrics", "builders", "jobs"},
     "__main__": {"cli"},
 }
 """Room -> rooms that it may import from (its own goes without saying)."""
 
 VERSION = ("cen_cli", "cen_cli.__version__")
 """Open to all: the package's head imports nothing."""
+
+INNER = "cen_cli.data.rooms"
+"""The renderer: others import what its `__init__` offers, and climb no deeper."""
 
 ONLY_IN = {"rich": "reporting", "matplotlib": "reporting", "typer": "cli"}
 NO_RECIPE_IN = {"models", "data", "metrics", "runs", "scoring", "engine", "analysis", "reporting"}
@@ -70,6 +83,8 @@ def violations(module: str, source: str) -> list[str]:
         top = imported.split(".")[0]
         if top == "cen_cli" and not _may_import(room, imported):
             found.append(f"{module} imports {imported}: {room} may not import {room_of(imported)}")
+        if _climbs_into(module, imported):
+            found.append(f"{module} imports {imported}: what is inside {INNER} is its own")
         if ONLY_IN.get(top, room) != room:
             found.append(f"{module} imports {top}, which belongs in {ONLY_IN[top]}")
         if top in ("torch", "torchvision") and room in ("recipe", "results", "errors", "reporting"):
@@ -94,6 +109,32 @@ def _is_recipe(annotation: ast.expr | None) -> bool:
 def _may_import(room: str, imported: str) -> bool:
     other = room_of(imported)
     return other == room or other in ALLOWED[room] or imported in VERSION
+
+
+def _climbs_into(module: str, imported: str) -> bool:
+    file = imported.removeprefix(f"{INNER}.").split(".")[0]
+    deep = imported.startswith(f"{INNER}.") and (PACKAGE / "data" / "rooms" / f"{file}.py").is_file()
+    return deep and not f"{module}.".startswith(f"{INNER}.")
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[str]:
+    """One import circle among modules, from a module back to itself; empty where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [str(name) for name in error.args[1]]
+    return []
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Every module -> the modules that it imports, in functions too; all but the package's lazy head."""
+    modules = {module: path for module, path in sources() if module != "cen_cli"}
+    graph: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        imported = imported_modules(ast.parse(path.read_text(encoding="utf-8")))
+        found = {name if name in modules else name.rpartition(".")[0] for name in imported}
+        graph[module] = {name for name in found if name in modules and name != module}
+    return graph
 
 
 def sources() -> Iterator[tuple[str, Path]]:
@@ -124,6 +165,10 @@ def test_module_keeps_the_rules(module: str, path: Path) -> None:
         ("cen_cli.engine.x", "import cen_cli.analysis", "engine may not import analysis"),
         ("cen_cli.scoring.x", "from cen_cli.engine.fit import Fit", "scoring may not import engine"),
         ("cen_cli.builders", "from cen_cli.reporting import tables", "builders may not import reporting"),
+        ("cen_cli.builders.x", "from cen_cli.jobs.train import train", "builders may not import jobs"),
+        ("cen_cli.jobs.x", "from cen_cli.cli import options", "jobs may not import cli"),
+        ("cen_cli.jobs.x", "import rich", "rich, which belongs in reporting"),
+        ("cen_cli.data.sets.x", "from cen_cli.data.rooms.palette import PALETTE", "is its own"),
         ("cen_cli.recipe.x", "import torch.nn as nn", "imports torch"),
         ("cen_cli.cli.x", "def f():\n    from rich.table import Table", "rich, which belongs in reporting"),
         ("cen_cli.analysis.x", "import matplotlib.pyplot as plt", "matplotlib, which belongs in reporting"),
@@ -153,6 +198,24 @@ def test_checker_lets_pass_what_keeps_them(module: str, source: str) -> None:
     assert violations(module, source) == []
 
 
+def test_no_import_goes_in_a_circle() -> None:
+    graph = import_graph()
+    assert circles(graph) == []
+    below, above = "cen_cli.errors", "cen_cli.cli.app"
+    assert circles({**graph, below: {above}})[0] in graph, "a circle is found"
+
+
+def test_diagram_of_rooms_says_what_is_allowed() -> None:
+    """An arrow stands for everything below it, so that few are enough."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    arrows = re.findall(r"^  (\w+) --> (\w+)$", text, flags=re.MULTILINE)
+    below: dict[str, set[str]] = {room: set() for room in ALLOWED if not room.startswith("__")}
+    for _ in below:  # as many rounds as the longest way down may take
+        for room, other in arrows:
+            below[room] |= {other, *below[other]}
+    assert below == {room: rooms for room, rooms in ALLOWED.items() if not room.startswith("__")}
+
+
 @pytest.mark.parametrize("module", ["cen_cli", "cen_cli.cli.app", "cen_cli.recipe", "cen_cli.results"])
 def test_import_loads_nothing_heavy(module: str) -> None:
     heavy = "{'torch', 'torchvision', 'numpy', 'matplotlib', 'PIL', 'skimage'}"
@@ -164,6 +227,13 @@ def test_import_loads_nothing_heavy(module: str) -> None:
 def test_command_line_loads_no_rich_before_it_prints() -> None:
     code = "import sys, cen_cli.cli.app; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_tests_run_on_what_is_installed() -> None:
+    """A wheel may lack a file that the checkout has; an editable install is the checkout."""
+    installed = distribution("cen-cli")
+    editable = json.loads(installed.read_text("direct_url.json") or "{}").get("dir_info", {}).get("editable", False)
+    assert editable or Path(cen_cli.__file__).samefile(str(installed.locate_file("cen_cli/__init__.py")))
 
 
 def test_every_test_file_is_collected(pytestconfig: pytest.Config) -> None:

@@ -12,8 +12,8 @@ from cen_cli.analysis.timing import Work, in_turn
 from cen_cli.models.compact import compact_sites, computed_channels
 from cen_cli.models.cost import macs
 from cen_cli.models.exchange import exchanging_layers
+from cen_cli.models.network import PARTS
 from cen_cli.models.norms import ModalInstanceNorm2d
-from cen_cli.models.parameters import PARTS
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
 from cen_cli.results import Compaction, Compared, PartCost
@@ -76,6 +76,7 @@ def described(
         compared=tuple(compared),
         device=str(device),
         notes=tuple(notes),
+        task=model.task,
     )
 
 

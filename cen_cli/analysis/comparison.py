@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cen_cli.analysis.predictions import PanelRow, panel_row
 from cen_cli.analysis.translations import TranslationRow, translate_view, translation_row
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
@@ -25,19 +26,21 @@ FRAME = 1 / 3
 CANDIDATES = 64
 """Views among which those are sought where networks differ most, evenly spaced over the split."""
 
+Specs = Sequence[ModalitySpec]
 Difference = npt.NDArray[np.float64]
 Row = TypeVar("Row", PanelRow, TranslationRow)
 
 
-def compared_labels(models: Mapping[str, Segmenter], data: ViewDataset, count: int) -> list[PanelRow]:
-    """The `count` views on which the networks, by name, differ most, those first, each with its region framed.
+def compared_labels(models: Mapping[str, tuple[Segmenter, Specs]], data: ViewDataset, count: int) -> list[PanelRow]:
+    """The `count` views on which networks, by name, differ most, those first, each with its region framed.
 
-    `predictions` of a row hold each network's final label map. All networks must take the same inputs.
+    A network comes with its modalities' specs. `predictions` of a row hold each one's final label map. All networks
+    must take the same inputs.
     """
 
     def row(index: int) -> tuple[PanelRow, Difference]:
         view = data.view(index)
-        rows = {name: panel_row(model, view, size=view.size) for name, model in models.items()}
+        rows = {name: panel_row(*model, view, size=view.size) for name, model in models.items()}
         final = {name: [*row.predictions.values()][-1] for name, row in rows.items()}
         first = next(iter(rows.values()))
         return dataclasses.replace(first, predictions=final), label_disagreement([*final.values()])
@@ -45,16 +48,18 @@ def compared_labels(models: Mapping[str, Segmenter], data: ViewDataset, count: i
     return _most_different(row, len(data), count)
 
 
-def compared_images(models: Mapping[str, Translator], data: ViewDataset, count: int) -> list[TranslationRow]:
-    """The same of translation networks: `images` of a row hold what each network made in the end."""
+def compared_images(
+    models: Mapping[str, tuple[Translator, Specs]], target: ModalitySpec, data: ViewDataset, count: int
+) -> list[TranslationRow]:
+    """The same of translation networks: `images` of a row hold what each network made in the end of `target`."""
 
     def row(index: int) -> tuple[TranslationRow, Difference]:
         view = data.view(index)
         made = {
-            name: [*translate_view(model, view, protocol="strict", norm_statistics="instance").values()][-1]
+            name: [*translate_view(*model, view, protocol="strict", norm_statistics="instance").values()][-1]
             for name, model in models.items()
         }
-        drawn = translation_row(view, made, next(iter(models.values())).target_spec, protocol="strict")
+        drawn = translation_row(view, made, target, protocol="strict")
         return drawn, image_range([*drawn.images.values()])
 
     return _most_different(row, len(data), count)

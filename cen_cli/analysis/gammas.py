@@ -18,7 +18,8 @@ from torch import nn
 from cen_cli.analysis.layers import LayerState, Mask, layer_states
 from cen_cli.errors import CheckpointError
 from cen_cli.results import GammaRecovery, GammaRow
-from cen_cli.runs.checkpoint import LEAVE_OUT, read_tensors
+from cen_cli.runs.checkpoint import LEAVE_OUT, not_finite, read_tensors
+from cen_cli.wording import listed
 
 Steps = npt.NDArray[np.int64]
 Record = npt.NDArray[np.float32]
@@ -84,6 +85,8 @@ def load_history(path: Path) -> GammaHistory:
         if tensor.ndim != 3 or tuple(tensor.shape[:2]) != expected:
             wanted = f"[{expected[0]}, {expected[1]}, channels]"
             raise CheckpointError(f"{path}: {name} has shape {list(tensor.shape)} where {wanted} was expected")
+    if odd := not_finite(tensors):
+        raise CheckpointError(f"{path}: NaN or infinity in the gammas of {listed(odd)}", hint=LEAVE_OUT)
     return GammaHistory(steps, {name: tensor.numpy() for name, tensor in tensors.items()}, modalities)
 
 
@@ -129,7 +132,7 @@ def fates_of_gammas(history: GammaHistory, state: LayerState) -> tuple[Mask, Mas
     """Which gammas of a layer fell below the threshold; of these, which were above it in a later record, and which are
     in the last one: [M, C] each.
     """
-    below = np.abs(history.layers[state.name]) < state.threshold  # [R, M, C]
+    below = state.under(history.layers[state.name])  # [R, M, C]
     fallen_so_far = np.logical_or.accumulate(below, axis=0)
     fell = fallen_so_far[-1]
     return fell, np.logical_or.reduce(fallen_so_far & ~below), fell & ~below[-1]

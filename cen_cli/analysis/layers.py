@@ -13,6 +13,7 @@ import numpy.typing as npt
 from torch import nn
 
 from cen_cli.models.exchange import exchange_layers
+from cen_cli.results import below_threshold
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -37,10 +38,14 @@ class LayerState:
     donor: npt.NDArray[np.int64] | None = None
     """The modality that gives to a replaced channel, [M, C]; None where the mean of the others does."""
 
+    def under(self, gammas: Floats) -> Mask:
+        """Which of these, signed or not, are below the threshold, [..., M, C]."""
+        return np.asarray(below_threshold(gammas, self.threshold))
+
     @property
     def below(self) -> Mask:
         """|gamma| < threshold, [M, C]."""
-        return self.gammas < self.threshold
+        return self.under(self.gammas)
 
     @property
     def replaced(self) -> Mask:
@@ -56,7 +61,7 @@ class LayerState:
 
     def replaced_with(self, gammas: Floats) -> Mask:
         """The channels that it would replace with these |gamma|, [..., M, C]."""
-        chosen = gammas < self.threshold if self.fixed is None else np.broadcast_to(self.fixed, gammas.shape)
+        chosen = np.broadcast_to(self.fixed, gammas.shape) if self.fixed is not None else self.under(gammas)
         return chosen & self.replaceable
 
 

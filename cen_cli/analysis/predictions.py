@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 
-from cen_cli.data.modality import DepthMap
+from cen_cli.data.modality import DepthMap, ModalitySpec
 from cen_cli.data.sample import RawView, collate
 from cen_cli.data.transforms import EvalTransform
 from cen_cli.data.views import ViewDataset
@@ -35,19 +35,31 @@ class PanelRow:
 
 
 def panel_rows(
-    model: Segmenter, data: ViewDataset, indices: Iterable[int], *, averaging: Averaging = ONE_LOOK
+    model: Segmenter,
+    specs: Sequence[ModalitySpec],
+    data: ViewDataset,
+    indices: Iterable[int],
+    *,
+    averaging: Averaging = ONE_LOOK,
 ) -> Iterator[PanelRow]:
-    """What the network predicts on some views of a data set, beside inputs and truth."""
+    """What the network predicts on some views of a data set, beside inputs and truth; `specs`: its modalities."""
     for index in indices:
         view = data.view(index)
-        yield panel_row(model, view, size=view.size, averaging=averaging)
+        yield panel_row(model, specs, view, size=view.size, averaging=averaging)
 
 
-def panel_row(model: Segmenter, view: RawView, *, size: tuple[int, int], averaging: Averaging = ONE_LOOK) -> PanelRow:
+def panel_row(
+    model: Segmenter,
+    specs: Sequence[ModalitySpec],
+    view: RawView,
+    *,
+    size: tuple[int, int],
+    averaging: Averaging = ONE_LOOK,
+) -> PanelRow:
     """What the network predicts on one view; label maps are brought to `size` (height, width)."""
-    batch = collate([EvalTransform()(view, model.specs)]).to(next(model.parameters()).device)
+    batch = collate([EvalTransform()(view, specs)]).to(next(model.parameters()).device)
     with evaluating(model):
-        labels = look_and_label(model, batch.inputs, model.specs, size, averaging)
+        labels = look_and_label(model, batch.inputs, specs, size, averaging)
     maps = labels[:, 0].to(torch.uint8).cpu().numpy()
     return PanelRow(
         name=view.name,

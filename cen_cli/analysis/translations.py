@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -42,13 +42,18 @@ class TranslationRow:
 
 
 def translate_view(
-    model: Translator, view: RawView, *, protocol: Protocol, norm_statistics: NormStatistics
+    model: Translator,
+    specs: Sequence[ModalitySpec],
+    view: RawView,
+    *,
+    protocol: Protocol,
+    norm_statistics: NormStatistics,
 ) -> dict[str, Tensor]:
     """What every branch and then the ensemble (of several) make of a view: float32 [3, H, W] in [-1, 1].
 
     Height and width must be multiples of `model.size_multiple`. Raises DataError where the output holds NaN.
     """
-    batch = collate([EvalTransform()(view, model.specs)]).to(next(model.parameters()).device)
+    batch = collate([EvalTransform()(view, specs)]).to(next(model.parameters()).device)
     with translating(model, protocol, norm_statistics):
         output = model(batch.inputs)
     images = {name: image[0].float().cpu() for name, image in output.named(model.branches).items()}
@@ -103,14 +108,16 @@ def _truth(view: RawView, spec: ModalitySpec, protocol: Protocol) -> np.ndarray 
 
 def translation_rows(
     model: Translator,
+    specs: Sequence[ModalitySpec],
+    target: ModalitySpec,
     data: ViewDataset,
     indices: Iterable[int],
     *,
     protocol: Protocol = "strict",
     norm_statistics: NormStatistics = "instance",
 ) -> Iterator[TranslationRow]:
-    """Some views of a data set beside what the network makes of them."""
+    """Some views of a data set beside what the network makes of them; `specs` and `target`: of what, and what."""
     for index in indices:
         view = data.view(index)
-        images = translate_view(model, view, protocol=protocol, norm_statistics=norm_statistics)
-        yield translation_row(view, images, model.target_spec, protocol=protocol)
+        images = translate_view(model, specs, view, protocol=protocol, norm_statistics=norm_statistics)
+        yield translation_row(view, images, target, protocol=protocol)

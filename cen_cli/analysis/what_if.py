@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
-from cen_cli.results import Evaluation, WhatIfRow
+from cen_cli.results import Evaluation, WhatIfRow, below_threshold
 
 
 def what_if(
@@ -32,7 +32,7 @@ def usual_thresholds(model: nn.Module) -> list[float]:
     own = next(float(layer.threshold) for layer in layers)
     gammas = np.concatenate([layer.gamma.detach().abs().cpu().numpy()[layer.replaceable.cpu()] for layer in layers])
     candidates = [own * factor for factor in (1e-3, 1e-2, 1e-1, 3e-1, 1, 3, 10, 30)]
-    kept = {int((gammas < threshold).sum()): threshold for threshold in candidates}
+    kept = {int(below_threshold(gammas, threshold).sum()): threshold for threshold in candidates}
     return sorted({0.0, own, *kept.values()})
 
 

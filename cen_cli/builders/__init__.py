@@ -1,23 +1,31 @@
 """From names to objects: the only place that sees both a recipe and the constructors.
 
 Every choice that a recipe offers is a literal table here, so a name can be found by searching for it. What is built
-takes plain arguments; only `load` hangs the recipe on a model, as a label for people.
+takes plain arguments.
 """
 
 from __future__ import annotations
 
-from cen_cli.builders.checkpoints import check_fits, check_statistics, check_trainable, labels_of_network, load
+from cen_cli.builders.checkpoints import (
+    LoadedNetwork,
+    check_fits,
+    check_statistics,
+    check_trainable,
+    labels_of_network,
+    load,
+)
 from cen_cli.builders.compact import Compacted, compact
 from cen_cli.builders.data import at_hand, check, dataset, palette
 from cen_cli.builders.jobs import TrainingJob, training_job
 from cen_cli.builders.networks import Network, network
 from cen_cli.builders.published import Converted, convert
-from cen_cli.builders.scoring import averaging, best_by, scorer
+from cen_cli.builders.scoring import averaging, best_by, checkpoint_scorer, scorer
 from cen_cli.builders.trained import TaskLoss, task_loss_of
 
 __all__ = [
     "Compacted",
     "Converted",
+    "LoadedNetwork",
     "Network",
     "TaskLoss",
     "TrainingJob",
@@ -28,6 +36,7 @@ __all__ = [
     "check_fits",
     "check_statistics",
     "check_trainable",
+    "checkpoint_scorer",
     "compact",
     "convert",
     "dataset",

@@ -16,6 +16,7 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
 from cen_cli.models.compact import put_compact_layers
 from cen_cli.models.device import resolve_device
+from cen_cli.models.streams import ModalOutput
 from cen_cli.recipe.load import dump_toml, parse_recipe
 from cen_cli.recipe.schema import Recipe
 from cen_cli.runs.checkpoint import load_weights, read_tensors
@@ -26,28 +27,72 @@ COMPACT = "compact"
 COMPACT_FORM = "1"
 
 
-def load(path: str | Path, device: str = "cpu") -> Network:
+@dataclasses.dataclass(frozen=True)
+class LoadedNetwork:
+    """A trained network, with how it was trained and on what; called like the network.
+
+    Whatever else is asked of it (`parameters()`, `branches`, ...) is the network's.
+    """
+
+    network: Network
+    recipe: Recipe
+    class_names: tuple[str, ...]
+    """Of a segmentation, in the order of its channels."""
+    specs: tuple[ModalitySpec, ...]
+    """How each modality's files are stored and normalised."""
+    target: ModalitySpec | None
+    """The same of what a translation makes."""
+    compact: bool = False
+    """Whether it is one for inference alone, made by `cen compact`."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The inputs, in the order of the streams."""
+        return self.network.modalities
+
+    @property
+    def task(self) -> str:
+        """`segmentation` or `translation`."""
+        return self.network.task
+
+    @property
+    def target_spec(self) -> ModalitySpec | None:
+        """The earlier name of `target`."""
+        return self.target
+
+    def __call__(self, inputs: Mapping[str, Tensor] | Tensor) -> ModalOutput:
+        """What `StreamNetwork.forward` makes of normalised images, [B, 3, H, W] by modality or one stacked tensor."""
+        output: ModalOutput = self.network(inputs)
+        return output
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "network":  # while a copy is being made
+            raise AttributeError(name)
+        return getattr(self.network, name)
+
+
+def load(path: str | Path, device: str = "cpu") -> LoadedNetwork:
     """A trained network in eval mode, from a run directory, a checkpoint directory or a `model.safetensors`.
 
-    Beside `.modalities` and `.task` it carries `.recipe`, `.class_names`, `.specs`, `.target_spec`, `.compact`. Raises
-    UsageError for a path that does not exist, CheckpointError for a file that is damaged or does not fit its recipe.
+    Raises UsageError for a path that does not exist, CheckpointError for a file that is damaged or does not fit its
+    recipe.
     """
     file = locate(path).model_file
     tensors, metadata = read_tensors(file)
-    return from_tensors(tensors, metadata, file).to(resolve_device(device)).eval()
+    loaded = from_tensors(tensors, metadata, file)
+    loaded.network.to(resolve_device(device)).eval()
+    return loaded
 
 
-def from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], source: Path) -> Network:
+def from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], source: Path) -> LoadedNetwork:
     """The network, on the CPU, of which a file holds these tensors and metadata; errors as in `load`."""
     labels = _labels(metadata, source)
     model = network(labels["recipe"], len(labels["class_names"]), weights="none")
-    if COMPACT in metadata:
+    compact = COMPACT in metadata
+    if compact:
         tensors = _put_compact_layers(model, tensors, metadata[COMPACT], source)
-        model.compact = True
     load_weights(model, tensors, source)
-    for name, value in labels.items():
-        setattr(model, name, value)
-    return model
+    return LoadedNetwork(model, **labels, compact=compact)
 
 
 def _put_compact_layers(model: Network, tensors: Mapping[str, Tensor], form: str, source: Path) -> Mapping[str, Tensor]:
@@ -63,7 +108,7 @@ def _put_compact_layers(model: Network, tensors: Mapping[str, Tensor], form: str
         ) from error
 
 
-def check_trainable(model: Network, source: str, what: str) -> None:
+def check_trainable(model: LoadedNetwork, source: str, what: str) -> None:
     """Raises UsageError for a compact network, which lacks `what`."""
     if model.compact:
         raise UsageError(
@@ -72,7 +117,7 @@ def check_trainable(model: Network, source: str, what: str) -> None:
         )
 
 
-def check_statistics(model: Network, recipe: Recipe, source: str) -> None:
+def check_statistics(model: LoadedNetwork, recipe: Recipe, source: str) -> None:
     """Raises UsageError where a compact network is to normalise by other statistics than it was made for."""
     own = model.recipe.eval.norm_statistics
     if model.compact and recipe.eval.norm_statistics != own:
@@ -96,9 +141,9 @@ def labels_of(
     }
 
 
-def labels_of_network(model: Network) -> dict[str, str]:
+def labels_of_network(model: LoadedNetwork) -> dict[str, str]:
     """The same for a loaded network."""
-    return labels_of(model.recipe, model.class_names, model.specs, getattr(model, "target_spec", None))
+    return labels_of(model.recipe, model.class_names, model.specs, model.target)
 
 
 class _Labels(TypedDict):
@@ -107,7 +152,7 @@ class _Labels(TypedDict):
     recipe: Recipe
     class_names: tuple[str, ...]
     specs: tuple[ModalitySpec, ...]
-    target_spec: ModalitySpec | None
+    target: ModalitySpec | None
 
 
 def _labels(metadata: Mapping[str, str], file: Path) -> _Labels:
@@ -118,7 +163,7 @@ def _labels(metadata: Mapping[str, str], file: Path) -> _Labels:
             "recipe": parse_recipe(metadata["recipe"], source=f"{file}: its recipe"),
             "class_names": tuple(json.loads(metadata["classes"])),
             "specs": tuple(_spec(document) for document in json.loads(metadata["specs"])),
-            "target_spec": None if target is None else _spec(target),
+            "target": None if target is None else _spec(target),
         }
     except KeyError as error:
         raise CheckpointError(
@@ -139,7 +184,7 @@ def _spec(document: dict[str, Any]) -> ModalitySpec:
     return ModalitySpec(**document | known)
 
 
-def check_fits(model: Network, data: ViewDataset, source: str) -> None:
+def check_fits(model: LoadedNetwork, data: ViewDataset, source: str) -> None:
     """Raises UsageError where a network was trained on other classes than a data set has."""
     if tuple(model.class_names) != tuple(data.class_names):
         raise UsageError(f"{source}: trained on {len(model.class_names)} other classes than this data set has")

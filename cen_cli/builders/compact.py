@@ -7,8 +7,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cen_cli.builders.checkpoints import COMPACT, COMPACT_FORM, check_trainable, from_tensors, labels_of_network
-from cen_cli.builders.networks import Network
+from cen_cli.builders.checkpoints import (
+    COMPACT,
+    COMPACT_FORM,
+    LoadedNetwork,
+    check_trainable,
+    from_tensors,
+    labels_of_network,
+)
 from cen_cli.errors import UsageError
 from cen_cli.models.compact import compact_sites, compact_tensors
 from cen_cli.models.norms import set_norm_statistics
@@ -18,24 +24,26 @@ from cen_cli.models.norms import set_norm_statistics
 class Compacted:
     """A compact network in eval mode on the CPU, built from exactly what its checkpoint holds."""
 
-    network: Network
+    loaded: LoadedNetwork
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
 
 
-def compact(model: Network, source: str) -> Compacted:
+def compact(model: LoadedNetwork, source: str) -> Compacted:
     """The compact form of a loaded network, which is left as it is but for its norms' statistics, the recipe's.
 
     Raises UsageError for one that is compact already, and for one in which there is nothing to compact.
     """
     check_trainable(model, source, "it is compact already")
-    set_norm_statistics(model, model.recipe.eval.norm_statistics)
-    if not compact_sites(model):
+    set_norm_statistics(model.network, model.recipe.eval.norm_statistics)
+    if not compact_sites(model.network):
         raise UsageError(
             f"{source}: nothing to compact: no channel is replaced, and instance norms by each image's own statistics "
             "cannot be folded",
             hint=f"cen exchange-stats {source} shows what is replaced",
         )
     metadata = {**labels_of_network(model), COMPACT: COMPACT_FORM}
-    tensors = compact_tensors(model)
-    return Compacted(from_tensors(tensors, metadata, Path(source)).eval(), tensors, metadata)
+    tensors = compact_tensors(model.network)
+    compacted = from_tensors(tensors, metadata, Path(source))
+    compacted.network.eval()
+    return Compacted(compacted, tensors, metadata)

@@ -8,7 +8,6 @@ from pathlib import Path
 from cen_cli.data.inspect.check import check_data
 from cen_cli.data.modality import LabelEncoding, Normalization
 from cen_cli.data.rooms import PALETTE, RoomsSettings, default_folder, prepare
-from cen_cli.data.sample import VOID
 from cen_cli.data.sets import cityscapes
 from cen_cli.data.sets.folders import Division, FolderLabels, FolderModality, Folders
 from cen_cli.data.sets.nyudv2 import NYUDv2
@@ -20,6 +19,7 @@ from cen_cli.data.views import Reading, ViewDataset
 from cen_cli.errors import CenError, UnavailableError, UsageError
 from cen_cli.recipe import folders
 from cen_cli.recipe.schema import Recipe
+from cen_cli.results import VOID
 from cen_cli.results.findings import DataCheck
 
 Progress = Callable[[int, int], None]
@@ -126,7 +126,9 @@ def _labels(labels: folders.FolderLabels) -> FolderLabels:
         first = labels.first or 0
         values = labels.values or tuple(range(first, first + len(labels.classes)))
         void = labels.void if labels.void is not None else () if VOID in values else (VOID,)
-    return FolderLabels(labels.pattern, labels.classes, LabelEncoding(values, void, color=labels.stored == "color"))
+    return FolderLabels(
+        labels.pattern, labels.classes, LabelEncoding(values, void, labels.stored == "color", labels.tolerance)
+    )
 
 
 def _number(color: tuple[int, int, int]) -> int:
@@ -162,7 +164,7 @@ def _reading(recipe: Recipe, training: bool) -> _Reading:
     return {
         "transform": _transform(recipe, training),
         "seed": recipe.train.seed,
-        "resize": recipe.data.resize if training else recipe.eval.size or recipe.data.resize,
+        "resize": recipe.data.resize if training else recipe.evaluation_size,
         "cache": recipe.data.cache,
         "normalize": {name: (entry.mean, entry.std) for name, entry in recipe.data.normalize.items()},
     }

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 
-from cen_cli.errors import UsageError
-from cen_cli.recipe.wording import nearest
-from cen_cli.results.findings import LabelsGuess, ModalityGuess, Survey
+from cen_cli.errors import DataError, UsageError
+from cen_cli.recipe.wording import perhaps
+from cen_cli.results.findings import DataCheck, LabelsGuess, ModalityFacts, ModalityGuess, Survey
 
 LONG_SIDE = 144
 """Pixels of the longer side to which larger views are brought."""
@@ -22,9 +23,17 @@ WIDTH = 100
 
 
 def default_target(survey: Survey) -> str | None:
-    """What a translation would make, where there are no label maps: the photograph, else the last modality."""
+    """What a translation would make, where there are no label maps: the photograph, else the last modality.
+
+    Raises DataError where there are label maps that cannot be read: a translation is not what was meant.
+    """
     if survey.labels is not None:
         return None
+    if survey.unread_labels:
+        raise DataError(
+            f"{survey.folder}: {'; '.join(survey.unread_labels)}",
+            hint="store the label maps as PNG files of one number a pixel; or --target NAME drafts a translation",
+        )
     photographs = [modality.name for modality in survey.modalities if modality.meaning.kind == "photograph"]
     return photographs[0] if photographs else survey.modalities[-1].name
 
@@ -36,7 +45,9 @@ def draft(survey: Survey, name: str, *, file: str, target: str | None = None) ->
     """
     names = [modality.name for modality in survey.modalities]
     if target is not None and target not in names:
-        raise UsageError(f"--target {target}: one of {', '.join(names)}{nearest(target, names)}")
+        raise UsageError(f"--target {target}: one of {', '.join(names)}{perhaps(target, names)}")
+    if target is None and survey.labels is None:
+        raise UsageError("without label maps there is nothing but a translation to draft", hint="give --target NAME")
     inputs = [other for other in names if other != target]
     if not inputs:
         raise UsageError(f"--target {target}: it is the only modality, and a translation needs an input")
@@ -45,10 +56,44 @@ def draft(survey: Survey, name: str, *, file: str, target: str | None = None) ->
     for modality in survey.modalities:
         lines += ["", *_modality(modality)]
     if target is None:
-        assert survey.labels is not None, "without label maps there is a target"
+        assert survey.labels is not None, "checked above"
         lines += ["", *_labels(survey.labels)]
-    lines += ["", *(_translation() if target is not None else _segmentation(len(inputs)))]
+    lines += ["", *(_translation(len(inputs)) if target is not None else _segmentation(len(inputs)))]
     return "\n".join([*lines, "", *_training(survey)]) + "\n"
+
+
+def with_statistics(text: str, check: DataCheck, inputs: Sequence[str]) -> str:
+    """The text of a recipe with mean and deviation of every input, as they were measured in train, at its end.
+
+    Raises UsageError where it states some already, and DataError where train could not be measured.
+    """
+    stated = tomllib.loads(text).get("data", {}).get("normalize")
+    if stated:
+        raise UsageError(
+            f"[data.normalize] states {', '.join(stated)} already, and nothing is overwritten",
+            hint="delete these tables to have them measured again",
+        )
+    parts = [part for split in check.splits if split.split == "train" for part in split.modalities]
+    measured = {part.name: part for part in parts if part.name in inputs and part.std and min(part.std) > 0}
+    if set(measured) != set(inputs):
+        lacking = ", ".join(name for name in inputs if name not in measured)
+        raise DataError(f"no mean and deviation of {lacking}: it cannot be read, or is constant")
+    lines = ["", "# Mean and deviation of the training views, measured by cen data check --statistics."]
+    for name, part in measured.items():
+        one = len(part.mean) == 1
+        lines += [f"[data.normalize.{name}]"]
+        lines += [f"{key} = {f'{values[0]:.6g}' if one else _list(values, 6)}" for key, values in _moments(part)]
+        lines += [""]
+    added = text.rstrip("\n") + "\n" + "\n".join(lines)
+    try:
+        tomllib.loads(added)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"[data.normalize] cannot be written at the end of the recipe ({error})") from None
+    return added
+
+
+def _moments(part: ModalityFacts) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    return ("mean", part.mean), ("std", part.std)
 
 
 def recipe_name(folder: str) -> str:
@@ -102,6 +147,9 @@ def _data(
 def _split(survey: Survey) -> Iterator[str]:
     if survey.splits:
         yield from comment(f"The folders themselves divide the views: {', '.join(survey.splits)}.")
+        if "val" not in survey.splits:
+            yield from comment("None of them is for validation: a share of train is, at random.")
+            yield "shares = [0.8, 0.2, 0.0] # of train and val; test is as the folders have it, or val"
     elif survey.groups:
         yield from comment(f"The {survey.groups} groups are divided, so that no group is in two splits.")
         yield "shares = [0.7, 0.15, 0.15] # of train, val and test" if survey.groups > 5 else _two_parts()
@@ -121,6 +169,10 @@ def _modality(modality: ModalityGuess) -> Iterator[str]:
     yield f"pattern = {_text(modality.pattern)}"
     yield f'kind = "{meaning.kind}"'
     yield f"channels = {modality.channels}"
+    if modality.bands:
+        yield f"bands = {_list(modality.bands)}"
+    if modality.convert:
+        yield "convert = true"
     yield f'stored = "{modality.stored}"'
     if meaning.range is not None:
         yield f"range = {_list(meaning.range)}"
@@ -141,6 +193,8 @@ def _labels(labels: LabelsGuess) -> Iterator[str]:
         yield f"first = {labels.first}"
     if labels.values:
         yield f"values = {_list(labels.values)}"
+    if labels.tolerance:
+        yield f"tolerance = {labels.tolerance}"
     yield "classes = [ # give them their names; behind each, its share of all pixels"
     for name, share in zip(labels.classes, labels.shares, strict=True):
         yield f"  {_text(name)}, # {share:.2%}"
@@ -153,18 +207,31 @@ def _labels(labels: LabelsGuess) -> Iterator[str]:
 
 
 def _segmentation(inputs: int) -> tuple[str, ...]:
-    one = ('fusion = "none" # one modality has nothing to exchange with',) if inputs == 1 else ()
     exchange = () if inputs == 1 else ("", "[exchange]", "threshold = 1e-2", "sparsity = 3e-4", "gamma_init = 0.2")
     rates = ("", "[optimizer]", 'kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3", "", "[schedule]")
-    model = ("[model]", 'backbone = "resnet18"', "encoder_width = 32", "width = 32", "light = true", "dropout = 0.0")
-    return (*model, *one, *exchange, *rates, 'kind = "poly"')
+    model = (
+        "[model]",
+        'backbone = "resnet18"',
+        "encoder_width = 32",
+        "width = 32",
+        "light = true",
+        'decoder_norm = "batch"',
+        "dropout = 0.0",
+    )
+    return (*model, *_alone(inputs), *exchange, *rates, 'kind = "poly"')
 
 
-def _translation() -> tuple[str, ...]:
+def _alone(inputs: int) -> tuple[str, ...]:
+    return ('fusion = "none" # one modality has nothing to exchange with',) if inputs == 1 else ()
+
+
+def _translation(inputs: int) -> tuple[str, ...]:
+    exchange = () if inputs == 1 else ("", "[exchange]", "threshold = 1e-2", "sparsity = 3e-2", "gamma_init = 0.2")
     return (
-        *("[model]", 'arch = "unet"', "", "[unet]", "levels = 5", "filters = 24", "dropout = 0.0"),
+        *("[model]", 'arch = "unet"', *_alone(inputs)),
+        *("", "[unet]", "levels = 5", "filters = 24", "dropout = 0.0"),
         *("", "[gan]", "filters = 16", "layers = 2", "reuse_forward = true"),
-        *("", "[exchange]", "threshold = 1e-2", "sparsity = 3e-2", "gamma_init = 0.2"),
+        *exchange,
         *("", "[optimizer]", 'kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3", "discriminator_lr = 2e-4"),
         *("betas = [0.5, 0.999]", "weight_decay = 0.0"),
     )
@@ -209,8 +276,8 @@ def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _list(values: Iterable[str | float]) -> str:
-    return "[" + ", ".join(_text(value) if isinstance(value, str) else f"{value:.10g}" for value in values) + "]"
+def _list(values: Iterable[str | float], digits: int = 10) -> str:
+    return "[" + ", ".join(_text(value) if isinstance(value, str) else f"{value:.{digits}g}" for value in values) + "]"
 
 
 def comment(text: str) -> list[str]:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from cen_cli.errors import CheckpointError
 from cen_cli.models.norms import ModalNorm
 from cen_cli.models.streams import unstacked
-from cen_cli.models.torch_files import listed
 from cen_cli.runs.checkpoint import FORMAT
 from cen_cli.runs.directory import locate
+from cen_cli.wording import listed
 
 STAND_IN = "rgb"
 """The modality whose norms and copies a modality starts from that the trained network has not."""
@@ -70,7 +70,7 @@ def start_from(
             own.copy_(value)
     if problems:
         raise CheckpointError(
-            f"{source}: does not fit the recipe's model: {listed(problems)}",
+            f"{source}: does not fit the recipe's model: {listed(problems, separator='; ')}",
             hint="model and sharing must be those of the run whose weights are taken, but for classes and modalities",
         )
     stand_ins = [f"{name} starts from {STAND_IN}" for name, origin in named.items() if name != origin]

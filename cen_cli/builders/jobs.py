@@ -15,7 +15,7 @@ from cen_cli.builders.data import Progress, dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
 from cen_cli.builders.scoring import best_by, scorer
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.fit import Fit, FitSettings, Listener
+from cen_cli.engine.fit import Fit, FitSettings
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import build_optimizer
 from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
@@ -31,7 +31,7 @@ from cen_cli.models.norms import set_frozen_statistics
 from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.recipe.load import changed_from_defaults
 from cen_cli.recipe.schema import Recipe
-from cen_cli.results import TrainingPlan
+from cen_cli.results import Listener, TrainingPlan
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import smallest_pressed_gamma
 
@@ -180,10 +180,12 @@ def _check_batch_norm(recipe: Recipe, views: int) -> None:
 
 def _check_coarsest_map(recipe: Recipe, batch: int) -> None:
     height, width = (-(-side // COARSEST_STRIDE) for side in recipe.data.crop)
-    if batch * height * width == 1 and not recipe.train.freeze_bn:
+    learns_statistics = not recipe.train.freeze_bn or recipe.model.decoder_norm == "batch"
+    if batch * height * width == 1 and learns_statistics:
+        frozen = ", or train.freeze_bn = true" if recipe.model.decoder_norm == "none" else ""
         raise UsageError(
             f"train.batch = {batch} and data.crop = {list(recipe.data.crop)} leave batch norm one value per channel",
-            hint=f"a larger batch, a crop of more than {COARSEST_STRIDE} pixels, or train.freeze_bn = true",
+            hint=f"a larger batch, or a crop of more than {COARSEST_STRIDE} pixels{frozen}",
         )
 
 

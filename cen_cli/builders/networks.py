@@ -45,8 +45,13 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
 
 
 def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
+    model = recipe.model
     return refinenet_segmenter(
-        recipe.data.inputs, classes, light=recipe.model.light, **_segmenter_parts(recipe, weights)
+        recipe.data.inputs,
+        classes,
+        light=model.light,
+        norm=model.decoder_norm == "batch",
+        **_segmenter_parts(recipe, weights),
     )
 
 

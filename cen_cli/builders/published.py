@@ -26,10 +26,11 @@ from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.published import discriminator, generator, segmenter
 from cen_cli.models.published.kinds import kind_of, resnet_name
 from cen_cli.models.published.tensors import COUNTERS, Fitted, PublishedTensors, fit, published_tensors
-from cen_cli.models.torch_files import listed, read_torch_file
+from cen_cli.models.torch_files import read_torch_file
 from cen_cli.recipe.load import load_recipe
 from cen_cli.recipe.schema import Recipe
 from cen_cli.results import Conversion
+from cen_cli.wording import listed
 
 PAIR = ("rgb", "depth")
 """What two streams of a segmentation network are called where nobody says it."""
@@ -168,7 +169,7 @@ def _described(published: PublishedTensors) -> Iterator[None]:
     try:
         yield
     except RecipeError as error:
-        problems = listed(problem.removesuffix(" [from --set]") for problem in error.problems)
+        problems = listed((problem.removesuffix(" [from --set]") for problem in error.problems), separator="; ")
         raise CheckpointError(f"{published.source}: no recipe describes this network: {problems}") from error
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import torch
 
+from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UnavailableError
 from cen_cli.models.device import resolve_precision
+from cen_cli.models.network import StreamNetwork
 from cen_cli.recipe.schema import BEST_BY, Recipe
+from cen_cli.results import Evaluation
 from cen_cli.scoring.segmentation import Scorer, SegmentationScorer
 from cen_cli.scoring.test_time_augmentation import Averaging
 
@@ -26,6 +30,25 @@ def averaging(recipe: Recipe, *, training: bool = False) -> Averaging:
     """The looks at a view from which it is labelled; validations (`training`) take one scale and no mirror image."""
     several = Averaging() if training else Averaging(recipe.eval.scales, recipe.eval.flip)
     return dataclasses.replace(several, window=recipe.eval.window, stride=recipe.eval.stride)
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointScorer:
+    """Scores the network of a checkpoint, whose file its scores then name."""
+
+    scorer: Scorer
+    checkpoint: Path
+
+    def __call__(self, model: StreamNetwork, data: ViewDataset, **options: Any) -> Evaluation:
+        """What the scorer makes of the network, with the checkpoint's file."""
+        return dataclasses.replace(self.scorer(model, data, **options), checkpoint=str(self.checkpoint))
+
+
+def checkpoint_scorer(
+    recipe: Recipe, device: torch.device, checkpoint: Path, *, inception_weights: Path | None = None
+) -> Scorer:
+    """How the network of a checkpoint is scored; errors as in `scorer`."""
+    return CheckpointScorer(scorer(recipe, device, inception_weights=inception_weights), checkpoint)
 
 
 def scorer(

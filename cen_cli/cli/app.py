@@ -149,8 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        _silence_stdout()
-        return 1
+        return _silenced()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except (KeyboardInterrupt, typer.Abort):
@@ -158,7 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return _report(error)
+        try:
+            return _report(error)
+        except OSError:  # stderr is closed or full, too
+            return _silenced()
 
 
 def _run(words: list[str]) -> int:
@@ -185,9 +187,25 @@ def _report(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, _ClickError):
         return _report_request(error)
+    if told := _of_the_machine(error):
+        print_error(*told)
+        return 1
     text = " ".join(f"{type(error).__name__}: {error}".split())
     print_error(f"{text} (run again with --debug for the traceback)", kind="internal error")
     return 1
+
+
+def _of_the_machine(error: Exception) -> tuple[str, str] | None:
+    """What the system refused, and what to do; None for any other error."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return "out of memory", "lower train.batch, eval.batch, data.crop or data.workers"
+    if isinstance(error, RecursionError):
+        return "tables or lists are nested too deeply to be read", "write them flatter"
+    if isinstance(error, OSError) and error.errno is not None:
+        place = error.filename or "standard output"
+        return f"{place}: {error.strerror}", "choose another path, or free some space"
+    return None
 
 
 def _report_request(error: Any) -> int:
@@ -219,6 +237,9 @@ def _interrupted() -> int:
     return 130
 
 
-def _silence_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush does not complain of the closed pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _silenced() -> int:
+    """Point the streams at nothing, so that the interpreter's last flush does not complain; the exit code."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nothing, number)
+    return 1

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cen_cli.cli import options
-
-if TYPE_CHECKING:
-    from cen_cli.runs.directory import Located
-
-FOLDER = "compact"
 
 
 def compact(
@@ -48,52 +43,17 @@ def compact(
         cen compact runs/rooms-261123-101500/checkpoints/last --out rooms-compact
         cen compact checkpoints/best/model.safetensors --rounds 0 --json
     """
-    from cen_cli import builders
-    from cen_cli.analysis import compaction
-    from cen_cli.cli.probes import check_free, find_probes, network_size
-    from cen_cli.models.device import resolve_device
+    from cen_cli.jobs import export as job
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.compaction import compaction_parts
     from cen_cli.results import as_json
-    from cen_cli.runs.checkpoint import MODEL_FILE, write_tensors
-    from cen_cli.runs.directory import locate
-    from cen_cli.runs.files import write_directory
 
-    where, located = resolve_device(device), locate(checkpoint)
-    folder = out or _default_folder(located)
-    check_free(folder, "--out")
-    model = builders.load(checkpoint)
-    compacted = builders.compact(model, checkpoint)
-    probes, notes = find_probes(model, data_root, checkpoint)
-    compared = compaction.compare(model, compacted.network, probes)
-    stored = (model.state_dict(), compacted.tensors)
-    report = compaction.described(
-        model,
-        compacted.network,
-        stored,
-        compared,
-        size=network_size(model),
-        device=where,
-        rounds=rounds,
-        notes=notes,
-    )
-    write_directory(folder, lambda new: write_tensors(new / MODEL_FILE, compacted.tensors, compacted.metadata))
-    files = {str(file): file.stat().st_size for file in (located.model_file, folder / MODEL_FILE)}
-    following = f"cen {'eval' if model.task == 'segmentation' else 'translate --ckpt'} {folder}"
+    report = job.compact(checkpoint, out=out, rounds=rounds, data_root=data_root, device=device)
+    source, written = report.files
+    folder = Path(written).parent
+    following = f"cen {'eval' if report.task == 'segmentation' else 'translate --ckpt'} {folder}"
     if json:
-        source, written = files
-        document = {"checkpoint": source, "written": written, "file_bytes": list(files.values()), **as_json(report)}
-        console.print_json({**document, "next": following})
+        document = {"checkpoint": source, "written": written, "file_bytes": list(report.files.values())}
+        console.print_json({**document, **as_json(report), "next": following})
     else:
-        tables.show(console.out(), compaction_parts(report, files, following))
-
-
-def _default_folder(located: Located) -> Path:
-    """compact/ of a run; NAME-compact beside a checkpoint's folder, or beside a file that lies in another."""
-    from cen_cli.runs.checkpoint import MODEL_FILE
-
-    if located.run is not None:
-        return located.run / FOLDER
-    file = located.model_file
-    named = file.resolve().parent if file.name == MODEL_FILE else file.with_suffix("")
-    return named.with_name(f"{named.name}-{FOLDER}")
+        tables.show(console.out(), compaction_parts(report, following))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cen_cli.cli import options
-from cen_cli.errors import SaveError, UsageError
+from cen_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,17 +78,18 @@ def convert(
         cen convert network.pth --arch refinenet --inputs rgb depth normal --json
     """
     from cen_cli import builders
-    from cen_cli.cli.translators import domain_names
+    from cen_cli.files import check_free
+    from cen_cli.jobs.translators import domain_names
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.conversion import conversion_parts
     from cen_cli.results import as_json
     from cen_cli.runs.checkpoint import write_tensors
 
     written = out or file.with_suffix(SUFFIX)
-    _check_free(written)
+    _check_suffix(written)
+    check_free(written, "give another name with -o")
     names = domain_names(inputs or (), target)
     converted = builders.convert(file, kind=arch and arch.value, inputs=names, target=target)
-    _make_folder(written.parent)
     write_tensors(written, converted.tensors, converted.metadata)
     following = _next(converted.report, written)
     if json:
@@ -98,21 +99,12 @@ def convert(
         tables.show(console.out(), conversion_parts(converted.report, str(file), str(written), following))
 
 
-def _check_free(path: Path) -> None:
-    """Raises UsageError for a file that exists, or one that the commands would not know."""
+def _check_suffix(path: Path) -> None:
+    """Raises UsageError for a name that the commands would not know as a checkpoint's."""
     if path.suffix != SUFFIX:
         raise UsageError(
             f"-o {path}: checkpoints are files that end in {SUFFIX}", hint=f"-o {path.with_suffix(SUFFIX)}"
         )
-    if path.exists():
-        raise UsageError(f"{path}: exists already, and nothing is overwritten", hint="give another name with -o")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SaveError(f"could not make the folder {folder}: {error.strerror or error}") from error
 
 
 def _next(report: Conversion, written: Path) -> Sequence[str]:

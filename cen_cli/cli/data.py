@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from cen_cli.data.rooms import RoomsSettings
 
 Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.", show_default=False)]
-Size = Annotated[int, typer.Option("--size", metavar="PIXELS", min=32, help="Side of the square images.")]
-Views = Annotated[int, typer.Option("--views", metavar="N", min=1, help="Views of each room.")]
-TrainRooms = Annotated[int, typer.Option("--train-rooms", metavar="N", min=0, help="Rooms of the training split.")]
-ValRooms = Annotated[int, typer.Option("--val-rooms", metavar="N", min=0, help="Rooms of the validation split.")]
-TestRooms = Annotated[int, typer.Option("--test-rooms", metavar="N", min=0, help="Rooms of the test split.")]
+Size = Annotated[int, typer.Option("--size", metavar="PIXELS", min=32, max=4096, help="Side of the square images.")]
+Views = Annotated[int, typer.Option("--views", metavar="N", min=1, max=1000, help="Views of each room.")]
+TrainRooms = Annotated[int, typer.Option("--train-rooms", metavar="N", min=0, max=10_000, help="Rooms for training.")]
+ValRooms = Annotated[int, typer.Option("--val-rooms", metavar="N", min=0, max=10_000, help="Rooms for validation.")]
+TestRooms = Annotated[int, typer.Option("--test-rooms", metavar="N", min=0, max=10_000, help="Rooms for test.")]
 Domains = Annotated[
     list[str] | None,
     typer.Option(
@@ -119,16 +119,14 @@ def _training_with(recipe: str, settings: RoomsSettings, folder: Path) -> str:
 
 def _known_domains(names: list[str] | None) -> tuple[str, ...]:
     """The domains asked for, in the renderer's order; all where none is named."""
-    import difflib
-
     from cen_cli.data.rooms import DOMAINS
     from cen_cli.errors import UsageError
+    from cen_cli.wording import did_you_mean
 
     asked = [name.strip() for names_ in names or () for name in names_.split(",")]
     for name in asked:
         if name not in DOMAINS:
-            close = difflib.get_close_matches(name, DOMAINS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known domains: {', '.join(DOMAINS)}"
+            hint = did_you_mean(name, DOMAINS) or f"known domains: {', '.join(DOMAINS)}"
             raise UsageError(f"--domains: unknown domain {name!r}", hint=hint)
     return tuple(name for name in DOMAINS if not asked or name in asked)
 
@@ -166,11 +164,11 @@ def prepare(
         cen data prepare nyudv2 nyu_depth_v2_labeled.mat nyudv2-raw --depth raw
     """
     from cen_cli.data.sets.nyudv2.prepare import write_folders
+    from cen_cli.files import check_free, write_new_directory
     from cen_cli.reporting import console, progress
-    from cen_cli.runs.files import write_directory
 
     assert dataset is Prepared.NYUDV2
-    _check_empty(out)
+    check_free(out, "give a new folder")
     written = 0
 
     def fill(folder: Path) -> None:
@@ -178,20 +176,9 @@ def prepare(
         with progress.counting("writing frames") as advance:
             written = write_folders(file, folder, depth=depth.value, progress=advance)
 
-    write_directory(out.absolute(), fill)
+    write_new_directory(out.absolute(), fill)
     if json:
         console.print_json({"folder": str(out), "views": written})
         return
     console.print_text(str(out))
     console.note(f"{written} views; next: cen train nyudv2 --data-root {out}")
-
-
-def _check_empty(folder: Path) -> None:
-    """Raises UsageError where the folder holds something, or is none: nothing is overwritten."""
-    from cen_cli.errors import UsageError
-
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists():
-        what = "holds files already" if folder.is_dir() else "is a file"
-        raise UsageError(f"{folder}: {what}, and nothing is overwritten", hint="give a new folder")

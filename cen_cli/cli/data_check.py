@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,22 @@ def check(
             show_default=False,
         ),
     ] = None,
+    images: Annotated[
+        int,
+        typer.Option(
+            "--images", metavar="N", min=0, help="Also draw N samples of each split as the network sees them."
+        ),
+    ] = 0,
+    statistics: Annotated[
+        bool,
+        typer.Option(
+            "--statistics", help="Write each input's mean and deviation over train into the recipe's file, at its end."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the pictures [default: <recipe's name>-samples]."),
+    ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     json: options.Json = False,
@@ -37,6 +54,9 @@ def check(
     or shifted, names shifted against masks, values outside the declared range, constant or identical modalities, views
     that train and val share. Exit code 1 where training would stop or go wrong, 0 where there are warnings at most.
 
+    With --images, pictures of augmented samples of train and of whole views of the other splits, labels over them, and
+    a plot of the classes' shares. With --statistics, the measured means and deviations take the place of the defaults.
+
     Examples:
 
         cen data check rooms
@@ -44,8 +64,11 @@ def check(
         cen data check recipes/nyudv2.toml --data-root /data/nyudv2
 
         cen data check my-recipe.toml --views 100 --json
+
+        cen data check my-recipe.toml --images 8 --statistics
     """
     from cen_cli import builders
+    from cen_cli.jobs import data as job
     from cen_cli.recipe.load import load_recipe
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.data import check_parts
@@ -58,8 +81,14 @@ def check(
     else:
         root = f" --data-root {data_root}" if data_root else ""
         tables.show(console.out(), check_parts(found, f"cen train {recipe}{root}"))
+    if images:
+        for path in job.draw_samples(settings, found, images, out or Path(f"{settings.name}-samples")):
+            console.note(f"picture: {path}")
     if found.errors:
         raise DataError(f"{settings.name}: training on these data would stop or go wrong")
+    if statistics:
+        job.write_statistics(recipe, settings, found)
+        console.note(f"wrote mean and deviation of {', '.join(settings.data.inputs)} into {recipe}")
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from cen_cli.cli import options
-from cen_cli.errors import SaveError, UsageError
 
 
 def init(
@@ -42,28 +41,13 @@ def init(
 
         cen data init orchard --target nir --json
     """
-    from cen_cli.builders.draft import default_target, draft, recipe_name
-    from cen_cli.data.inspect.discovery import survey
+    from cen_cli.jobs import data as job
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.data import survey_parts
-    from cen_cli.reporting.progress import counting
+    from cen_cli.reporting.progress import Terminal
 
-    file = out or Path(f"{recipe_name(folder.resolve().name)}.toml")
-    if file.exists():
-        raise UsageError(f"{file} exists already, and nothing is overwritten", hint="give another file with --out")
-    with counting("looking at modalities") as progress:
-        found = survey(folder.resolve(), progress=progress)
-    made = target or default_target(found)
-    _write(file, draft(found, recipe_name(file.stem), file=str(file), target=made))
+    file, made, found = job.draft_recipe(folder, out, target=target, listener=Terminal())
     if json:
         console.print_json({"recipe": str(file), "target": made, "survey": found})
     else:
         tables.show(console.out(), survey_parts(found, made, str(file)))
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise SaveError(f"{file}: cannot be written: {error.strerror}", hint="give another file with --out") from error

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cen_cli.cli import options
-from cen_cli.cli.robustness import Inputs, report_robustness
+from cen_cli.errors import UsageError
 from cen_cli.results import Fill
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from cen_cli.builders import Network
-    from cen_cli.data.views import ViewDataset
-    from cen_cli.recipe.schema import Recipe
-    from cen_cli.results import Evaluation, ExpectedScore
+    from cen_cli.results import Evaluation, EvaluationReport
 
 
 def evaluate(
@@ -85,6 +81,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(
+            "--confusion",
+            metavar="FILE.csv",
+            help="Segmentation: write the ensemble's confusion matrix, in pixels, and a picture of it beside.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder of pictures [default: images/ of the run; plots/ with --robustness]."),
@@ -112,74 +117,101 @@ def evaluate(
 
         cen eval runs/rooms-261123-101500 --robustness
 
+        cen eval runs/rooms-261123-101500 --confusion confusion.csv
+
         cen eval runs/nyudv2-261123-101500 --scales 0.75,1,1.25 --flip
 
         cen eval checkpoints/best/model.safetensors --data-root /data/nyudv2 --json
 
         cen eval runs/rooms-translate-261123-101500 --protocol paper --inception-weights weights.pth
     """
-    from cen_cli import builders
-    from cen_cli.models.device import resolve_device
-    from cen_cli.recipe.load import override
-    from cen_cli.reporting.progress import counting
-    from cen_cli.runs.directory import locate
+    from cen_cli.jobs import evaluate as job
+    from cen_cli.jobs.expected import check_expected
+    from cen_cli.reporting.progress import Terminal
 
-    inputs = Inputs(tuple(without or ()), tuple(fill or ()), seed, robustness)
-    inputs.check(pictures=save_images > 0, inception_weights=inception_weights is not None)
-    where = resolve_device(device)
-    model = builders.load(checkpoint, device)
-    given = [
-        *(overrides or []),
-        *([f"eval.split={split}"] if split else []),
-        *([f"eval.protocol={protocol}"] if protocol else []),
-        *([f"eval.scales=[{scales}]"] if scales is not None else []),
-        *([f"eval.flip={str(flip).lower()}"] if flip is not None else []),
-        *(["eval.distances=false"] if robustness and model.task == "translation" else []),
-    ]
-    recipe = override(model.recipe, given, data_root=data_root, source=checkpoint)
-    builders.check_statistics(model, recipe, checkpoint)
-    score = builders.scorer(recipe, where, inception_weights=inception_weights)
-    with counting("rendering rooms") as progress:
-        data = builders.dataset(recipe, recipe.eval.split, progress=progress)
-    builders.check_fits(model, data, checkpoint)
-    located = locate(checkpoint)
-    place = located.run or located.model_file.parent
+    _check(without, fill, seed, robustness=robustness, pictures=save_images, distances=inception_weights is not None)
+    changes = options.changes(overrides, eval__protocol=protocol, eval__flip=flip)
+    changes += [f"eval.scales=[{scales}]"] if scales is not None else []
+    common: dict[str, Any] = {"split": split, "changes": changes, "seed": seed or 0, "data_root": data_root}
+    common |= {"device": device, "listener": Terminal()}
     if robustness:
-        report_robustness(model, data, score, inputs, recipe.eval.split, out or place / "plots", json=json)
+        _robustness(checkpoint, {**common, "fills": fill or tuple(Fill)}, out, json=json)
         return
-    with counting("evaluating") as progress:
-        evaluation = inputs.scored(
-            model,
-            data,
-            lambda views: score(
-                model, views, split=recipe.eval.split, after_batch=lambda done: progress(done, len(views))
-            ),
-        )
-    images = _save_panels(model, data, recipe, save_images, out or place / "images") if save_images else None
-    _report(evaluation, [] if without else options.expected_scores(recipe, evaluation), images, json=json)
+    report = job.evaluate(
+        checkpoint,
+        without=without or (),
+        fill=fill[0] if fill else Fill.ZERO,
+        pictures=save_images,
+        out=out,
+        inception_weights=inception_weights,
+        **common,
+    )
+    if confusion is not None:
+        _write_confusion(report.evaluation, confusion)
+    _show(report, json=json)
+    check_expected(report.expected)
 
 
-def _report(evaluation: Evaluation, expected: Sequence[ExpectedScore], images: Path | None, *, json: bool) -> None:
-    """Print the scores. Raises ExpectationError where one that is expected is missed."""
+def _check(
+    without: list[str] | None,
+    fills: list[Fill] | None,
+    seed: int | None,
+    *,
+    robustness: bool,
+    pictures: int,
+    distances: bool,
+) -> None:
+    """Raises UsageError for options that do not go together, or would do nothing."""
+    if robustness and without:
+        raise UsageError("--robustness leaves out every subset of the modalities; give it or --without")
+    if (robustness or without) and pictures:
+        raise UsageError("--save-images shows whole inputs; leave it out, or --robustness and --without")
+    if robustness and distances:
+        raise UsageError("--robustness computes no FID and no KID; leave --inception-weights out")
+    if not (robustness or without) and (fills or seed is not None):
+        raise UsageError(f"{'--fill' if fills else '--seed'} is read only with --without MODALITY or --robustness")
+    if without and len(fills or ()) > 1:
+        raise UsageError("--without takes one --fill", hint="--robustness compares them")
+
+
+def _show(report: EvaluationReport, *, json: bool) -> None:
     from cen_cli.reporting import console, tables
-    from cen_cli.results import as_json
 
     if json:
-        document = {"evaluation": as_json(evaluation), "expected": as_json(expected), "images": images and str(images)}
-        console.print_json(document)
-    else:
-        tables.show(console.out(), tables.evaluation_parts(evaluation, expected))
-        if evaluation.class_names:
-            tables.show(console.out(), tables.class_parts(evaluation))
-        if images:
-            console.note(f"pictures: {images}")
-    options.check_expected(expected)
+        console.print_json(report)
+        return
+    tables.show(console.out(), tables.evaluation_parts(report.evaluation, report.expected))
+    if report.evaluation.class_names:
+        tables.show(console.out(), tables.class_parts(report.evaluation))
+    if report.images:
+        console.note(f"pictures: {report.images}")
 
 
-def _save_panels(model: Network, data: ViewDataset, recipe: Recipe, count: int, folder: Path) -> Path:
-    """One picture: a row per view with inputs, truth, branches and ensemble."""
-    from cen_cli.cli.view_pictures import picture_of_views
-    from cen_cli.reporting.files import write_png
+def _write_confusion(evaluation: Evaluation, file: Path) -> None:
+    """The matrix as CSV, and as a picture of the same name. Raises UsageError for a translation."""
+    from cen_cli.reporting import console
+    from cen_cli.reporting.confusion import confusion_csv
+    from cen_cli.reporting.files import write_whole
+    from cen_cli.reporting.plots import draw_confusion
 
-    views = range(min(count, len(data)))
-    return write_png(folder / f"{recipe.eval.split}.png", picture_of_views(model, data, recipe, views))
+    if not evaluation.confusion:
+        raise UsageError("--confusion: a translation has no classes to confuse", hint="leave it out")
+    write_whole(confusion_csv(evaluation).encode(), file)
+    console.note(f"confusion matrix: {file}, {draw_confusion(evaluation, file.with_suffix('.png'))}")
+
+
+def _robustness(checkpoint: str, arguments: dict[str, Any], out: Path | None, *, json: bool) -> None:
+    from cen_cli.jobs import evaluate as job
+    from cen_cli.reporting import console, tables
+    from cen_cli.reporting.files import unless_unwritable
+    from cen_cli.reporting.robustness import robustness_parts, write_corruptions
+
+    report = job.robustness(checkpoint, **arguments)
+    if not json:  # before the plot, which a folder that cannot be written to would cost
+        tables.show(console.out(), robustness_parts(report))
+    draw = partial(write_corruptions, (out or job.default_plots(checkpoint)) / "robustness.png", report)
+    plot = draw() if out else unless_unwritable(draw)
+    if json:
+        console.print_json({"robustness": report, "plot": plot and str(plot)})
+    elif plot:
+        console.note(f"plot: {plot}")

@@ -40,29 +40,22 @@ def exchange_stats(
         cen exchange-stats runs/rooms-261123-101500 --by stage
         cen exchange-stats checkpoints/best/model.safetensors --json
     """
-    from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
-    from cen_cli.cli.subject import draw_replaced, load_subject
+    from cen_cli.jobs.analyze import exchange_statistics
     from cen_cli.reporting import console, exchange_tables, tables
-    from cen_cli.runs.directory import RunDirectory
-    from cen_cli.runs.log import read_log
+    from cen_cli.reporting.progress import Terminal
 
-    subject = load_subject(checkpoint, device)
-    rows = rows_of_states(subject.states, subject.model.modalities, by.value)
-    epoch = read_log(RunDirectory(subject.run)).steps_per_epoch if subject.run else None
-    history = subject.history
-    steps = replaced_at_steps(history, subject.states, steps_per_epoch=epoch) if history else ()
-    drawn = history is not None and subject.exchanges
-    plot = draw_replaced(subject, out or subject.folder(), steps_per_epoch=epoch) if drawn else None
+    found = exchange_statistics(
+        checkpoint, by="stage" if by is By.STAGE else "layer", out=out, device=device, listener=Terminal()
+    )
     if json:
-        document = {"checkpoint": str(subject.file), "by": by.value, "rows": rows, "steps": steps or None}
-        console.print_json({**document, "plot": plot and str(plot)})
+        console.print_json(found)
         return
-    tables.show(console.out(), [f"checkpoint: {subject.file}"])
-    if not subject.exchanges:
+    tables.show(console.out(), [f"checkpoint: {found.checkpoint}"])
+    if not found.exchanges:
         tables.show(console.out(), ["This network was built without exchange: nothing is replaced."])
         return
-    tables.show(console.out(), exchange_tables.exchange_parts(rows, by=by.value))
-    if steps:
-        tables.show(console.out(), exchange_tables.steps_parts(steps))
-    last = f"plot: {plot}" if plot else "No recorded gammas beside this checkpoint: nothing over training."
+    tables.show(console.out(), exchange_tables.exchange_parts(found.rows, by=by.value))
+    if found.steps:
+        tables.show(console.out(), exchange_tables.steps_parts(found.steps))
+    last = f"plot: {found.plot}" if found.plot else "No recorded gammas beside this checkpoint: nothing over training."
     tables.show(console.out(), [last, f"next: cen analyze-gammas {checkpoint}"])

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cen_cli.errors import ExpectationError
-
 if TYPE_CHECKING:
-    from cen_cli.recipe.schema import Recipe
-    from cen_cli.results import Evaluation, ExpectedScore
+    from cen_cli.recipe.overrides import Change
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.", show_default=False)
@@ -90,40 +87,8 @@ def _value_follows(words: Sequence[str], position: int) -> bool:
     return position + 1 < len(words) and not words[position + 1].startswith("-")
 
 
-def with_seed(overrides: list[str] | None, seed: int | None) -> list[str]:
-    """The overrides, with `--seed` as one more of them."""
-    return [*(overrides or []), *([] if seed is None else [f"train.seed={seed}"])]
+def changes(overrides: list[str] | None, **options: Any) -> list[Change]:
+    """The `--set` of a command, and on top of it the options that are given; `eval__split` is the key eval.split."""
+    from cen_cli.recipe.overrides import with_options
 
-
-def expected_scores(recipe: Recipe, evaluation: Evaluation, elsewhere: str = "") -> list[ExpectedScore]:
-    """The recipe's `[expected]` scores beside those of the evaluation; None was obtained where it has no such score."""
-    from cen_cli.results import ExpectedScore
-
-    return [
-        ExpectedScore(name, line.value, line.tolerance, line.source, _metric(evaluation, name), elsewhere)
-        for name, line in recipe.expected.items()
-    ]
-
-
-def expected_of_validation(recipe: Recipe, evaluation: Evaluation) -> list[ExpectedScore]:
-    """As `expected_scores`; nothing is judged where `cen eval` takes another split or more looks at a view."""
-    from cen_cli import builders
-
-    alike = builders.averaging(recipe) == builders.averaging(recipe, training=True)
-    if alike and evaluation.split == recipe.eval.split:
-        return expected_scores(recipe, evaluation)
-    return expected_scores(recipe, evaluation, elsewhere=f"cen eval on the split {recipe.eval.split}")
-
-
-def check_expected(expected: Sequence[ExpectedScore]) -> None:
-    """Raises ExpectationError, exit code 1, where an expected score is missed."""
-    missed = [line.metric for line in expected if line.met is False]
-    if missed:
-        raise ExpectationError(f"below what the recipe expects: {', '.join(missed)}")
-
-
-def _metric(evaluation: Evaluation, name: str) -> float | None:
-    try:
-        return evaluation.metric(name)
-    except KeyError:
-        return None
+    return with_options(overrides or (), **options)

@@ -81,20 +81,15 @@ def copy(recipe: options.RecipeName, to: Destination = Path(), json: options.Jso
         cen recipes copy rooms
         cen recipes copy rooms my-rooms.toml
     """
-    from cen_cli.errors import SaveError, UsageError
+    from cen_cli.files import check_free, write_bytes
     from cen_cli.recipe import catalog
     from cen_cli.reporting import console
 
     source = catalog.find(recipe)
     target = to / source.name if to.is_dir() else to
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(source.read_text(encoding="utf-8"))
-    except FileExistsError:
-        hint = f"give another name: cen recipes copy {recipe} my-{source.name}"
-        raise UsageError(f"{target} exists already", hint=hint) from None
-    except OSError as error:
-        raise SaveError(f"{target}: cannot be written: {error.strerror}") from error
+    elsewhere = f"give another name: cen recipes copy {recipe} my-{source.name}"
+    check_free(target, elsewhere)
+    write_bytes(target, source.read_bytes(), hint=elsewhere)
     if json:
         console.print_json({"path": str(target)})
         return

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from cen_cli.data.rooms.domains import edge_texture
+from cen_cli.data.edges import edge_texture
 
 FOCAL_LENGTHS = (518.86, 519.47)
 """Of NYUDv2's camera, in pixels of a frame of 480 x 640: across and down."""

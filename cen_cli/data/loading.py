@@ -10,17 +10,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from cen_cli.data.sample import LABELS, TARGET, VOID, Batch, Sample, collate
+from cen_cli.data.sample import LABELS, TARGET, Batch, Sample, collate
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import Key, ViewDataset
-from cen_cli.errors import CenError, DataError
+from cen_cli.errors import CenError, DataError, WorkerError
+from cen_cli.results import VOID
+from cen_cli.wording import listed
 
 
 class BatchLoader:
@@ -34,13 +35,31 @@ class BatchLoader:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = iter(self._loader)
+        batches = _started(self._loader)
         following = _next_of_workers if self._loader.num_workers else _next
         while (item := following(batches)) is not None:
             if isinstance(item, CenError):
                 del batches  # ends the workers now; held by a traceback, they would be waited for
                 raise item
             yield from item
+
+
+def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The loader's batches. Its workers are forked with SIGTERM blocked: one sent to the whole group is not theirs.
+
+    The death of a worker is told when its batch is fetched, between two steps; torch's handler of SIGCHLD would raise
+    in the middle of one, where nothing could be saved.
+    """
+    posix = hasattr(signal, "sigwaitinfo")  # not on macOS and Windows
+    if not (loader.num_workers and posix and threading.current_thread() is threading.main_thread()):
+        return iter(loader)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        batches = iter(loader)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return batches
 
 
 def _next(batches: Iterator[Any]) -> list[Batch] | CenError | None:
@@ -51,26 +70,20 @@ def _next(batches: Iterator[Any]) -> list[Batch] | CenError | None:
 def _next_of_workers(batches: Iterator[Any]) -> list[Batch] | CenError | None:
     """As `_next`; of a worker that died, what is known."""
     try:
-        return _next_or_lost(batches)
+        return _next(batches)
     except RuntimeError as error:
         if "DataLoader worker (pid" not in str(error):
             raise
         return _dead_worker(" ".join(str(error).split()))
-
-
-def _next_or_lost(batches: Iterator[Any]) -> list[Batch] | CenError | None:
-    try:
-        return _next(batches)
     except (ConnectionError, EOFError, FileNotFoundError) as error:
         if "in DataLoader worker process" in str(error):
             raise  # an error of the data set, which torch handed over
-        time.sleep(1)  # the signal of the worker's death follows the loss of its connection, raises here and says more
         return _dead_worker(f"its connection was lost ({error})")
 
 
-def _dead_worker(reason: str) -> DataError:
+def _dead_worker(reason: str) -> WorkerError:
     hint = "short of memory, or of shared memory (/dev/shm)? lower data.workers; 0 loads without workers"
-    return DataError(f"a loading worker died: {reason}", hint=hint)
+    return WorkerError(f"a loading worker died: {reason}", hint=hint)
 
 
 def training_loader(
@@ -122,11 +135,10 @@ def _check_target(batch: Batch) -> None:
     if bool(batch.target_valid.any()):
         return
     files = [files.get(LABELS, files.get(TARGET, name)) for name, files in zip(batch.names, batch.files, strict=True)]
-    listed = ", ".join(files[:4]) + (f" and {len(files) - 4} more" if len(files) > 4 else "")
     labels = batch.target.ndim == 3
     what = f"every label is void ({VOID})" if labels else "nothing was measured"
     raise DataError(
-        f"batch has no valid pixel: {what} in the crops of {listed}",
+        f"batch has no valid pixel: {what} in the crops of {listed(files)}",
         hint=f"a larger crop or batch, or a look at these {'label maps' if labels else 'files'}",
     )
 

@@ -37,7 +37,7 @@ class Encoding:
     high - low (measurements); what lies outside is brought to them.
     """
 
-    stored: Literal["uint8", "uint16", "float32"]
+    stored: Literal["uint8", "uint16", "int16", "float32"]
     channels: int
     low: float
     high: float
@@ -47,6 +47,11 @@ class Encoding:
     """Measurements only: stored values of pixels in which nothing was measured."""
     unit: str = ""
     """Measurements only: what the unit is called."""
+    bands: tuple[int, ...] | None = None
+    """Which of the file's bands are read, counted from 1; None: all."""
+    convert: bool | None = None
+    """Whether other pictures of 8 bits are brought to `channels`: grey repeated, transparency dropped, palettes looked
+    up; None: such files are refused."""
 
     @property
     def plain(self) -> bool:
@@ -67,6 +72,8 @@ class LabelEncoding:
     """Stored values of pixels without class."""
     color: bool = False
     """Whether the files are RGB images; otherwise they hold one number a pixel."""
+    tolerance: int = dataclasses.field(default=0, repr=False)
+    """How far a stored value may lie from that of its class; above 0 lossy formats are read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,3 +143,25 @@ def _triple(name: str, what: str, value: float | Sequence[float]) -> Triple:
         raise DataError(f"normalisation of {name!r}: {what} needs one number or three, not {len(values)}")
     first, second, third = (float(number) for number in values)
     return first, second, third
+
+
+SHORT_NAMES = {
+    "shade": "reshading",
+    "texture": "edge_texture",
+    "edge": "edge_occlusion",
+    "depth": "depth_euclidean",
+    "normal": "normal",
+    "rgb": "rgb",
+}
+"""Short name -> full name, as Taskonomy spells it.
+
+A modality keeps the name that the recipe uses, as name of its stream and of its score. Where two names are compared (an
+input against the target, inputs against each other, a checkpoint against what is asked of it) the full names count. Two
+data sets read a name in a way of their own, as their modules say: NYUDv2 has one kind of edges, those of texture, which
+`edge` means there too, and its own `depth`; in the rooms `depth` is the depth camera (`depth_sensor`) for segmentation.
+"""
+
+
+def full_name(name: str) -> str:
+    """The full name of a domain: `shade` and `reshading` are both `reshading`; a name without short form is its own."""
+    return SHORT_NAMES.get(name, name)

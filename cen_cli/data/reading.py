@@ -2,52 +2,43 @@
 
 Every failure is a `DataError` that names the file, what is wrong with it and, where something can be done, what.
 Label maps whose stored values are not the labels are translated by a table (`label_table`).
-Pillow opens 16-bit grey PNGs as uint16 (mode I;16): integer arithmetic on them wraps, so depth is float32 from here on.
-NumPy's `.npy` files count as images of the mode that their type and shape correspond to.
+Depth of 16 bits is float32 from here on: integer arithmetic on uint16 wraps.
 """
 
 from __future__ import annotations
 
-import os
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torchvision import tv_tensors
 
+from cen_cli.data.decoding import (
+    EIGHT_BIT,
+    LOSSY,
+    SIXTEEN_BIT,
+    STORED,
+    Decoded,
+    decode,
+    describe_mode,
+    take_bands,
+)
 from cen_cli.data.modality import DepthMap, Encoding, LabelEncoding
-from cen_cli.data.sample import VOID
 from cen_cli.errors import DataError
+from cen_cli.results import VOID
 
 UNKNOWN = 254
 """In a table of labels: no label."""
 
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I")
-_LOSSY = ("JPEG", "MPO", "WEBP")
-_MODES = {
-    "1": "1-bit black and white",
-    "L": "8-bit grey",
-    "P": "8-bit palette",
-    "RGB": "8-bit RGB colours",
-    "RGBA": "8-bit RGB colours with transparency",
-    "LA": "8-bit grey with transparency",
-    "PA": "8-bit palette with transparency",
-    "CMYK": "8-bit CMYK colours",
-    "I;16": "16-bit grey",
-    "I": "32-bit grey",
-    "F": "32-bit float",
-    "RGB;16": "16-bit RGB colours",
-    "RGB;F": "32-bit float RGB colours",
-}
-_STORED = {"L": "uint8", "RGB": "uint8", "RGB;16": "uint16", "F": "float32", "RGB;F": "float32"}
-_STORED |= dict.fromkeys(_SIXTEEN_BIT, "uint16")
 _EXPECTED = {
     ("uint8", 1): "8-bit grey",
     ("uint8", 3): "8-bit RGB",
     ("uint16", 1): "16-bit grey",
     ("uint16", 3): "16-bit RGB",
+    ("int16", 1): "16-bit grey with a sign",
+    ("int16", 3): "16-bit of 3 bands with a sign",
     ("float32", 1): "32-bit float",
     ("float32", 3): "32-bit float RGB",
 }
@@ -61,9 +52,10 @@ def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) 
     Returns uint8 [3 or 1, H, W] for 8 bits, float32 [1, H, W] = value / `scale`, at most 1, for 16 bits (`scale` is the
     value that means 1.0). Raises DataError for other encodings and unreadable files.
     """
-    mode, _, values = decode(path)
+    decoded = decode(path)
+    mode, values = decoded.mode, decoded.values
     if scale > VOID:
-        if mode in _SIXTEEN_BIT:
+        if mode in SIXTEEN_BIT:
             return tv_tensors.Image(_planes(np.minimum(values.astype(np.float32) / np.float32(scale), np.float32(1))))
         raise DataError(
             f"{path}: the image is {describe_mode(mode)}, expected 16-bit grey (full scale {scale:g})",
@@ -96,8 +88,9 @@ def read_depth(
 
 def read_units(path: str | Path) -> np.ndarray:
     """The stored values of a 16-bit grey depth image, whole numbers [H, W]. Raises DataError for other bit depths."""
-    mode, _, values = decode(path)
-    if mode not in _SIXTEEN_BIT:
+    decoded = decode(path)
+    mode, values = decoded.mode, decoded.values
+    if mode not in SIXTEEN_BIT:
         raise DataError(
             f"{path}: the depth image is {describe_mode(mode)}, expected 16-bit grey",
             hint="8-bit copies have lost the metric depth: use the 16-bit files of the data set",
@@ -130,13 +123,14 @@ def read_coded_labels(path: str | Path, *, table: np.ndarray) -> tv_tensors.Mask
 
 def read_label_values(path: str | Path) -> np.ndarray:
     """The stored values of a label map, uint8 [H, W]. Raises DataError for colour images and lossy formats."""
-    mode, kind, values = decode(path)
+    decoded = decode(path)
+    mode, kind, values = decoded.mode, decoded.format, decoded.values
     if mode not in ("L", "P"):
         raise DataError(
             f"{path}: the label map is {describe_mode(mode)}, expected 8-bit grey or palette",
             hint="store class indices, not colours, as an 8-bit PNG",
         )
-    if kind in _LOSSY:
+    if kind in LOSSY:
         raise DataError(f"{path}: the label map is a {kind} file, which changes labels", hint="store it as a PNG")
     return values
 
@@ -195,15 +189,28 @@ def measured_pixels(values: np.ndarray, invalid: Sequence[float]) -> np.ndarray:
 
 def _encoded(path: str | Path, encoding: Encoding) -> np.ndarray:
     """The stored values [H, W] or [H, W, 3]. Raises DataError where they are not of the type and number stated."""
-    mode, _, values = decode(path)
+    decoded = decode_encoded(path, encoding)
+    mode, values = decoded.mode, decoded.values
     channels = 1 if values.ndim == 2 else values.shape[-1]
-    if _STORED.get(mode) == encoding.stored and channels == encoding.channels:
+    if STORED.get(mode, mode.partition(" x ")[0]) == encoding.stored and channels == encoding.channels:
         return values
     expected = _EXPECTED[encoding.stored, encoding.channels]
     hint = "`stored` and `channels` in the recipe's table of the modality say what is expected"
-    if mode == "P":
-        hint = "a palette image looks like a label map: is it the right file?"
+    if mode in EIGHT_BIT and encoding.stored == "uint8":
+        hint = f"`convert = true` in the recipe's table of the modality reads it as {expected}"
+        hint += "; but is it the right file? Palette images are label maps more often" if mode == "P" else ""
+    elif values.ndim == 3 and channels > encoding.channels:
+        hint = f"`bands` in the recipe's table of the modality says which of the {channels} are read: bands = "
+        hint += str(list(range(1, encoding.channels + 1)))
     raise DataError(f"{path}: the image is {describe_mode(mode)}, expected {expected}", hint=hint)
+
+
+def decode_encoded(path: str | Path, encoding: Encoding) -> Decoded:
+    """What a file stores of a modality: the bands that are read, converted where that is asked for."""
+    if encoding.convert:
+        return decode(path, convert="RGB" if encoding.channels == 3 else "L")
+    decoded = decode(path)
+    return take_bands(path, decoded, encoding.bands) if encoding.bands else decoded
 
 
 def read_class_map(path: str | Path, encoding: LabelEncoding) -> tv_tensors.Mask:
@@ -211,24 +218,26 @@ def read_class_map(path: str | Path, encoding: LabelEncoding) -> tv_tensors.Mask
 
     Raises DataError for lossy formats, unreadable files, and stored values that are neither a class nor void.
     """
-    stored = stored_labels(path, color=encoding.color)
+    stored = stored_labels(path, color=encoding.color, lossy=encoding.tolerance > 0)
     known = np.array([*encoding.values, *encoding.void], dtype=np.int64)
     labels = np.array([*range(len(encoding.values)), *([VOID] * len(encoding.void))], dtype=np.uint8)
     order = known.argsort()
-    place = order[np.searchsorted(known, stored, sorter=order).clip(max=len(known) - 1)]
-    unknown = known[place] != stored
+    place = order[np.searchsorted(known, stored - encoding.tolerance, sorter=order).clip(max=len(known) - 1)]
+    unknown = np.abs(known[place] - stored) > encoding.tolerance
     if unknown.any():
         raise _unknown_labels(path, np.unique(stored[unknown]).tolist(), encoding)
     return tv_tensors.Mask(torch.from_numpy(labels[place])[None])
 
 
-def stored_labels(path: str | Path, *, color: bool) -> np.ndarray:
+def stored_labels(path: str | Path, *, color: bool, lossy: bool = False) -> np.ndarray:
     """The stored values of a label map, int64 [H, W]; of a colour image, 65536 red + 256 green + blue.
 
-    Raises DataError for lossy formats, unreadable files, and files of the other kind.
+    Floats are read where all are whole numbers, and transparency is dropped where it is the same everywhere. Raises
+    DataError for lossy formats unless `lossy`, unreadable files, and files of the other kind.
     """
-    mode, kind, values = decode(path)
-    wanted = ("RGB",) if color else ("1", "L", "P", *_SIXTEEN_BIT)
+    decoded = without_alpha(decode(path))
+    mode, values = decoded.mode, decoded.values
+    wanted = ("RGB",) if color else ("1", "L", "P", "F", *SIXTEEN_BIT)
     if mode not in wanted:
         expected = "8-bit RGB" if color else "grey or palette"
         other = "index" if color else "color"
@@ -236,10 +245,29 @@ def stored_labels(path: str | Path, *, color: bool) -> np.ndarray:
             f"{path}: the label map is {describe_mode(mode)}, expected {expected}",
             hint=f'data.folders.labels.stored = "{other}" reads the other kind of label maps',
         )
-    if kind in _LOSSY:
-        raise DataError(f"{path}: the label map is a {kind} file, which changes labels", hint="store it as a PNG")
+    if mode == "F" and not whole_numbers(values):
+        raise DataError(f"{path}: the label map holds floats that are no whole numbers", hint="store it as a PNG")
+    if decoded.format in LOSSY and not lossy:
+        raise DataError(
+            f"{path}: the label map is a {decoded.format} file, which changes labels",
+            hint="store it as a PNG; of two classes, such as 0 and 255, data.folders.labels.tolerance = 127 tells them",
+        )
     stored = values.astype(np.int64)
     return stored @ np.array([65536, 256, 1]) if color else stored
+
+
+def without_alpha(decoded: Decoded) -> Decoded:
+    """A picture without its transparency, where that is the same everywhere."""
+    values = decoded.values
+    if decoded.mode not in ("LA", "RGBA") or values[..., -1].min() != values[..., -1].max():
+        return decoded
+    grey = decoded.mode == "LA"
+    return dataclasses.replace(decoded, mode=decoded.mode[:-1], values=values[..., 0] if grey else values[..., :3])
+
+
+def whole_numbers(values: np.ndarray) -> bool:
+    """Whether floats are whole numbers as labels are, from 0 to 65535, all of them."""
+    return bool(((values >= 0) & (values <= 65535) & (values == np.floor(values))).all())
 
 
 def _unknown_labels(path: str | Path, found: Sequence[int], encoding: LabelEncoding) -> DataError:
@@ -278,80 +306,7 @@ def _listed(values: list[int]) -> str:
     return ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
 
 
-def decode(path: str | Path) -> tuple[str, str, np.ndarray]:
-    """Pillow's mode and format, and the stored values: a writable array [H, W] or [H, W, channels].
-
-    Raises DataError for files that are missing, damaged or no images.
-    """
-    if os.fspath(path).lower().endswith(".npy"):
-        return _decode_array(path)
-    try:
-        with Image.open(path) as image:
-            return image.mode, image.format or "", np.array(image)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except Image.UnidentifiedImageError:
-        size = Path(path).stat().st_size
-        reason = "the file is empty (0 bytes)" if size == 0 else f"not an image file that can be read ({size} bytes)"
-        raise DataError(f"{path}: {reason}", hint=_unidentified_hint(path)) from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-        raise DataError(f"{path}: truncated or damaged ({error})", hint="copy or download the file again") from None
-
-
-def _unidentified_hint(path: str | Path) -> str:
-    if Path(path).suffix.lower() in (".tif", ".tiff"):
-        return (
-            "of TIFF files, 8-bit ones, and 16-bit and 32-bit float ones of one channel are read; store others as .npy"
-        )
-    return "copy or download the file again"
-
-
-def _decode_array(path: str | Path) -> tuple[str, str, np.ndarray]:
-    """A NumPy file, as `decode` returns it. Nothing but plain numbers is read."""
-    try:
-        values = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-        raise DataError(
-            f"{path}: not a NumPy array that can be read ({error})", hint="write it with numpy.save"
-        ) from None
-    if isinstance(values, np.ndarray) and values.ndim == 3 and values.shape[-1] == 1:
-        values = values[..., 0]
-    mode = _mode_of_array(values) if isinstance(values, np.ndarray) else ""
-    if not mode:
-        described = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else "several arrays"
-        raise DataError(
-            f"{path}: the array is {described}, expected [H, W] or [H, W, 3] of uint8, uint16 or float32",
-            hint="convert it with NumPy: channels last, one array a file",
-        )
-    types = {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}
-    return mode, "NPY", values.astype(types[_STORED[mode]] if mode in _STORED else values.dtype)
-
-
-def _mode_of_array(values: np.ndarray) -> str:
-    """Pillow's mode for such an array; nothing where there is none. Whole numbers of other types count as 16-bit."""
-    if 0 in values.shape or not (values.ndim == 2 or (values.ndim == 3 and values.shape[-1] == 3)):
-        return ""
-    if values.dtype.kind == "b":
-        return "1" if values.ndim == 2 else ""
-    if values.dtype.kind in "iu" and values.dtype != np.uint8:
-        fits = values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max
-        return ("I;16" if values.ndim == 2 else "RGB;16") if fits else ""
-    grey, colour = {"u": ("L", "RGB"), "f": ("F", "RGB;F")}.get(values.dtype.kind, ("", ""))
-    return grey if values.ndim == 2 else colour
-
-
 def _planes(values: np.ndarray) -> torch.Tensor:
     """[H, W] or [H, W, C] to [C, H, W]; colours keep their pixel-interleaved memory order, which resizes faster."""
     tensor = torch.from_numpy(values)
     return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
-
-
-def describe_mode(mode: str) -> str:
-    """Pillow's mode in words."""
-    return _MODES.get(mode, f"of mode {mode}")

@@ -22,9 +22,14 @@ from torchvision import tv_tensors
 from cen_cli.data.modality import DepthMap, ModalitySpec
 from cen_cli.data.normalization import normalize
 from cen_cli.errors import DataError
+from cen_cli.results import SPLITS
 
-VOID = 255
-"""Label of pixels that have no class: they count in no loss and in no metric."""
+
+def check_split(split: str) -> None:
+    """Raises DataError for a name of no split."""
+    if split not in SPLITS:
+        raise DataError(f"unknown split {split!r}: there are {', '.join(SPLITS)}")
+
 
 LABELS = "labels"
 """Key of the label map among a view's files."""

@@ -21,8 +21,9 @@ from torchvision.transforms.v2 import functional as F
 
 from cen_cli.data.altered.modality_dropout import drop_modalities
 from cen_cli.data.modality import ModalitySpec
-from cen_cli.data.sample import TARGET, VOID, RawView, Sample
+from cen_cli.data.sample import TARGET, RawView, Sample
 from cen_cli.errors import DataError
+from cen_cli.results import VOID
 
 Map = TypeVar("Map", tv_tensors.Image, tv_tensors.Mask)
 
@@ -36,8 +37,10 @@ def resize(image: Map, size: tuple[int, int]) -> Map:
     return tv_tensors.wrap(resized, like=image)
 
 
-def resize_view(view: RawView, size: tuple[int, int]) -> RawView:
-    """Bring every modality and the target to `size` = (height, width)."""
+def resize_view(view: RawView, size: tuple[int, int] | None) -> RawView:
+    """Bring every modality and the target to `size` = (height, width); None leaves the view as it is."""
+    if size is None:
+        return view
     inputs = {name: resize(image, size) for name, image in view.inputs.items()}
     target = None if view.target is None else resize(view.target, size)
     return dataclasses.replace(view, inputs=inputs, target=target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import os
@@ -17,14 +16,18 @@ from torchvision import tv_tensors
 
 from cen_cli.data.cache import ViewCache
 from cen_cli.data.derived import surface_normals, texture_edges
-from cen_cli.data.domains import SHORT_NAMES
-from cen_cli.data.modality import DepthMap, ModalitySpec, Normalization
+from cen_cli.data.modality import SHORT_NAMES, DepthMap, ModalitySpec, Normalization
 from cen_cli.data.reading import read_depth, read_encoded, read_image, read_labels
 from cen_cli.data.sample import LABELS, TARGET, RawView, Sample
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.stereo import read_disparity, read_stereo_depth
 from cen_cli.data.transforms import EvalTransform, resize_view
+from cen_cli.data.transforms import resize as resize_map
 from cen_cli.errors import DataError, UsageError
+from cen_cli.wording import did_you_mean, listed
+
+STRETCHED = 1.05
+"""Ratio of height to width by which maps of one view may differ, where they are resized."""
 
 Key = int | tuple[int, int]
 """A view's index (epoch 0), or (epoch, index)."""
@@ -150,13 +153,15 @@ def read_view(
     used = {key: str(files[key]) for key in stored}
     if crop_depth:
         stored = _crop_depth(stored)
+    if resize is not None and not crop_depth and frame is None:
+        stored = _one_size(stored, used, resize)
     _check_sizes(stored, used)
     if frame is not None:
         stored = {key: _cut(image, frame) for key, image in stored.items()}
     maps = {key: _derived(image, wanted[key][1]) if key in wanted else image for key, image in stored.items()}
     truth = maps.pop(LABELS, None) if target is None else maps.pop(TARGET, None)
     view = RawView(name, {spec.name: maps[spec.name] for spec in specs}, truth, used)
-    return view if resize is None else resize_view(view, resize)
+    return resize_view(view, resize)
 
 
 def read_map(path: str | Path, spec: ModalitySpec) -> Tensor:
@@ -207,8 +212,23 @@ def _check_sizes(maps: Mapping[str, Tensor], files: Mapping[str, str]) -> None:
         if image.shape[-2:] != reference.shape[-2:]:
             raise DataError(
                 f"sizes differ: {files[first]} is {_size(reference)}, {files[name]} is {_size(image)}",
-                hint="all modalities and the target of a view must be aligned and of one size",
+                hint="all modalities and the target of a view must be aligned; data.resize brings them to one size",
             )
+
+
+def _one_size(maps: Mapping[str, Tensor], files: Mapping[str, str], size: tuple[int, int]) -> dict[str, Tensor]:
+    """Maps that differ in size each brought to `size`. Raises DataError where they are of another shape, too."""
+    if len({image.shape[-2:] for image in maps.values()}) == 1:
+        return dict(maps)
+    first, reference = next(iter(_by_authority(maps).items()))
+    for name, image in maps.items():
+        stretched = image.shape[-2] / image.shape[-1] / (reference.shape[-2] / reference.shape[-1])
+        if not 1 / STRETCHED <= stretched <= STRETCHED:
+            raise DataError(
+                f"shapes differ: {files[first]} is {_size(reference)}, {files[name]} is {_size(image)}",
+                hint="they do not show the same scene pixel by pixel: cut them to what both show",
+            )
+    return {name: resize_map(image, size) for name, image in maps.items()}
 
 
 def _size(image: Tensor) -> str:
@@ -272,8 +292,7 @@ def _known(name: str, available: Iterable[str], names: Mapping[str, str], what: 
     if full in available:
         return full
     short = [short for short, long in names.items() if long in available and short not in available]
-    nearest = difflib.get_close_matches(name, [*available, *short], n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else None
+    hint = did_you_mean(name, [*available, *short])
     raise UsageError(f"unknown {what} {name!r}: this data set has {', '.join(available)}", hint=hint)
 
 
@@ -371,7 +390,9 @@ class FileViews:
 
 def _stated(spec: ModalitySpec) -> dict[str, Any]:
     """What a spec states, for the fingerprint, which a field without value does not change."""
-    return {name: value for name, value in dataclasses.asdict(spec).items() if value is not None}
+    return dataclasses.asdict(
+        spec, dict_factory=lambda fields: {name: value for name, value in fields if value is not None}
+    )
 
 
 def check_files(root: Path, views: Sequence[ViewFiles], *, listed_in: str | Path, hint: str) -> None:
@@ -400,4 +421,4 @@ def describe_folder(folder: Path) -> str:
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
     if not names:
         return "it is empty"
-    return "it holds " + ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return "it holds " + listed(names, most=8)

@@ -10,24 +10,35 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from cen_cli.data.loading import training_loader
+from cen_cli.data.loading import BatchLoader, training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
+from cen_cli.engine.health import HealthCheck
 from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
-from cen_cli.errors import CheckpointError, DataError, Interrupted
+from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
+from cen_cli.files import link_or_copy, write_directory, write_json
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
+from cen_cli.models.health import watching
 from cen_cli.models.network import StreamNetwork
-from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport, as_json, is_better
+from cen_cli.results import (
+    Evaluation,
+    Listener,
+    RunSummary,
+    StepReport,
+    ValidationReport,
+    as_json,
+    is_better,
+)
 from cen_cli.runs.checkpoint import (
     MODEL_FILE,
     PUT_BACK,
@@ -35,14 +46,15 @@ from cen_cli.runs.checkpoint import (
     auxiliary_tensors,
     load_auxiliaries,
     load_weights,
+    not_finite,
     read_state,
     read_tensors,
     tensors_under,
     write_checkpoint,
 )
 from cen_cli.runs.directory import RunDirectory
-from cen_cli.runs.files import link_or_copy, write_directory, write_json
 from cen_cli.runs.gammas import GammaRecorder
+from cen_cli.wording import listed
 
 
 class TrainingTask(Protocol):
@@ -68,22 +80,6 @@ class TrainingTask(Protocol):
         """Score the network on the validation split."""
 
 
-class Listener(Protocol):
-    """Who is told how training goes (a live display, plain lines, nobody)."""
-
-    def on_start(self, plan: TrainingPlan) -> None:
-        """Training is about to begin."""
-
-    def on_step(self, report: StepReport) -> None:
-        """A log interval is over."""
-
-    def on_validation(self, report: ValidationReport) -> None:
-        """A validation is over."""
-
-    def on_note(self, text: str) -> None:
-        """Something a person should know."""
-
-
 @dataclasses.dataclass
 class Progress:
     """How far a run is; saved in state.json and restored from it."""
@@ -102,6 +98,8 @@ class Progress:
     """Sums of the loss terms over the unfinished log interval."""
     window_steps: int = 0
     events_size: int = 0
+    ill_since: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Dead layers, and parts that no gradient reaches, with the step in which they were first seen so."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,8 +233,8 @@ class Fit:
             start_batch=progress.batch,
         )
         started = time.monotonic()
-        for batch in loader:
-            terms = self.task.step(batch, progress.step)
+        for batch in self._saving_where_a_worker_dies(loader):
+            terms = self._step(batch)
             progress.step += 1
             progress.batch += 1
             self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
@@ -247,6 +245,31 @@ class Fit:
             self._after_step()
             if stop:
                 self._stop(stop)
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        """One optimiser step; now and then the network is watched in it."""
+        number = self.progress.step + 1
+        check = HealthCheck(self.settings.log_every, self.progress.ill_since)
+        if not check.due(number):
+            return self.task.step(batch, self.progress.step)
+        with watching(self.task.model) as watch:
+            terms = self.task.step(batch, self.progress.step)
+        health = watch.health()
+        warning = check.note(health, number)
+        self.progress.ill_since = check.since
+        self.directory.append_event({"kind": "health", "step": number, **as_json(health)})
+        if warning:
+            self.listener.on_note(warning)
+        return terms
+
+    def _saving_where_a_worker_dies(self, loader: BatchLoader) -> Iterator[Batch]:
+        """The loader's batches; between two of them the run can be saved, whatever became of its workers."""
+        try:
+            yield from loader
+        except WorkerError as error:
+            self._save()
+            saved = f"{error.message}\nthe run is saved at step {self.progress.step} of {self.total_steps}"
+            raise WorkerError(saved, hint=f"{error.hint}; then: cen train --resume {self.directory.root}") from error
 
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""
@@ -264,6 +287,7 @@ class Fit:
         progress, settings = self.progress, self.settings
         number = progress.epoch + 1
         self.losses.flush()
+        self._check_finite()
         improved = False
         if number % settings.validate_every == 0 or number == settings.epochs:
             improved = self._validate(number, stop)
@@ -332,6 +356,7 @@ class Fit:
     def _save(self, *, best: bool = False) -> None:
         """Write the gammas, then the checkpoint; the best one first, so that `last` never speaks of one not there."""
         self.losses.flush()
+        self._check_finite()
         progress = self.progress
         progress.window, progress.window_steps = self.losses.state()
         progress.events_size = self.directory.events_size()
@@ -352,6 +377,14 @@ class Fit:
         )
         if best:
             write_directory(self.directory.last, self._link_best)
+
+    def _check_finite(self) -> None:
+        """Raises DivergedError where the network can no longer be used: it is neither scored nor saved."""
+        if odd := not_finite(self.task.model.state_dict()):
+            raise DivergedError(
+                f"the network is not finite after step {self.progress.step}: NaN or infinity in {listed(odd)}",
+                hint="what was saved before is untouched; try lower learning rates, or precision fp32",
+            )
 
     def _link_best(self, new: Any) -> None:
         for path in self.directory.best.iterdir():

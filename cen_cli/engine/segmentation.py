@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cen_cli.data.sample import VOID, Batch
+from cen_cli.data.sample import Batch
 from cen_cli.engine.task import NetworkTask
 from cen_cli.models.streams import ModalOutput
-from cen_cli.results import ENSEMBLE
+from cen_cli.results import ENSEMBLE, VOID
 
 MODEL = "model"
 

@@ -57,8 +57,10 @@ class NetworkTask:
 
     def output(self, batch: Batch) -> ModalOutput:
         """What the network makes of a batch that is on the device, in the precision of training."""
+        watched = len(self.model._forward_pre_hooks) > 0  # a compiled network runs no hooks that came after it
+        forward = self.model if watched else self._forward
         with autocast(self.device, self.precision):
-            return self._forward(batch.inputs)
+            return forward(batch.inputs)
 
     def with_total(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms, the penalties, and their sum as `total`."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from cen_cli.errors import SaveError
+from cen_cli.files import write_bytes
 
 _NAME = "features"
 
@@ -35,7 +37,8 @@ def cached_features(folder: Path, key: str, compute: Callable[[], Tensor]) -> Te
     if kept is not None:
         return kept
     features = compute().detach().cpu().double().contiguous()
-    _write(path, save({_NAME: features}, {"key": key, "digest": _digest(features)}))
+    with contextlib.suppress(SaveError):
+        write_bytes(path, save({_NAME: features}, {"key": key, "digest": _digest(features)}))
     return features
 
 
@@ -48,22 +51,6 @@ def _read(path: Path, key: str) -> Tensor | None:
         return None
     whole = metadata.get("key") == key and metadata.get("digest") == _digest(features)
     return features if whole else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write by a temporary name of its own, so that runs at the same time do not meet; give up where it fails."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".new", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _digest(features: Tensor) -> str:

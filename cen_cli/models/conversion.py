@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from cen_cli.models.ensemble import LearnedEnsemble
-from cen_cli.models.exchange import ChannelExchange, Region, Replace
+from cen_cli.models.exchange import THRESHOLD, ChannelExchange, Region, Replace
 from cen_cli.models.fusion.concat import InputConcat
 from cen_cli.models.known_norms import NormKind, known_norms, modal_layer, norm_channels
 from cen_cli.models.norms import ModalLayerNorm2d, ModalNorm, NormSharing, Share
@@ -86,7 +86,7 @@ def to_cen(
     model: nn.Module,
     modalities: Sequence[str],
     *,
-    threshold: float = 1e-2,
+    threshold: float = THRESHOLD,
     region: Region = "disjoint",
     replace: Replace = "own-part",
     conv: Share = "shared",

@@ -27,7 +27,10 @@ from torch import Tensor, nn
 
 from cen_cli.models.norms import ModalNorm
 from cen_cli.models.streams import check_divisible
-from cen_cli.results import ReplacedCount
+from cen_cli.results import ReplacedCount, below_threshold
+
+THRESHOLD = 1e-2
+"""Theta where none is given (S Section 2)."""
 
 Region = Literal["disjoint", "all"]
 Replace = Literal["own-part", "anywhere"]
@@ -79,7 +82,7 @@ def exchange_channels(
         raise ValueError(f"x must be [{modalities}*B, {channels}, H, W] to fit gamma, got shape {tuple(x.shape)}")
     check_divisible(x, modalities)
     replaceable = replaceable_mask(parts, modalities, channels, gamma.device)
-    replaced = (gamma.detach().abs() < threshold) & replaceable
+    replaced = below_threshold(gamma.detach(), threshold) & replaceable
     if modalities == 1:
         return x, torch.zeros_like(replaced)
     return replace_channels(x, replaced, donor), replaced
@@ -184,7 +187,7 @@ class ChannelExchange(nn.Module):
         self,
         norm: ModalNorm,
         *,
-        threshold: float = 1e-2,
+        threshold: float = THRESHOLD,
         region: Region = "disjoint",
         replace: Replace = "own-part",
         active: bool = True,
@@ -255,7 +258,7 @@ class ChannelExchange(nn.Module):
             return torch.zeros_like(self.replaceable)
         if self.fixed is not None:
             return self.fixed
-        return (self.gamma.abs() < self.threshold) & self.replaceable
+        return below_threshold(self.gamma, self.threshold) & self.replaceable
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
 from cen_cli.models.conversion import checked_names
 from cen_cli.models.ensemble import LearnedEnsemble
-from cen_cli.models.parameters import parameter_groups
+from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.streams import ModalOutput, stack_images
+
+PARTS = ("encoder", "decoder", "ensemble")
+"""The children of such a network: nothing else in it may have parameters."""
 
 
 class StreamNetwork(nn.Module):
@@ -22,14 +24,8 @@ class StreamNetwork(nn.Module):
 
     task: str
     """Of the kind of network."""
-    specs: tuple[Any, ...]
-    """Set by `cen_cli.load`, like the next: how each modality's files are stored and normalised."""
-    recipe: Any
-    """What the network was trained by; a label for people, not read by the network."""
     start: str = ""
     """What a network that starts from a trained one was given, for people."""
-    compact: bool = False
-    """Whether it is one for inference alone, made by `cen compact`."""
 
     def __init__(
         self,
@@ -57,5 +53,18 @@ class StreamNetwork(nn.Module):
         return self.ensemble.combine(*made) if isinstance(made, tuple) else self.ensemble.combine(made)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by how they are trained (see `parameter_groups`)."""
-        return parameter_groups(self)
+        """Groups "encoder", "decoder" and "ensemble", and "gamma", which takes the exchanging norms' out of the others.
+
+        What the encoder's junctions hold, the fusion blocks of a baseline, starts untrained as the decoder does, and is
+        in its group. Each parameter is in exactly one group; AssertionError where one lies outside the `PARTS`.
+        """
+        gammas = [layer.norm.weight for layer in exchange_layers(self).values()]
+        blocks = [*self.get_submodule("encoder.junctions").parameters()]
+        taken = {id(parameter) for parameter in (*gammas, *blocks)}
+        encoder, decoder, ensemble = (
+            [p for p in self.get_submodule(part).parameters() if id(p) not in taken] for part in PARTS
+        )
+        groups = {"encoder": encoder, "decoder": [*decoder, *blocks], "gamma": gammas, "ensemble": ensemble}
+        grouped = sorted(id(p) for group in groups.values() for p in group)
+        assert grouped == sorted(id(p) for p in self.parameters()), "a parameter is in no group, or in two"
+        return groups

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from cen_cli.models.backbones.resnet import ResNetEncoder, resnet_encoder
 from cen_cli.models.backbones.staged import PREFIX, StagedEncoder, timm_encoder
-from cen_cli.models.conversion import checked_names, convert_layers, make_convolutions_private, nowhere
+from cen_cli.models.conversion import checked_names, convert_layers, nowhere
 from cen_cli.models.fusion.placement import FUSED, Fusion
 from cen_cli.models.heads.pspnet import PSPNetDecoder
 from cen_cli.models.heads.refinenet import RefineNetDecoder
@@ -20,13 +21,6 @@ class Segmenter(StreamNetwork):
 
     task = "segmentation"
 
-    class_names: tuple[str, ...]
-    """Set by `cen_cli.load`: names of the K classes."""
-
-
-SEGMENTATION = StreamSettings(threshold=2e-2)
-"""The threshold of the paper's segmentation networks (S Section 2)."""
-
 
 def refinenet_segmenter(
     modalities: Sequence[str],
@@ -37,23 +31,24 @@ def refinenet_segmenter(
     encoder_width: int = 64,
     dropout: float = 0.5,
     light: bool = False,
+    norm: bool = False,
     weights: str | None = None,
-    streams: StreamSettings = SEGMENTATION,
+    streams: StreamSettings = StreamSettings(),  # noqa: B008 (frozen)
     fusion: Fusion | None = None,
 ) -> Segmenter:
     """RefineNet on a ResNet, as in S-Table 7, or on an encoder of timm ("timm/NAME").
 
-    `width`, `dropout` and `light` are the decoder's, `backbone`, `encoder_width` and `weights` those of
+    `width`, `dropout`, `light` and `norm` are the decoder's, `backbone`, `encoder_width` and `weights` those of
     `resnet_encoder`; `streams` says what the modalities share and how they exchange. `fusion` puts a baseline in the
     place of exchange and ensemble, and then `streams` is not read. Errors as in `resnet_encoder`.
     """
     names = checked_names(modalities)
     encoder = _encoder(backbone, len(names), streams, width=encoder_width, weights=weights, fusion=fusion)
-    decoder = RefineNetDecoder(encoder.channels, classes, width, dropout, light=light)
+    decoder = RefineNetDecoder(encoder.channels, classes, width, dropout, light=light, norm=norm)
     if fusion is not None:
+        convert_layers(decoder, 1, MERGED, after=nowhere)
         return Segmenter(encoder, decoder, names, branches=(FUSED,))
-    if streams.conv == "private":
-        make_convolutions_private(decoder, len(names))
+    convert_layers(decoder, len(names), replace(streams, exchange=False), after=nowhere)
     return Segmenter(encoder, decoder, names)
 
 
@@ -67,7 +62,7 @@ def pspnet_segmenter(
     dropout: float = 0.1,
     auxiliary: bool = True,
     weights: str | None = None,
-    streams: StreamSettings = SEGMENTATION,
+    streams: StreamSettings = StreamSettings(),  # noqa: B008 (frozen)
     fusion: Fusion | None = None,
 ) -> Segmenter:
     """PSPNet on a ResNet whose stages 3 and 4 are dilated, as in S-Fig 7.

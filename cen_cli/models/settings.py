@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cen_cli.models.exchange import Region, Replace
+from cen_cli.models.exchange import THRESHOLD, Region, Replace
 from cen_cli.models.norms import SHARING, NormSharing, Share
 
 
@@ -15,7 +15,7 @@ class StreamSettings:
     Raises ValueError for an unknown word.
     """
 
-    threshold: float = 1e-2
+    threshold: float = THRESHOLD
     region: Region = "disjoint"
     replace: Replace = "own-part"
     conv: Share = "shared"

@@ -138,6 +138,18 @@ class PrivateCopies(nn.Module):
                 tensors[f"{prefix}copies.{m}.{name}"] = row
 
 
+class PrivateConv2d(PrivateCopies):
+    """`PrivateCopies` of a convolution, under its name of version 0.1."""
+
+    @classmethod
+    def from_conv(cls, conv: nn.Module, modalities: int) -> PrivateConv2d:
+        """The same as the constructor."""
+        return cls(conv, modalities)
+
+
+PrivateConvTranspose2d = PrivateConv2d
+
+
 def unstacked(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state of `model` in which every `PrivateCopies` has today's names (see `PrivateCopies.unstack`)."""
     current = dict(tensors)

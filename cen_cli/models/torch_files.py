@@ -11,7 +11,6 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ import numpy as np
 import torch
 
 from cen_cli.errors import CheckpointError
-
-MOST_LISTED = 5
 
 _NUMPY_NUMBER = np.float64(0).__reduce__()[0]
 _NUMPY_NUMBERS: list[Any] = [
@@ -47,12 +44,6 @@ def read_torch_file(file: Path) -> object:
         raise CheckpointError(
             f"{file}: cannot be read as weights: {_reason(error)}", hint="copy or download the file again"
         ) from error
-
-
-def listed(problems: Iterable[str], most: int = MOST_LISTED) -> str:
-    """The first problems on one line, and how many more there are."""
-    found = list(problems)
-    return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
 
 
 def _refused(file: Path, reason: str) -> CheckpointError:

@@ -6,13 +6,11 @@ Every stream makes the target from its own modality; they meet where the encoder
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from cen_cli.models.backbones.unet import NormLayers, UNetEncoder, fuse_streams
 from cen_cli.models.conversion import checked_names, convert_layers, nowhere
 from cen_cli.models.fusion.placement import FUSED, Fusion
-from cen_cli.models.heads.unet import UNetDecoder
-from cen_cli.models.initialisation import draw_normal_weights
+from cen_cli.models.heads.unet import UNetDecoder, draw_normal_weights
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.settings import MERGED, StreamSettings
 
@@ -23,10 +21,6 @@ class Translator(StreamNetwork):
     task = "translation"
 
     encoder: UNetEncoder
-    class_names: tuple[str, ...] = ()
-    """An image has no classes."""
-    target_spec: Any
-    """Set by `cen_cli.load`: how the target's files are stored and normalised."""
 
     @property
     def size_multiple(self) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from cen_cli.errors import UsageError
+from cen_cli.wording import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -33,8 +33,7 @@ def find_sweep(name_or_path: str) -> Path:
         return sweeps[name_or_path]
     if path.parent == Path("recipes/sweeps") and path.suffix == ".toml" and path.stem in sweeps:
         return sweeps[path.stem]
-    close = difflib.get_close_matches(path.name.removesuffix(".toml"), list(sweeps), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"shipped sweeps: {', '.join(sweeps)}"
+    hint = did_you_mean(path.name.removesuffix(".toml"), sweeps, most=3) or f"shipped sweeps: {', '.join(sweeps)}"
     raise UsageError(f"no sweep {name_or_path!r}: neither a file nor a shipped sweep", hint=hint)
 
 
@@ -71,10 +70,8 @@ def _folder() -> Path:
 
 
 def _hint(path: Path, recipes: dict[str, Path]) -> str:
-    close = difflib.get_close_matches(path.name.removesuffix(".toml"), list(recipes), n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(repr(name) for name in close)}? (`cen recipes ls` lists all)"
-    return f"shipped recipes: {', '.join(recipes)}"
+    question = did_you_mean(path.name.removesuffix(".toml"), recipes, most=3)
+    return f"{question} (`cen recipes ls` lists all)" if question else f"shipped recipes: {', '.join(recipes)}"
 
 
 def _hint_for_folder(path: Path) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cen_cli.recipe.paths import Path, dotted
-from cen_cli.recipe.wording import Problem, nearest, show_value
+from cen_cli.recipe.wording import Problem, perhaps, show_value
 
 Modality = Mapping[str, Any]
 
 RESERVED = ("ensemble", "labels", "target")
 """Names that mean something else beside those of modalities."""
-LARGEST = {"uint8": 255, "uint16": 65535}
+LIMITS = {"uint8": (0, 255), "uint16": (0, 65535), "int16": (-32768, 32767)}
 """What a pixel of a type can hold."""
 
 _AT = ("data", "folders", "modalities")
@@ -35,9 +35,9 @@ def _inputs_are_modalities(
     wanted = f"one of [data.folders.modalities]: {', '.join(names)}"
     for name in inputs:
         if name not in names:
-            yield Problem(("data", "inputs"), f'data.inputs: "{name}" is not {wanted}{nearest(name, names)}')
+            yield Problem(("data", "inputs"), f'data.inputs: "{name}" is not {wanted}{perhaps(name, names)}')
     if target is not None and target not in names:
-        yield Problem(("data", "target"), f'data.target = "{target}": {wanted}{nearest(target, names)}')
+        yield Problem(("data", "target"), f'data.target = "{target}": {wanted}{perhaps(target, names)}')
 
 
 def _names_are_free(modalities: Mapping[str, Any]) -> Iterator[Problem]:
@@ -86,19 +86,46 @@ def _ranges(modalities: Mapping[str, Modality]) -> Iterator[Problem]:
         yield from _reachable(path, shown, modality)
 
 
+def _bands(modalities: Mapping[str, Modality]) -> Iterator[Problem]:
+    for name, modality in modalities.items():
+        path, bands = (*_AT, name, "bands"), modality.get("bands", [])
+        shown = f"{dotted(path)} = {show_value(bands)}"
+        if bands and (len(bands) != modality["channels"] or len(set(bands)) != len(bands)):
+            yield Problem(path, f"{shown}: one for each of channels = {modality['channels']}, all different")
+        if bands and modality.get("convert"):
+            yield Problem(path, f"{shown}: beside convert = true, which is for pictures as a whole; remove one of them")
+        if modality.get("convert") and modality.get("stored", "uint8") != "uint8":
+            key = (*_AT, name, "convert")
+            yield Problem(key, f'{dotted(key)} = true: with stored = "uint8", and it is "{modality["stored"]}"')
+
+
+def _tolerance(
+    tolerance: int, stored: str, classes: list[str], first: int | None, values: list[int]
+) -> Iterator[Problem]:
+    if not tolerance:
+        return
+    path = (*_LABELS, "tolerance")
+    shown = f"{dotted(path)} = {tolerance}"
+    taken = list(values) or [(first or 0) + number for number in range(len(classes))]
+    if stored != "index" or len(taken) != 2:
+        yield Problem(path, f'{shown}: for two classes with stored = "index"; store other label maps as PNG')
+    elif 2 * tolerance >= abs(taken[1] - taken[0]):
+        yield Problem(path, f"{shown}: less than half of what lies between the classes' values {show_value(taken)}")
+
+
 def _reachable(path: tuple[str, ...], shown: str, modality: Modality) -> Iterator[Problem]:
     """A range must hold some value that the files can hold; that of an image must hold no other."""
     low, high = modality["range"]
     stored = modality.get("stored", "uint8")
-    if stored not in LARGEST:
+    if stored not in LIMITS:
         return
     scale = modality.get("scale", 1)
-    largest = LARGEST[stored] / scale
-    if modality["kind"] != "measurement" and (low < 0 or high > largest):
-        yield Problem(path, f'{shown}: stored values, between 0 and {largest:g} with stored = "{stored}"')
-    elif low >= largest or high <= 0:
+    least, most = (limit / scale for limit in LIMITS[stored])
+    if modality["kind"] != "measurement" and (low < least or high > most):
+        yield Problem(path, f'{shown}: stored values, between {least:g} and {most:g} with stored = "{stored}"')
+    elif low >= most or high <= least:
         unit = f"{stored} with {scale:g} steps a unit" if scale != 1 else stored
-        yield Problem(path, f"{shown}: some of what the files can hold, which is 0 to {largest:g} ({unit})")
+        yield Problem(path, f"{shown}: some of what the files can hold, which is {least:g} to {most:g} ({unit})")
 
 
 def _labels_of_a_segmentation(
@@ -199,6 +226,12 @@ RULES: list[tuple[list[Path], Callable[..., Iterator[Problem]]]] = [
         ("data.folders.modalities", _names_are_free),
         ("data.folders.modalities", _measurements),
         ("data.folders.modalities", _ranges),
+        ("data.folders.modalities", _bands),
+        (
+            "data.folders.labels.tolerance data.folders.labels.stored data.folders.labels.classes "
+            "data.folders.labels.first data.folders.labels.values",
+            _tolerance,
+        ),
         (
             "data.kind task data.folders.labels.pattern data.folders.labels.stored data.folders.labels.classes "
             "data.folders.labels.colors",

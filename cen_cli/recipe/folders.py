@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from cen_cli.recipe.table import AboveZero, Table, ascending
+from cen_cli.recipe.table import AboveZero, Positive, Table, ascending
 
 FIELDS = ("stem", "group", "split")
 """What may stand between braces in a pattern."""
@@ -29,12 +29,17 @@ def _pattern(text: str) -> str:
     """The pattern; empty ones are left to the rules. Raises ValueError for one that can name no files."""
     fields = re.findall(r"\{([^{}]*)\}", text)
     rest = re.sub(r"\{[^{}]*\}", "", text)
-    understood = set(fields) <= set(FIELDS) and len(set(fields)) == len(fields) and not re.search(r"[{}]|\*\*", rest)
+    understood = (
+        set(fields) <= set(FIELDS)
+        and fields.count("split") < 2
+        and fields.count("stem") < 2
+        and not re.search(r"[{}]|\*\*", rest)
+    )
     inside = not text.startswith("/") and ".." not in text.split("/")
     if text and not ("stem" in fields and understood and inside):
         raise ValueError(
-            'a path within data.root that holds {stem} once, such as "rgb/{stem}.png"; {group} and {split} may stand '
-            "in it once each, and * for anything within a name"
+            'a path within data.root that holds {stem} once, such as "rgb/{stem}.png"; {split} may stand in it once, '
+            "{group} once and more, and * for anything within a name"
         )
     return text
 
@@ -64,9 +69,20 @@ class FolderModality(Table):
         '"normals": surface normals, the first channel pointing right. "measurement": a physical quantity such as '
         "depth, resized without mixing neighbours; pixels may be invalid."
     )
-    channels: Literal[1, 3] = Field(description="Channels of the files.")
-    stored: Literal["uint8", "uint16", "float32"] = Field(
-        default="uint8", description="Type of the stored values: 8 bits, 16 bits, or 32-bit float (.tif, .npy)."
+    channels: Literal[1, 3] = Field(description="Channels that are read, of the files or of their bands.")
+    bands: tuple[Positive, ...] = Field(
+        default=(),
+        description="Which bands of files of several are read, counted from 1: one or three, as channels says. Several "
+        "modalities may read bands of the same files. Empty: all.",
+    )
+    convert: bool = Field(
+        default=False,
+        description="Bring all pictures of 8 bits to these channels: grey is repeated, transparency dropped, palettes "
+        "are looked up. Without it, such files among others are refused.",
+    )
+    stored: Literal["uint8", "uint16", "int16", "float32"] = Field(
+        default="uint8",
+        description="Type of the stored values: 8 bits, 16 bits, 16 bits with a sign, or 32-bit float (.tif, .npy).",
     )
     range: Annotated[tuple[float, float], AfterValidator(ascending)] | None = Field(
         default=None,
@@ -108,6 +124,13 @@ class FolderLabels(Table):
         default=None,
         description="Stored values of pixels without class, which count in no loss and no score. Absent: 255, where no "
         "class has it.",
+    )
+    tolerance: int = Field(
+        default=0,
+        ge=0,
+        le=32767,
+        description="How far a stored value may lie from that of its class, with two classes of index maps: 127 for "
+        "masks of 0 and 255 that are JPEG files, which other label maps may not be.",
     )
     colors: tuple[Color, ...] = Field(
         default=(), description="[red, green, blue] of every class; for index maps only to draw them."

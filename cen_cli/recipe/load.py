@@ -13,7 +13,7 @@ import tomli_w
 
 from cen_cli.errors import RecipeError, UsageError
 from cen_cli.recipe import catalog, kinds
-from cen_cli.recipe.overrides import parse_overrides
+from cen_cli.recipe.overrides import Changes, parse_overrides
 from cen_cli.recipe.paths import dotted, holds, leaves, lookup, merge, without
 from cen_cli.recipe.problems import known_keys, validate, value_of
 from cen_cli.recipe.schema import Recipe
@@ -53,6 +53,9 @@ _SAME_SCORES = (
 )
 """Keys that may be set without making a recipe another one, of which nothing is expected (fnmatch patterns)."""
 
+RecipeSource = str | Path | Mapping[str, Any] | Recipe
+"""A recipe's path, the name of a shipped one, its tables, or the recipe itself."""
+
 _OWN = ("name", "expected")
 """Keys that belong to the file that states them and are not inherited by `extends`."""
 
@@ -66,27 +69,26 @@ class _Layer:
 
 
 def load_recipe(
-    name_or_path: str,
-    overrides: Sequence[str] = (),
+    source: RecipeSource,
+    overrides: Changes = (),
     data_root: str | None = None,
     *,
     changes: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> Recipe:
-    """Read a recipe by path or shipped name, apply `--set` overrides, check everything.
+    """A recipe given by path, by shipped name, as tables or as itself; apply overrides, check everything.
 
     A recipe that an override makes another one loses the file's `[expected]`, as one that extends the file does.
     `changes`, (where they come from, tables), go before the file; `data_root` before them, and an override of
     `data.root` before all. Raises RecipeError with every problem of file, changes and overrides, UsageError where the
     file is missing or cannot be read.
     """
-    path = catalog.find(name_or_path)
-    files = _file_layers(path)
+    files = _file_layers(catalog.find(str(source))) if isinstance(source, str | Path) else _table_layers(source)
     table, problems = parse_overrides(overrides)
     changed = [_Layer(label, tables) for label, tables in changes]
     layers = [*files, *changed, *_option_layers(data_root)]
     return _resolve(
         [*_as_changed(layers, table), _Layer("--set", table)],
-        source=name_or_path,
+        source=str(source) if isinstance(source, str | Path) else files[-1].label,
         main=files[-1].label,
         problems=problems,
     )
@@ -98,9 +100,7 @@ def parse_recipe(text: str, source: str) -> Recipe:
     return _resolve([_Layer(source, table)], source=source, main=source, problems=[])
 
 
-def override(
-    recipe: Recipe, overrides: Sequence[str], *, data_root: str | None = None, source: str = "recipe"
-) -> Recipe:
+def override(recipe: Recipe, overrides: Changes, *, data_root: str | None = None, source: str = "recipe") -> Recipe:
     """A trained network's recipe with other data or evaluation settings; checked like a file.
 
     Only keys that still have an effect on a trained network may be set: `EVALUATION_KEYS`. Scored in another way, the
@@ -164,6 +164,14 @@ def _file_layers(path: Path) -> list[_Layer]:
         layers.insert(0, _Layer(str(current), table))
         current = _base_of(current, base)
     return layers
+
+
+def _table_layers(source: Mapping[str, Any] | Recipe) -> list[_Layer]:
+    """Of tables that come from no file, which may extend a recipe by path or shipped name, too."""
+    table = _effective(source) if isinstance(source, Recipe) else dict(source)
+    base = _base_of(Path("recipe"), table.pop("extends", None))
+    below = [] if base is None else _file_layers(base)
+    return [*(_Layer(each.label, without(each.table, ("expected",))) for each in below), _Layer("recipe", table)]
 
 
 def _base_of(path: Path, base: Any) -> Path | None:

@@ -1,35 +1,56 @@
-"""The command line's `--set table.key=value`: parsed as TOML, then checked by the same schema as the file."""
+"""Changes to a recipe, as text (`--set table.key=value`, the value in TOML) or as keys and values.
+
+Both are then checked by the same schema as the file.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cen_cli.recipe.kinds import plain
 from cen_cli.recipe.paths import merge
 
+Change = str | tuple[str, Any]
+"""`table.key=value`, or a dotted key and its value."""
+Changes = Mapping[str, Any] | Iterable[Change]
 
-def parse_overrides(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """The tables that the overrides set (a later one wins), and a message for each that cannot be read."""
+
+def with_options(changes: Changes, **options: Any) -> list[Change]:
+    """The changes, and on top of them the options that are not None; `eval__split` is the key eval.split."""
+    given = [(key.replace("__", "."), value) for key, value in options.items() if value is not None]
+    return [*_listed(changes), *given]
+
+
+def parse_overrides(changes: Changes) -> tuple[dict[str, Any], list[str]]:
+    """The tables that the changes set (a later one wins), and a message for each that cannot be read."""
     table: dict[str, Any] = {}
     problems: list[str] = []
-    for text in overrides:
+    for change in _listed(changes):
         try:
-            table = merge(table, _parse_one(text))
+            table = merge(table, _parse_text(change) if isinstance(change, str) else _parse_pair(*change))
         except ValueError:
-            problems.append(f"--set {text!r}: table.key=value, for example --set train.epochs=10")
+            problems.append(f"--set {change!r}: table.key=value, for example --set train.epochs=10")
     return table, problems
 
 
-def _parse_one(text: str) -> dict[str, Any]:
+def _listed(changes: Changes) -> list[Change]:
+    return [*changes.items()] if isinstance(changes, Mapping) else [*changes]
+
+
+def _parse_pair(key: str, value: Any) -> dict[str, Any]:
+    return _with_leaf(tomllib.loads(f"{key} = 0"), plain(value))
+
+
+def _parse_text(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     while equals and key.count('"') % 2:  # an equals sign inside a quoted part of the key
         more, equals, value = value.partition("=")
         key = f"{key}={more}"
     if not equals or "\n" in key:
         raise ValueError(text)
-    table = tomllib.loads(f"{key} = 0")
-    return _with_leaf(table, _parse_value(value.strip()))
+    return _parse_pair(key, _parse_value(value.strip()))
 
 
 def _parse_value(text: str) -> Any:

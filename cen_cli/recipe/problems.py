@@ -6,7 +6,6 @@ keys. A rule is skipped where one of the keys it reads is already known to be wr
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -18,7 +17,8 @@ from cen_cli.recipe.paths import Path, dotted, holds, leaves, lookup
 from cen_cli.recipe.schema import METRICS, SHARES, Recipe
 from cen_cli.recipe.switches import BASELINES, READ_ONLY_WITH
 from cen_cli.recipe.table import BACKBONES, Table
-from cen_cli.recipe.wording import Problem, nearest, one_of, show_value
+from cen_cli.recipe.wording import Problem, one_of, perhaps, show_value
+from cen_cli.wording import nearest
 
 Kind = TypeVar("Kind", bound=Table)
 
@@ -80,7 +80,7 @@ def _from_pydantic(table: Mapping[str, Any], details: Mapping[str, Any], kind: t
     if details["type"] == "value_error":
         wanted = str(details["ctx"]["error"])
     value = lookup(table, path)
-    close = nearest(value, list(kinds.choices(field))) if isinstance(value, str) else ""
+    close = perhaps(value, list(kinds.choices(field))) if isinstance(value, str) else ""
     return Problem(path, f"{key} = {show_value(value)}: {wanted}{close}")
 
 
@@ -118,7 +118,7 @@ def _missing(key: str, field: FieldInfo | None) -> str:
 def _nearest_key(path: Path, table: type[Table]) -> str:
     """The nearest key of the same table, or the same name in another table."""
     *above, name = path
-    close = difflib.get_close_matches(name, list(table.model_fields), n=1, cutoff=0.6)
+    close = nearest(name, table.model_fields)
     if close:
         return f" (did you mean '{dotted([*above, close[0]])}'?)"
     elsewhere = keys_named(name)
@@ -139,7 +139,7 @@ def known_keys(table: type[Table] = Recipe, above: Path = ()) -> Iterator[tuple[
 def keys_named(name: str) -> list[str]:
     """Dotted keys of the schema whose last part is the name; where there is none, whose last part is close to it."""
     paths = [path for path, field in known_keys() if kinds.table_of(field.annotation) is None and "<name>" not in path]
-    close = difflib.get_close_matches(name, {path[-1] for path in paths}, n=1, cutoff=0.8)
+    close = nearest(name, {path[-1] for path in paths})
     return [dotted(path) for path in paths if close and path[-1] == close[0]]
 
 
@@ -262,11 +262,11 @@ def _scores_exist(
     wanted = f"a score: {' or '.join(branches)}, a dot, then {', '.join(metrics)}"
     if best_by and best_by not in names:
         shown = f"train.best_by = {show_value(best_by)}"
-        yield Problem(("train", "best_by"), f"{shown}: {wanted}{nearest(best_by, names)}")
+        yield Problem(("train", "best_by"), f"{shown}: {wanted}{perhaps(best_by, names)}")
     for name, line in expected.items():
         path = ("expected", name)
         if name not in names:
-            yield Problem(path, f"[{dotted(path)}]: named after {wanted}{nearest(name, names)}")
+            yield Problem(path, f"[{dotted(path)}]: named after {wanted}{perhaps(name, names)}")
         elif name.rpartition(".")[2] in SHARES and line["value"] > 1:
             yield Problem((*path, "value"), f"{dotted((*path, 'value'))} = {line['value']}: a share between 0 and 1")
 
@@ -338,7 +338,7 @@ def _normalized_inputs(inputs: list[str], normalize: Mapping[str, Any]) -> Itera
         if name not in inputs:
             path = ("data", "normalize", name)
             wanted = f"one of data.inputs = {show_value(inputs)}"
-            yield Problem(path, f"[{dotted(path)}]: {wanted}{nearest(name, inputs)}")
+            yield Problem(path, f"[{dotted(path)}]: {wanted}{perhaps(name, inputs)}")
 
 
 def _windows_overlap(window: list[int] | None, stride: list[int] | None) -> Iterator[Problem]:

@@ -33,13 +33,15 @@ from cen_cli.recipe.table import (
 class RoomsData(Table):
     """The built-in rendered rooms."""
 
-    size: int = Field(default=96, ge=32, description="Side of the square images, in pixels.")
+    size: int = Field(default=96, ge=32, le=4096, description="Side of the square images, in pixels.")
     seed: int = Field(default=0, ge=0, description="Seed of the rooms; another seed is another data set.")
-    train_rooms: int = Field(default=400, ge=1, description="Rooms of the training split.")
-    val_rooms: int = Field(default=75, ge=1, description="Rooms of the validation split.")
-    test_rooms: int = Field(default=75, ge=1, description="Rooms of the test split. No room is in two splits.")
-    views: int = Field(default=4, ge=1, description="Views rendered of each room.")
-    antialias: int = Field(default=2, ge=1, description="Rays per pixel and axis for the colour images.")
+    train_rooms: int = Field(default=400, ge=1, le=10_000, description="Rooms of the training split.")
+    val_rooms: int = Field(default=75, ge=1, le=10_000, description="Rooms of the validation split.")
+    test_rooms: int = Field(
+        default=75, ge=1, le=10_000, description="Rooms of the test split. No room is in two splits."
+    )
+    views: int = Field(default=4, ge=1, le=1000, description="Views rendered of each room.")
+    antialias: int = Field(default=2, ge=1, le=16, description="Rays per pixel and axis for the colour images.")
     palette_style: Literal["random", "house"] = Field(
         default="random",
         description='"random": free colours, some furniture camouflaged, some views dim. "house": colours follow from '
@@ -119,9 +121,7 @@ class Data(Table):
         description="Where the labels of a folder of label maps start: 0 (255 is void) or 1 (0 is void). Absent: found "
         "by looking at them.",
     )
-    skip_incomplete: bool = Field(
-        default=False, description="Leave out views that lack a file; otherwise they are an error."
-    )
+    skip_incomplete: bool = Field(default=False, description="Leave out views that lack a file, else an error.")
     rooms: RoomsData = Field(default=RoomsData(), description="The built-in rendered rooms.")
     folders: Folders = Field(default=Folders(), description="Files of your own.")
     augment: Augment = Field(default=Augment(), description="Random changes of training views.")
@@ -180,6 +180,12 @@ class Model(Table):
     light: bool = Field(
         default=False,
         description="Light-Weight RefineNet: no residual units, 1x1 convolutions; learns sooner from scratch.",
+    )
+    decoder_norm: Literal["none", "batch"] = Field(
+        default="none",
+        description='Norms in RefineNet\'s decoder. "none": as published, for pretrained encoders and published '
+        'checkpoints. "batch": batch norms behind its reduce, join and widen convolutions, without which the coarsest '
+        "path dies where a network is trained from scratch.",
     )
     dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout in the decoder, while training.")
     auxiliary_weight: float = Field(
@@ -246,8 +252,8 @@ class Exchange(Table):
         le=1,
         description="Share of the channels that may be replaced which the random control replaces.",
     )
-    threshold: float = Field(default=2e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
-    sparsity: float = Field(default=6e-4, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
+    threshold: float = Field(default=1e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
+    sparsity: float = Field(default=1e-3, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
     region: Literal["disjoint", "all"] = Field(
         default="disjoint",
         description='Where gammas are pressed. "disjoint": each modality in its own part of the channels. '
@@ -423,6 +429,11 @@ class Recipe(Table):
     train: Train = Field(description="The training run.")
     eval: Eval = Field(default=Eval(), description="How scores are computed.")
     expected: dict[str, Expected] = Field(default={}, description="Scores that the recipe is known to reach.")
+
+    @property
+    def evaluation_size(self) -> Size | None:
+        """Height and width to which views are brought wherever a trained network sees them; None: as they are."""
+        return self.eval.size or self.data.resize
 
 
 METRICS = {

@@ -7,7 +7,7 @@ some of its keys; every member of the grid is an ordinary recipe, checked like a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,11 +17,12 @@ from pydantic import AfterValidator, Field
 from cen_cli.errors import RecipeError
 from cen_cli.recipe import catalog, kinds
 from cen_cli.recipe.load import load_recipe, read_toml
+from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.recipe.paths import merge
 from cen_cli.recipe.problems import check_types, known_keys
 from cen_cli.recipe.schema import METRICS, Recipe
 from cen_cli.recipe.table import Count, Table, distinct
-from cen_cli.recipe.wording import nearest, show_value
+from cen_cli.recipe.wording import perhaps, show_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 Numbers = dict[str, float]
@@ -126,9 +127,7 @@ def _tables(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merge(_tables(found, (*above, path.resolve())), table)
 
 
-def members(
-    sweep: Sweep, source: Path, overrides: Sequence[str] = (), data_root: str | None = None
-) -> tuple[Member, ...]:
+def members(sweep: Sweep, source: Path, overrides: Changes = (), data_root: str | None = None) -> tuple[Member, ...]:
     """Every run of the grid, seed by seed, so that a first result of each row is there early.
 
     `source` is the sweep's file: base recipes are found beside it, or by shipped name. Raises RecipeError with the
@@ -140,7 +139,8 @@ def members(
         for variant, row in sweep.variants.items():
             for index, seed in enumerate(row.seeds or sweep.seeds):
                 try:
-                    recipe = _recipe(sweep, name, group, variant, source, [*overrides, f"train.seed={seed}"], data_root)
+                    changes = with_options(overrides, train__seed=seed)
+                    recipe = _recipe(sweep, name, group, variant, source, changes, data_root)
                 except RecipeError as error:
                     problems |= dict.fromkeys(f"variant {variant}: {text}" for text in error.problems)
                     continue
@@ -176,7 +176,7 @@ def _recipe(
     group: Group,
     variant: str,
     source: Path,
-    overrides: Sequence[str],
+    overrides: Changes,
     data_root: str | None,
 ) -> Recipe:
     base = group.base or sweep.base
@@ -199,12 +199,12 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
                 yield f"{table}.{show_value(name)}: it names a folder: letters, digits, dots, dashes and underscores"
     for key, name in _named_rows(sweep):
         if name not in rows:
-            yield f"{key} = {show_value(name)}: one of the variants {', '.join(rows)}{nearest(name, rows)}"
+            yield f"{key} = {show_value(name)}: one of the variants {', '.join(rows)}{perhaps(name, rows)}"
     known = {metric for metrics in METRICS.values() for metric in metrics}
     for key, metric in _named_metrics(sweep):
         if metric.rpartition(".")[2] not in known or "." not in metric:
             wanted = f"a branch, a dot, then one of {', '.join(sorted(known))}"
-            yield f"{key} = {show_value(metric)}: {wanted}{nearest(metric.rpartition('.')[2], sorted(known))}"
+            yield f"{key} = {show_value(metric)}: {wanted}{perhaps(metric.rpartition('.')[2], sorted(known))}"
     if sweep.groups and sweep.paper:
         yield "paper: where there are groups, numbers stand in groups.<name>.paper"
     for name, group in _groups(sweep).items():

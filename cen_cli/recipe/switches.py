@@ -36,6 +36,7 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("model.encoder_width", "model.arch", ("refinenet", "pspnet")),
     ("model.light", "model.arch", ("refinenet",)),
     ("model.frozen_stages", "model.arch", ("refinenet", "pspnet")),
+    ("model.decoder_norm", "model.arch", ("refinenet",)),
     ("model.dropout", "model.arch", ("refinenet", "pspnet")),
     ("model.auxiliary_weight", "model.arch", ("pspnet",)),
     ("unet", "model.arch", ("unet",)),

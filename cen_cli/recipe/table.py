@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cen_cli.recipe.wording import nearest
+from cen_cli.recipe.wording import perhaps
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -46,7 +46,7 @@ def distinct(numbers: tuple[float, ...]) -> tuple[float, ...]:
 def backbone_name(name: str) -> str:
     """The name, of a ResNet or beginning with timm/. Raises ValueError."""
     if name not in RESNETS and not re.fullmatch(r"timm/[A-Za-z0-9_.]+", name):
-        raise ValueError(BACKBONES + nearest(name, list(RESNETS)))
+        raise ValueError(BACKBONES + perhaps(name, RESNETS))
     return name
 
 

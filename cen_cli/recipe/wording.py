@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cen_cli.recipe.paths import Path
+from cen_cli.wording import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def one_of(values: Sequence[str]) -> str:
     return " or ".join(show_value(value) for value in values)
 
 
-def nearest(name: str, names: list[str]) -> str:
+def perhaps(name: str, names: Iterable[str]) -> str:
     """ " (did you mean 'x'?)" with the closest of the names, or nothing where none is close."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+    question = did_you_mean(name, names)
+    return f" ({question})" if question else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -17,13 +17,10 @@ COSTS_LEGEND = (
 )
 
 
-def compaction_parts(report: Compaction, files: Mapping[str, int], following: str) -> tables.Parts:
-    """What became of channels and norms, costs before and after, how it was checked, what to do next.
-
-    `files`: bytes of the checkpoint, then of what was written, by path.
-    """
+def compaction_parts(report: Compaction, following: str) -> tables.Parts:
+    """What became of channels and norms, costs before and after, how it was checked, what to do next."""
     height, width = report.size
-    names = [f"{path}, {formats.size(count)}" for path, count in files.items()]
+    names = [f"{path}, {formats.size(count)}" for path, count in report.files.items()]
     pairs = [*zip(("from", "written"), names, strict=True), *_channels(report), ("norms", _norms(report))]
     parts: list[RenderableType] = [tables.facts(pairs)]
     parts += [f"one view of {height} x {width}, all modalities", _costs(report.parts), *COSTS_LEGEND]
@@ -32,8 +29,9 @@ def compaction_parts(report: Compaction, files: Mapping[str, int], following: st
     return [*parts, *checked_parts(report.compared, report.notes), f"next: {following}"]
 
 
-def export_parts(report: Export, source: str, written: str, written_bytes: int) -> tables.Parts:
+def export_parts(report: Export, source: str) -> tables.Parts:
     """What the file takes and gives, and how it was checked."""
+    ((written, written_bytes),) = report.files.items()
     sides = f"{report.fewest} or more" if report.multiple == 1 else f"multiples of {report.multiple}"
     pairs = [
         ("from", source),

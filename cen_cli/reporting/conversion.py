@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cen_cli.reporting import formats, tables
 from cen_cli.results import Conversion
+from cen_cli.wording import listed
 
 MOST_LISTED = 3
 
@@ -31,6 +32,5 @@ def _tensors(report: Conversion) -> str:
     """How many were used, and which were not."""
     if not report.unused:
         return f"{formats.count(report.tensors)}, all used"
-    shown = ", ".join(report.unused[:MOST_LISTED])
-    more = f", and {len(report.unused) - MOST_LISTED} more" if len(report.unused) > MOST_LISTED else ""
-    return f"{formats.count(report.tensors)}, of which {len(report.unused)} have no use: {shown}{more}"
+    unused = listed(report.unused, MOST_LISTED)
+    return f"{formats.count(report.tensors)}, of which {len(report.unused)} have no use: {unused}"

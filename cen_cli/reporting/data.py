@@ -11,6 +11,7 @@ from rich.text import Text
 from cen_cli.reporting import formats
 from cen_cli.reporting.tables import facts, new_table
 from cen_cli.results.findings import DataCheck, Finding, LabelShare, SplitFacts, Survey
+from cen_cli.wording import listed
 
 STYLES = {"error": "bold red", "warning": "bold yellow"}
 MOST_SIZES = 3
@@ -42,8 +43,7 @@ def _split_table(split: SplitFacts) -> Table:
 
 
 def _sizes(sizes: Sequence[tuple[int, int]]) -> str:
-    more = f" and {len(sizes) - MOST_SIZES} more" if len(sizes) > MOST_SIZES else ""
-    return ", ".join(f"{height}x{width}" for height, width in sizes[:MOST_SIZES]) + more
+    return listed((f"{height}x{width}" for height, width in sizes), MOST_SIZES)
 
 
 def _label_table(splits: Sequence[SplitFacts]) -> Table:
@@ -116,4 +116,7 @@ def _views(survey: Survey) -> str:
         views += f", {formats.count(survey.views - survey.complete)} without (left out)"
     if survey.groups:
         views += f", in {survey.groups} groups"
-    return views + (f", divided by folders into {', '.join(survey.splits)}" if survey.splits else "")
+    if not survey.splits:
+        return views
+    val = "" if "val" in survey.splits else "; val is a share of train"
+    return f"{views}, divided by folders into {', '.join(survey.splits)}, which is kept{val}"

@@ -13,6 +13,7 @@ from cen_cli.results import (
     TOTAL,
     Attraction,
     ExchangeRow,
+    GammaAnalysis,
     GammaDiagnosis,
     GammaRecovery,
     GammaRow,
@@ -161,3 +162,17 @@ def _heading(layers: Sequence[str]) -> list[str]:
     """Says which component of the layers' names is left out below, if one is."""
     prefix = formats.common_prefix(layers)
     return [f"Layers of {prefix}:"] if prefix else []
+
+
+def analysis_parts(found: GammaAnalysis) -> list[RenderableType]:
+    """What was found of a network's gammas, in reading order."""
+    parts: list[RenderableType] = [f"checkpoint: {found.checkpoint}"]
+    parts += gamma_parts(found.rows) if found.rows else []
+    if found.recoveries:
+        parts += recovery_parts(found.recoveries)
+    elif found.rows:
+        parts += ["No recorded gammas beside this checkpoint: no recovery counts, no plots over steps."]
+    parts += attraction_parts(found.attraction) if found.attraction else []
+    if found.what_if and found.threshold is not None:
+        parts += what_if_parts(found.what_if, found.metric, found.threshold)
+    return [*parts, *diagnosis_parts(found.diagnosis), *(f"plot: {path}" for path in found.plots)]

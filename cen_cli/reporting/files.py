@@ -1,29 +1,34 @@
-"""Writing picture files whole or not at all."""
+"""Pictures as files."""
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image
 
 from cen_cli.errors import SaveError
+from cen_cli.files import write_bytes
+from cen_cli.reporting.console import note
+
+T = TypeVar("T")
 
 
 def write_whole(content: bytes, out: Path) -> Path:
     """Write a picture file whole or not at all, making its folder. Raises SaveError."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(out)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise SaveError(f"{out}: cannot be written ({error.strerror or error})", hint="choose another --out") from error
+    write_bytes(out, content, hint="choose another --out")
     return out
+
+
+def unless_unwritable(write: Callable[[], T], on_note: Callable[[str], None] = note) -> T | None:
+    """What `write` returns; None, and a note, where its file cannot be written: numbers do not wait for a plot."""
+    try:
+        return write()
+    except SaveError as error:
+        on_note(f"not written: {error.message}")
+        return None
 
 
 def write_png(out: Path, image: Image.Image) -> Path:

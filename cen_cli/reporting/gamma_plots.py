@@ -26,7 +26,7 @@ from cen_cli.reporting.figures import (
     plain,
     write_figure,
 )
-from cen_cli.results import Attraction
+from cen_cli.results import Attraction, below_threshold
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ def gamma_trajectories(networks: Sequence[NetworkGammas], layer: str, out: Path)
 
 def _trajectories(axes: Axes, steps: Array, values: Array, threshold: float) -> None:
     """Lines of [R, channels]; those that end below the threshold stand out."""
-    fallen = values[-1] < threshold
+    fallen = below_threshold(values[-1], threshold)
     style: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.6, "marker": "." if len(steps) == 1 else ""}
     if (~fallen).any():
         axes.plot(steps, values[:, ~fallen], color=KEPT, **style)

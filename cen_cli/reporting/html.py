@@ -68,7 +68,7 @@ class Picture:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        with Image.open(io.BytesIO(self.content)) as image:
+        with Image.open(io.BytesIO(self.content), formats=("PNG", "JPEG")) as image:
             return image.size
 
     @property

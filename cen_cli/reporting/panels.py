@@ -17,12 +17,10 @@ from PIL import Image, ImageDraw
 
 from cen_cli.reporting.files import write_png
 from cen_cli.reporting.sheets import BACKGROUND, GAP, INK, TEXT_HEIGHT, sheet, stack, text, text_width
-from cen_cli.results import Frame
+from cen_cli.results import VOID, Frame
 
 Array = npt.NDArray[Any]
 Palette = Sequence[Sequence[int]]
-
-VOID = 255
 
 
 class PanelRow(Protocol):
@@ -142,6 +140,23 @@ def segmentation_panel(
     pictures = sheet(drawn, [row.name for row in rows], [row.frame for row in rows], longest=longest)
     legend = _legend(_present(rows, len(class_names)), class_names, colours, pictures.width)
     return stack([pictures, legend])
+
+
+def sample_panel(rows: Iterable[PanelRow], class_names: Sequence[str], palette: Palette | None = None) -> Image.Image:
+    """As `segmentation_panel`, with the true labels also over the first picture; without classes the inputs alone."""
+    rows = list(rows)
+    colours = default_palette(len(class_names)) if palette is None else palette
+    drawn = []
+    for row in rows:
+        pictures = _pictures(row, colours)
+        if row.truth is not None:
+            first = next(iter(row.inputs))
+            pictures[f"truth over {first}"] = overlay(pictures[first], row.truth, colours)
+        drawn.append(pictures)
+    parts = [sheet(drawn, [row.name for row in rows])]
+    if class_names:
+        parts.append(_legend(_present(rows, len(class_names)), class_names, colours, parts[0].width))
+    return stack(parts)
 
 
 def _pictures(row: PanelRow, palette: Palette) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Pictures of replaced shares over a run, of sweeps (S-Fig 13), and of scores on corrupted inputs.
+"""Pictures of classes, of replaced shares over a run, of sweeps (S-Fig 13), and of scores on corrupted inputs.
 
 Functions take plain arrays and write one PNG each, whole or not at all.
 """
@@ -15,9 +15,54 @@ import numpy.typing as npt
 
 from cen_cli.reporting import formats
 from cen_cli.reporting.figures import FALLEN, KEPT, Array, modality_colour, new_figure, plain, write_figure
+from cen_cli.results import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+# --- classes ------------------------------------------------------------------------------------------------------
+
+
+def class_shares(splits: Mapping[str, Sequence[float]], *, class_names: Sequence[str], out: Path) -> Path:
+    """The share of the labelled pixels of every class, in percent on a logarithmic axis: a bar for each split."""
+    figure = new_figure(2.4 + 0.32 * len(class_names), 3.2)
+    axes = figure.subplots()
+    width = 0.8 / len(splits)
+    for number, (split, shares) in enumerate(splits.items()):
+        places = np.arange(len(class_names)) + (number - (len(splits) - 1) / 2) * width
+        axes.bar(places, 100 * np.asarray(shares), width, label=split, color=modality_colour(number))
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(class_names)), class_names, rotation=90, fontsize=7)
+    axes.set_ylabel("% of the labelled pixels", fontsize=8)
+    axes.legend(fontsize=7, frameon=False)
+    plain(axes)
+    return write_figure(figure, out)
+
+
+MOST_WRITTEN = 16
+"""Of more classes, shares are not written into the picture of the confusion."""
+
+
+def draw_confusion(evaluation: Evaluation, out: Path) -> Path:
+    """The share of every true class (rows) that is labelled as every class (columns), a PNG. Raises SaveError."""
+    counts = np.array(evaluation.confusion, dtype=np.float64)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    classes = len(counts)
+    side = 2.4 + 0.3 * min(classes, 40)
+    figure = new_figure(side + 0.8, side)
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    size = 8 if classes <= MOST_WRITTEN else 5
+    axes.set_xticks(range(classes), evaluation.class_names, rotation=90, fontsize=size)
+    axes.set_yticks(range(classes), evaluation.class_names, fontsize=size)
+    axes.set_xlabel("labelled", fontsize=8)
+    axes.set_ylabel("true", fontsize=8)
+    for row, column in np.argwhere(counts > 0) if classes <= MOST_WRITTEN else ():
+        colour = "black" if shares[row, column] > 0.6 else "white"
+        axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", fontsize=6, color=colour)
+    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02).set_label("share of the true class", fontsize=8)
+    return write_figure(figure, out)
+
 
 # --- replaced share over steps ------------------------------------------------------------------------------------
 

@@ -10,34 +10,61 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from cen_cli.reporting.files import write_png
 from cen_cli.reporting.formats import percent
 from cen_cli.reporting.panels import Palette, default_palette, overlay
 from cen_cli.reporting.tables import new_table
-from cen_cli.results import ClassShare
+from cen_cli.results import ClassShare, Prediction, Predictions
 
 
 def write_prediction(
-    folder: Path, labels: npt.NDArray[np.uint8], image: npt.NDArray[Any] | None, classes: int, palette: Palette | None
+    folder: Path,
+    labels: npt.NDArray[np.uint8],
+    image: npt.NDArray[Any] | None,
+    classes: int,
+    palette: Palette | None,
+    *,
+    view: str = "",
 ) -> list[Path]:
     """Write `labels.png` (palette PNG of class indices) and, over a uint8 picture [H, W, 3], `overlay.png`.
 
-    Raises SaveError.
+    Of one `view` of several: overlay/<view>.png, then labels/<view>.png. Raises SaveError.
     """
+    written = []
     colors = palette or default_palette(classes)
     indexed = Image.fromarray(labels, mode="P")
     indexed.putpalette([value for color in colors for value in color])
-    written = [write_png(folder / "labels.png", indexed)]
     if image is not None:
-        written.append(write_png(folder / "overlay.png", Image.fromarray(overlay(image, labels, colors))))
-    return written
+        over = Image.fromarray(overlay(image, labels, colors))
+        written.append(write_png(output_file(folder, "overlay", view), over))
+    return [write_png(output_file(folder, "labels", view), indexed), *written]
 
 
-def prediction_parts(found: Sequence[ClassShare], written: Sequence[Path]) -> list[RenderableType]:
+def output_file(folder: Path, what: str, view: str = "") -> Path:
+    """Where "labels" or "overlay" go, of the only view or of one of several."""
+    return folder / what / f"{view}.png" if view else folder / f"{what}.png"
+
+
+def prediction_parts(done: Prediction) -> list[RenderableType]:
     """The classes of the label map, largest first, and where it was written."""
+    return [_share_table(done.classes), Text("\n".join(f"wrote {path}" for path in done.files))]
+
+
+def predictions_parts(done: Predictions) -> list[RenderableType]:
+    """The classes of all label maps, how many there are, how fast they were made, and where they were written."""
+    speed = "" if done.images_per_second is None else f", {done.images_per_second:.3g} images a second"
+    kept = f", {done.kept} labelled before" if done.kept else ""
+    skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
+    line = f"{done.labelled} views labelled{kept}{skipped}{speed}"
+    table = [_share_table(done.classes)] if done.classes else []
+    return [*table, line, Text(f"wrote {done.folder}")]
+
+
+def _share_table(classes: Sequence[ClassShare]) -> Table:
     table = new_table("class", numbers=("share",))
-    for item in found:
+    for item in classes:
         table.add_row(item.class_name, percent(item.share))
-    return [table, Text("\n".join(f"wrote {path}" for path in written))]
+    return table

@@ -1,19 +1,18 @@
-"""A progress bar for work that can be counted: rich on a terminal, now and then a plain line when piped."""
+"""Work as it goes, on stderr: notes, and a progress bar for what can be counted (when piped, now and then a line)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cen_cli.reporting.console import err, note
+from cen_cli.reporting.console import err, note, print_error
 from cen_cli.reporting.formats import duration
-
-Advance = Callable[[int, int], None]
-"""Called with (done, total)."""
+from cen_cli.reporting.sweeps import outcome_line
+from cen_cli.results import Advance, Listener, MemberOutcome
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -31,6 +30,26 @@ def counting(description: str, total: int | None = None) -> Iterator[Advance]:
             yield lambda done, of: progress.update(task, completed=done, total=of)
     else:
         yield PlainCounter(description)
+
+
+class Terminal(Listener):
+    """Shows notes, counted work and the ends of a sweep's members."""
+
+    def on_note(self, text: str) -> None:
+        """Show something that the user should know."""
+        note(text)
+
+    def on_warning(self, text: str, hint: str | None = None) -> None:
+        """Show what was left out."""
+        print_error(text, hint, kind="warning")
+
+    def counting(self, description: str) -> AbstractContextManager[Advance]:
+        """Show how far the work inside the block is."""
+        return counting(description)
+
+    def on_member(self, outcome: MemberOutcome, *, metric: str, ended: int, total: int) -> None:
+        """Show one member that has ended, on one line."""
+        note(f"{ended}/{total} {outcome_line(outcome, metric)}")
 
 
 def _bar(console: Console) -> Progress:

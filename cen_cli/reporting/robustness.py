@@ -50,7 +50,7 @@ def robustness_parts(report: Robustness) -> list[RenderableType]:
     """The report in reading order, and last one line of the ensemble's scores to copy."""
     full = report.full
     head = f"{full.split} split, {formats.count(full.samples)} samples, {full.protocol} protocol, seed {report.seed}"
-    parts: list[RenderableType] = [head, ""]
+    parts: list[RenderableType] = [head, f"checkpoint: {full.checkpoint}", ""]
     if report.missing:
         parts += _missing_parts(report)
     parts += [*_corrupted_parts(report), *_reliance_parts(report)]

@@ -86,6 +86,7 @@ CURVES = {
 }
 """Plots of the log by name, with their captions; in the order of the page."""
 
+CONFUSION = {"confusion": "Share of every true class, in percent, that the ensemble labels as every class."}
 EXCHANGE_PLOTS = {
     "replaced-over-epochs": "Replaced share of the pressed part, layer by layer over training.",
     "replaced-over-steps": "Replaced share of the pressed part, layer by layer over training.",
@@ -187,6 +188,7 @@ def _scores(report: RunReport) -> Iterable[Block]:
     if last.step != best.step:
         title = f"Last validation: epoch {last.epoch}, step {formats.count(last.step)}"
         yield Folded(title, tuple(_of_validation(last, title)))
+    yield from _pictures(report, CONFUSION, look="colours")
     classes = blocks(tables.class_parts(best.evaluation))
     if classes:
         yield Folded(f"All {len(best.evaluation.class_names)} classes", classes)

@@ -16,7 +16,7 @@ from rich.console import RenderableType
 
 from cen_cli.reporting import formats, scores
 from cen_cli.reporting.tables import new_table
-from cen_cli.results import MemberOutcome, SweepCell, SweepReport, SweepRow, SweepVerdict
+from cen_cli.results import MemberOutcome, PlannedMember, SweepCell, SweepReport, SweepRow, SweepVerdict
 
 
 def _conventions(report: SweepReport, mark: str) -> str:
@@ -71,25 +71,19 @@ def sweep_csv(report: SweepReport) -> str:
     return text.getvalue()
 
 
-def members_parts(
-    outcomes: Sequence[MemberOutcome], seconds: dict[tuple[str, str], float | str]
-) -> list[RenderableType]:
-    """Every member with its state, and how long it took or may take; `seconds` by row: a time, or why there is none."""
+def members_parts(planned: Sequence[PlannedMember]) -> list[RenderableType]:
+    """Every member with its state, and how long it took or may take."""
     table = new_table("member", "run", numbers=("seed", "state", "time"))
-    left, unknown = 0.0, False
-    for outcome in outcomes:
-        expected = seconds.get((outcome.group, outcome.variant), math.nan)
-        if outcome.seconds is not None:
-            time = formats.duration(outcome.seconds)
-        elif isinstance(expected, str):
-            time, unknown = "unknown", True
-        else:
-            time, left = f"about {formats.duration(expected)}", left + expected
+    for entry in planned:
+        outcome, expected = entry.member, entry.expected_seconds
+        about = "" if outcome.seconds is not None else "about "
+        time = "unknown" if isinstance(expected, str) else about + formats.duration(expected)
         table.add_row(_row_name(outcome), outcome.run, str(outcome.seed), outcome.state, time)
-    done = sum(outcome.state == "done" for outcome in outcomes)
-    total = f"{done} of {len(outcomes)} members are done; the others take about {formats.duration(left)} one by one"
-    reasons = dict.fromkeys(reason for reason in seconds.values() if isinstance(reason, str))
-    return [table, total + (", and some are unknown" if unknown else ""), *(f"note: {reason}" for reason in reasons)]
+    left = [entry.expected_seconds for entry in planned if entry.member.state != "done"]
+    reasons = dict.fromkeys(reason for reason in left if isinstance(reason, str))
+    known = formats.duration(sum(seconds for seconds in left if not isinstance(seconds, str)))
+    total = f"{len(planned) - len(left)} of {len(planned)} members are done; the others take about {known} one by one"
+    return [table, total + (", and some are unknown" if reasons else ""), *(f"note: {reason}" for reason in reasons)]
 
 
 def outcome_line(outcome: MemberOutcome, metric: str) -> str:

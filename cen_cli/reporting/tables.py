@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from cen_cli.reporting import formats, scores
+from cen_cli.reporting import confusion, formats, scores
 from cen_cli.results import (
     ENSEMBLE,
     DryRun,
@@ -71,6 +71,7 @@ def evaluation_parts(
     """Scores per branch and ensemble, their convention, remarks, the expected scores, one line of metrics to copy."""
     heading = title or f"{evaluation.split} split{_without(evaluation)}, {_measured(evaluation)}"
     parts: list[RenderableType] = [heading, *score_tables(evaluation)]
+    parts += [f"checkpoint: {evaluation.checkpoint}"] if evaluation.checkpoint else []
     parts += [*scores.TEXTS[evaluation.task].convention(evaluation), *(f"note: {text}" for text in evaluation.notes)]
     if expected:
         parts += expected_parts(expected)
@@ -146,7 +147,7 @@ def class_parts(evaluation: Evaluation) -> list[RenderableType]:
     for index, name in enumerate(evaluation.class_names):
         ious = [formats.percent(item.class_iou[index]) for item in branches.values()]
         table.add_row(name, *ious, formats.percent(last_scores.class_accuracy[index]))
-    return ["IoU per class and, last, accuracy per class, percent", table]
+    return ["IoU per class and, last, accuracy per class, percent", table, *confusion.sentences(evaluation)]
 
 
 # --- training -----------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What a user sees while a network trains: a live display on a terminal, plain lines when piped. All on stderr.
 
 The training loop calls the methods of one display (`on_start`, `on_step`, `on_validation`, `on_note`, `on_end`) with
-records only, so the same loop runs under `TrainingDisplay`, under `SilentDisplay` and in tests.
+records only, so the same loop runs under `TrainingDisplay`, under the silent `Listener` and in tests.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from cen_cli.reporting import formats, scores, tables
 from cen_cli.reporting.console import err
+from cen_cli.reporting.progress import Terminal
 from cen_cli.results import RunSummary, StepReport, TrainingPlan, ValidationReport
 
 
@@ -74,7 +75,7 @@ def end_line(summary: RunSummary) -> str:
     return f"finished {summary.steps} steps in {formats.duration(summary.seconds)}, best at step {summary.best_step}"
 
 
-class TrainingDisplay:
+class TrainingDisplay(Terminal):
     """Shows a training run on stderr; use it as a context manager so that the terminal is always given back."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -136,33 +137,6 @@ class TrainingDisplay:
             return Text("first steps ...")
         parts = [_progress(self._step, self._clock), _losses(self._step), _replaced(self._step)]
         return Group(*parts, _validations(self._last, self._best))
-
-
-class SilentDisplay:
-    """Shows nothing: for `--json`, where the result alone is wanted."""
-
-    def __enter__(self) -> SilentDisplay:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    def on_start(self, plan: TrainingPlan) -> None:
-        """Ignore the plan."""
-
-    def on_step(self, report: StepReport) -> None:
-        """Ignore the report."""
-
-    def on_validation(self, report: ValidationReport) -> None:
-        """Ignore the report."""
-
-    def on_note(self, text: str) -> None:
-        """Ignore the note."""
-
-    def on_end(self, summary: RunSummary) -> None:
-        """Ignore the summary."""
 
 
 def _progress(report: StepReport, clock: Clock) -> RenderableType:

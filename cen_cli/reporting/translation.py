@@ -19,7 +19,7 @@ from cen_cli.reporting.files import write_picture, write_png
 from cen_cli.reporting.panels import branch_caption, colour_depth, depth_range
 from cen_cli.reporting.sheets import sheet
 from cen_cli.reporting.tables import facts
-from cen_cli.results import Frame
+from cen_cli.results import Frame, Translations
 
 Array = npt.NDArray[Any]
 
@@ -121,10 +121,12 @@ def write_measurement(
     """Write a measurement [H, W] as its own files store it; `path` is without suffix. Returns the file.
 
     `values` count from `floor`; of one unit there are `units` steps. Whole numbers (`stored` uint8 or uint16) become a
-    PNG, float32 a TIFF. None becomes one of the `invalid` values. Raises SaveError.
+    PNG, float32 a TIFF, and int16, which has no PNG, a TIFF of floats. None becomes one of the `invalid`
+    values. Raises SaveError.
     """
     meant = (values.astype(np.float64) + floor) * units
-    if stored == "float32":
+    meant = np.round(meant) if stored == "int16" else meant
+    if stored in ("int16", "float32"):
         return write_picture(path.with_name(f"{path.name}.tif"), Image.fromarray(meant.astype(np.float32)), "TIFF")
     largest = np.iinfo(stored).max
     whole = np.clip(np.round(meant), 0, largest)
@@ -133,10 +135,23 @@ def write_measurement(
     return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(whole.astype(stored)))
 
 
-def translation_parts(
-    pairs: Sequence[tuple[str, str]], images: Sequence[Path], contact: Path, views: int
-) -> list[RenderableType]:
-    """What was translated by what (names and values), and where it was written."""
-    count = f"{len(images)} images of {views} view{'s' if views != 1 else ''}"
-    listed = [*pairs, ("wrote", f"{count}: {images[0].parent}"), ("for example", images[-1].name)]
-    return [facts([*listed, ("contact sheet", str(contact))])]
+PROTOCOLS = {
+    "strict": "strict: images as the network makes them",
+    "paper": "paper: dropout drew, and every image is stretched between its own minimum and maximum",
+}
+"""What each protocol means."""
+
+
+def translation_parts(done: Translations) -> list[RenderableType]:
+    """What was translated by what, and where it was written."""
+    first = Path(done.files[0])
+    count = f"{len(done.files)} images of {done.views} view{'s' if done.views != 1 else ''}"
+    pairs = [
+        ("network", done.network),
+        ("translated", f"{', '.join(done.inputs)} -> {done.target}"),
+        ("protocol", PROTOCOLS[done.protocol]),
+        ("wrote", f"{count}: {first.parent}"),
+        ("for example", Path(done.files[-1]).name),
+        ("contact sheet", done.contact_sheet),
+    ]
+    return [facts(pairs)]

@@ -5,6 +5,7 @@ Plain Python values only (no tensors, no torch), so that every record can be wri
 
 from __future__ import annotations
 
+from cen_cli.results.analysis import ExchangeStatistics, GammaAnalysis, WrittenReport
 from cen_cli.results.attraction import Attraction, AttractionRow, CalibrationBin
 from cen_cli.results.bench import Bench, PartTime, Spread
 from cen_cli.results.channels import (
@@ -18,9 +19,12 @@ from cen_cli.results.channels import (
     WhatIfRow,
 )
 from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
+from cen_cli.results.conventions import SPLITS, VOID, below_threshold
 from cen_cli.results.conversion import Conversion
+from cen_cli.results.health import Health, LoggedHealth, PartHealth, unread_streams
+from cen_cli.results.listener import SILENT, Advance, Listener
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
-from cen_cli.results.pictures import ClassShare, Frame
+from cen_cli.results.pictures import ClassShare, Frame, Prediction, Predictions, Translations
 from cen_cli.results.records import as_json
 from cen_cli.results.robustness import AlteredScores, CorruptedScores, Fill, MissingScores, Reliance, Robustness
 from cen_cli.results.scores import (
@@ -29,6 +33,7 @@ from cen_cli.results.scores import (
     SCALAR_METRICS,
     SCORES,
     Evaluation,
+    EvaluationReport,
     ExpectedScore,
     Scores,
     SegmentationScores,
@@ -36,7 +41,7 @@ from cen_cli.results.scores import (
     is_better,
     lower_is_better,
 )
-from cen_cli.results.sweeps import MemberOutcome, SweepCell, SweepReport, SweepRow, SweepVerdict
+from cen_cli.results.sweeps import MemberOutcome, PlannedMember, SweepCell, SweepReport, SweepRow, SweepVerdict
 from cen_cli.results.training import DryRun, RunSummary, StepReport, TrainingPlan, ValidationReport
 
 __all__ = [
@@ -44,7 +49,11 @@ __all__ = [
     "LOWER_IS_BETTER",
     "SCALAR_METRICS",
     "SCORES",
+    "SILENT",
+    "SPLITS",
     "TOTAL",
+    "VOID",
+    "Advance",
     "AlteredScores",
     "Attraction",
     "AttractionRow",
@@ -57,20 +66,30 @@ __all__ = [
     "CorruptedScores",
     "DryRun",
     "Evaluation",
+    "EvaluationReport",
     "ExchangeRow",
+    "ExchangeStatistics",
     "ExpectedScore",
     "Export",
     "Fill",
     "Frame",
+    "GammaAnalysis",
     "GammaDiagnosis",
     "GammaRecovery",
     "GammaRow",
+    "Health",
+    "Listener",
+    "LoggedHealth",
     "LoggedStep",
     "LoggedValidation",
     "MemberOutcome",
     "MissingScores",
     "PartCost",
+    "PartHealth",
     "PartTime",
+    "PlannedMember",
+    "Prediction",
+    "Predictions",
     "Reliance",
     "ReplacedAtStep",
     "ReplacedCount",
@@ -88,9 +107,13 @@ __all__ = [
     "SweepVerdict",
     "TrainingPlan",
     "TranslationScores",
+    "Translations",
     "ValidationReport",
     "WhatIfRow",
+    "WrittenReport",
     "as_json",
+    "below_threshold",
     "is_better",
     "lower_is_better",
+    "unread_streams",
 ]

@@ -76,6 +76,9 @@ class Compaction:
     device: str
     """Where the time was measured."""
     notes: tuple[str, ...]
+    task: str
+    files: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Bytes of the checkpoint, then of what was written, by path."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,3 +96,5 @@ class Export:
     """Height and width are at least so many pixels."""
     compared: tuple[Compared, ...]
     notes: tuple[str, ...]
+    files: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Bytes of what was written, by path."""

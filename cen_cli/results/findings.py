@@ -9,7 +9,7 @@ import dataclasses
 from typing import Literal
 
 Severity = Literal["error", "warning"]
-Stored = Literal["uint8", "uint16", "float32"]
+Stored = Literal["uint8", "uint16", "int16", "float32"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +45,10 @@ class ModalityFacts:
     """The highest stored value."""
     invalid: float | None
     """Share of pixels in which nothing was measured, or that have no class; None for images."""
+    mean: tuple[float, ...] = ()
+    """Of what counts, by channel: in [0, 1] for images, in its unit for measurements; none of label maps."""
+    std: tuple[float, ...] = ()
+    """The standard deviation, as `mean`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +115,10 @@ class ModalityGuess:
     stored: Stored
     channels: int
     meaning: Meaning
+    bands: tuple[int, ...] = ()
+    """Which of the files' bands these are, counted from 1; all where none is named."""
+    convert: bool = False
+    """Whether files are to be brought to so many channels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +138,8 @@ class LabelsGuess:
     shares: tuple[float, ...]
     """Share of all pixels that each class has."""
     evidence: tuple[str, ...]
+    tolerance: int = 0
+    """How far stored values lie from those of the classes: above 0 in lossy files."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,5 +161,7 @@ class Survey:
     """Files that were opened of each modality; of label maps all are."""
     size: tuple[int, int]
     """Height and width of the smallest view."""
+    unread_labels: tuple[str, ...]
+    """Families that are called label maps and cannot be read as such, and why."""
     notes: tuple[str, ...]
     """What was left out, and why."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from cen_cli.results.channels import ReplacedCount
+from cen_cli.results.health import LoggedHealth
 from cen_cli.results.scores import Evaluation, is_better
 
 
@@ -54,6 +55,7 @@ class RunLog:
 
     steps: tuple[LoggedStep, ...] = ()
     validations: tuple[LoggedValidation, ...] = ()
+    health: tuple[LoggedHealth, ...] = ()
 
     @property
     def steps_per_epoch(self) -> int | None:

@@ -73,6 +73,16 @@ def lower_is_better(metric: str) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
+class Confused:
+    """How often one class is taken for another."""
+
+    truth: str
+    labelled: str
+    share: float
+    """Of the class's true pixels, in [0, 1]."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """Scores of every branch and of the ensemble over one split."""
 
@@ -90,6 +100,20 @@ class Evaluation:
     """What a reader of the scores must know: a metric that was not available, a choice that departs from the usual."""
     missing: dict[str, str] = dataclasses.field(default_factory=dict)
     """By modality that the network was scored without: what took its place (zero, mean, noise or other)."""
+    checkpoint: str = ""
+    """The file with the network's weights; empty for one that is being trained."""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Of a segmentation's ensemble: pixels by true class (rows) and labelled class (columns)."""
+
+    def most_confused(self, most: int = 5) -> list[Confused]:
+        """The pairs of classes with the largest shares of the one's true pixels labelled as the other."""
+        pairs = [
+            Confused(self.class_names[truth], self.class_names[said], pixels / sum(row))
+            for truth, row in enumerate(self.confusion)
+            for said, pixels in enumerate(row)
+            if pixels and truth != said
+        ]
+        return sorted(pairs, key=lambda pair: -pair.share)[:most]
 
     def metric(self, name: str) -> float:
         """The value of `branch.metric`, for example `ensemble.mean_iou` or `rgb.mae`.
@@ -113,7 +137,8 @@ class Evaluation:
             for branch, fields in document["scores"].items()
         }
         lists = {name: tuple(document.get(name, ())) for name in ("class_names", "notes")}
-        return cls(**{**document, "scores": scores, **lists})
+        confusion = tuple(map(tuple, document.get("confusion", ())))
+        return cls(**{**document, "scores": scores, "confusion": confusion, **lists})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +160,17 @@ class ExpectedScore:
             return None
         gap = self.expected - self.obtained
         return (-gap if lower_is_better(self.metric) else gap) <= self.tolerance
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationReport:
+    """What became of an evaluation."""
+
+    evaluation: Evaluation
+    expected: tuple[ExpectedScore, ...] = ()
+    """What the recipe expects, beside what was obtained."""
+    images: str | None = None
+    """The file of pictures, where some were asked for."""
 
 
 def _with_nan(value: Any) -> Any:

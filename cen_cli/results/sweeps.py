@@ -28,6 +28,15 @@ class MemberOutcome:
 
 
 @dataclasses.dataclass(frozen=True)
+class PlannedMember:
+    """One run of a sweep before it is trained."""
+
+    member: MemberOutcome
+    expected_seconds: float | str
+    """How long it took, or may take by a few steps of its row; or why that cannot be said."""
+
+
+@dataclasses.dataclass(frozen=True)
 class SweepCell:
     """One score of one row over its seeds."""
 
@@ -99,3 +108,5 @@ class SweepReport:
     groups: dict[str, str] = dataclasses.field(default_factory=dict)
     """How groups are called, by name."""
     notes: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    """The logs of members that were trained for this report and failed."""

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from cen_cli.results.channels import ReplacedCount
-from cen_cli.results.scores import Evaluation
+from cen_cli.results.scores import Evaluation, ExpectedScore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,3 +97,5 @@ class RunSummary:
     best_step: int
     best_by: str
     replaced: tuple[ReplacedCount, ...]
+    expected: tuple[ExpectedScore, ...] = ()
+    """What the recipe expects, beside the best validation's scores."""

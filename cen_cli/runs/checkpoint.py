@@ -19,8 +19,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cen_cli.errors import CheckpointError, UsageError
+from cen_cli.files import whole_directory, write_bytes, write_directory, write_json
 from cen_cli.models.streams import unstacked
-from cen_cli.runs.files import write_bytes, write_directory, write_json
+from cen_cli.wording import listed
 
 MODEL_FILE = "model.safetensors"
 TRAINING_FILE = "training.safetensors"
@@ -51,10 +52,20 @@ def write_checkpoint(
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors and string metadata as safetensors, with a digest of the tensors."""
+    """Write tensors and string metadata as safetensors, with a digest of both; equal contents give equal bytes."""
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = save(flat, {**metadata, "format": FORMAT, "digest": _digest(flat)})
-    write_bytes(path, content)
+    labels = {**metadata, "format": FORMAT}
+    write_bytes(path, _ordered(save(flat, {**labels, "digest": _digest(flat, labels)})))
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file with its metadata in order; safetensors itself writes them in one that changes."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8 bytes
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[start:]))
 
 
 def read_tensors(path: Path, *, hint: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -78,7 +89,7 @@ def read_tensors(path: Path, *, hint: str | None = None) -> tuple[dict[str, Tens
             f"{path}: a safetensors file, but not a checkpoint of cen (no format {FORMAT!r} in its metadata)",
             hint="give a run directory, or the model.safetensors of one of its checkpoints",
         )
-    if metadata["digest"] != _digest(tensors):
+    if metadata.get("digest") not in (_digest(tensors, metadata), _digest(tensors)):
         raise CheckpointError(
             f"{path}: corrupted, its contents do not match its digest",
             hint=hint
@@ -89,7 +100,7 @@ def read_tensors(path: Path, *, hint: str | None = None) -> tuple[dict[str, Tens
 
 def read_state(folder: Path) -> dict[str, Any]:
     """Read a checkpoint's `state.json`. Raises CheckpointError where it is missing or damaged."""
-    path = folder / STATE_FILE
+    path = (whole_directory(folder) or folder) / STATE_FILE
     try:
         document = json.loads(path.read_text())
     except FileNotFoundError as error:
@@ -112,12 +123,21 @@ def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: 
         if name in tensors and tensors[name].shape != own[name].shape
     ]
     if problems:
-        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise CheckpointError(
-            f"{source}: does not fit the recipe's model: {shown}",
+            f"{source}: does not fit the recipe's model: {listed(problems, separator='; ')}",
             hint="the checkpoint comes from another recipe, or from another version of it",
         )
+    if odd := not_finite(tensors):
+        raise CheckpointError(
+            f"{source}: NaN or infinity in {listed(odd)}: the training diverged, or the file was changed",
+            hint="use the run's other checkpoint (checkpoints/last or checkpoints/best), or train again",
+        )
     model.load_state_dict(tensors)
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """The names of the tensors that hold NaN or infinity."""
+    return [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
 
 
 def auxiliary_tensors(modules: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
@@ -140,9 +160,14 @@ def tensors_under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tenso
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes of all tensors."""
+def _digest(tensors: Mapping[str, Tensor], labels: Mapping[str, str] | None = None) -> str:
+    """SHA-256 over names, types, shapes and bytes of all tensors and, unless None, over the metadata but for itself.
+
+    Files of version 0.1 have a digest of the tensors alone.
+    """
     sha = hashlib.sha256()
+    if labels is not None:
+        sha.update(json.dumps(sorted((name, text) for name, text in labels.items() if name != "digest")).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

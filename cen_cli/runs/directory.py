@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,9 +26,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from cen_cli import files
 from cen_cli.errors import CheckpointError, UsageError
+from cen_cli.files import recover_directory, unwritable, whole_directory, write_bytes, write_json, write_new_directory
 from cen_cli.runs.checkpoint import MODEL_FILE, PUT_BACK
-from cen_cli.runs.files import recover_directory, unwritable, write_bytes, write_json
+
+LOCK = ".lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +78,7 @@ class RunDirectory:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other processes from training this run. Raises UsageError where one does, SaveError if it cannot be."""
-        lock = FileLock(self.root / ".lock")
+        lock = FileLock(self.root / LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
@@ -117,25 +121,38 @@ class RunDirectory:
 
 
 def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> RunDirectory:
-    """Make a new run directory. Raises UsageError where `root` exists, SaveError where it cannot be written."""
+    """Make a new run directory, whole or not at all; one that was killed before it saved anything makes room.
+
+    Raises UsageError where `root` holds anything else or is being trained, SaveError where it cannot be written.
+    """
     check_free(root)
-    run = RunDirectory(root)
-    try:
-        run.last.parent.mkdir(parents=True)
-    except OSError as error:
-        raise unwritable(root, error) from error
-    write_bytes(run.recipe, recipe.encode())
-    write_json(run.environment, environment)
-    return run
+    if root.exists():
+        with RunDirectory(root).held():
+            shutil.rmtree(root)
+
+    def fill(new: Path) -> None:
+        run = RunDirectory(new)
+        run.last.parent.mkdir()
+        write_bytes(run.recipe, recipe.encode())
+        write_json(run.environment, environment)
+
+    write_new_directory(root, fill)
+    return RunDirectory(root)
 
 
 def check_free(root: Path) -> None:
-    """Raises UsageError where `root` exists: a run directory is never overwritten."""
-    if root.exists():
-        raise UsageError(
-            f"{root}: exists already, and a run directory is never overwritten",
-            hint=f"continue it with: cen train --resume {root}, or choose another --out",
-        )
+    """Raises UsageError for a folder that holds anything but a run without any checkpoint: nothing is overwritten."""
+    if not _never_saved(RunDirectory(root)):
+        files.check_free(root, f"continue it with: cen train --resume {root}, or choose another --out")
+
+
+def _never_saved(run: RunDirectory) -> bool:
+    """Whether the folder is that of a run that ended before its first checkpoint, and holds nothing else."""
+    own = {path.name for path in (run.recipe, run.environment, run.events, run.gammas, run.metrics, run.last.parent)}
+    if not run.root.is_dir() or whole_directory(run.last) or whole_directory(run.best):
+        return False
+    found = {path.name for path in run.root.iterdir()}
+    return bool(found) and found <= own | {LOCK}
 
 
 def default_root(name: str, parent: Path = Path("runs")) -> Path:
@@ -174,10 +191,10 @@ def open_run(path: Path) -> Iterator[RunDirectory]:
 def newest_run(name: str, parent: Path = Path("runs")) -> Path:
     """The newest run of the recipe `name` that has a checkpoint. Raises UsageError where there is none."""
     folders = [path.parent for path in parent.glob("*/recipe.toml") if _recipe_name(path) == name]
-    runs = [run for run in folders if (run / "checkpoints" / "last").is_dir()]
+    runs = {run: last for run in folders if (last := whole_directory(RunDirectory(run).last))}
     if not runs:
         raise UsageError(f"no run of {name!r} with a checkpoint in {parent}/", hint="name it: --resume DIR")
-    return max(runs, key=lambda run: (run / "checkpoints" / "last").stat().st_mtime)
+    return max(runs, key=lambda run: runs[run].stat().st_mtime)
 
 
 def _recipe_name(path: Path) -> str | None:
@@ -200,15 +217,17 @@ class Located:
 def locate(path: str | Path) -> Located:
     """Find the model file that a run directory, a checkpoint directory or a file stands for; best before last.
 
+    A checkpoint that is just being replaced, or whose writer was killed while it was, is found all the same.
     Raises UsageError for a path that does not exist or holds no checkpoint.
     """
     given = Path(path)
-    if not given.exists():
-        raise UsageError(f"{given}: no such file or directory", hint="give a run directory or a model.safetensors")
     if given.is_file():
         return Located(_run_of(given.parent), given)
-    for folder in (given, given / "checkpoints" / "best", given / "checkpoints" / "last"):
-        if (folder / MODEL_FILE).is_file():
+    if whole_directory(given) is None:
+        raise UsageError(f"{given}: no such file or directory", hint="give a run directory or a model.safetensors")
+    for place in (given, given / "checkpoints" / "best", given / "checkpoints" / "last"):
+        folder = whole_directory(place)
+        if folder is not None and (folder / MODEL_FILE).is_file():
             return Located(_run_of(folder), folder / MODEL_FILE)
     raise UsageError(f"{given}: no checkpoint in this folder (looked for {MODEL_FILE} and checkpoints/best, last)")
 

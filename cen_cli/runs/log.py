@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cen_cli.errors import CheckpointError
-from cen_cli.results import Evaluation, LoggedStep, LoggedValidation, ReplacedCount, RunLog, RunProgress
+from cen_cli.results import Evaluation, LoggedHealth, LoggedStep, LoggedValidation, ReplacedCount, RunLog, RunProgress
 from cen_cli.runs.checkpoint import PUT_BACK, read_state
 from cen_cli.runs.directory import RunDirectory
 
@@ -24,12 +24,15 @@ def read_log(run: RunDirectory) -> RunLog:
         raise CheckpointError(f"{run.events}: not readable ({error})") from error
     steps: list[LoggedStep] = []
     validations: list[LoggedValidation] = []
+    health: list[LoggedHealth] = []
     complete = text[: text.rfind("\n") + 1]
     for number, line in enumerate(complete.splitlines(), start=1):
         try:
             event = json.loads(line)
             if event["kind"] == "step":
                 steps.append(_step(event))
+            elif event["kind"] == "health":
+                health.append(LoggedHealth.from_event(event))
             else:
                 validations.append(_validation(event))
         except (ValueError, KeyError, TypeError) as error:
@@ -37,7 +40,7 @@ def read_log(run: RunDirectory) -> RunLog:
                 f"{run.events}, line {number}: not an event of a training run ({_reason(error)})",
                 hint="delete that line: the log then lacks one step or one validation",
             ) from error
-    return RunLog(tuple(steps), tuple(validations))
+    return RunLog(tuple(steps), tuple(validations), tuple(health))
 
 
 def _reason(error: Exception) -> str:

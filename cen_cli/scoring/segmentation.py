@@ -170,4 +170,5 @@ def evaluate_segmentation(
         weights=dict(zip(branches, model.ensemble.weights().tolist(), strict=True)),
         class_names=class_names,
         notes=(averaging.described(),) if averaging.described() else (),
+        confusion=tuple(map(tuple, confusion[-1].tolist())),
     )

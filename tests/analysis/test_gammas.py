@@ -120,3 +120,13 @@ def test_a_layer_of_another_shape_is_refused(tmp_path: Path) -> None:
 def test_a_history_of_another_network_is_refused(network: nn.Module) -> None:
     with pytest.raises(CheckpointError, match=r"do not fit the checkpoint: 0, layer1\.0, layer2\.0 differ"):
         check_history(history([[1.0, 1.0]], [0]), layer_states(network))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_recorded_gammas_that_are_not_finite_are_named(tmp_path, value):
+    gammas = torch.ones(2, 2, 3)
+    gammas[1, 0, 2] = value
+    tensors = {"steps": torch.tensor([0, 1]), "layer1.bn": gammas}
+    write_tensors(tmp_path / "a.safetensors", tensors, {"modalities": '["rgb", "depth"]'})
+    with pytest.raises(CheckpointError, match=r"NaN or infinity in the gammas of layer1\.bn"):
+        load_history(tmp_path / "a.safetensors")

@@ -258,16 +258,17 @@ def test_recipes_copy_writes_once_and_never_over(
     assert captured.err == "next: cen train rooms.toml\n"
     assert "[exchange]" in (tmp_path / "rooms.toml").read_text(encoding="utf-8")
     assert refused(capsys, "recipes", "copy", "rooms") == [
-        "error: rooms.toml exists already",
+        "error: rooms.toml: exists already, and nothing is overwritten",
         "hint: give another name: cen recipes copy rooms my-rooms.toml",
     ]
     assert app.main(["recipes", "copy", "rooms", "mine.toml"]) == 0
     assert (tmp_path / "mine.toml").is_file()
 
 
-def test_recipes_copy_into_a_missing_folder(tmp_path: Path, capsys: Captured) -> None:
-    assert app.main(["recipes", "copy", "rooms", str(tmp_path / "no" / "x.toml")]) == 1
-    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+def test_recipes_copy_into_what_is_no_folder(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "file").touch()
+    assert app.main(["recipes", "copy", "rooms", str(tmp_path / "file" / "x.toml")]) == 1
+    assert "could not write" in capsys.readouterr().err
 
 
 def test_every_command_is_documented_by_its_function() -> None:
@@ -279,3 +280,35 @@ def test_what_stands_in_brackets_is_shown(capsys: Captured) -> None:
     """As text, and not taken for markup of the terminal."""
     assert app.main(["recipes", "ls"]) == 0
     assert "a template in which every key of [data.folders] is explained" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "out of memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory"),
+        (RecursionError("maximum recursion depth exceeded"), "nested too deeply"),
+        (OSError(28, "No space left on device"), "standard output: No space left on device"),
+        (OSError(36, "File name too long", "x" * 300), "File name too long"),
+    ],
+)
+def test_what_the_machine_refuses_is_no_internal_error(
+    monkeypatch, capsys: Captured, error: Exception, words: str
+) -> None:
+    def fail(_: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(app, "_run", fail)
+    assert app.main(["recipes", "ls"]) == 1
+    text = capsys.readouterr().err
+    assert words in text
+    assert "hint: " in text
+    assert "internal error" not in text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full device, which Linux has")
+@pytest.mark.parametrize("errors", ["/dev/full", "/dev/null"])
+def test_a_full_standard_output_is_an_error(errors: str) -> None:
+    with open("/dev/full", "w") as full, open(errors, "w") as told:
+        done = subprocess.run([sys.executable, "-m", "cen_cli", "recipes", "ls"], stdout=full, stderr=told, check=False)
+    assert done.returncode == 1

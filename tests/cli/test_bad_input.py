@@ -16,10 +16,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import cen_cli
-from cen_cli.runs import files
+from cen_cli import files
 from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
-from tests.tiny import write_nyudv2, write_recipe
+from tests.tiny import write_nyudv2, write_recipe, write_translation_recipe
 
 STEM = "000003"
 
@@ -200,7 +200,7 @@ def test_what_was_saved_before_the_loss_went_astray_stays(fails, tmp_path: Path)
 def test_a_run_directory_is_never_overwritten(train: Cen, tiny_run: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")}
     text = train("--out", tiny_run, code=2).err
-    assert f"{tiny_run}: exists already, and a run directory is never overwritten" in text
+    assert f"{tiny_run}: exists already, and nothing is overwritten" in text
     assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")} == before
 
 
@@ -376,3 +376,21 @@ def test_damaged_records_of_gammas_may_be_moved_away(cen: Cen, tiny_run: Path, t
     (run / "gammas.safetensors").unlink()
     for command in ("exchange-stats", "analyze-gammas"):
         cen(command, run)
+
+
+def test_a_translation_that_diverges_stops_and_saves_nothing_of_it(cen: Cen, tmp_path: Path) -> None:
+    recipe = write_translation_recipe(tmp_path / "pairs.toml", tmp_path / "rooms")
+    run = tmp_path / "run"
+    text = cen(
+        "train",
+        recipe,
+        "--out",
+        run,
+        "--device",
+        "cpu",
+        settings=("optimizer.encoder_lr=1e30", "optimizer.decoder_lr=1e30"),
+        code=1,
+    ).err
+    assert "not finite" in text
+    tensors, _ = read_tensors(run / "checkpoints" / "last" / "model.safetensors")
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors.values())

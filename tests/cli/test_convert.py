@@ -139,10 +139,10 @@ def test_a_file_that_fails_leaves_nothing_behind(cen: Cen, segmenter: Path, tmp_
     assert list(tmp_path.iterdir()) == [cut]
 
 
-def test_a_folder_that_cannot_be_made_is_named(cen: Cen, generator: Path, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_named(cen: Cen, generator: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     words = ("--inputs", "shade", "texture", "--target", "rgb", "-o", tmp_path / "file" / "net.safetensors")
-    assert f"could not make the folder {tmp_path / 'file'}" in cen("convert", generator, *words, code=1).err
+    assert f"could not write {tmp_path / 'file'}" in cen("convert", generator, *words, code=1).err
 
 
 def test_a_converted_file_carries_the_recipe_in_its_metadata(cen: Cen, segmenter: Path, tmp_path: Path) -> None:

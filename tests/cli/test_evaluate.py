@@ -25,7 +25,8 @@ def evaluate(cen: Cen, checkpoint: Path, *words: object, code: int = 0, settings
 def test_scores_are_those_of_the_validation(cen: Cen, tiny_run: Path, which: str) -> None:
     expected = json.loads((tiny_run / "metrics.json").read_text())[which]
     obtained = evaluate(cen, tiny_run / "checkpoints" / which, "--split", "val", "--json").document["evaluation"]
-    assert obtained == expected
+    file = tiny_run / "checkpoints" / which / "model.safetensors"
+    assert obtained == expected | {"checkpoint": str(file)}
     assert list(obtained["scores"]) == ["rgb", "depth", "ensemble"]
     assert obtained["samples"] == 4
 
@@ -33,6 +34,18 @@ def test_scores_are_those_of_the_validation(cen: Cen, tiny_run: Path, which: str
 def test_a_run_directory_stands_for_its_best_checkpoint(cen: Cen, tiny_run: Path) -> None:
     best = json.loads((tiny_run / "metrics.json").read_text())["best"]["scores"]
     assert evaluate(cen, tiny_run, "--split", "val", "--json").document["evaluation"]["scores"] == best
+
+
+def test_the_table_names_the_checkpoint_where_the_best_one_is_away(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
+    """Beside a training that is just replacing it, or after one that was killed while it was."""
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    checkpoints = run / "checkpoints"
+    best = evaluate(cen, run, "--split", "val").out
+    assert f"checkpoint: {checkpoints / 'best' / 'model.safetensors'}" in best
+    (checkpoints / "best").rename(checkpoints / "best.old")
+    assert f"checkpoint: {checkpoints / 'best.old' / 'model.safetensors'}" in evaluate(cen, run).out
+    shutil.rmtree(checkpoints / "best.old")
+    assert f"checkpoint: {checkpoints / 'last' / 'model.safetensors'}" in evaluate(cen, run).out
 
 
 def test_tables_per_branch_and_class_with_the_convention(cen: Cen, tiny_run: Path) -> None:
@@ -53,6 +66,24 @@ def test_pictures_are_written(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
         width, height = image.size
     assert width >= 6 * 40  # inputs, truth, two branches, ensemble
     assert height >= 2 * 32
+
+
+def test_the_confusion_matrix_is_written_in_numbers_and_as_a_picture(
+    cen: Cen, tiny_run: Path, tiny_translation_run: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "confusion.csv"
+    evaluation = cen("eval", tiny_run, "--confusion", file, "--json").document["evaluation"]
+    rows = [line.split(",") for line in file.read_text().splitlines()]
+    assert rows[0][1:] == evaluation["class_names"]
+    assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == evaluation["confusion"]
+    correct, every = (
+        sum(row[i] for i, row in enumerate(evaluation["confusion"])),
+        sum(map(sum, evaluation["confusion"])),
+    )
+    assert correct / every == evaluation["scores"]["ensemble"]["pixel_accuracy"]
+    assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    words = ("--confusion", tmp_path / "t.csv", "--set", "eval.distances=false")
+    assert "no classes to confuse" in cen("eval", tiny_translation_run, *words, code=2).err
 
 
 def test_a_row_begins_with_the_views_photograph(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:

@@ -296,3 +296,21 @@ def test_switched_off_exchange_is_said_plainly(separate: Path, capsys: Captured)
 def test_a_path_that_is_not_there_is_refused(tmp_path: Path, capsys: Captured) -> None:
     for command in ("analyze-gammas", "exchange-stats"):
         assert "no such file or directory" in refusal(capsys, 2, command, str(tmp_path / "run"))
+
+
+# ---- a run that cannot be written to ----
+
+
+@pytest.mark.parametrize("command", ["analyze-gammas", "exchange-stats"])
+def test_numbers_are_printed_where_no_plot_can_be_written(
+    run: Path, tmp_path: Path, capsys: Captured, command: str
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "plots", ignore_errors=True)
+    (copy / "plots").write_text("in the place of the folder")
+    assert main([command, str(copy)]) == 0
+    captured = capsys.readouterr()
+    assert "layer1.0.bn1" in captured.out
+    assert "not written: could not write" in captured.err
+    assert main([command, str(copy), "--out", str(copy / "plots")]) == 1

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cen_cli import builders
 from cen_cli.recipe import load_recipe
+from cen_cli.reporting.panels import default_palette
 from tests.cli.conftest import Cen
 from tests.own import save, scene, write_folder, write_recipe
 
@@ -86,21 +88,60 @@ def test_from_a_folder_to_translated_measurements(here: Path, cen: Cen) -> None:
     assert typo.err.splitlines() == ["error: --inputs cem: no such domain", "hint: did you mean 'cam'?"]
 
 
+def test_statistics_are_measured_in_train_and_written_once(here: Path, cen: Cen) -> None:
+    root = write_folder(here / "field")
+    write_recipe(Path("field.toml"), root)
+    done = cen("data", "check", "field.toml", "--statistics")
+    assert "wrote mean and deviation of rgb, nir, height into field.toml" in done.err
+    recipe = load_recipe("field.toml")
+    data = builders.dataset(recipe, "train")
+    views = [data.view(index) for index in range(len(data))]
+    nir = np.concatenate([view.inputs["nir"].numpy().ravel() for view in views])
+    assert recipe.data.normalize["nir"].mean == pytest.approx(nir.mean(), rel=1e-4)
+    assert recipe.data.normalize["nir"].std == pytest.approx(nir.std(), rel=1e-4)
+    rgb = np.stack([view.inputs["rgb"].numpy() / 255 for view in views])
+    assert recipe.data.normalize["rgb"].mean == pytest.approx(rgb.mean((0, 2, 3)), rel=1e-4)
+    inputs = [data[index].inputs["height"][0].numpy() for index in range(len(data))]
+    valid = np.stack([data[index].valid["height"][0].numpy() for index in range(len(data))])
+    heights = np.stack(inputs)[valid]
+    assert heights.mean() == pytest.approx(0, abs=1e-3)
+    assert heights.std() == pytest.approx(1, abs=1e-3)
+    before = Path("field.toml").read_text()
+    again = cen("data", "check", "field.toml", "--statistics", code=2)
+    assert "states rgb, nir, height already, and nothing is overwritten" in again.err
+    assert Path("field.toml").read_text() == before
+    assert (
+        "no file of a recipe of your own"
+        in cen("data", "check", "own-data", "--data-root", root, "--statistics", code=2).err
+    )
+
+
+def test_samples_are_drawn_as_the_network_sees_them(here: Path, cen: Cen) -> None:
+    write_recipe(Path("field.toml"), write_folder(here / "field"))
+    cen("data", "check", "field.toml", "--images", "2", "--out", "seen")
+    assert sorted(path.name for path in Path("seen").iterdir()) == ["classes.png", "test.png", "train.png", "val.png"]
+    with Image.open("seen/train.png") as train, Image.open("seen/val.png") as val:
+        assert train.height < val.height, "crops of 32 x 32 beside whole views of 40 x 48"
+        colours = {colour for _, colour in val.convert("RGB").getcolors(val.width * val.height) or ()}
+    assert default_palette(3)[0] in colours
+
+
 def test_init_writes_nothing_over_and_needs_a_known_target(here: Path, cen: Cen) -> None:
     write_folder(here / "own", views=4)
     cen("data", "init", here / "own")
     before = Path("own.toml").read_text()
     refused = cen("data", "init", here / "own", code=2)
     assert refused.err.splitlines() == [
-        "error: own.toml exists already, and nothing is overwritten",
+        "error: own.toml: exists already, and nothing is overwritten",
         "hint: give another file with --out",
     ]
     assert Path("own.toml").read_text() == before
     refused = cen("data", "init", here / "own", "--out", "b.toml", "--target", "nri", code=2)
     assert "error: --target nri: one of rgb, height, nir (did you mean 'nir'?)" in refused.err
     assert not Path("b.toml").exists()
-    refused = cen("data", "init", here / "own", "--out", "no/folder/b.toml", code=1)
-    assert "no/folder/b.toml: cannot be written" in refused.err
+    (here / "file").touch()
+    refused = cen("data", "init", here / "own", "--out", here / "file" / "b.toml", code=1)
+    assert "could not write" in refused.err
     refused = cen("data", "init", here / "nowhere", code=1)
     assert "nowhere: it does not exist" in refused.err
 

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 import cen_cli
+from cen_cli import builders
 from cen_cli.data.sets.nyudv2 import NYUDv2
+from cen_cli.recipe.load import dump_toml, override, parse_recipe
 from cen_cli.reporting.panels import default_palette
 from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
@@ -40,6 +42,77 @@ def test_the_label_map_is_what_the_ensemble_says(cen: Cen, tiny_run: Path, tiny_
     shares = {entry["class_name"]: entry["share"] for entry in found["classes"]}
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["wall"] == pytest.approx(float((expected == 0).float().mean()))
+
+
+def test_a_view_is_seen_at_the_size_at_which_it_is_scored(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    tensors, metadata = read_tensors(tiny_run / "checkpoints" / "best" / "model.safetensors")
+    recipe = override(parse_recipe(metadata["recipe"], "a test"), ["eval.size=[64,32]"], source="a test")
+    scored = tmp_path / "model.safetensors"
+    torch.manual_seed(0)
+    tensors = {**tensors, **builders.network(recipe, 40, weights="none").state_dict()}  # labels other than the first
+    write_tensors(scored, tensors, metadata | {"recipe": dump_toml(recipe)})
+    cen("predict", scored, *pair(tiny_root), "--out", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "labels.png") as image:
+        labels = np.asarray(image)
+
+    sample = builders.dataset(recipe, "val")[0]
+    assert sample.inputs["rgb"].shape == (3, 64, 32)
+    with torch.inference_mode():
+        logits = cen_cli.load(scored)({name: image[None] for name, image in sample.inputs.items()}).ensemble
+    expected = torch.nn.functional.interpolate(logits, size=(32, 40), mode="bicubic").argmax(1)[0]
+    assert len(np.unique(labels)) > 1
+    assert np.array_equal(labels, expected.numpy())
+
+
+def folders(root: Path) -> list[str]:
+    return [word for name in ("rgb", "depth") for word in ("--input", f"{name}={root / name}")]
+
+
+def test_all_views_of_folders_are_labelled_as_alone_and_kept(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "many"
+    done = cen("predict", tiny_run, *folders(tiny_root), "--out", out)
+    views = len(list((tiny_root / "rgb").iterdir()))
+    assert f"{views} views labelled" in done.out
+    assert "images a second" in done.out
+    cen("predict", tiny_run, *pair(tiny_root), "--out", tmp_path / "one")
+    for what in ("labels", "overlay"):
+        assert len(list((out / what).iterdir())) == views
+        assert (out / what / f"{STEM}.png").read_bytes() == (tmp_path / "one" / f"{what}.png").read_bytes()
+    (out / "labels" / f"{STEM}.png").unlink()
+    again = cen("predict", tiny_run, *folders(tiny_root), "--out", out, "--json").document
+    assert (again["labelled"], again["kept"]) == (1, views - 1)
+    assert (out / "labels" / f"{STEM}.png").is_file()
+    other = tmp_path / "other.safetensors"
+    tensors, metadata = read_tensors(tiny_run / "checkpoints" / "best" / "model.safetensors")
+    write_tensors(other, {name: tensor + 1 for name, tensor in tensors.items()}, metadata)
+    refused = cen("predict", other, *folders(tiny_root), "--out", out, code=2)
+    assert "holds labels of another network" in refused.err
+
+
+def test_lists_name_views_line_by_line_and_what_cannot_be_read_is_skipped(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in (tiny_root / "rgb").iterdir())[:2]
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    words = []
+    for name in ("rgb", "depth"):
+        file = tmp_path / f"{name}.txt"
+        last = "broken.png" if name == "rgb" else str(tiny_root / "depth" / names[0])
+        file.write_text("\n".join(["# two views", *(str(tiny_root / name / each) for each in names), last]))
+        words += ["--input", f"{name}={file}"]
+    done = cen("predict", tiny_run, *words, "--out", tmp_path / "out", "--json")
+    assert done.document["labelled"] == 2
+    assert "broken.png: not an image file" in done.document["skipped"][0]
+    assert sorted(path.name for path in (tmp_path / "out" / "labels").iterdir()) == names
+    (tmp_path / "depth.txt").write_text("a.png")
+    uneven = cen("predict", tiny_run, *words, "--out", tmp_path / "uneven", code=1)
+    assert "rgb.txt: 3, " in uneven.err
+    mixed = ("--input", f"rgb={tiny_root / 'rgb'}", *words[2:])
+    assert "folders and lists are mixed" in cen("predict", tiny_run, *mixed, "--out", tmp_path / "m", code=2).err
 
 
 def test_a_network_that_has_diverged_labels_nothing(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
@@ -83,7 +156,7 @@ def test_the_label_map_has_the_inputs_size_where_the_recipe_resizes(
     [
         (["--input", "rgb=a.png"], "one file for each of rgb, depth; missing: depth"),
         (["--input", "rgb=a.png", "--input", "dpeth=b.png"], "missing: depth; unknown: dpeth"),
-        (["--input", "rgb=a.png", "--input", "rgb=a.png", "--input", "depth=b.png"], "given twice: rgb"),
+        (["--input", "rgb=a.png", "--input", "rgb=a.png", "--input", "depth=b.png"], "--input rgb=...: given twice"),
         (["--input", "a.png"], "--input takes MODALITY=FILE"),
     ],
 )

@@ -51,7 +51,7 @@ def test_a_run_that_exchanges(page: Path, tiny_run: Path) -> None:
     assert "Validation scores of every branch" in text
     assert "Replaced of the pressed channels: rgb" in text
     assert "One row for each view." in page.read_text()
-    assert images == 9
+    assert images == 10
     assert page.stat().st_size < 3_000_000
 
 
@@ -82,7 +82,7 @@ def test_data_that_are_not_at_hand_are_said_to_be_missing(cen: Cen, run: Path, t
     assert "Pictures of views are left out" in done.err
     text, images = shown(run / "report.html")
     assert f"no folder {tmp_path / 'nowhere'}" in text
-    assert images == 8
+    assert images == 9
 
 
 def test_a_run_without_validation_yet(cen: Cen, run: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_run_of_one_modality(cen: Cen, train: Cen, tmp_path: Path) -> None:
     assert "No channels are exchanged in this network." in text
     assert "Nothing is exchanged in this network" in text
     assert "diagnosis no exchange" in text
-    assert images == 4
+    assert images == 5
 
 
 def test_a_baseline_has_one_branch_and_no_exchange(cen: Cen, train: Cen, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_baseline_has_one_branch_and_no_exchange(cen: Cen, train: Cen, tmp_pat
     text, images = shown(tmp_path / "run" / "report.html")
     assert "mean IoU % on val: fused" in text
     assert "No channels are exchanged in this network." in text
-    assert images == 3
+    assert images == 4
 
 
 def test_a_missed_expectation_is_the_verdict(cen: Cen, run: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_browser_shows_all_of_it(page: Path, scheme: str) -> None:
         assert look["loaded"] is True
         assert look["dark"] is (scheme == "dark")
         assert look["ground"] == ("rgb(21, 23, 26)" if scheme == "dark" else "rgb(251, 251, 250)")
-        assert look["images"] == 9
+        assert look["images"] == 10
         assert look["broken"] == []
         assert look["console"] == []
         assert look["requests"] == [page.as_uri()]

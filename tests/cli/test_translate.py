@@ -16,10 +16,10 @@ from PIL import Image
 
 import cen_cli
 from cen_cli import builders
-from cen_cli.cli import own_images
 from cen_cli.cli.options import spread_inputs
 from cen_cli.data.normalization import denormalize
 from cen_cli.data.sets.rooms import modality_specs
+from cen_cli.jobs import own_images
 from cen_cli.recipe.load import dump_toml, parse_recipe
 from cen_cli.runs.checkpoint import MODEL_FILE, write_checkpoint
 from tests.cli.conftest import Cen

@@ -6,8 +6,8 @@ import torch
 from torchvision import tv_tensors
 
 from cen_cli.data.derived import CORNER, FOCAL_LENGTHS, PRINCIPAL_POINT, surface_normals, texture_edges
+from cen_cli.data.edges import edge_texture
 from cen_cli.data.modality import DepthMap
-from cen_cli.data.rooms.domains import edge_texture
 
 
 def plane_depth(normal, distance, size=(480, 640), corner=(0, 0), step=0.0):

@@ -4,11 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
-from cen_cli.data.modality import DepthMap
-from cen_cli.data.reading import label_table, look_up, read_coded_labels, read_depth, read_image, read_labels
+from cen_cli.data.modality import DepthMap, Encoding, LabelEncoding
+from cen_cli.data.reading import (
+    label_table,
+    look_up,
+    read_class_map,
+    read_coded_labels,
+    read_depth,
+    read_encoded,
+    read_image,
+    read_labels,
+)
 from cen_cli.errors import DataError
 
 
@@ -210,3 +220,69 @@ class TestRotatedDepth:
         np.testing.assert_allclose(depth[0, 0].numpy(), expected, rtol=1e-6)
         clipped = read_depth(tmp_path / "d.png", scale=1000, rotated=True, clip=8.0)
         np.testing.assert_allclose(clipped[0, 0].numpy(), np.minimum(expected, 8), rtol=1e-6)
+
+
+# --- label maps and modalities of one's own ---------------------------------------------------------------------------
+
+
+def test_labels_as_floats_and_with_a_constant_alpha(tmp_path, write):
+    labels = np.array([[0, 1], [2, 255]], np.uint8)
+    write(tmp_path / "a.tif", labels.astype(np.float32))
+    assert read_class_map(tmp_path / "a.tif", LabelEncoding((0, 1, 2), (255,))).tolist() == [labels.tolist()]
+    write(tmp_path / "b.tif", labels + np.float32(0.5))
+    with pytest.raises(DataError, match="floats that are no whole numbers"):
+        read_class_map(tmp_path / "b.tif", LabelEncoding((0, 1, 2), (255,)))
+    write(tmp_path / "c.png", np.stack([labels, labels, labels, np.full_like(labels, 9)], -1))
+    coded = LabelEncoding(tuple(value * 0x010101 for value in (0, 1, 2, 255)), color=True)
+    assert read_class_map(tmp_path / "c.png", coded).tolist() == [[[0, 1], [2, 3]]]
+    write(tmp_path / "d.png", np.stack([labels, labels, labels, labels], -1))
+    with pytest.raises(DataError, match="with transparency, expected 8-bit RGB"):
+        read_class_map(tmp_path / "d.png", coded)
+
+
+def test_jpeg_masks_of_two_values_need_a_tolerance(tmp_path):
+    mask = np.zeros((32, 32), bool)
+    mask[3:20, 5:29] = True
+    Image.fromarray((mask * 255).astype(np.uint8)).save(tmp_path / "a.jpg", quality=60)
+    assert len(np.unique(np.array(Image.open(tmp_path / "a.jpg")))) > 2
+    encoding = LabelEncoding((0, 255), tolerance=127)
+    np.testing.assert_array_equal(read_class_map(tmp_path / "a.jpg", encoding)[0].numpy(), mask)
+    with pytest.raises(DataError, match="a JPEG file, which changes labels") as caught:
+        read_class_map(tmp_path / "a.jpg", LabelEncoding((0, 255)))
+    assert "data.folders.labels.tolerance" in (caught.value.hint or "")
+    with pytest.raises(DataError, match="is none of the 2 classes"):
+        read_class_map(tmp_path / "a.jpg", LabelEncoding((0, 255), tolerance=1))
+
+
+def test_a_modality_reads_its_own_bands(tmp_path, write):
+    values = np.random.default_rng(0).integers(0, 256, (5, 6, 4), dtype=np.uint8)
+    write(tmp_path / "a.png", values)
+    rgb = read_encoded(tmp_path / "a.png", Encoding("uint8", 3, 0, 255, bands=(3, 2, 1)))
+    thermal = read_encoded(tmp_path / "a.png", Encoding("uint8", 1, 0, 255, bands=(4,)))
+    np.testing.assert_array_equal(rgb.permute(1, 2, 0).numpy(), values[..., 2::-1])
+    np.testing.assert_array_equal(thermal[0].numpy(), values[..., 3])
+    with pytest.raises(DataError, match="has no band 5"):
+        read_encoded(tmp_path / "a.png", Encoding("uint8", 1, 0, 255, bands=(5,)))
+
+
+def test_odd_pictures_are_converted_where_that_is_asked_for(tmp_path, write):
+    colours = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    alpha = np.full((5, 6, 1), 77, np.uint8)
+    write(tmp_path / "rgba.png", np.concatenate([colours, alpha], -1))
+    write(tmp_path / "grey.png", colours[..., 0])
+    asked = Encoding("uint8", 3, 0, 255, convert=True)
+    np.testing.assert_array_equal(read_encoded(tmp_path / "rgba.png", asked).permute(1, 2, 0).numpy(), colours)
+    grey = read_encoded(tmp_path / "grey.png", asked).numpy()
+    np.testing.assert_array_equal(grey, np.broadcast_to(colours[..., 0], (3, 5, 6)))
+    for name in ("rgba", "grey"):
+        with pytest.raises(DataError, match="expected 8-bit RGB") as caught:
+            read_encoded(tmp_path / f"{name}.png", Encoding("uint8", 3, 0, 255))
+        assert "`convert = true`" in (caught.value.hint or "")
+
+
+def test_heights_below_zero_are_read_from_whole_numbers(tmp_path):
+    values = np.array([[-32768, -20], [0, 300]], np.int16)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    encoding = Encoding("int16", 1, -100, 400, invalid=(-32768.0,), unit="m")
+    heights = read_encoded(tmp_path / "a.tif", encoding, measured=True)
+    assert heights.tolist() == [[[0, 80], [100, 400]]]

@@ -103,3 +103,32 @@ def test_a_signal_to_the_whole_process_group_spares_the_workers(recipe, straight
     assert stop_after(recipe, run, 6, signal.SIGTERM, workers=2, group=True) == 143
     resume(run)
     assert_same(run, straight)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers in /proc, which Linux has")
+def test_a_worker_that_is_killed_costs_nothing_but_the_wait(recipe, straight, tmp_path):
+    run = tmp_path / "run"
+    options = [*SETTINGS, "--set", "data.workers=2", "--out", str(run)]
+    with subprocess.Popen([*COMMAND, str(recipe), *options], env=ENVIRONMENT, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 100
+        while process.poll() is None and time.monotonic() < deadline:
+            if last_logged(run) >= 6:
+                kill_children(process.pid)
+            time.sleep(0.01)
+        text = process.stderr.read().decode()
+        process.kill()
+    assert process.returncode == 1, text
+    assert "error: a loading worker died" in text
+    assert "the run is saved at step" in text
+    assert "lower data.workers" in text
+    assert f"cen train --resume {run}" in text
+    resume(run)
+    assert_same(run, straight)
+
+
+def kill_children(pid: int) -> None:
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            os.kill(int(child), signal.SIGKILL)
+        except ProcessLookupError:
+            continue

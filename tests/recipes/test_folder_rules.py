@@ -36,7 +36,8 @@ def test_recipe_is_read_and_written_back(recipe: str) -> None:
         (
             "data.folders.modalities.nir.pattern=nir/*.png",
             'data.folders.modalities.nir.pattern = "nir/*.png": a path within data.root that holds {stem} once, such '
-            'as "rgb/{stem}.png"; {group} and {split} may stand in it once each, and * for anything within a name',
+            'as "rgb/{stem}.png"; {split} may stand in it once, {group} once and more, and * for anything within a '
+            "name",
         ),
         ("data.folders.modalities.nir.pattern=/nir/{stem}.png", "a path within data.root"),
         ("data.folders.modalities.nir.pattern=../nir/{stem}.png", "a path within data.root"),
@@ -51,8 +52,12 @@ def test_recipe_is_read_and_written_back(recipe: str) -> None:
         ("data.folders.modalities.nir.channels=2", "data.folders.modalities.nir.channels = 2: 1 or 3"),
         (
             "data.folders.modalities.nir.stored=uint12",
-            'stored = "uint12": "uint8", "uint16" or "float32" (did you mean',
+            'stored = "uint12": "uint8", "uint16", "int16" or "float32" (did you mean',
         ),
+        ("data.folders.modalities.rgb.bands=[1, 2]", "bands = [1, 2]: one for each of channels = 3, all different"),
+        ("data.folders.modalities.rgb.bands=[1, 2, 2]", "one for each of channels = 3, all different"),
+        ("data.folders.modalities.nir.convert=true", 'convert = true: with stored = "uint8", and it is "uint16"'),
+        ("data.folders.labels.tolerance=20", 'tolerance = 20: for two classes with stored = "index"'),
         ("data.folders.modalities.nir.kind=photo", "\"measurement\" (did you mean 'photograph'?)"),
         ("data.folders.modalities.nir.kid=photo", "no such key (did you mean 'data.folders.modalities.nir.kind'?)"),
         (
@@ -189,3 +194,13 @@ def test_folders_need_modalities(recipe: str, tmp_path: Path) -> None:
 def test_other_kinds_do_not_read_these_keys() -> None:
     (problem,) = problems("rooms", "data.folders.split_seed=3")
     assert problem.startswith('data.folders.split_seed = 3: read only with data.kind = "folders"')
+
+
+def test_bands_are_not_converted_and_tolerance_keeps_classes_apart(recipe: str) -> None:
+    name = "data.folders.modalities.rgb"
+    (only,) = problems(recipe, f"{name}.bands=[1, 2, 3]", f"{name}.convert=true")
+    assert "beside convert = true" in only
+    labels = "data.folders.labels"
+    two = (f'{labels}.classes=["no", "yes"]', f"{labels}.first=0", f"{labels}.void=[]")
+    (only,) = problems(recipe, *two, f"{labels}.tolerance=1")
+    assert "less than half of what lies between the classes' values [0, 1]" in only

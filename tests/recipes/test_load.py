@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from cen_cli.errors import RecipeError, UsageError
+from cen_cli.models.exchange import THRESHOLD
+from cen_cli.models.settings import StreamSettings
 from cen_cli.recipe import changed_from_defaults, dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import differences, override
+from cen_cli.recipe.schema import Exchange
 
 MINIMAL = """
 task = "segmentation"
@@ -49,7 +52,7 @@ def test_minimal_recipe_takes_its_name_from_the_file_and_whole_numbers_for_real_
     assert recipe.name == "minimal"
     assert recipe.data.crop == (64, 48)
     assert recipe.optimizer.decoder_lr == 1
-    assert recipe.exchange.threshold == 2e-2
+    assert recipe.exchange.threshold == 1e-2
     assert recipe.train.best_by == ""
 
 
@@ -230,7 +233,7 @@ def test_switching_exchange_off_drops_what_was_inherited_for_it(tmp_path: Path) 
     write(tmp_path, "base.toml", f"{MINIMAL}\n[exchange]\nthreshold = 0.3\n")
     base = str(tmp_path / "base.toml")
     recipe = load_recipe(base, ["model.fusion=none"])
-    assert recipe.exchange.threshold == 2e-2
+    assert recipe.exchange.threshold == 1e-2
     assert "[exchange]" not in dump_toml(recipe)
     assert parse_recipe(dump_toml(recipe), "again") == recipe
     child = write(tmp_path, "child.toml", 'extends = "base.toml"\n[model]\nfusion = "none"\n')
@@ -315,3 +318,9 @@ def test_unreadable_file_says_why(minimal: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(UsageError, match=r"minimal\.toml: cannot be read: Permission denied"):
         load_recipe(minimal)
+
+
+def test_theta_and_lambda_are_the_supplements_where_nothing_is_said() -> None:
+    exchange = Exchange()
+    assert (exchange.threshold, exchange.sparsity) == (1e-2, 1e-3)
+    assert exchange.threshold == THRESHOLD == StreamSettings().threshold

@@ -100,7 +100,7 @@ def test_recipe_of_one_modality_trains_twice_as_long(base: str, which: str) -> N
 def test_reference_page_says_what_the_schema_says() -> None:
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     assert refreshed(page) == page, "run: python -m cen_cli.recipe.reference docs/recipes.md"
-    assert "| `threshold` | a number > 0 | `0.02` |" in page
+    assert "| `threshold` | a number > 0 | `0.01` |" in page
     assert '## `[data.rooms]`\n\nThe built-in rendered rooms. Read only with `data.kind = "rooms"`.' in page
 
 
@@ -128,6 +128,13 @@ def test_the_deeper_networks_differ_from_nyudv2_in_network_and_epochs_alone() ->
     assert (deeper.model.backbone, deeper.schedule.stage_epochs) == ("resnet152", (150, 150, 150))
     assert [line.value for line in deeper.expected.values()] == [0.770, 0.644, 0.516]
     changed = {key for key in differences(deeper, pspnet) if key.split(".")[0] not in without}
-    assert changed == {"model.arch", "model.width", "model.dropout", "model.auxiliary_weight", "model.light"}
+    assert changed == {
+        "model.arch",
+        "model.width",
+        "model.dropout",
+        "model.auxiliary_weight",
+        "model.light",
+        "model.decoder_norm",
+    }
     assert (pspnet.model.width, pspnet.model.dropout, pspnet.model.auxiliary_weight) == (512, 0.1, 0.4)
     assert {name: line.value for name, line in pspnet.expected.items()} == {"ensemble.mean_iou": 0.525}

@@ -138,6 +138,6 @@ def test_plots_leave_matplotlibs_state_alone(tmp_path: Path) -> None:
 
 def test_a_plot_that_cannot_be_written_names_its_path_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SaveError, match=r"file/a\.png: cannot be written"):
+    with pytest.raises(SaveError, match=r"could not write .*file/a\.png"):
         gamma_plots.gamma_proportions([network(gammas(1, 2, 8))], "layer", tmp_path / "file" / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

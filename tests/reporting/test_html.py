@@ -92,7 +92,7 @@ def test_a_page_is_written_whole_or_not_at_all(page: html.Page, tmp_path: Path) 
     path = html.write_page(page, tmp_path / "new" / "page.html")
     assert path.read_text() == html.rendered(page)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SaveError, match=r"file/page\.html: cannot be written"):
+    with pytest.raises(SaveError, match=r"could not write .*file/page\.html"):
         html.write_page(page, tmp_path / "file" / "page.html")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "new"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from cen_cli.reporting.training import Clock, SilentDisplay, TrainingDisplay, end_line, step_line, validation_line
-from cen_cli.results import Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport
+from cen_cli.reporting.training import Clock, TrainingDisplay, end_line, step_line, validation_line
+from cen_cli.results import SILENT, Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport
 
 MakeStep = Callable[..., StepReport]
 
@@ -128,17 +128,18 @@ def test_terminal_is_given_back_after_an_error(terminal: Console, plan: Training
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
 
 
-def test_silent_display_prints_nothing(
+def test_nobody_listening_prints_nothing(
     capfd: pytest.CaptureFixture[str],
     plan: TrainingPlan,
     step: MakeStep,
     validation: ValidationReport,
     summary: RunSummary,
 ) -> None:
-    with SilentDisplay() as display:
-        display.on_start(plan)
-        display.on_step(step(20))
-        display.on_validation(validation)
-        display.on_note("note")
-        display.on_end(summary)
+    SILENT.on_start(plan)
+    SILENT.on_step(step(20))
+    SILENT.on_validation(validation)
+    SILENT.on_note("note")
+    SILENT.on_end(summary)
+    with SILENT.counting("work") as advance:
+        advance(1, 2)
     assert capfd.readouterr() == ("", "")

@@ -14,10 +14,64 @@ def run_with(tmp_path, name="rooms-1", checkpoint="last"):
 
 def test_a_run_directory_is_never_overwritten(tmp_path):
     run = run_with(tmp_path)
-    with pytest.raises(UsageError, match="exists already, and a run directory is never overwritten") as caught:
+    with pytest.raises(UsageError, match="exists already, and nothing is overwritten") as caught:
         create_run(run.root, recipe="", environment={})
     assert f"cen train --resume {run.root}" in caught.value.hint
     assert run.recipe.read_text() == 'name = "rooms"\n'
+
+
+def leave_nothing(root):
+    root.mkdir()
+
+
+def leave_folders(root):
+    (root / "checkpoints").mkdir(parents=True)
+    (root / ".lock").touch()
+
+
+def leave_a_part_of_the_first_checkpoint(root):
+    run_with(root.parent, root.name, checkpoint=None).append_event({"step": 1})
+    (root / "checkpoints" / "last.new").mkdir()
+
+
+@pytest.mark.parametrize("leave", [leave_nothing, leave_folders, leave_a_part_of_the_first_checkpoint])
+def test_a_run_that_was_killed_before_it_saved_anything_is_started_again(tmp_path, leave):
+    leave(tmp_path / "run")
+    run = create_run(tmp_path / "run", recipe="new", environment={})
+    assert sorted(path.name for path in run.root.rglob("*")) == ["checkpoints", "environment.json", "recipe.toml"]
+    assert run.read_recipe() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_folder_of_other_files_is_never_taken_for_a_run(tmp_path):
+    run = run_with(tmp_path, checkpoint=None)
+    (run.root / "notes.txt").touch()
+    with pytest.raises(UsageError, match="exists already"):
+        create_run(run.root, recipe="", environment={})
+
+
+def test_a_run_that_is_about_to_save_for_the_first_time_is_left_alone(tmp_path):
+    run = run_with(tmp_path, checkpoint=None)
+    with run.held(), pytest.raises(UsageError, match="another process is training this run"):
+        create_run(run.root, recipe="", environment={})
+    assert run.read_recipe() == 'name = "rooms"\n'
+
+
+def test_neighbours_of_a_new_run_are_left_alone(tmp_path):
+    for name in ("run.old", "run.new"):
+        (tmp_path / name).mkdir()
+    create_run(tmp_path / "run", recipe="", environment={})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.new", "run.old"]
+
+
+def test_locate_finds_the_best_checkpoint_while_it_is_being_replaced(tmp_path):
+    run = run_with(tmp_path)
+    old = run.best.with_name("best.old")
+    old.mkdir()
+    (old / "model.safetensors").write_bytes(b"")
+    for path in (run.root, run.best):
+        assert locate(path).model_file == old / "model.safetensors"
+    assert locate(run.root).run == run.root.resolve()
 
 
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path):

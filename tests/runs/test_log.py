@@ -48,9 +48,13 @@ def test_a_run_that_has_not_logged_anything_has_an_empty_log(tmp_path: Path) -> 
     assert log.best("ensemble.mean_iou") is None
 
 
-@pytest.mark.parametrize("line", ["nonsense", '{"kind": "step", "epoch": 1}', "[]", '{"kind": "validation"}'])
+@pytest.mark.parametrize(
+    "line",
+    ["nonsense", '{"kind": "step", "epoch": 1}', "[]", '{"kind": "validation"}', '{"kind": "health", "step": 1}'],
+)
 def test_a_line_that_is_no_event_is_named(run: RunDirectory, line: str) -> None:
     with run.events.open("a") as file:
         file.write(f"{line}\n")
-    with pytest.raises(CheckpointError, match=r"events\.jsonl, line 7: not an event of a training run"):
+    number = run.events.read_text().count("\n")
+    with pytest.raises(CheckpointError, match=rf"events\.jsonl, line {number}: not an event of a training run"):
         read_log(run)

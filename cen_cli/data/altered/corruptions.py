@@ -21,8 +21,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
-from cen_cli.data.domains import full_name
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.modality import DepthMap, ModalitySpec, full_name
 from cen_cli.data.sample import Sample
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.transforms import EvalTransform, resize

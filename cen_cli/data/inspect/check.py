@@ -8,12 +8,11 @@ import numpy as np
 
 from cen_cli.data.inspect import problems
 from cen_cli.data.inspect.statistics import Measured, Progress, measure
-from cen_cli.data.sample import LABELS, VOID
+from cen_cli.data.sample import LABELS
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
+from cen_cli.results import SPLITS, VOID
 from cen_cli.results.findings import DataCheck, Finding, LabelShare, ModalityFacts, SplitFacts
-
-SPLITS = ("train", "val", "test")
 
 Open = Callable[[str], ViewDataset]
 """Gives the data set of a split."""
@@ -82,6 +81,7 @@ def _modality(measured: Measured, key: str) -> ModalityFacts:
     stored = measured.stored[key]
     finite = bool(stored.lows) and not np.isnan(stored.lows).all()
     shares = measured.invalid.get(key)
+    mean, std = measured.moments(key)
     return ModalityFacts(
         name=measured.shown(key) if key != LABELS else LABELS,
         expected=problems.expectation(measured.spec(key), len(measured.data.class_names), metres=stored.inside),
@@ -90,4 +90,6 @@ def _modality(measured: Measured, key: str) -> ModalityFacts:
         low=float(np.nanmin(stored.lows)) if finite else None,
         high=float(np.nanmax(stored.highs)) if finite else None,
         invalid=sum(shares.values()) / len(shares) if shares else None,
+        mean=mean,
+        std=std,
     )

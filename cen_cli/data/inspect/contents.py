@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from cen_cli.data.reading import decode, describe_mode
+from cen_cli.data.decoding import LOSSY, Decoded, decode, describe_mode
+from cen_cli.data.reading import whole_numbers, without_alpha
 from cen_cli.errors import DataError
+
+Read = Callable[[Path], Decoded]
 
 MOST_COLOURS = 4096
 """A picture of more colours is not looked at further: it is no label map."""
 VALUES = 4096
 """Values kept of every file of floats."""
-_LOSSY = ("JPEG", "MPO", "WEBP")
 
 
 @dataclasses.dataclass
@@ -34,8 +36,12 @@ class Seen:
     """Pixels of every value, where files hold whole numbers of one channel."""
     colours: Counter[int] = dataclasses.field(default_factory=Counter)
     """Pixels of every colour (65536 red + 256 green + blue), as long as there are few."""
+    whole: int = 0
+    """Files of floats that are whole numbers, as labels are; they are counted among `counts`, too."""
+    by_mode: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
+    """The files of every mode."""
     floats: list[np.ndarray] = dataclasses.field(default_factory=list)
-    """Some values of every file of floats, NaN included."""
+    """Some values of every file of floats, NaN included, or of whole numbers with a sign."""
     low: float = float("inf")
     high: float = float("-inf")
     flat: list[float] = dataclasses.field(default_factory=list)
@@ -50,18 +56,20 @@ class Seen:
         """Files that could be read."""
         return sum(self.modes.values())
 
-    def add(self, path: Path) -> None:
-        """Open one more file."""
+    def add(self, path: Path, read: Read = decode) -> None:
+        """Open one more file. Transparency that is the same everywhere is passed over."""
         try:
-            mode, kind, values = decode(path)
+            decoded = read(path)
         except DataError as error:
             self.refused.append(error.message)
             return
-        self.modes[mode] += 1
+        values = without_alpha(decoded).values
+        self.modes[decoded.mode] += 1
+        self.by_mode.setdefault(decoded.mode, []).append(path)
         self.sizes[values.shape[0], values.shape[1]] += 1
         self.channels[1 if values.ndim == 2 else values.shape[-1]] += 1
         self.types[values.dtype.name] += 1
-        self.lossy |= kind in _LOSSY
+        self.lossy |= decoded.format in LOSSY
         same = values[:, 1:] == values[:, :-1]
         self.flat.append(float((same if same.ndim == 2 else same.all(-1)).mean()) if same.size else 1.0)
         self._add_values(values)
@@ -70,12 +78,18 @@ class Seen:
         finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
         if finite.size:
             self.low, self.high = min(self.low, float(finite.min())), max(self.high, float(finite.max()))
-        if values.dtype.kind == "f":
+        if values.dtype.kind in "fi":
+            if values.ndim == 2 and whole_numbers(values):
+                self.whole += 1
+                self._count(values)
             self.floats.append(values.ravel()[:: max(1, values.size // VALUES)].astype(np.float64))
         elif values.ndim == 2 and (not values.size or (values.min() >= 0 and values.max() < len(self.counts))):
-            self.counts += np.bincount(values.astype(np.int64).ravel(), minlength=len(self.counts))
+            self._count(values)
         elif values.ndim == 3 and values.shape[-1] == 3 and values.dtype == np.uint8:
             self._add_colours(values)
+
+    def _count(self, values: np.ndarray) -> None:
+        self.counts += np.bincount(values.astype(np.int64).ravel(), minlength=len(self.counts))
 
     def _add_colours(self, values: np.ndarray) -> None:
         vectors = values.reshape(-1, 3)[:: max(1, values.size // (3 * VALUES))] / 127.5 - 1
@@ -93,9 +107,9 @@ class Seen:
         return np.flatnonzero(self.counts)
 
 
-def look(paths: Iterable[Path]) -> Seen:
+def look(paths: Iterable[Path], read: Read = decode) -> Seen:
     """Open files and note what they hold; those that cannot be read are noted, too."""
     seen = Seen()
     for path in paths:
-        seen.add(path)
+        seen.add(path, read)
     return seen

@@ -7,6 +7,9 @@ name.
     0001_rgb.png           0001_depth.png                the same in names
     train/rgb/0001.png     val/rgb/0001.png              folders of splits become {split}
     scene1/rgb/0001.png    rgb/scene2/0001.png           folders of scenes become {group}
+    train_rgb/0001.png     images/train2017/0001.png     so do splits within a folder's name
+
+Numbers in names may be padded differently, and files of one modality may have several suffixes.
 """
 
 from __future__ import annotations
@@ -17,9 +20,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
-from cen_cli.data.patterns import SPLIT_WORDS, Pattern, ViewKey
+from cen_cli.data.patterns import SPLIT_WORDS, Pattern, ViewKey, same_numbers
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".bmp", ".webp")
 MODALITY_WORDS = frozenset(
     (
         *("rgb", "color", "colour", "image", "images", "img", "photo", "left", "right", "gray", "grey", "mono", "hha"),
@@ -27,9 +29,14 @@ MODALITY_WORDS = frozenset(
         *("nir", "swir", "lwir", "ir", "infrared", "thermal", "red", "green", "blue", "rededge", "ndvi", "sar"),
         *("normal", "normals", "edge", "edges", "texture", "shade", "shading", "reshading", "albedo", "flow"),
         *("mask", "masks", "label", "labels", "gt", "seg", "segmentation", "semantic", "annotation", "annotations"),
+        *("imgs", "gts", "segs", "trimap", "trimaps", "valid", "validity", "confidence", "annos"),
     )
 )
 """Names that tell a modality rather than a scene."""
+_SPLIT = re.compile(
+    rf"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))(?i:{'|'.join(sorted(SPLIT_WORDS, key=len, reverse=True))})(?![a-z])"
+)
+"""A split in a folder's name: train2017, test_rgb, trainA, labeled_train."""
 MOST_MODALITIES = 12
 """More folders than these beside one another are scenes."""
 
@@ -70,10 +77,26 @@ def families(paths: Iterable[str]) -> tuple[list[Family], list[str]]:
         prefix, _, suffix = cuts[file.path]
         folder = f"{file.folder}/" if file.folder else ""
         by_pattern[f"{folder}{prefix}{{stem}}{suffix}{file.suffix}"].append(file)
+    by_pattern = _one_suffix(by_pattern)
     kept = {text: members for text, members in by_pattern.items() if len(members) >= max(2, _most(by_pattern) // 10)}
     left = [file.path for text, members in by_pattern.items() if text not in kept for file in members]
     found = [_family(text, members, list(kept)) for text, members in kept.items()]
     return sorted(found, key=lambda family: -len(family.files)), left
+
+
+def _one_suffix(by_pattern: dict[str, list[_File]]) -> dict[str, list[_File]]:
+    """Families that differ by nothing but their suffix and have no view in common are one, of any suffix."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for text in by_pattern:
+        alike[text.rpartition(".")[0]].append(text)
+    merged = {}
+    for stem, texts in alike.items():
+        names = [(file.between, file.name) for text in texts for file in by_pattern[text]]
+        if len(texts) > 1 and len(set(names)) == len(names):
+            merged[f"{stem}.*"] = [file for text in texts for file in by_pattern[text]]
+        else:
+            merged.update({text: by_pattern[text] for text in texts})
+    return merged
 
 
 def _most(by_pattern: dict[str, list[_File]]) -> int:
@@ -108,8 +131,9 @@ def _in_folders(paths: Sequence[str]) -> Iterator[_File]:
         roles = _roles([path.parts[:-1] for path in files], named=_named_in_files(files))
         for path in files:
             parts = path.parts[:-1]
-            folder = "/".join(role or part for role, part in zip(roles, parts, strict=True))
-            between = "/".join(part for role, part in zip(roles, parts, strict=True) if role)
+            texts = [_by_role(part, role) for part, role in zip(parts, roles, strict=True)]
+            folder = "/".join(texts)
+            between = "/".join(_between(part, text) for part, text in zip(parts, texts, strict=True) if "{" in text)
             yield _File(str(path), folder, between, path.name.removesuffix(path.suffix), path.suffix)
 
 
@@ -127,18 +151,37 @@ def _roles(folders: Sequence[tuple[str, ...]], *, named: bool) -> list[str]:
     levels = [sorted(set(names)) for names in zip(*folders, strict=True)]
     roles = ["{split}" if _are_splits(names) else "" for names in levels]
     varying = [level for level, names in enumerate(levels) if len(names) > 1 and not roles[level]]
+    varying = [level for level in varying if not _are_labelled_or_not(levels[level])]
     scenes = [level for level in varying if _are_scenes(levels[level])]
     if not scenes and len(varying) == 1 and named and not _modality_like(levels[varying[0]])[0]:
         scenes = varying
     if not scenes and len(varying) > 1:
         scenes = [level for level in varying if level != max(varying, key=lambda level: _modality_like(levels[level]))]
-    for level in scenes[:1]:
+    for level in scenes:
         roles[level] = "{group}"
     return roles
 
 
 def _are_splits(names: Sequence[str]) -> bool:
-    return len(names) > 1 and all(name.lower() in SPLIT_WORDS for name in names)
+    """Whether names tell two splits or more, perhaps within longer names, and most of them one."""
+    splits = [SPLIT_WORDS[match[0].lower()] for name in names if (match := _SPLIT.search(name))]
+    return len(set(splits)) > 1 and len(splits) > len(names) / 2
+
+
+def _by_role(part: str, role: str) -> str:
+    """A folder as patterns have it."""
+    return _SPLIT.sub("{split}", part, count=1) if role == "{split}" else role or part
+
+
+def _between(part: str, text: str) -> str:
+    """What of a folder's name stands for its {split} or {group}."""
+    match = _SPLIT.search(part) if "{split}" in text else None
+    return match[0].lower() if match else part
+
+
+def _are_labelled_or_not(names: Sequence[str]) -> bool:
+    """Folders such as labeled/ and unlabeled/, which no view of either can be compared with."""
+    return any(re.search(r"unlabell?ed", name.lower()) for name in names)
 
 
 def _are_scenes(names: Sequence[str]) -> bool:
@@ -158,34 +201,51 @@ def _modality_like(names: Sequence[str]) -> tuple[float, int]:
 
 def _best_cuts(files: Sequence[_File]) -> dict[str, _Cut]:
     """How every file's name is cut, by path: whole where whole names pair up, else at what they end or begin with."""
-    ways = [_cuts(files, options) for options in (_whole, _endings, _beginnings)]
-    paired = [_paired(files, cuts) for cuts in ways]
-    best = ways[0] if paired[0] >= len(files) / 2 else ways[paired.index(max(paired))]
-    counted = Counter((file.between, best[file.path][1]) for file in files)
+    best = _cuts(files, _whole)
+    if _paired(files, best) < len(files) / 2:
+        ways = (_cuts(files, options) for options in (_endings, _beginnings, _both))
+        best = max([best, *ways], key=lambda cuts: _paired(files, cuts))
+    counted = Counter(_view(file, best[file.path]) for file in files)
     for file in files:  # the few that did not pair up may still belong to those that did
-        if counted[file.between, best[file.path][1]] == 1:
+        if counted[_view(file, best[file.path])] == 1:
             every = [*_endings(file.name), *_beginnings(file.name)]
-            fitting = [cut for cut in every if counted[file.between, cut[1]] > 1]
+            fitting = [cut for cut in every if counted[_view(file, cut)] > 1]
             best[file.path] = max(fitting, key=lambda cut: len(cut[1]), default=best[file.path])
     return best
 
 
 def _cuts(files: Sequence[_File], options: Callable[[str], list[_Cut]]) -> dict[str, _Cut]:
-    """Of the ways to cut each name, the one whose stem most families share; among equals the longest stem."""
-    sharing: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
-    for file in files:
-        for prefix, stem, suffix in options(file.name):
-            sharing[file.between, stem].add((file.folder, prefix, suffix, file.suffix))
-    return {
-        file.path: max(options(file.name), key=lambda cut: (len(sharing[file.between, cut[1]]), len(cut[1])))
+    """Of the ways to cut each name, the one whose stem most families share; among equals the longest stem.
+
+    What is cut off must occur again: an id is cut off only once.
+    """
+    occurring = Counter(_rest(file, cut) for file in files for cut in options(file.name))
+    ways = {
+        file.path: [cut for cut in options(file.name) if cut == ("", file.name, "") or occurring[_rest(file, cut)] > 1]
         for file in files
     }
+    sharing: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
+    for file in files:
+        for cut in ways[file.path]:
+            sharing[_view(file, cut)].add(_rest(file, cut))
+    return {
+        file.path: max(ways[file.path], key=lambda cut: (len(sharing[_view(file, cut)]), len(cut[1]))) for file in files
+    }
+
+
+def _rest(file: _File, cut: _Cut) -> tuple[str, ...]:
+    """What a file has beside the view's own name."""
+    return file.folder, cut[0], cut[2], file.suffix
+
+
+def _view(file: _File, cut: _Cut) -> tuple[str, str]:
+    return file.between, same_numbers(cut[1])
 
 
 def _paired(files: Sequence[_File], cuts: dict[str, _Cut]) -> int:
     """How many files share their stem with one of another family."""
-    counted = Counter((file.between, cuts[file.path][1]) for file in files)
-    return sum(counted[file.between, cuts[file.path][1]] > 1 for file in files)
+    counted = Counter(_view(file, cuts[file.path]) for file in files)
+    return sum(counted[_view(file, cuts[file.path])] > 1 for file in files)
 
 
 def _whole(name: str) -> list[_Cut]:
@@ -203,6 +263,11 @@ def _beginnings(name: str) -> list[_Cut]:
     ends = [match.end() for match in re.finditer(r"[_\-. ]", name) if match.end() < len(name)]
     cuts = [(name[:end], name[end:], "") for end in ends]
     return [("", name, ""), *(cut for cut in cuts if _is_word(cut[0]))]
+
+
+def _both(name: str) -> list[_Cut]:
+    """Cuts at both sides, or at one."""
+    return [(before, stem, after) for before, rest, _ in _beginnings(name) for _, stem, after in _endings(rest)]
 
 
 def _is_word(text: str) -> bool:

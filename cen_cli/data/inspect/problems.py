@@ -12,11 +12,12 @@ import numpy as np
 
 from cen_cli.data.inspect.statistics import Measured, Stored
 from cen_cli.data.modality import ModalitySpec
-from cen_cli.data.sample import LABELS, VOID
+from cen_cli.data.sample import LABELS
 from cen_cli.errors import DataError, IncompleteError
+from cen_cli.results import VOID
 from cen_cli.results.findings import Finding, Severity
+from cen_cli.wording import listed
 
-MOST_NAMED = 5
 FEW_LEVELS = 256
 """Different values that 8 bits can tell apart."""
 LARGE_ENOUGH = 64 * 64
@@ -41,14 +42,8 @@ def not_built(split: str, error: DataError) -> Iterator[Finding]:
         yield Finding("error", split, "", error.message, error.hint)
         return
     for name, views in error.lacking.items():
-        text = f"{len(views)} of {error.views} views have no file of {name}: {named(views)}"
+        text = f"{len(views)} of {error.views} views have no file of {name}: {listed(views)}"
         yield Finding("error", split, name, text, error.hint, tuple(views))
-
-
-def named(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -74,6 +69,15 @@ def mixed_types(measured: Measured) -> Iterator[Finding]:
             yield _finding("warning", measured, key, f"files of several types: {counted}")
 
 
+def turned(measured: Measured) -> Iterator[Finding]:
+    """Files that are not stored upright; the other files of their views must show the same scene upright."""
+    for key, indices in measured.turned.items():
+        views = measured.views(indices)
+        text = f"{len(views)} files are turned or mirrored on reading, as their EXIF orientation says: {listed(views)}"
+        hint = "do they lie on their labels then? Where not, remove the orientation from these files"
+        yield _finding("warning", measured, key, text, hint, views)
+
+
 def constant(measured: Measured) -> Iterator[Finding]:
     """Modalities that have one value everywhere, always or in some views."""
     for key, indices in measured.constant.items():
@@ -83,7 +87,7 @@ def constant(measured: Measured) -> Iterator[Finding]:
             yield _finding("error", measured, key, text)
         else:
             views = measured.views(indices)
-            text = f"{len(views)} of {len(stored.lows)} files have one value everywhere: {named(views)}"
+            text = f"{len(views)} of {len(stored.lows)} files have one value everywhere: {listed(views)}"
             yield _finding("warning", measured, key, text, views=views)
 
 
@@ -100,7 +104,7 @@ def same_files(measured: Measured) -> Iterator[Finding]:
     for (first, second), indices in pairs.items():
         views = measured.views(indices)
         whole = len(views) == len(measured.indices)
-        which = "in every view" if whole else f"in {len(views)} of {len(measured.indices)} views: {named(views)}"
+        which = "in every view" if whole else f"in {len(views)} of {len(measured.indices)} views: {listed(views)}"
         text = f"{measured.shown(first)} and {measured.shown(second)} are identical files {which}"
         yield Finding("error" if whole else "warning", measured.split, "", text, views=() if whole else views)
 
@@ -173,7 +177,7 @@ def invalid_pixels(measured: Measured) -> Iterator[Finding]:
             continue
         if whole:
             views = measured.views(whole)
-            text = f"{len(views)} of {len(shares)} files have no pixel that counts, all {word}: {named(views)}"
+            text = f"{len(views)} of {len(shares)} files have no pixel that counts, all {word}: {listed(views)}"
             yield _finding("warning", measured, key, text, views=views)
         mean = statistics.fmean(shares.values())
         if mean > LARGE:
@@ -212,7 +216,7 @@ def labels(measured: Measured) -> Iterator[Finding]:
         yield _finding("warning", measured, LABELS, text)
     if absent:
         where = "never shown" if len(measured.indices) == len(measured.data) else "not shown in the views looked at"
-        text = f"{len(absent)} of {len(names)} classes {where}: {named(absent)}"
+        text = f"{len(absent)} of {len(names)} classes {where}: {listed(absent)}"
         yield _finding("warning", measured, LABELS, text)
     label, count = max(((label, count) for label, count in measured.labels.items() if label != VOID), key=_second)
     if count / total > 0.995 and len(names) > 1:
@@ -250,7 +254,7 @@ def sizes(measured: Measured, multiple: int) -> Iterator[Finding]:
     sides = sorted(measured.sizes)
     odd = [f"{height} x {width}" for height, width in sides if height % multiple or width % multiple]
     if odd and measured.split != "train":
-        text = f"views of {named(odd)}: the network takes multiples of {multiple}"
+        text = f"views of {listed(odd)}: the network takes multiples of {multiple}"
         yield Finding("error", measured.split, "", text, "data.resize brings them to such a size")
 
 
@@ -269,7 +273,7 @@ def shared_views(measured: Sequence[Measured]) -> Iterator[Finding]:
         known = {_contents(train, index) for index in train.digests} - {()}
         copies = part.views(index for index in part.digests if _contents(part, index) in known)
         if copies:
-            text = f"{len(copies)} views hold the same images as views of train: {named(copies)}"
+            text = f"{len(copies)} views hold the same images as views of train: {listed(copies)}"
             yield Finding("warning", part.split, "", text, views=copies)
 
 
@@ -319,6 +323,7 @@ def _finding(
 OF_ONE_SPLIT: tuple[Suspicion, ...] = (
     refused,
     mixed_types,
+    turned,
     constant,
     same_files,
     outside_range,

@@ -1,33 +1,20 @@
-"""From what files hold to what they probably are: photograph, image, normals, measurement, or label maps.
+"""From what files hold to what a modality probably is: photograph, image, normals or measurement.
 
 Every conclusion comes with its evidence in words, since a guess may be wrong and is then to be corrected in the recipe.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import re
 
 import numpy as np
 
 from cen_cli.data.inspect.contents import Seen
 from cen_cli.data.inspect.families import Family
-from cen_cli.results.findings import LabelsGuess, Meaning, ModalityGuess, Stored
+from cen_cli.data.inspect.labels import DEPTH_WORDS, MEASURE_WORDS, PICTURE_WORDS, words_of
+from cen_cli.results.findings import Meaning, ModalityGuess, Stored
 
-LABEL_WORDS = frozenset(
-    ("mask", "masks", "label", "labels", "gt", "seg", "segmentation", "semantic", "annotation", "annotations", "anno")
-)
-DEPTH_WORDS = frozenset(("depth", "depths", "distance", "range"))
-MEASURE_WORDS = DEPTH_WORDS | {"disparity", "disp", "height", "dsm", "dem", "dtm", "thermal", "lidar"}
-PICTURE_WORDS = frozenset(
-    ("normal", "normals", "hha", "flow", "edge", "edges", "shade", "shading", "reshading", "albedo", "texture")
-)
-"""Colours that no camera made."""
-
-MOST_CLASSES = 64
-"""More different values or colours are no label map, unless its name or its palette says so."""
-FLAT = 0.8
-"""Share of equal neighbours from which on a map is flat as label maps are."""
 UNIT_LENGTH = 0.04
 """Distance from length 1, of the middle pixel, up to which colours are vectors of that length."""
 TOPS = (255, 1023, 4095, 16383, 65535)
@@ -35,92 +22,24 @@ TOPS = (255, 1023, 4095, 16383, 65535)
 SCALES = (1000.0, 5000.0, 10000.0, 256.0, 512.0)
 """Steps a metre in which depth is stored; the first that gives a room's or a street's distances is taken."""
 PLAUSIBLE = (0.3, 12.0)
-CONSECUTIVE = 0.75
-"""Share of the values between the lowest and the highest label from which on they are counted through."""
-VOID = 255
+ROTATED = 8000.0
+"""Steps a metre of millimetres up to 8191 whose bits are rotated to the left by 3."""
+FEW_LEVELS = 64
+"""So few different values may be multiples of 8 by chance."""
+TASKONOMY_WORDS = frozenset(("zbuffer", "euclidean"))
+"""What Taskonomy calls its depths, of 512 steps a metre."""
 
 
-def words_of(family: Family) -> set[str]:
-    """The words of a pattern."""
-    return set(re.split(r"[^a-z]+", re.sub(r"\{\w+\}", " ", family.pattern.lower())))
-
-
-# --- label maps -------------------------------------------------------------------------------------------------------
-
-
-def why_labels(family: Family, seen: Seen) -> str | None:
-    """Why files look like label maps; None where they do not."""
-    if seen.lossy or not seen.files or seen.floats or set(seen.channels) - {1, 3}:
-        return None
-    named = bool(words_of(family) & LABEL_WORDS)
-    flat = float(np.mean(seen.flat)) >= FLAT
-    if set(seen.channels) == {3}:
-        few = 1 < len(seen.colours) <= MOST_CLASSES
-        return f"{len(seen.colours)} different colours in flat areas" if few and flat else None
-    levels = seen.levels()
-    if len(levels) > VOID + 1:
-        return None
-    if set(seen.modes) == {"P"}:
-        return f"palette images of {len(levels)} different values"
-    if named or (flat and 1 < len(levels) <= MOST_CLASSES):
-        return f"{len(levels)} different values{' in flat areas' if flat else ''}{', and the name' if named else ''}"
-    return None
-
-
-def guess_labels(family: Family, seen: Seen, why: str) -> LabelsGuess:
-    """The classes of label maps; `seen` must be all of them."""
-    color = set(seen.channels) == {3}
-    counts = dict(seen.colours) if color else {int(value): int(seen.counts[value]) for value in seen.levels()}
-    total = sum(counts.values())
-    evidence = [why]
-    void = () if color or VOID not in counts or len(counts) <= 2 else (VOID,)
-    if void:
-        evidence.append(f"255 ({counts[VOID] / total:.1%} of the pixels) is taken for void: it has no class")
-    held = sorted(value for value in counts if value not in void)
-    first, last = held[0], held[-1]
-    counted = not color and len(held) >= CONSECUTIVE * (last - first + 1)
-    values = list(range(first, last + 1)) if counted else held
-    evidence += _remarks(values, counts, total, color=color)
-    return LabelsGuess(
-        pattern=family.pattern,
-        files=len(family.files),
-        types=seen.described(),
-        sizes=tuple(size for size, _ in seen.sizes.most_common()),
-        color=color,
-        classes=tuple(f"class_{number if color else value}" for number, value in enumerate(values)),
-        first=first if counted else 0,
-        values=() if counted or color else tuple(values),
-        colors=tuple((value >> 16, value >> 8 & 255, value & 255) for value in values) if color else (),
-        shares=tuple(counts.get(value, 0) / total for value in values),
-        evidence=tuple(evidence),
-    )
-
-
-def _remarks(values: list[int], counts: dict[int, int], total: int, *, color: bool) -> list[str]:
-    remarks = []
-    absent = [value for value in values if value not in counts]
-    if absent:
-        remarks.append(f"never shown: {', '.join(map(str, absent))}")
-    if not color and values[0] == 1:
-        remarks.append("labels start at 1")
-    if 0 in counts and len(values) > 2:
-        share = f"{counts[0] / total:.1%} of the pixels"
-        change = "give that colour in void_colors" if color else "set first = 1 and void = [0]"
-        name = "black" if color else "0"
-        remarks.append(f"{name} ({share}) is taken for a class; if it means that nobody labelled these, {change}, and")
-        remarks[-1] += " delete its class"
-    return remarks
-
-
-# --- modalities -------------------------------------------------------------------------------------------------------
-
-
-def guess_modality(name: str, family: Family, seen: Seen) -> ModalityGuess | str:
-    """What a family is; or why it cannot be read, in words."""
+def guess_modality(
+    name: str, family: Family, seen: Seen, *, bands: tuple[int, ...] = (), convert: bool = False
+) -> ModalityGuess | str:
+    """What a family is, of which `seen` are the `bands` or what files were converted to; or why it cannot be read."""
     if not seen.files:
         return seen.refused[0]
-    stored = _stored(seen)
+    stored = _stored(seen, convert=convert)
     channels = next(iter(seen.channels))
+    if len(seen.channels) == 1 and channels not in (1, 3):
+        return f"files are {' and '.join(seen.described())}; `bands` of a modality's table reads one or three of them"
     if stored is None or len(seen.channels) > 1 or channels not in (1, 3):
         return f"files are {' and '.join(seen.described())}, which no modality can be"
     if not math.isfinite(seen.low):
@@ -141,13 +60,17 @@ def guess_modality(name: str, family: Family, seen: Seen) -> ModalityGuess | str
         stored=stored,
         channels=channels,
         meaning=meaning,
+        bands=bands,
+        convert=convert,
     )
 
 
-def _stored(seen: Seen) -> Stored | None:
-    if set(seen.modes) & {"P", "1", "LA", "RGBA", "PA", "CMYK"}:
-        return None
+def _stored(seen: Seen, *, convert: bool) -> Stored | None:
     names = set(seen.types)
+    if not convert and set(seen.modes) & {"P", "1", "LA", "PA", "RGBA", "CMYK"}:
+        return None
+    if names == {"int16"}:
+        return "int16"
     if names <= {"uint16", "int32"} and seen.low >= 0 and seen.high <= 65535:
         return "uint16"
     if names == {"uint8"}:
@@ -157,10 +80,14 @@ def _stored(seen: Seen) -> Stored | None:
 
 def _three_channels(seen: Seen, stored: Stored, words: set[str]) -> Meaning:
     if stored != "uint8":
-        return _full_scale(seen, stored)
+        meaning = _full_scale(seen, stored)
+        camera = stored == "uint16" and not words & PICTURE_WORDS
+        return dataclasses.replace(meaning, kind="photograph") if camera else meaning
     if seen.lengths and np.median(seen.lengths) < UNIT_LENGTH:
         error = np.median(seen.lengths)
         return Meaning("normals", (f"colours are vectors of length 1 (within {error:.3f})",))
+    if words & MEASURE_WORDS:
+        return Meaning("image", ("colours, in which a measurement is drawn: files with its values are better",))
     if words & PICTURE_WORDS:
         return Meaning("image", ("colours, which by the name no camera made",))
     return Meaning("photograph", ("8-bit colours" + (", JPEG" if seen.lossy else ""),))
@@ -171,8 +98,8 @@ def _one_channel(seen: Seen, stored: Stored) -> Meaning:
 
 
 def _full_scale(seen: Seen, stored: Stored) -> Meaning:
-    if stored == "float32":
-        evidence = f"32-bit floats from {seen.low:g} to {seen.high:g}"
+    if stored in ("float32", "int16"):
+        evidence = f"{' and '.join(seen.described())} from {seen.low:g} to {seen.high:g}"
         return Meaning("image", (evidence,), _span(seen.low, seen.high))
     top = next(top for top in TOPS if top >= seen.high)
     return Meaning("image", (f"16 bits, at most {seen.high:g}: a full scale of {top}",), (0.0, float(top)))
@@ -181,14 +108,15 @@ def _full_scale(seen: Seen, stored: Stored) -> Meaning:
 def _measurement(seen: Seen, stored: Stored, words: set[str]) -> Meaning | None:
     """What a measurement means; None where the files do not look like one."""
     named = words & MEASURE_WORDS
-    invalid, valid, evidence = _invalid_floats(seen) if stored == "float32" else _invalid_numbers(seen, bool(named))
-    if not valid.size or not (named or (stored != "uint8" and invalid) or stored == "float32"):
+    signed = stored in ("float32", "int16")
+    invalid, valid, evidence = _invalid_floats(seen) if signed else _invalid_numbers(seen, bool(named))
+    if not valid.size or not (named or (stored != "uint8" and invalid) or signed):
         return None
     if named:
         evidence.insert(0, f"{sorted(named)[0]!r} in its name")
     scale, unit = None, None
     if named & DEPTH_WORDS:
-        scale, unit, remark = _scale(float(np.median(valid)), stored, invalid)
+        scale, unit, remark = _scale(valid, stored, words)
         evidence.append(remark)
     meant = valid / (scale or 1.0)
     low, high = float(meant.min()), float(meant.max())
@@ -237,14 +165,18 @@ def _invalid_floats(seen: Seen) -> tuple[tuple[float, ...], np.ndarray, list[str
     return invalid, finite, evidence
 
 
-def _scale(median: float, stored: Stored, invalid: tuple[float, ...]) -> tuple[float | None, str, str]:
+def _scale(valid: np.ndarray, stored: Stored, words: set[str]) -> tuple[float | None, str, str]:
     """Steps a metre of a depth, the unit, and how sure that is."""
+    median = float(np.median(valid))
     if stored == "float32":
         return None, "m", f"floats, taken for metres: the median is {median:g}"
     if stored == "uint8":
         return None, "", "8 bits of no known unit"
-    order = (512.0, *SCALES) if 65535.0 in invalid and 0.0 not in invalid else SCALES
     low, high = PLAUSIBLE
+    if len(np.unique(valid)) > FEW_LEVELS and not (valid % 8).any() and low <= median / ROTATED <= high:
+        remark = "every value is a multiple of 8, as in SUN RGB-D, where the bits of millimetres are rotated by 3: "
+        return ROTATED, "m", f"{remark}8000 steps a metre, and the median would be {median / ROTATED:.2f} m"
+    order = (512.0, *SCALES) if words & TASKONOMY_WORDS else SCALES
     scale = next((scale for scale in order if low <= median / scale <= high), SCALES[0])
     return scale, "m", f"{scale:g} steps a metre is a guess: the median would be {median / scale:.2f} m"
 

@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from cen_cli.data.decoding import decode, describe_mode
 from cen_cli.data.modality import DepthMap, ModalitySpec
-from cen_cli.data.reading import decode, describe_mode, measured_pixels
-from cen_cli.data.sample import LABELS, TARGET, VOID, RawView
+from cen_cli.data.reading import decode_encoded, measured_pixels
+from cen_cli.data.sample import LABELS, TARGET, RawView
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
+from cen_cli.results import VOID
 
 Progress = Callable[[int, int], None]
 
@@ -105,6 +107,11 @@ class Measured:
     """Of what was measured in every view, by modality, in its unit."""
     constant: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     """Views in which a modality has one value everywhere."""
+    turned: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    """Views of which a modality's file says that it is to be turned or mirrored, which reading does."""
+    sums: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """By modality, for every channel: values that count, their sum, and the sum of their squares, [3, C]. Values are in
+    [0, 1] for images, in their unit for measurements."""
     labels: Counter[int] = dataclasses.field(default_factory=Counter)
     """Pixels of every class."""
     digests: dict[int, dict[str, str]] = dataclasses.field(default_factory=dict)
@@ -129,6 +136,14 @@ class Measured:
     def shown(self, key: str) -> str:
         """What a modality is called in findings."""
         return self.data.target.name if key == TARGET and self.data.target is not None else key
+
+    def moments(self, key: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of a modality, by channel, as `data.normalize` takes them; none of labels."""
+        if key not in self.sums or not self.sums[key][0].all():
+            return (), ()
+        count, total, squares = self.sums[key]
+        mean = total / count
+        return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist())
 
     def views(self, indices: Iterable[int]) -> tuple[str, ...]:
         """Names of views."""
@@ -172,14 +187,17 @@ def _measure_files(measured: Measured, index: int, files: dict[str, str]) -> Non
     for key, path in files.items():
         if key != LABELS and measured.spec(key) is None:
             continue  # a file that is read beside those of a modality
+        encoding = getattr(measured.spec(key), "encoding", None)
         stored = measured.stored.setdefault(key, Stored(inside=Path(path).parent.parent.is_file()))
         if stored.inside:
             continue
         try:
-            mode, _, values = decode(path)
+            decoded = decode(path) if encoding is None else decode_encoded(path, encoding)
         except DataError:
             continue
-        stored.add(describe_mode(mode), values, measured.spec(key))
+        stored.add(describe_mode(decoded.mode), decoded.values, measured.spec(key))
+        if decoded.turned:
+            measured.turned.setdefault(key, []).append(index)
         low, high = stored.lows[-1], stored.highs[-1]
         if low == high and key != LABELS:
             measured.constant.setdefault(key, []).append(index)
@@ -195,6 +213,8 @@ def _measure_view(measured: Measured, index: int, view: RawView) -> None:
     for key, image in maps.items():
         if measured.stored[key].inside:
             _measure_part(measured.stored[key], image, measured.spec(key))
+        if key != LABELS:
+            _add_moments(measured, key, image)
         if isinstance(image, DepthMap):
             _measure_depth(measured, key, index, image)
         elif key == LABELS:
@@ -203,6 +223,16 @@ def _measure_view(measured: Measured, index: int, view: RawView) -> None:
             measured.invalid.setdefault(key, {})[index] = float(counts[VOID] / counts.sum())
     edges = {key: _edges(image, labels=key == LABELS) for key, image in maps.items()}
     _compare_neighbours(measured, index, edges)
+
+
+def _add_moments(measured: Measured, key: str, image: Tensor) -> None:
+    spec, values = measured.spec(key), image.as_subclass(Tensor).flatten(1).double()
+    if isinstance(image, DepthMap):
+        values = values[:, values[0] > 0] + (spec.floor if spec else 0.0)
+    elif image.dtype == torch.uint8:
+        values = values / 255
+    sums = torch.stack([torch.ones_like(values).sum(1), values.sum(1), values.square().sum(1)]).numpy()
+    measured.sums[key] = measured.sums.get(key, 0.0) + sums
 
 
 def _measure_part(stored: Stored, image: Tensor, spec: ModalitySpec | None) -> None:

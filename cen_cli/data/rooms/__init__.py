@@ -8,16 +8,19 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
+from cen_cli.data.rooms.encoding import DEPTH_INVALID, DEPTH_UNITS, EDGE_UNITS
 from cen_cli.data.rooms.render import render_view
-from cen_cli.data.rooms.settings import CLASS_NAMES, DOMAINS, PALETTE, RENDERER_VERSION, SPLITS, RoomsSettings
+from cen_cli.data.rooms.settings import CLASS_NAMES, DOMAINS, PALETTE, RENDERER_VERSION, RoomsSettings
 from cen_cli.data.rooms.storage import default_folder, prepare
 
 __all__ = [
     "CLASS_NAMES",
+    "DEPTH_INVALID",
+    "DEPTH_UNITS",
     "DOMAINS",
+    "EDGE_UNITS",
     "PALETTE",
     "RENDERER_VERSION",
-    "SPLITS",
     "RoomsSettings",
     "default_folder",
     "prepare",

@@ -1,4 +1,4 @@
-"""Domains that follow from others: shading of the geometry alone, and edges of colour and of depth."""
+"""Domains that follow from others: shading of the geometry alone, and edges of depth."""
 
 from __future__ import annotations
 
@@ -17,17 +17,6 @@ def reshading(normal: Floats, rays: Triple, depth: Floats) -> npt.NDArray[np.uin
     facing = -(normal[..., 0] * rays[0] + normal[..., 1] * rays[1] + normal[..., 2] * rays[2]) / length
     light = np.clip(facing, 0, 1) * 0.85 + 0.15
     return (255 * light / (1 + (depth / 5.5) ** 2)).astype(np.uint8)
-
-
-def edge_texture(rgb: npt.NDArray[np.uint8]) -> Floats:
-    """Return the strength [H, W] in [0, 1] of the edges of a colour picture [H, W, 3]: Sobel filters on its grey."""
-    grey = (rgb.astype(np.float32) * np.array([0.299, 0.587, 0.114], np.float32)).sum(-1) / 255
-    padded = np.pad(grey, 1, mode="edge")
-    smooth = padded[:-2] + 2 * padded[1:-1] + padded[2:]
-    across = smooth[:, 2:] - smooth[:, :-2]
-    smooth = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-    down = smooth[2:] - smooth[:-2]
-    return np.minimum(np.hypot(across, down), 1).astype(np.float32)
 
 
 def edge_occlusion(depth: Floats) -> Floats:

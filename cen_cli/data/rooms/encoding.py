@@ -39,7 +39,7 @@ def encode(domain: str, values: np.ndarray) -> bytes:
 
 def decode(domain: str, data: bytes) -> np.ndarray:
     """Return the array of a stored domain, in the units of `render_view` (rounded as the file is)."""
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         values = np.array(image)
     if domain.startswith("depth_"):
         return np.where(values == DEPTH_INVALID, 0, values.astype(np.float32) / DEPTH_UNITS).astype(np.float32)

@@ -9,6 +9,7 @@ from cen_cli.data.rooms.decals import PATTERN_NAMES, Decal
 from cen_cli.data.rooms.furniture import ball, box, pillar, roll
 from cen_cli.data.rooms.layout import Part, Plan, Pose
 from cen_cli.data.rooms.materials import Material
+from cen_cli.results import VOID
 
 _SHADES = ("plain", "fabric", "stripes", "dots")
 
@@ -114,7 +115,7 @@ def clutter(plan: Plan) -> None:
     pose = _on_a_top(plan) if kind == 0 else plan.in_the_open(0.4, 0.3, clear=0.05, tries=4)
     if pose is None:
         return
-    label, main = names.VOID, plan.paint(0, "plain", "stripes", "checks")
+    label, main = VOID, plan.paint(0, "plain", "stripes", "checks")
     if kind == 0:
         parts = [ball(label, main, 0, 0, 0.1, 0.09, 0.09, 0.1), pillar(label, main, 0, 0, 0.17, 0.035, 0.12, 0.06)]
     elif kind == 1:

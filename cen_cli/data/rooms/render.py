@@ -12,6 +12,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
+from cen_cli.data.edges import edge_texture
 from cen_cli.data.rooms import domains as derived
 from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.cast import ROOM_FACES, Hits, PartTable, Surfaces, cast, curvature, surfaces, visibility
@@ -140,7 +141,7 @@ def _colours(
     return {
         "rgb": noisy_rgb(clean, strength, noise),
         "rgb_clean": clean,
-        "edge_texture": derived.edge_texture(clean),
+        "edge_texture": edge_texture(clean),
     }
 
 

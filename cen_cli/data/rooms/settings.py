@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from cen_cli.results import SPLITS
+
 RENDERER_VERSION = 6
 
 CLASS_NAMES = (
@@ -26,7 +28,6 @@ CLASS_NAMES = (
     "box",
 )
 WALL, FLOOR, CEILING, TABLE, CHAIR, SOFA, BED, CABINET, LAMP, PICTURE, WINDOW, DOOR, RUG, BOX = range(len(CLASS_NAMES))
-VOID = 255
 
 PALETTE = (
     (150, 150, 170),
@@ -59,8 +60,6 @@ DOMAINS = (
     "principal_curvature",
     "labels",
 )
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

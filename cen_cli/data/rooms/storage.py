@@ -16,7 +16,6 @@ import math
 import multiprocessing
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -30,10 +29,13 @@ from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.encoding import encode
 from cen_cli.data.rooms.render import render_scene, view_camera
 from cen_cli.data.rooms.scene import build_scene
-from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, SPLITS, RoomsSettings
-from cen_cli.errors import DataError, SaveError, UsageError
+from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, RoomsSettings
+from cen_cli.errors import DataError, UsageError
+from cen_cli.files import unwritable, write_bytes
+from cen_cli.results import SPLITS
 
 MANIFEST = "manifest.json"
+ROOM_LEFT = "free some space or choose a folder that you may write to; what is rendered already is kept"
 Progress = Callable[[int, int], None]
 
 
@@ -241,7 +243,7 @@ def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
         for domain, values in pictures.items():
             data = encode(domain, values)
             name = file_name(task.split, domain, task.room, view)
-            _write(root / name, data)
+            write_bytes(root / name, data, hint=ROOM_LEFT)
             records.files[name] = len(data), _digest(data)
     return records
 
@@ -260,29 +262,7 @@ def _make_folders(root: Path, settings: RoomsSettings, domains: Iterable[str]) -
             try:
                 (root / split / domain).mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise _save_error(root / split / domain, error) from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file beside its place, then move it there; raises SaveError and leaves nothing behind where it cannot."""
-    scratch = None
-    try:
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
-    except OSError as error:
-        if scratch is not None and os.path.exists(scratch):
-            os.unlink(scratch)
-        raise _save_error(path, error) from error
-
-
-def _save_error(path: Path, error: OSError) -> SaveError:
-    return SaveError(
-        f"cannot write {path}: {error.strerror or error}",
-        hint="free some space or choose a folder that you may write to; what is rendered already is kept",
-    )
+                raise unwritable(root / split / domain, error, ROOM_LEFT) from error
 
 
 def _read_manifest(root: Path, settings: RoomsSettings) -> Records:
@@ -319,4 +299,4 @@ def _write_manifest(root: Path, settings: RoomsSettings, records: Records) -> No
         "cameras": dict(sorted(merged.cameras.items())),
         "files": {name: list(record) for name, record in sorted(merged.files.items())},
     }
-    _write(root / MANIFEST, json.dumps(content).encode())
+    write_bytes(root / MANIFEST, json.dumps(content).encode(), hint=ROOM_LEFT)

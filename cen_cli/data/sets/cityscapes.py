@@ -20,9 +20,10 @@ from typing import Unpack
 
 from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
 from cen_cli.data.reading import label_table, read_coded_labels, read_labels
-from cen_cli.data.sample import LABELS, VOID
+from cen_cli.data.sample import LABELS, check_split
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, check_files, choose_specs, describe_folder
 from cen_cli.errors import DataError
+from cen_cli.results import VOID
 
 CLASSES = {
     "road": (7, (128, 64, 128)),
@@ -99,8 +100,7 @@ class Cityscapes(FileViews):
 
 
 def _find_views(root: str | Path, split: str, inputs: Sequence[str]) -> Source:
-    if split not in _PARTS:
-        raise DataError(f"unknown split {split!r}: Cityscapes has {', '.join(_PARTS)}")
+    check_split(split)
     if str(root) == "":
         raise DataError("no folder given for Cityscapes: set data.root", hint=SOURCE)
     folder, part = Path(root), _PARTS[split]

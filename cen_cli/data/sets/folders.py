@@ -4,15 +4,17 @@
 
 What files are read is said by `cen_cli.data.patterns`, how they are understood by `Encoding` and `LabelEncoding`.
 
-Views are divided by lists, by {split} in the patterns, or by `divided`: the groups (single views, where patterns have
-no {group}) in the order of the SHA-256 of "<seed>/<group>"; of G groups the first round(val share x G), at least 1, are
-val, the next round(test share x G) test, at least 1 where the share is above 0, and all others train.
+Views are divided by lists, by {split} in the patterns (where there is no val, a share of train is val), or by
+`divided`: the groups (single views, where patterns have no {group}) in the order of the SHA-256 of "<seed>/<group>"; of
+G groups the first round(val share x G), at least 1, are val, the next round(test share x G) test, at least 1 where the
+share is above 0, and all others train.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,13 +29,19 @@ from cen_cli.data.modality import (
     ModalitySpec,
     Normalization,
 )
-from cen_cli.data.patterns import SPLITS, Pattern, ViewKey
+from cen_cli.data.patterns import Pattern, ViewKey, find_together
 from cen_cli.data.reading import read_class_map
-from cen_cli.data.sample import LABELS, TARGET
+from cen_cli.data.sample import LABELS, TARGET, check_split
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, choose_target, describe_folder
 from cen_cli.errors import DataError, IncompleteError
+from cen_cli.wording import listed
 
-FULL_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
+FULL_RANGE = {
+    "uint8": (0.0, 255.0),
+    "uint16": (0.0, 65535.0),
+    "int16": (-32768.0, 32767.0),
+    "float32": (0.0, 1.0),
+}
 """The range of an image that states none."""
 MOST_NAMED = 3
 
@@ -45,11 +53,13 @@ class FolderModality:
     pattern: str
     kind: Literal["photograph", "image", "normals", "measurement"]
     channels: int
-    stored: Literal["uint8", "uint16", "float32"] = "uint8"
+    stored: Literal["uint8", "uint16", "int16", "float32"] = "uint8"
     range: tuple[float, float] | None = None
     scale: float | None = None
     unit: str | None = None
     invalid: tuple[float, ...] = ()
+    bands: tuple[int, ...] = ()
+    convert: bool = False
 
     def spec(self, name: str, *, translation: bool = False) -> ModalitySpec:
         """How it is read and normalised.
@@ -59,7 +69,7 @@ class FolderModality:
         """
         if self.kind == "measurement":
             return self._measurement(name)
-        encoding = Encoding(self.stored, self.channels, *(self.range or FULL_RANGE[self.stored]))
+        encoding = self._encoding(*(self.range or FULL_RANGE[self.stored]))
         photograph = self.kind == "photograph" and not translation
         return ModalitySpec(
             name,
@@ -76,8 +86,13 @@ class FolderModality:
             raise DataError(f"modality {name!r}: a measurement needs its range, in its unit")
         low, high = self.range
         half = (high - low) / 2
-        encoding = Encoding(self.stored, self.channels, low, high, self.scale or 1.0, self.invalid, self.unit or "")
+        encoding = self._encoding(low, high)
         return ModalitySpec(name, "depth", mean=(half, half, half), std=(half, half, half), encoding=encoding)
+
+    def _encoding(self, low: float, high: float) -> Encoding:
+        scale, unit = self.scale or 1.0, self.unit or ""
+        bands, convert = self.bands or None, self.convert or None
+        return Encoding(self.stored, self.channels, low, high, scale, self.invalid, unit, bands, convert)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +151,8 @@ class Folders(FileViews):
             patterns[TARGET] = Pattern(modalities[target].pattern)
         elif labels is not None:
             patterns[LABELS] = Pattern(labels.pattern)
-        found = {key: pattern.find(folder) for key, pattern in patterns.items()}
-        keys = _keys_of_split(folder, split, found, patterns, division)
+        found = find_together(folder, patterns)
+        keys = _keys_of_split(folder, split, found, patterns, division, skip=skip_incomplete)
         keys = _complete(folder, split, keys, found, skip=skip_incomplete)
         views = [ViewFiles(key.name, {name: files[key] for name, files in found.items()}) for key in keys]
         read_labels = None if labels is None else partial(read_class_map, encoding=labels.encoding)
@@ -147,7 +162,9 @@ class Folders(FileViews):
 
     def fingerprint(self) -> str:
         """SHA-256 over what every data set's fingerprint covers and, of label maps, how classes are stored."""
-        return hashlib.sha256(f"{super().fingerprint()} {self._label_encoding}".encode()).hexdigest()
+        tolerance = self._label_encoding.tolerance if self._label_encoding is not None else 0
+        more = f" +- {tolerance}" if tolerance else ""
+        return hashlib.sha256(f"{super().fingerprint()} {self._label_encoding}{more}".encode()).hexdigest()
 
 
 def modality_specs(
@@ -197,25 +214,33 @@ def divided(groups: Iterable[str], shares: tuple[float, float, float], seed: int
 
 
 def _keys_of_split(
-    root: Path, split: str, found: Found, patterns: Mapping[str, Pattern], division: Division
+    root: Path, split: str, found: Found, patterns: Mapping[str, Pattern], division: Division, *, skip: bool
 ) -> list[ViewKey]:
-    if split not in SPLITS:
-        raise DataError(f"unknown split {split!r}: there are {', '.join(SPLITS)}")
+    check_split(split)
     everything = sorted(set().union(*found.values()), key=ViewKey.place)
     listed = division.list_of(split)
     if listed:
-        return _read_list(root / listed, everything, patterns)
+        return _read_list(root / listed, root, everything, found, patterns)
     if any(key.split for key in everything):
-        return _of_folders(root, split, everything)
+        complete = [key for key in everything if all(key in files for files in found.values())]
+        return _of_folders(root, split, complete if skip and complete else everything, division)
     if split == "test" and not division.shares[2]:
         split = "val"
-    parts = divided((key.group or key.stem for key in everything), division.shares, division.seed)
-    return [key for key in everything if parts[key.group or key.stem] == split]
+    return _divided(split, everything, division.shares, division.seed)
 
 
-def _of_folders(root: Path, split: str, everything: Sequence[ViewKey]) -> list[ViewKey]:
-    """The views of the split by {split}; without any of test those of val."""
+def _divided(split: str, keys: Sequence[ViewKey], shares: tuple[float, float, float], seed: int) -> list[ViewKey]:
+    parts = divided((key.group or key.stem for key in keys), shares, seed)
+    return [key for key in keys if parts[key.group or key.stem] == split]
+
+
+def _of_folders(root: Path, split: str, everything: Sequence[ViewKey], division: Division) -> list[ViewKey]:
+    """The views of the split by {split}; without any of test those of val, without any of val a share of train."""
     there = {key.split for key in everything}
+    if "train" in there and "val" not in there and (split in ("train", "val") or "test" not in there):
+        train = [key for key in everything if key.split == "train"]
+        _, share, _ = division.shares
+        return _divided("train" if split == "train" else "val", train, (1 - share, share, 0.0), division.seed)
     wanted = "val" if split == "test" and "test" not in there else split
     if wanted not in there:
         raise DataError(
@@ -224,24 +249,34 @@ def _of_folders(root: Path, split: str, everything: Sequence[ViewKey]) -> list[V
     return [key for key in everything if key.split == wanted]
 
 
-def _read_list(path: Path, everything: Sequence[ViewKey], patterns: Mapping[str, Pattern]) -> list[ViewKey]:
-    """The views that a list names: one a line, by its name or by the path of one of its files."""
+def _read_list(
+    path: Path, root: Path, everything: Sequence[ViewKey], found: Found, patterns: Mapping[str, Pattern]
+) -> list[ViewKey]:
+    """The views that a list names: one a line, by its name or by the path or the name of one of its files.
+
+    What comes after the first column belongs to the same view; empty lines and those that begin with # say nothing.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise DataError(f"no list {path}; of {path.parent}: {describe_folder(path.parent)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from None
-    by_name = {key.name: key for key in everything}
-    keys: dict[ViewKey, int] = {}
+    known, keys = _Names(root, everything, found, patterns), dict[ViewKey, int]()
     for number, line in enumerate((line.strip() for line in lines), start=1):
-        if not line:
+        if not line or line.startswith("#"):
             continue
-        key = by_name.get(line) or next((key for part in patterns.values() if (key := part.key(line))), None)
-        if key is None or by_name.get(key.name) != key:
+        columns = [column for column in re.split(r"[\s,;]+", line) if column]
+        key = known.view(line) or known.view(columns[0])
+        if key is None:
             raise DataError(
                 f"{path}, line {number}: {line!r} is no view",
                 hint=f"one a line, by what the pattern calls it, such as {everything[0].name}, or by one of its files",
+            )
+        others = [other for column in columns[1:] if (other := known.file(column)) not in (None, key)]
+        if others and not known.view(line):
+            raise DataError(
+                f"{path}, line {number}: {line!r} names files of two views, {key.name} and {others[0].name}"
             )
         if key in keys:
             raise DataError(f"{path}, line {number}: {key.name} is in line {keys[key]} already")
@@ -251,15 +286,42 @@ def _read_list(path: Path, everything: Sequence[ViewKey], patterns: Mapping[str,
     return list(keys)
 
 
+class _Names:
+    """What lists may call the views."""
+
+    def __init__(
+        self, root: Path, everything: Sequence[ViewKey], found: Found, patterns: Mapping[str, Pattern]
+    ) -> None:
+        self._root, self._patterns = f"{root.as_posix()}/", patterns
+        self._views = {key.name: key for key in everything}
+        files = [(path, key) for part in found.values() for key, path in part.items()]
+        self._files = dict(files)
+        ends: dict[str, set[ViewKey]] = {}
+        for path, key in files:
+            ends.setdefault(path.rpartition("/")[2], set()).add(key)
+        self._ends = {end: keys.pop() for end, keys in ends.items() if len(keys) == 1}
+
+    def view(self, text: str) -> ViewKey | None:
+        """The view that is called so, or one of whose files is."""
+        return self._views.get(text) or self.file(text)
+
+    def file(self, text: str) -> ViewKey | None:
+        """The view of a file: by its path within the root, with backslashes or a slash before it, or its name alone."""
+        path = text.replace("\\", "/").removeprefix(self._root).removeprefix("./").lstrip("/")
+        by_pattern = (key for part in self._patterns.values() if (key := part.key(path)))
+        missing = next((key for key in by_pattern if self._views.get(key.name) == key), None)
+        return self._files.get(path) or self._ends.get(path) or missing
+
+
 def _complete(root: Path, split: str, keys: Sequence[ViewKey], found: Found, *, skip: bool) -> list[ViewKey]:
     """The views that have all their files. Raises IncompleteError where others are not to be left out, or none is."""
     lacking = {name: [key.name for key in keys if key not in files] for name, files in found.items()}
     complete = [key for key in keys if all(key in files for files in found.values())]
     if len(complete) == len(keys) or (skip and complete):
         return complete
-    listed = "; ".join(f"{name}: {_named(names)}" for name, names in lacking.items() if names)
+    lacks = "; ".join(f"{name}: {listed(names, MOST_NAMED)}" for name, names in lacking.items() if names)
     raise IncompleteError(
-        f"{root}: {len(keys) - len(complete)} of {len(keys)} {split} views lack a file, of {listed}",
+        f"{root}: {len(keys) - len(complete)} of {len(keys)} {split} views lack a file, of {lacks}",
         lacking,
         views=len(keys),
         hint="data.skip_incomplete = true leaves them out; or list the complete ones in data.train_list and "
@@ -267,8 +329,3 @@ def _complete(root: Path, split: str, keys: Sequence[ViewKey], found: Found, *, 
         if complete
         else "the patterns must give the files of one view the same {stem}",
     )
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more

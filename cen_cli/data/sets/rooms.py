@@ -21,11 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from cen_cli.data.domains import SHORT_NAMES
-from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
-from cen_cli.data.rooms.encoding import DEPTH_INVALID, DEPTH_UNITS, EDGE_UNITS
-from cen_cli.data.rooms.settings import CLASS_NAMES, SPLITS
-from cen_cli.data.sample import LABELS, TARGET
+from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, SHORT_NAMES, ModalitySpec, Normalization
+from cen_cli.data.rooms import CLASS_NAMES, DEPTH_INVALID, DEPTH_UNITS, EDGE_UNITS
+from cen_cli.data.sample import LABELS, TARGET, check_split
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, choose_target, describe_folder
 from cen_cli.errors import DataError, UsageError
 
@@ -114,8 +112,7 @@ class Rooms(FileViews):
         **reading: Unpack[Reading],
     ) -> None:
         specs, target_spec = modality_specs(inputs, normalize, target=target)
-        if split not in SPLITS:
-            raise DataError(f"unknown split {split!r}: the rooms have {', '.join(SPLITS)}")
+        check_split(split)
         keys = (*inputs, LABELS if target is None else TARGET)
         views = _find_views(Path(folder), split, dict(zip(keys, domains_of(inputs, target), strict=True)))
         super().__init__(Source(Path(folder), views), specs, CLASS_NAMES, target=target_spec, **reading)

@@ -32,9 +32,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from cen_cli.data.domains import full_name
-from cen_cli.data.modality import ModalitySpec, Normalization
-from cen_cli.data.sample import TARGET
+from cen_cli.data.modality import ModalitySpec, Normalization, full_name
+from cen_cli.data.sample import TARGET, check_split
 from cen_cli.data.views import (
     FileViews,
     Reading,
@@ -46,6 +45,7 @@ from cen_cli.data.views import (
     read_lines,
 )
 from cen_cli.errors import DataError, IncompleteError, UsageError
+from cen_cli.results import SPLITS
 
 LOG_SCALE, MAX_DEPTH = 512.0, 128.0
 """Of depth: log(1 + stored value) up to the largest one, as in the authors' release."""
@@ -71,7 +71,6 @@ _STORED = (
 )
 SPECS = {spec.name: spec.for_translation(log_scale=LOG_SCALE, max_depth=MAX_DEPTH) for spec in _STORED}
 
-SPLITS = ("train", "val", "test")
 SOURCE = (
     "expected <domain>/point_<p>_view_<v>_domain_<domain>.png, as in the sample building of "
     "https://github.com/alexsax/taskonomy-sample-model-1; or a folder that `cen data rooms` wrote"
@@ -120,8 +119,7 @@ class Taskonomy(FileViews):
         **reading: Unpack[Reading],
     ) -> None:
         specs, target_spec = modality_specs(inputs, normalize, target=target)
-        if split not in SPLITS:
-            raise DataError(f"unknown split {split!r}: Taskonomy has {', '.join(SPLITS)}")
+        check_split(split)
         layout = _layout(root, split)
         domains = {**{name: full_name(name) for name in inputs}, TARGET: full_name(target)}
         found = {domain: _views_of(layout, domain) for domain in domains.values()}

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from cen_cli.errors import CheckpointError
-from cen_cli.models.torch_files import listed, read_torch_file
+from cen_cli.models.torch_files import read_torch_file
+from cen_cli.wording import listed
 
 CONNECT_SECONDS = 10.0
 """A download that stays silent this long has failed."""
@@ -205,5 +206,5 @@ def _fitted(
         elif kept[key].shape != value.shape:
             problems.append(f"{key} has shape {list(kept[key].shape)}, expected {list(value.shape)}")
     if problems:
-        raise CheckpointError(f"{file}: does not fit {name}: {listed(problems, most=3)}")
+        raise CheckpointError(f"{file}: does not fit {name}: {listed(problems, most=3, separator='; ')}")
     return kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cen_cli.models.initialisation import draw_normal_weights
+from cen_cli.models.heads.unet import draw_normal_weights
 
 WIDEST = 8
 """Layers have at most this many times the channels of the first."""

@@ -1,4 +1,4 @@
-"""RefineNet decoder with 3x3 convolutions and no norms (Lin et al., CVPR 2017; the segmentation head of S-Table 7).
+"""RefineNet decoder with 3x3 convolutions (Lin et al., CVPR 2017; the segmentation head of S-Table 7).
 
     stage 4 -> [drop] reduce -> RCU x2 ------------------> ReLU -> CRP -> RCU x3 -> widen -> upsample --+
     stage 3 -> [drop] reduce -> RCU x2 -> join -> (+) <-------------------------------------------------+
@@ -8,6 +8,11 @@
 
 It treats every sample alone, so streams stacked on the batch axis share it. Different from the original RefineNet: the
 shortcut of a residual unit carries the rectified input, as in the networks behind the paper's numbers.
+
+The published decoder has no norms. Trained from scratch by Adam at 2e-3 it loses its coarsest path within 20 steps:
+the features that `reduce` takes are positive, so steps of equal size for every weight add up, move the mean of each
+unit far below zero, and a ReLU passes no gradient back. `norm` puts a batch norm behind reduce, join and widen, which
+takes that mean away (docs/training.md).
 
 The light variant (Nekrasov et al., Light-Weight RefineNet, BMVC 2018) has no residual units (RCU), and convolutions of
 1x1 but for the classifier. It learns from scratch in far fewer steps.
@@ -27,6 +32,12 @@ POOLINGS = 4
 def same_size(inputs: int, outputs: int, *, kernel: int = 3, bias: bool = False) -> nn.Conv2d:
     """A convolution that keeps the size."""
     return nn.Conv2d(inputs, outputs, kernel_size=kernel, padding=kernel // 2, bias=bias)
+
+
+def projection(inputs: int, outputs: int, *, kernel: int, norm: bool) -> nn.Module:
+    """A convolution between parts of the decoder, without bias, and its norm where there is one."""
+    conv = same_size(inputs, outputs, kernel=kernel)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs)) if norm else conv
 
 
 class ResidualUnits(nn.Module):
@@ -65,16 +76,25 @@ class RefinePath(nn.Module):
     """One stage's path: its features, refined together with the coarser path's result."""
 
     def __init__(
-        self, inputs: int, width: int, outputs: int | None, *, coarsest: bool = False, light: bool = False
+        self,
+        inputs: int,
+        width: int,
+        outputs: int | None,
+        *,
+        coarsest: bool = False,
+        light: bool = False,
+        norm: bool = False,
     ) -> None:
         super().__init__()
         kernel = 1 if light else 3
-        self.reduce = same_size(inputs, width, kernel=kernel)
+        self.reduce = projection(inputs, width, kernel=kernel, norm=norm)
         self.adapt: nn.Module = nn.Identity() if light else ResidualUnits(width, 2)
-        self.join: nn.Module = nn.Identity() if coarsest else same_size(width, width, kernel=kernel)
+        self.join: nn.Module = nn.Identity() if coarsest else projection(width, width, kernel=kernel, norm=norm)
         self.pooling = ChainedPooling(width, kernel)
         self.refine: nn.Module = nn.Identity() if light else ResidualUnits(width, 3)
-        self.widen: nn.Module = nn.Identity() if outputs is None else same_size(width, outputs, kernel=kernel)
+        self.widen: nn.Module = (
+            nn.Identity() if outputs is None else projection(width, outputs, kernel=kernel, norm=norm)
+        )
 
     def forward(self, features: Tensor, coarser: Tensor | None) -> Tensor:
         """features [N, inputs, h, w] and the coarser path's output, of any size, or None -> [N, outputs, h, w]."""
@@ -93,10 +113,18 @@ class RefineNetDecoder(nn.Module):
         width: channels of all paths but the coarsest, which has twice as many.
         dropout: probability, in training, on the two coarsest maps and before the classifier.
         light: the light variant.
+        norm: a batch norm behind reduce, join and widen of every path.
     """
 
     def __init__(
-        self, channels: tuple[int, ...], classes: int, width: int = 256, dropout: float = 0.5, *, light: bool = False
+        self,
+        channels: tuple[int, ...],
+        classes: int,
+        width: int = 256,
+        dropout: float = 0.5,
+        *,
+        light: bool = False,
+        norm: bool = False,
     ) -> None:
         super().__init__()
         if len(channels) < 2:
@@ -108,7 +136,7 @@ class RefineNetDecoder(nn.Module):
         for stage in range(self.stages, 0, -1):
             coarsest, finest = stage == self.stages, stage == 1
             wide, outputs = 2 * width if coarsest else width, None if finest else width
-            path = RefinePath(channels[stage - 1], wide, outputs, coarsest=coarsest, light=light)
+            path = RefinePath(channels[stage - 1], wide, outputs, coarsest=coarsest, light=light, norm=norm)
             self.add_module(f"path{stage}", path)
         self.classifier = same_size(width, classes, bias=True)
         self.init_weights()
@@ -147,12 +175,13 @@ class RefineNetDecoder(nn.Module):
         return self.classifier(self.drop(x))
 
 
-def _draw(conv: nn.Module, gain: float) -> None:
-    """Normal weights of variance gain^2 / fan_in, zero bias; an Identity has none."""
-    if isinstance(conv, nn.Conv2d):
-        nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
-        conv.weight.data.mul_(gain)
-        _zero_bias(conv)
+def _draw(module: nn.Module, gain: float) -> None:
+    """Normal weights of variance gain^2 / fan_in, zero bias, for the convolution in `module`; an Identity has none."""
+    for conv in module.modules():
+        if isinstance(conv, nn.Conv2d):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+            conv.weight.data.mul_(gain)
+            _zero_bias(conv)
 
 
 def _zero_bias(conv: nn.Conv2d) -> None:

@@ -21,6 +21,19 @@ DROPPED = 3
 """Layers, from the coarsest, that are followed by dropout."""
 
 
+STANDARD_DEVIATION = 0.02
+"""Of the weights of translation networks at the start (Isola et al., CVPR 2017)."""
+
+
+def draw_normal_weights(network: nn.Module) -> None:
+    """Draw the weights of every convolution, transposed or not, from N(0, 0.02); biases 0. Norms stay as they are."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, std=STANDARD_DEVIATION)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 class UNetDecoderLayer(nn.Module):
     """A transposed convolution that doubles the map, its norm and dropout; the last layer has neither of these."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cen_cli.errors import CheckpointError
-from cen_cli.models.torch_files import listed
+from cen_cli.wording import listed
 
 WRAPPED = "segmenter"
 """Key of the state dict where it lies in a dict with other things."""
@@ -130,7 +130,7 @@ def fit(
             if source in published.tensors:
                 problems += _problems_of(published.stored_names[source], published.tensors[source], shape)
     if problems:
-        raise CheckpointError(f"{published.source}: does not fit: {listed(problems)}")
+        raise CheckpointError(f"{published.source}: does not fit: {listed(problems, separator='; ')}")
     tensors = {}
     for name, names in sources.items():
         rows = [published.tensors[source].detach().to(torch.float32, copy=True) for source in names]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cen_cli.data.inspect.check import check_data
 from cen_cli.data.inspect.statistics import sample
@@ -61,10 +62,10 @@ def finding(found: DataCheck, text: str) -> Finding:
 
 def rewrite(root: Path, pattern: str, change: Callable[[np.ndarray], np.ndarray], suffix: str = "") -> None:
     """Write the files again with other values, perhaps in another format."""
-    from cen_cli.data.reading import decode
+    from cen_cli.data.decoding import decode
 
     for path in sorted(root.glob(pattern)):
-        values = change(decode(path)[2])
+        values = change(decode(path).values)
         path.unlink()
         save(path.with_suffix(suffix or path.suffix), values)
 
@@ -321,3 +322,14 @@ def test_parts_of_a_matlab_file_are_measured_as_they_are_read(tmp_path: Path) ->
     assert facts["depth"].high >= float(depth.max())
     assert facts["rgb"].sizes == (tuple(depth.shape[-2:]),)
     assert facts["labels"].high == 255
+
+
+def test_files_that_are_not_stored_upright_are_named(root: Path) -> None:
+    path = _train_files(root)[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(np.array(Image.open(path)))).save(path, exif=exif)
+    found = check(root)
+    only = finding(found, "1 files are turned or mirrored on reading")
+    assert (only.severity, only.modality, only.views) == ("warning", "rgb", (path.stem,))
+    assert found.errors == 0

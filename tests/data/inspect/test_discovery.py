@@ -120,20 +120,27 @@ def test_a_folder_of_three_modalities_and_label_maps(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("invalid", "units", "scale"),
-    [((0,), 1000, 1000.0), ((65535,), 512, 512.0), ((0, 65535), 5000, 5000.0), ((), 1000, 1000.0)],
+    [
+        ((0,), 1000, 1000.0),
+        ((65535,), 1000, 1000.0),
+        ((65535,), 512, 512.0),
+        ((0, 65535), 5000, 5000.0),
+        ((), 1000, 1000.0),
+    ],
 )
 def test_depth_its_unit_and_its_invalid_values(
     tmp_path: Path, invalid: tuple[int, ...], units: int, scale: float
 ) -> None:
+    name = "depth_zbuffer" if units == 512 else "depth"
     for number in range(4):
         maps = scene(number)
         depth = (np.clip(maps["height"], -1, None) + 2.5) * units
         for position, value in enumerate(invalid):
             depth[position] = value
         save(tmp_path / f"{number}_rgb.png", maps["rgb"])
-        save(tmp_path / f"{number}_depth.png", depth.astype(np.uint16))
+        save(tmp_path / f"{number}_{name}.png", depth.astype(np.uint16))
         save(tmp_path / f"{number}_labels.png", maps["labels"])
-    meaning = guess(survey(tmp_path), "depth").meaning
+    meaning = survey(tmp_path).modalities[1].meaning
     assert (meaning.kind, meaning.unit, meaning.scale) == ("measurement", "m", scale)
     assert meaning.invalid == invalid
     assert meaning.range is not None
@@ -191,7 +198,7 @@ def test_palette_images_are_label_maps_and_jpegs_are_not(tmp_path: Path) -> None
     for number in range(3):
         random = np.random.default_rng(number)
         save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
-        save(tmp_path / f"masks/{number}.jpg", blocks([0, 1]).astype(np.uint8))
+        save(tmp_path / f"flat/{number}.jpg", blocks([0, 1]).astype(np.uint8))
         image = Image.fromarray(random.integers(0, 5, SIZE, dtype=np.uint8)).copy()
         image.putpalette([0, 1, 2] * 256)
         (tmp_path / "x").mkdir(exist_ok=True)
@@ -218,11 +225,11 @@ def test_views_without_all_their_files_and_what_cannot_be_read_are_said(tmp_path
     (root / "masks/field_003.png").unlink()
     for number in range(10):
         (root / "odd").mkdir(exist_ok=True)
-        Image.fromarray(np.zeros((*SIZE, 4), np.uint8)).save(root / f"odd/field_{number:03d}.png")
+        np.save(root / f"odd/field_{number:03d}.npy", np.zeros((*SIZE, 5), np.uint16))
     found = survey(root)
     assert (found.views, found.complete) == (10, 9)
     (note,) = found.notes
-    assert note == "odd/{stem}.png is left out: files are 8-bit RGB colours with transparency, which no modality can be"
+    assert "odd/{stem}.npy is left out: files are 16-bit of 5 bands; `bands`" in note
 
 
 def test_files_without_a_value_and_files_of_zeros(tmp_path: Path) -> None:

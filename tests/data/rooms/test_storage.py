@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cen_cli import files
 from cen_cli.data.rooms import DOMAINS, PALETTE, RoomsSettings, prepare, render_view, storage
 from cen_cli.data.rooms.encoding import decode, encode
 from cen_cli.data.rooms.render import view_camera
@@ -167,18 +168,18 @@ def test_unknown_domains_are_refused(tmp_path):
 
 
 def test_a_full_disk_is_reported_and_leaves_no_scraps(tmp_path, monkeypatch):
-    def full(source, target):
+    def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(storage.os, "replace", full)
-    with pytest.raises(SaveError, match=r"cannot write .*No space left on device"):
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(SaveError, match=r"could not write .*No space left on device"):
         prepare(TINY, tmp_path, domains=PAIR, workers=1)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(SaveError, match=r"cannot write .*taken"):
+    with pytest.raises(SaveError, match=r"could not write .*taken"):
         prepare(TINY, tmp_path / "taken", domains=PAIR, workers=1)
 
 

@@ -219,7 +219,7 @@ class TestWhatIsRefused:
             Cityscapes(root, "train", ["rgb", "disparity"])
 
     def test_unknown_split_and_input(self, root):
-        with pytest.raises(DataError, match="unknown split 'dev': Cityscapes has train, val, test"):
+        with pytest.raises(DataError, match="unknown split 'dev': there are train, val, test"):
             Cityscapes(root, "dev")
         with pytest.raises(UsageError, match="unknown input 'disparty'") as caught:
             Cityscapes(root, "train", ["rgb", "disparty"])

@@ -13,11 +13,11 @@ from PIL import Image
 
 from cen_cli.data.modality import DepthMap, LabelEncoding
 from cen_cli.data.normalization import denormalize
-from cen_cli.data.patterns import Pattern, ViewKey
-from cen_cli.data.sample import VOID
+from cen_cli.data.patterns import Pattern, ViewKey, find_together
 from cen_cli.data.sets.folders import Division, FolderLabels, FolderModality, Folders, divided
 from cen_cli.data.transforms import TrainTransform
 from cen_cli.errors import DataError, IncompleteError, UsageError
+from cen_cli.results import VOID
 from tests.own import NAMES, save, scene, write_folder
 
 RGB = FolderModality("rgb/{stem}.jpg", "photograph", 3)
@@ -78,6 +78,7 @@ def test_find_takes_special_characters_as_they_are_and_leaves_hidden_files(tmp_p
 def test_views_are_sorted_by_their_numbers(tmp_path: Path) -> None:
     for number in (10, 9, 1):
         save(tmp_path / f"train/x{number}.npy", np.zeros((2, 2), np.uint8))
+    save(tmp_path / "val/x2.npy", np.zeros((2, 2), np.uint8))
     data = one(tmp_path, FolderModality("{split}/{stem}.npy", "image", 1))
     assert [view.name for view in data.views] == ["x1", "x9", "x10"]
 
@@ -236,9 +237,9 @@ def test_all_types_are_read(
         (
             "float32",
             1,
-            np.zeros((3, 3, 4), np.float32),
+            np.zeros((3, 3, 5), np.float32),
             "npy",
-            r"the array is float32 \[3, 3, 4\], expected \[H, W\] or",
+            r"the array is float32 \[3, 3, 5\], expected \[H, W\] or",
         ),
         ("float32", 1, np.zeros(3, np.float32), "npy", r"the array is float32 \[3\], expected"),
         ("uint16", 1, np.full((3, 4), 70000, np.int64), "npy", r"the array is int64 \[3, 4\], expected"),
@@ -477,3 +478,95 @@ def test_sizes_of_a_view_must_agree(root: Path) -> None:
         DataError, match=rf"sizes differ: .*masks/{first}\.png is 40 x 48, .*nir/{first}\.png is 20 x 24"
     ):
         folders(root).view(0)
+
+
+def test_numbers_may_be_padded_differently(tmp_path: Path) -> None:
+    for number in (2, 11):
+        save(tmp_path / f"a/top_{number}.npy", np.zeros((2, 2), np.uint8))
+        save(tmp_path / f"b/dsm_{number:03d}.npy", np.zeros((2, 2), np.uint8))
+    patterns = {"a": Pattern("a/top_{stem}.npy"), "b": Pattern("b/dsm_{stem}.npy")}
+    found = find_together(tmp_path, patterns)
+    assert {key.stem for key in found["b"]} == {key.stem for key in found["a"]} == {"2", "11"}
+    save(tmp_path / "a/top_02.npy", np.zeros((2, 2), np.uint8))
+    assert {key.stem for key in find_together(tmp_path, patterns)["b"]} == {"002", "011"}
+
+
+def test_scenes_within_scenes_are_one_group(tmp_path: Path) -> None:
+    save(tmp_path / "house/room/a/1.npy", np.zeros((2, 2), np.uint8))
+    (key,) = Pattern("{group}/{group}/a/{stem}.npy").find(tmp_path)
+    assert (key.group, key.stem) == ("house/room", "1")
+
+
+def test_val_is_a_share_of_train_where_folders_have_none(tmp_path: Path) -> None:
+    for number in range(10):
+        save(tmp_path / f"train/{number}.npy", np.zeros((2, 2), np.uint8))
+        save(tmp_path / f"test/{number}.npy", np.zeros((2, 2), np.uint8))
+    modalities = {"a": FolderModality("{split}/{stem}.npy", "image", 1)}
+    files = {
+        split: {view.files["a"] for view in Folders(tmp_path, split, ("a",), modalities=modalities).views}
+        for split in ("train", "val", "test")
+    }
+    assert {split: len(names) for split, names in files.items()} == {"train": 9, "val": 1, "test": 10}
+    assert files["train"].isdisjoint(files["val"])
+    assert files["train"] | files["val"] == {f"train/{number}.npy" for number in range(10)}
+    assert files["test"] == {f"test/{number}.npy" for number in range(10)}
+
+
+def test_a_test_without_its_files_is_left_out_and_val_stands_in(tmp_path: Path) -> None:
+    for number in range(10):
+        save(tmp_path / f"train/a/{number}.npy", np.zeros((2, 2), np.uint8))
+        save(tmp_path / f"train/b/{number}.npy", np.zeros((2, 2), np.uint8))
+        save(tmp_path / f"test/a/{number}.npy", np.zeros((2, 2), np.uint8))
+    modalities = {name: FolderModality(f"{{split}}/{name}/{{stem}}.npy", "image", 1) for name in "ab"}
+    data = {
+        split: Folders(tmp_path, split, "ab", modalities=modalities, skip_incomplete=True) for split in ("val", "test")
+    }
+    assert data["test"].views == data["val"].views
+    assert data["val"].views[0].files["a"].startswith("train/")
+
+
+def test_sizes_that_differ_are_brought_to_the_one_asked_for(tmp_path: Path) -> None:
+    save(tmp_path / "a/1.npy", np.arange(32, dtype=np.uint8).reshape(4, 8))
+    save(tmp_path / "b/1.npy", np.arange(128, dtype=np.float32).reshape(8, 16))
+    modalities = {
+        "a": FolderModality("a/{stem}.npy", "image", 1),
+        "b": FolderModality("b/{stem}.npy", "measurement", 1, "float32", (0.0, 200.0)),
+    }
+    (tmp_path / "list").write_text("1\n")
+    lists = Division("list", "list")
+    view = Folders(tmp_path, "train", "ab", modalities=modalities, division=lists, resize=(4, 8)).view(0)
+    assert {name: tuple(image.shape) for name, image in view.inputs.items()} == {"a": (1, 4, 8), "b": (1, 4, 8)}
+    assert view.inputs["b"][0, 0].tolist() == list(range(17, 33, 2))
+    with pytest.raises(DataError, match="sizes differ") as caught:
+        Folders(tmp_path, "train", "ab", modalities=modalities, division=lists).view(0)
+    assert "data.resize" in (caught.value.hint or "")
+    save(tmp_path / "b/1.npy", np.zeros((8, 8), np.float32))
+    with pytest.raises(DataError, match="shapes differ"):
+        Folders(tmp_path, "train", "ab", modalities=modalities, division=lists, resize=(4, 8)).view(0)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "1\n2\n",
+        "\ufeffa/1.npy\r\n\r\n# two\r\na/2.npy\r\n",
+        "/a/1.npy\n./a/2.npy\n",
+        "a\\\\1.npy\na\\\\2.npy\n",
+        "1.npy\n2.npy\n",
+        "a/1.npy b/x1.npy\na/2.npy\tb/x2.npy\n",
+        "a/1.npy,b/x1.npy,7\na/2.npy, b/x2.npy, 1\n",
+        "{root}/a/1.npy\n{root}/a/2.npy\n",
+    ],
+)
+def test_lists_are_taken_as_people_write_them(tmp_path: Path, lines: str) -> None:
+    for number in (1, 2, 3):
+        save(tmp_path / f"a/{number}.npy", np.zeros((2, 2), np.uint8))
+        save(tmp_path / f"b/x{number}.npy", np.zeros((2, 2), np.uint8))
+    (tmp_path / "list").write_text(lines.replace("{root}", str(tmp_path)).replace("\\\\", "\\"), encoding="utf-8")
+    modalities = {"a": FolderModality("a/{stem}.npy", "image", 1), "b": FolderModality("b/x{stem}.npy", "image", 1)}
+    lists = Division("list", "list")
+    views = Folders(tmp_path, "train", "ab", modalities=modalities, division=lists).views
+    assert [view.name for view in views] == ["1", "2"]
+    (tmp_path / "list").write_text("a/1.npy b/x2.npy")
+    with pytest.raises(DataError, match="names files of two views, 1 and 2"):
+        Folders(tmp_path, "train", "ab", modalities=modalities, division=lists)

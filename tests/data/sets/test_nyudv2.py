@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from cen_cli.data.edges import edge_texture
 from cen_cli.data.loading import training_loader
 from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD
-from cen_cli.data.rooms.domains import edge_texture
 from cen_cli.data.sets.nyudv2 import CLASS_NAMES, NYUDv2
 from cen_cli.data.transforms import TrainTransform
 from cen_cli.errors import DataError, UsageError
@@ -158,7 +158,7 @@ class TestWhatIsRefused:
         assert list(NYUDv2(root, "train", ["rgb"])[1].inputs) == ["rgb"]
 
     def test_unknown_split(self, write_nyudv2):
-        with pytest.raises(DataError, match="unknown split 'dev': NYUDv2 has train, val, test"):
+        with pytest.raises(DataError, match="unknown split 'dev': there are train, val, test"):
             NYUDv2(write_nyudv2(), "dev")
 
     def test_unknown_input(self, write_nyudv2):

@@ -170,7 +170,7 @@ class TestWhatIsRefused:
             Rooms(root, "train")
 
     def test_unknown_split(self, write_rooms):
-        with pytest.raises(DataError, match="unknown split 'dev': the rooms have train, val, test"):
+        with pytest.raises(DataError, match="unknown split 'dev': there are train, val, test"):
             Rooms(write_rooms(), "dev")
 
     def test_unknown_input(self, write_rooms):

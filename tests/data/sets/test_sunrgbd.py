@@ -201,7 +201,7 @@ class TestWhatIsRefused:
         assert "sunrgbd_train_test_labels/" in str(caught.value.hint)
 
     def test_unknown_split_and_input(self, official):
-        with pytest.raises(DataError, match="unknown split 'dev': SUN RGB-D has train, val, test"):
+        with pytest.raises(DataError, match="unknown split 'dev': there are train, val, test"):
             SUNRGBD(official, "dev")
         with pytest.raises(UsageError, match="unknown input 'hha': this data set has rgb, depth"):
             SUNRGBD(official, "train", ["rgb", "hha"])

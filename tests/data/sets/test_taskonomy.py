@@ -304,7 +304,7 @@ class TestWhatIsRefused:
         assert "train.txt and val.txt" in str(caught.value.hint)
 
     def test_unknown_split(self, write_taskonomy):
-        with pytest.raises(DataError, match="unknown split 'dev': Taskonomy has train, val, test"):
+        with pytest.raises(DataError, match="unknown split 'dev': there are train, val, test"):
             Taskonomy(write_taskonomy(), "dev", PAIR, "rgb")
 
     def test_unknown_domains(self, write_taskonomy):

@@ -23,12 +23,11 @@ from pathlib import Path
 from typing import Unpack
 
 from cen_cli.data.derived import CORNER, INNER, WHOLE
-from cen_cli.data.domains import SHORT_NAMES
-from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
-from cen_cli.data.sample import LABELS, TARGET
+from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, SHORT_NAMES, ModalitySpec, Normalization
+from cen_cli.data.sample import LABELS, TARGET, check_split
 from cen_cli.data.sets.nyudv2.folders import find_views
 from cen_cli.data.sets.nyudv2.frames import Depth, find_frames
-from cen_cli.data.sets.nyudv2.official import CLASS_NAMES, MAT_FILE, SOURCE, SPLITS
+from cen_cli.data.sets.nyudv2.official import CLASS_NAMES, MAT_FILE, SOURCE
 from cen_cli.data.views import FileViews, Frame, Reading, choose_specs, choose_target
 from cen_cli.errors import DataError, UsageError
 
@@ -112,8 +111,7 @@ def _column(name: str) -> str:
 
 def _official_file(root: str | Path, split: str) -> Path | None:
     """The official file where the root is it, or holds it and no list. Raises DataError for unknown splits, no root."""
-    if split not in SPLITS:
-        raise DataError(f"unknown split {split!r}: NYUDv2 has {', '.join(SPLITS)}")
+    check_split(split)
     if str(root) == "":
         raise DataError("no folder given for NYUDv2: set data.root", hint=SOURCE)
     path = Path(root)

@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from cen_cli.data.reading import label_table, read_coded_labels, read_label_values
-from cen_cli.data.sample import LABELS, VOID
+from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.nyudv2.official import CLASS_NAMES, SOURCE
 from cen_cli.data.views import Source, ViewFiles, check_files, describe_folder, read_lines
 from cen_cli.errors import DataError
+from cen_cli.results import VOID
 
 LOOKED_AT = 32
 """Label maps that are looked at, at most, to find where labels start."""

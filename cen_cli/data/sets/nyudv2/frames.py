@@ -24,7 +24,7 @@ from cen_cli.data.modality import DepthMap, ModalitySpec
 from cen_cli.data.reading import label_table, look_up
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.matfile import MatFile
-from cen_cli.data.sets.nyudv2.official import CLASS_OF, SPLITS
+from cen_cli.data.sets.nyudv2.official import CLASS_OF, FRAMES_OF
 from cen_cli.data.views import Source, ViewFiles, read_lines
 from cen_cli.errors import DataError
 
@@ -47,7 +47,7 @@ def find_frames(path: Path, split: str, columns: Mapping[str, str], *, depth: De
     if absent:
         raise DataError(f"{path}: this file holds no {absent[0]}, only rgb, depth and labels")
     count = file.count([arrays[column] for column in columns.values()])
-    numbers = _listed(path.parent / list_file, count) if list_file else [n for n in SPLITS[split] if n <= count]
+    numbers = _listed(path.parent / list_file, count) if list_file else [n for n in FRAMES_OF[split] if n <= count]
     if not numbers:
         raise DataError(f"{path}: none of the {count} frames is in the official split {split!r}")
     views = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from cen_cli.data.sample import VOID
+from cen_cli.results import VOID
 
 _FACTS = tomllib.loads(Path(__file__).with_name("official.toml").read_text(encoding="utf-8"))
 
@@ -30,7 +30,7 @@ TRAIN_FRAMES: tuple[int, ...] = tuple(_numbers(_FACTS["train"]))
 TEST_FRAMES: tuple[int, ...] = tuple(sorted(set(range(1, _FACTS["frames"] + 1)) - set(TRAIN_FRAMES)))
 """The 654 frames to test on."""
 
-SPLITS = {"train": TRAIN_FRAMES, "val": TEST_FRAMES, "test": TEST_FRAMES}
+FRAMES_OF = {"train": TRAIN_FRAMES, "val": TEST_FRAMES, "test": TEST_FRAMES}
 
 MAT_FILE = "nyu_depth_v2_labeled.mat"
 

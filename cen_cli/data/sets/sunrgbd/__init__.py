@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Unpack
 
 from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
+from cen_cli.data.sample import check_split
 from cen_cli.data.sets.sunrgbd import official, packs
 from cen_cli.data.sets.sunrgbd.official import Depth
 from cen_cli.data.views import FileViews, Reading, choose_specs, describe_folder
@@ -39,7 +40,6 @@ SOURCE = (
     "expected SUNRGBD/ and SUNRGBDtoolbox/, as SUNRGBD.zip and SUNRGBDtoolbox.zip of https://rgbd.cs.princeton.edu "
     f"unpack; or the folders of https://github.com/ankurhanda/sunrgbd-meta-data: {packs.EXPECTED}"
 )
-SPLITS = ("train", "val", "test")
 
 
 class SUNRGBD(FileViews):
@@ -76,8 +76,7 @@ class SUNRGBD(FileViews):
 
 def _layout(root: str | Path, split: str) -> tuple[Path, bool]:
     """The folder, and whether it holds packs. Raises DataError for an unknown split, and where it holds neither."""
-    if split not in SPLITS:
-        raise DataError(f"unknown split {split!r}: SUN RGB-D has {', '.join(SPLITS)}")
+    check_split(split)
     if str(root) == "":
         raise DataError("no folder given for SUN RGB-D: set data.root", hint=SOURCE)
     folder = Path(root)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import scipy.io
 
-from cen_cli.data.sets.nyudv2.official import CLASS_NAMES, CLASS_OF, SPLITS, TEST_FRAMES, TRAIN_FRAMES
+from cen_cli.data.sets.nyudv2.official import CLASS_NAMES, CLASS_OF, FRAMES_OF, TEST_FRAMES, TRAIN_FRAMES
 
 
 def test_the_split_has_the_official_sizes_and_shares_nothing():
     assert (len(TRAIN_FRAMES), len(TEST_FRAMES)) == (795, 654)
     assert sorted({*TRAIN_FRAMES, *TEST_FRAMES}) == list(range(1, 1450))
     assert (TRAIN_FRAMES[:3], TRAIN_FRAMES[-1], TEST_FRAMES[:3], TEST_FRAMES[-1]) == ((3, 4, 5), 1440, (1, 2, 9), 1449)
-    assert SPLITS == {"train": TRAIN_FRAMES, "val": TEST_FRAMES, "test": TEST_FRAMES}
+    assert FRAMES_OF == {"train": TRAIN_FRAMES, "val": TEST_FRAMES, "test": TEST_FRAMES}
 
 
 def test_every_label_has_a_class():

@@ -1,15 +1,17 @@
-"""The user's own images as views: one file, or one folder of files, for each input."""
+"""The user's own images as views: one file, or one folder or list of files, for each input."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from cen_cli.data.decoding import SUFFIXES
 from cen_cli.errors import DataError, UsageError
+from cen_cli.wording import listed
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MOST_NAMED = 5
+LIST = ".txt"
 _DOMAIN = re.compile(r"_domain_\w+$")
 
 
@@ -28,10 +30,44 @@ def find_views(images: Sequence[Path], inputs: Sequence[str]) -> dict[str, dict[
     if missing:
         raise UsageError(f"{', '.join(missing)}: no such file or folder")
     paths = dict(zip(inputs, images, strict=True))
-    folders = [path.is_dir() for path in images]
-    if any(folders) and not all(folders):
-        raise UsageError("files and folders are mixed", hint="give one file for each input, or one folder for each")
-    return _paired(paths) if all(folders) else {_view_name(images[0]): paths}
+    kinds = {"folder" if path.is_dir() else "list" if path.suffix == LIST else "file" for path in images}
+    if len(kinds) > 1:
+        raise UsageError(
+            f"{' and '.join(sorted(f'{kind}s' for kind in kinds))} are mixed",
+            hint="give one file for each input, or one folder for each, or one list",
+        )
+    if kinds == {"file"}:
+        return {_view_name(images[0]): paths}
+    return _paired(paths) if kinds == {"folder"} else _listed_views(paths)
+
+
+def are_several(images: Iterable[Path]) -> bool:
+    """Whether any of these is a folder or a list, and not one image."""
+    return any(path.is_dir() or path.suffix == LIST for path in images)
+
+
+def _listed_views(lists: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+    """The views of one list for each input: a path a line, within the list's folder; line by line one view."""
+    lines = {name: _paths_of(path) for name, path in lists.items()}
+    lengths = {len(paths) for paths in lines.values()}
+    if lengths == {0} or len(lengths) > 1:
+        counted = ", ".join(f"{lists[name]}: {len(paths)}" for name, paths in lines.items())
+        raise DataError(f"lists of as many paths, one at least, are needed; {counted}")
+    views: dict[str, dict[str, Path]] = {}
+    for paths in zip(*lines.values(), strict=True):
+        name = _view_name(paths[0])
+        if name in views:
+            raise DataError(f"{next(iter(lists.values()))}: two files are called {name}", hint="rename one of them")
+        views[name] = dict(zip(lines, paths, strict=True))
+    return views
+
+
+def _paths_of(path: Path) -> list[Path]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error})") from None
+    return [path.parent / line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _paired(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
@@ -40,7 +76,7 @@ def _paired(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     views = sorted(set().union(*found.values()))
     missing = {name: [view for view in views if view not in files] for name, files in found.items()}
     if any(missing.values()):
-        lacks = [f"{folders[name]} ({name}) lacks {_listed(alone)}" for name, alone in missing.items() if alone]
+        lacks = [f"{folders[name]} ({name}) lacks {listed(alone)}" for name, alone in missing.items() if alone]
         raise DataError("; ".join(lacks), hint="files of one view have the same name in every folder")
     return {view: {name: files[view] for name, files in found.items()} for view in views}
 
@@ -63,8 +99,3 @@ def _by_view(folder: Path) -> dict[str, Path]:
 
 def _view_name(path: Path) -> str:
     return _DOMAIN.sub("", path.stem)
-
-
-def _listed(views: Sequence[str]) -> str:
-    more = f" and {len(views) - MOST_NAMED} more" if len(views) > MOST_NAMED else ""
-    return ", ".join(views[:MOST_NAMED]) + more

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from cen_cli.data.domains import SHORT_NAMES, full_name
+from cen_cli.data.modality import SHORT_NAMES, full_name
 from cen_cli.data.sets.taskonomy import SPECS
 
 

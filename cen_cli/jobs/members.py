@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,11 +25,13 @@ from filelock import FileLock, Timeout
 
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import Interrupted, UsageError
+from cen_cli.files import whole_directory, write_json
 from cen_cli.results import Evaluation, MemberOutcome, ReplacedCount, as_json
 from cen_cli.runs.directory import RunDirectory
-from cen_cli.runs.files import write_json
 
 OUTCOME, FAILURE = "outcome.json", "failure.txt"
+STOPPED = (130, 143, -2, -15)
+"""Exit codes of a member that was asked to stop, after or before it listened for that."""
 BUSY = 75
 """Exit code of a child that found its member locked by another process (EX_TEMPFAIL)."""
 
@@ -104,14 +105,9 @@ def check_unchanged(member: MemberRun, same: Callable[[str, str], list[str]]) ->
         )
 
 
-def clear_unfinished(member: MemberRun) -> bool:
-    """Whether the member's run can be resumed; a folder that stopped before its first checkpoint is removed."""
-    run = RunDirectory(member.folder)
-    if run.last.is_dir() or run.last.with_name("last.old").is_dir():
-        return True
-    if run.recipe.is_file():
-        shutil.rmtree(member.folder)
-    return False
+def can_be_resumed(member: MemberRun) -> bool:
+    """Whether the member's run can be resumed; one that stopped before its first checkpoint is started again."""
+    return whole_directory(RunDirectory(member.folder).last) is not None
 
 
 @contextmanager
@@ -196,7 +192,7 @@ def _state(member: MemberRun) -> str:
         with locked(member) as free:
             if not free:
                 return "running"
-    return "stopped" if RunDirectory(member.folder).last.is_dir() else "new"
+    return "stopped" if whole_directory(RunDirectory(member.folder).last) else "new"
 
 
 def _read_outcome(path: Path) -> dict[str, Any] | None:

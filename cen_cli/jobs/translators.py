@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from cen_cli import builders
+from cen_cli.builders import LoadedNetwork
+from cen_cli.data.modality import SHORT_NAMES, ModalitySpec, full_name
+from cen_cli.data.sets import nyudv2, rooms, taskonomy
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
-
-if TYPE_CHECKING:
-    from cen_cli.models.translator import Translator
-    from cen_cli.recipe.schema import Recipe
+from cen_cli.models.translator import Translator
+from cen_cli.recipe import Recipe, parse_recipe
+from cen_cli.runs.checkpoint import MODEL_FILE, read_state
+from cen_cli.runs.directory import RunDirectory, locate
+from cen_cli.wording import did_you_mean, listed
 
 RUNS = Path("runs")
 MOST_LISTED = 8
@@ -27,8 +30,6 @@ def domain_names(inputs: Sequence[str], target: str | None, checkpoint: str | No
     Raises UsageError for a name that no data set has, and no network trained on data of one's own (that of
     `checkpoint`, or those of the runs here); for two of one domain, and where the target is one of them.
     """
-    from cen_cli.data.domains import full_name
-
     names = [name.strip() for text in inputs for name in text.split(",") if name.strip()]
     for name in names:
         _check_known(name, "--inputs", checkpoint)
@@ -45,9 +46,6 @@ def domain_names(inputs: Sequence[str], target: str | None, checkpoint: str | No
 
 
 def _check_known(name: str, option: str, checkpoint: str | None) -> None:
-    from cen_cli.data.domains import SHORT_NAMES
-    from cen_cli.data.sets import nyudv2, rooms, taskonomy
-
     known = list(dict.fromkeys([*SHORT_NAMES, *taskonomy.SPECS, *rooms.SPECS, *nyudv2.SPECS]))
     if name in known:
         return
@@ -59,15 +57,12 @@ def _check_known(name: str, option: str, checkpoint: str | None) -> None:
             f"{option} {name}: a path, where names of domains are expected",
             hint="images stand before --inputs, or behind a -- of their own: --inputs shade texture -- a.png b.png",
         )
-    near = difflib.get_close_matches(name, [*own, *known], n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join([*known, *own])}"
+    hint = did_you_mean(name, [*own, *known]) or f"known are {', '.join([*known, *own])}"
     raise UsageError(f"{option} {name}: no such domain", hint=hint)
 
 
 def _own_names(checkpoint: str | None) -> list[str]:
     """What the networks that were trained on data of one's own call their modalities."""
-    from cen_cli import builders
-
     recipes = [run.recipe for run in translation_runs()] if checkpoint is None else [builders.load(checkpoint).recipe]
     own = [recipe.data for recipe in recipes if recipe.data.kind == "folders"]
     return list(dict.fromkeys(name for data in own for name in (*data.inputs, data.target) if name))
@@ -78,9 +73,6 @@ def domain(recipe: Recipe, name: str) -> str:
 
     Data of one's own have no names but those of the recipe.
     """
-    from cen_cli.data.domains import full_name
-    from cen_cli.data.sets import nyudv2
-
     if recipe.data.kind == "folders":
         return name
     return nyudv2.NAMES.get(name, name) if recipe.data.kind == "nyudv2" else full_name(name)
@@ -123,10 +115,6 @@ def translation_runs(parent: Path = RUNS) -> list[TranslationRun]:
 
 
 def _read_run(root: Path) -> TranslationRun | None:
-    from cen_cli.recipe.load import parse_recipe
-    from cen_cli.runs.checkpoint import read_state
-    from cen_cli.runs.directory import RunDirectory
-
     run = RunDirectory(root)
     try:
         recipe = parse_recipe(run.read_recipe(), source=str(run.recipe))
@@ -137,12 +125,6 @@ def _read_run(root: Path) -> TranslationRun | None:
     return TranslationRun(root, recipe, epochs >= recipe.train.epochs, saved) if recipe.task == "translation" else None
 
 
-def listed(runs: Sequence[TranslationRun]) -> str:
-    """The runs in a few words, for hints."""
-    more = f", and {len(runs) - MOST_LISTED} more" if len(runs) > MOST_LISTED else ""
-    return ", ".join(str(run) for run in runs[:MOST_LISTED]) + more
-
-
 def find_run(inputs: Sequence[str], target: str | None) -> TranslationRun:
     """The newest finished run that takes these inputs. Raises UsageError that says which runs there are."""
     runs = translation_runs()
@@ -150,7 +132,7 @@ def find_run(inputs: Sequence[str], target: str | None) -> TranslationRun:
     finished = [run for run in matching if run.finished]
     if inputs and finished:
         return finished[0]
-    there_are = f"there are {listed(matching or runs)}" if runs else "train one: cen train rooms-translate"
+    there_are = f"there are {listed(matching or runs, MOST_LISTED)}" if runs else "train one: cen train rooms-translate"
     if not inputs:
         raise UsageError("what is to be translated, and by which network?", hint=f"give --inputs; {there_are}")
     what = "no finished run" if matching else "no run"
@@ -160,33 +142,38 @@ def find_run(inputs: Sequence[str], target: str | None) -> TranslationRun:
 # --- networks -------------------------------------------------------------------------------------------------------
 
 
-def load_translator(source: str, device: str, inputs: Sequence[str], target: str | None) -> Translator:
+@dataclasses.dataclass(frozen=True)
+class LoadedTranslator:
+    """A trained translation network, with how it was trained and what its files hold."""
+
+    source: str
+    loaded: LoadedNetwork
+    network: Translator
+    target: ModalitySpec
+
+
+def load_translator(source: str, device: str, inputs: Sequence[str], target: str | None) -> LoadedTranslator:
     """The network of a run or checkpoint, in eval mode.
 
     Raises UsageError where it labels images, or does not take what was asked for (any inputs, where none are named).
     """
-    from cen_cli import builders
-    from cen_cli.models.translator import Translator
-
-    model = builders.load(source, device)
-    if not isinstance(model, Translator):
-        files = " ".join(f"--input {name}=FILE" for name in model.modalities)
+    loaded = builders.load(source, device)
+    network, made = loaded.network, loaded.target
+    if not isinstance(network, Translator) or made is None:
+        files = " ".join(f"--input {name}=FILE" for name in loaded.modalities)
         raise UsageError(f"{source}: this network labels images", hint=f"use it with: cen predict {source} {files}")
-    asked = inputs or model.modalities
-    if takes(model.recipe, asked, target):
-        return model
+    asked = inputs or loaded.modalities
+    if takes(loaded.recipe, asked, target):
+        return LoadedTranslator(source, loaded, network, made)
     fitting = [run for run in translation_runs() if takes(run.recipe, asked, target)]
     raise UsageError(
-        f"{source}: translates {described(model.modalities, model.target_spec.name)}, not {described(asked, target)}",
-        hint=f"what fits: {listed(fitting)}" if fitting else f"no run in {RUNS}/ fits",
+        f"{source}: translates {described(loaded.modalities, made.name)}, not {described(asked, target)}",
+        hint=f"what fits: {listed(fitting, MOST_LISTED)}" if fitting else f"no run in {RUNS}/ fits",
     )
 
 
 def name_of(source: str) -> str:
     """What a run or a checkpoint is called, for the folder of its translations."""
-    from cen_cli.runs.checkpoint import MODEL_FILE
-    from cen_cli.runs.directory import locate
-
     located = locate(source)
     if located.run is not None:
         return located.run.resolve().name

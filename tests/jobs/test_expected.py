@@ -1,16 +1,10 @@
-"""What commands share: the seed as an override, and expected scores beside obtained ones."""
+"""Expected scores beside obtained ones."""
 
 from __future__ import annotations
 
-from cen_cli.cli.options import expected_scores, with_seed
+from cen_cli.jobs.expected import expected_scores
 from cen_cli.recipe import load_recipe
 from cen_cli.results import Evaluation, SegmentationScores
-
-
-def test_seed_is_one_more_override() -> None:
-    assert with_seed(None, None) == []
-    assert with_seed(["train.epochs=3"], 7) == ["train.epochs=3", "train.seed=7"]
-    assert load_recipe("rooms", with_seed(["train.seed=1"], 7)).train.seed == 7
 
 
 def test_expected_scores_stand_beside_what_was_obtained() -> None:

@@ -1,0 +1,183 @@
+"""Files and folders written whole or not at all: temporary name, fsync, rename.
+
+A reader, or a process killed at any moment, sees either what was there before or what is there now, never a part. A
+full disk or a read-only folder raises SaveError and leaves what was there before as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cen_cli.errors import SaveError, UsageError
+
+_NEW = ".new"
+_OLD = ".old"
+RESUME = "what was saved there before is untouched; free some space or choose another folder, then resume"
+
+
+def write_bytes(path: Path, content: bytes, *, hint: str = RESUME) -> None:
+    """Replace the file `path` by `content`, making its folder. Raises SaveError, with the hint, where it cannot.
+
+    The temporary name is this process's own, so that several may write one file: the last one wins.
+    """
+    temporary = path.with_name(_own_name())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise unwritable(path, error, hint) from error
+        raise
+
+
+def check_free(path: Path, hint: str) -> None:
+    """Raises UsageError, with the hint, for a path that holds something: nothing but an empty folder is replaced."""
+    empty = path.is_dir() and not any(path.iterdir())
+    if os.path.lexists(path) and not empty:
+        raise UsageError(f"{path}: exists already, and nothing is overwritten", hint=hint)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Replace the file `path` by `document` as indented JSON. Raises SaveError where it cannot be written."""
+    write_bytes(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_new_directory(target: Path, fill: Callable[[Path], None]) -> None:
+    """Make the folder `target`, which must be free, by what `fill` writes: whole or not at all.
+
+    Raises SaveError where it cannot be written. What `fill` raises of its own is passed on.
+    """
+    new = target.with_name(_own_name())
+    try:
+        new.mkdir(parents=True)
+        fill(new)
+        _sync(new)
+        new.rename(target)
+        _sync_folder(target.parent)
+    except BaseException as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise _of_place(error, new, target) from error
+
+
+def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
+    """Replace the folder `target` by one that `fill` writes. Raises SaveError, with `target` untouched, where it fails.
+
+    What `fill` raises of its own is passed on; then, too, nothing is left behind.
+
+    `target.new` and `target.old` belong to it: it is for folders whose neighbours nobody else names. Folders cannot be
+    swapped in one step, so a kill may leave `target.new` or `target.old`: `whole_directory` tells
+    which one counts.
+    """
+    new, old = _beside(target)
+    try:
+        recover_directory(target)
+        new.mkdir(parents=True)
+        fill(new)
+        _sync(new)
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+        _sync_folder(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException as error:
+        if old.exists() and not target.exists():  # before the new one loses files: it counts while it is whole
+            old.rename(target)
+        shutil.rmtree(new, ignore_errors=True)
+        raise _of_place(error, new, target) from error
+
+
+def whole_directory(target: Path) -> Path | None:
+    """The folder that counts as `target`, also during a `write_directory` and after a killed one; None without any.
+
+    Nothing is changed, so it may be asked beside a process that writes. The old folder is moved away only once the new
+    one is complete, so where the old one is away the new one counts, if it has all that the old one has; a new one by
+    itself may be a part.
+    """
+    new, old = _beside(target)
+    if target.exists():
+        return target
+    if not old.exists():
+        return None
+    return new if _names(old) <= _names(new) else old
+
+
+def recover_directory(target: Path) -> None:
+    """Finish or undo a `write_directory` that was killed: afterwards `target` is whole if it ever was.
+
+    For the one process that may write `target`.
+    """
+    whole = whole_directory(target)
+    if whole is not None and whole != target:
+        whole.rename(target)
+    for rest in _beside(target):
+        shutil.rmtree(rest, ignore_errors=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` a second name of the file `source`, or a copy where the file system has no hard links.
+
+    Safe because files here are replaced, never changed in place.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def unwritable(path: Path, error: OSError, hint: str = RESUME) -> SaveError:
+    """The error for a file or folder that could not be written."""
+    return SaveError(f"could not write {path}: {error.strerror or error}", hint=hint)
+
+
+def _of_place(error: BaseException, new: Path, target: Path) -> BaseException:
+    """What went wrong while `new` was made, in words that name the place it was made for."""
+    if isinstance(error, SaveError):
+        return SaveError(error.message.replace(str(new), str(target)), hint=error.hint)
+    return unwritable(target, error) if isinstance(error, OSError) else error
+
+
+def _own_name() -> str:
+    """A temporary name that no other process uses, short enough beside the longest names."""
+    return f".{os.getpid()}-{secrets.token_hex(4)}{_NEW}"
+
+
+def _beside(target: Path) -> tuple[Path, Path]:
+    """Where a new folder is made, and where the old one waits until the new one is in its place."""
+    return target.with_name(target.name + _NEW), target.with_name(target.name + _OLD)
+
+
+def _names(folder: Path) -> set[Path]:
+    """Everything in the folder; nothing where it does not exist."""
+    return {path.relative_to(folder) for path in folder.rglob("*")}
+
+
+def _sync(folder: Path) -> None:
+    """Flush every file and folder below `folder`, then the folder itself, to the disk."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            _sync(path)
+            continue
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,218 @@
+"""What a trained network's scaling factors and its exchange say: tables, plots, a diagnosis in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from torch import nn
+
+from cen_cli import builders
+from cen_cli.analysis.attraction import attraction, attraction_probability, gamma_gradients
+from cen_cli.analysis.diagnosis import diagnose, with_what_if
+from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
+from cen_cli.analysis.gammas import recoveries, rows_of_layer
+from cen_cli.analysis.what_if import usual_thresholds, what_if
+from cen_cli.data.sample import Batch
+from cen_cli.errors import UsageError
+from cen_cli.jobs.evaluate import dataset
+from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_replaced, load_exchanging
+from cen_cli.models.device import resolve_device
+from cen_cli.models.network import StreamNetwork
+from cen_cli.recipe import Recipe
+from cen_cli.recipe.load import override
+from cen_cli.recipe.overrides import Changes, with_options
+from cen_cli.reporting import gamma_plots
+from cen_cli.reporting.files import unless_unwritable
+from cen_cli.results import SILENT, Attraction, Evaluation, ExchangeStatistics, GammaAnalysis, Listener, WhatIfRow
+from cen_cli.runs.directory import RunDirectory
+from cen_cli.runs.log import read_log
+from cen_cli.wording import nearest
+
+
+def analyze(
+    checkpoint: str | Path,
+    *,
+    layer: str | None = None,
+    against: Sequence[str | Path] = (),
+    gradients: int = 0,
+    thresholds: Sequence[float] | None = None,
+    split: str = "val",
+    out: str | Path | None = None,
+    changes: Changes = (),
+    data_root: str | None = None,
+    device: str = "cpu",
+    listener: Listener = SILENT,
+) -> GammaAnalysis:
+    """How |gamma| is distributed per layer and modality, what that means, and plots of it in `out`.
+
+    `layer`: that of the single-layer plots, by its name or the name's end. `against`: other networks of the same layers
+    for the same plots. `gradients`: training batches on which Theorem 1 is held against gradients. `thresholds`: at
+    which the network is scored on `split` without training it again; none given, those of decades around its own.
+    """
+    network = load_exchanging(checkpoint, device)
+    compared = [network, *(load_exchanging(path, device) for path in against)]
+    shown = _choose(layer, compared)
+    scored_at = None if thresholds is None else _thresholds(network, thresholds)
+    options = with_options(changes, eval__split=split)
+    recipe = override(network.loaded.recipe, options, data_root=data_root, source=network.source)
+    measured = _attraction(network, recipe, gradients, device, listener) if gradients else None
+    scored = _what_if(network, recipe, scored_at, device, listener) if scored_at else []
+    diagnosis = diagnose(network.states, network.modalities, recipe.exchange.sparsity)
+    if scored:
+        diagnosis = with_what_if(diagnosis, scored, network.states[0].threshold, _metric(recipe))
+    draw = partial(_draw, compared, shown or "", measured, Path(out or network.plots()))
+    plots = [] if not shown else draw() if out else unless_unwritable(draw, listener.on_note) or []
+    return GammaAnalysis(
+        checkpoint=str(network.file),
+        run=None if network.run is None else str(network.run),
+        threshold=network.states[0].threshold if network.states else None,
+        metric=_metric(recipe),
+        rows=tuple(row for state in network.states for row in rows_of_layer(state, network.modalities)),
+        diagnosis=diagnosis,
+        attraction=measured,
+        what_if=tuple(scored) or None,
+        recoveries=tuple(recoveries(network.history, network.states)) or None if network.history else None,
+        plots=tuple(map(str, plots)),
+    )
+
+
+def exchange_statistics(
+    checkpoint: str | Path,
+    *,
+    by: Literal["layer", "stage"] = "layer",
+    out: str | Path | None = None,
+    device: str = "cpu",
+    listener: Listener = SILENT,
+) -> ExchangeStatistics:
+    """Replaced channels by `layer` or `stage` and modality; of a run over its recorded steps too, with a plot."""
+    network = load_exchanging(checkpoint, device)
+    epoch = read_log(RunDirectory(network.run)).steps_per_epoch if network.run else None
+    history, plot = network.history, None
+    if history is not None and network.exchanges:
+        draw = partial(draw_replaced, network, Path(out or network.plots()), steps_per_epoch=epoch)
+        plot = draw() if out else unless_unwritable(draw, listener.on_note)
+    return ExchangeStatistics(
+        checkpoint=str(network.file),
+        by=by,
+        exchanges=network.exchanges,
+        rows=tuple(rows_of_states(network.states, network.modalities, by)),
+        steps=(tuple(replaced_at_steps(history, network.states, steps_per_epoch=epoch)) or None) if history else None,
+        plot=None if plot is None else str(plot),
+    )
+
+
+def _choose(layer: str | None, compared: Sequence[ExchangingNetwork]) -> str | None:
+    """The layer of the single-layer plots, named in full or by its end.
+
+    Raises UsageError for one that is not there, and for networks that cannot stand in one plot.
+    """
+    network, *others = compared
+    layers = [(state.name, state.gammas.shape) for state in network.states]
+    for other in others:
+        if [(state.name, state.gammas.shape) for state in other.states] != layers:
+            raise UsageError(f"--against {other.source}: its exchanging layers are not those of {network.source}")
+    names = [name for name, _ in layers]
+    endings = [name for name in names if layer is not None and f".{name}".endswith(f".{layer}")]
+    if layer is not None and layer not in names and len(endings) == 1:
+        return endings[0]
+    if layer is not None and layer not in names:
+        near = nearest(layer, names, most=3) or names[:3]
+        hint = f"did you mean {', '.join(near)}?" if near else "the network exchanges nothing"
+        raise UsageError(f"--layer {layer}: the network has no such exchanging layer", hint=hint)
+    return layer or default_layer(names)
+
+
+# ---- Theorem 1 ----
+
+
+def _attraction(
+    network: ExchangingNetwork, recipe: Recipe, batches: int, device: str, listener: Listener
+) -> Attraction:
+    """Raises UsageError where there is nothing to measure."""
+    if not network.states or recipe.exchange.sparsity <= 0:
+        raise UsageError(
+            f"--gradients: {network.source} was trained without a penalty on its gammas",
+            hint="Theorem 1 speaks of networks with exchange.sparsity above 0",
+        )
+    if batches < 2:
+        raise UsageError("--gradients 1: half of the batches predict, the others are observed", hint="2 or more")
+    with listener.counting("rendering rooms") as progress:
+        task = builders.task_loss_of(network.source, recipe, batches, device_name=device, progress=progress)
+    with listener.counting("gradients") as advance:
+        found = gamma_gradients(task.model, task.loss, _counted(task.batches, batches, advance))
+    return attraction(found, network.states, network.modalities, recipe.exchange.sparsity, network.history)
+
+
+def _counted(batches: Iterator[Batch], total: int, advance: Callable[[int, int], None]) -> Iterator[Batch]:
+    for done, batch in enumerate(batches, start=1):
+        yield batch
+        advance(done, total)
+
+
+# ---- other thresholds ----
+
+
+def _thresholds(network: ExchangingNetwork, asked: Sequence[float]) -> list[float]:
+    """The thresholds to be scored, the network's own among them."""
+    if not any(state.replaceable.any() and state.fixed is None for state in network.states):
+        raise UsageError(
+            f"--what-if: no threshold decides what {network.source} replaces",
+            hint="it was built without exchange, or is a control: see exchange.choose and model.fusion in its recipe",
+        )
+    if not asked:
+        return usual_thresholds(network.loaded.network)
+    if not all(0 <= value < math.inf for value in asked):
+        listed = ",".join(f"{value:g}" for value in asked)
+        raise UsageError(f"--thresholds {listed}: numbers of 0 or more, separated by commas", hint="1e-3,1e-2,1e-1")
+    return [*asked, network.states[0].threshold]
+
+
+def _metric(recipe: Recipe) -> str:
+    """The score that thresholds are compared by."""
+    metric = builders.best_by(recipe)
+    return "ensemble.mae" if metric.endswith(("fid", "kid")) else metric
+
+
+def _what_if(
+    network: ExchangingNetwork, recipe: Recipe, thresholds: list[float], device: str, listener: Listener
+) -> list[WhatIfRow]:
+    train = recipe.train.model_copy(update={"best_by": _metric(recipe)})
+    score = builders.scorer(recipe.model_copy(update={"train": train}), resolve_device(device), training=True)
+    data = dataset(recipe, listener)
+    builders.check_fits(network.loaded, data, network.source)
+    total, before = len(data) * len(set(thresholds)), 0
+    with listener.counting("evaluating") as advance:
+
+        def evaluate(model: nn.Module) -> Evaluation:
+            assert isinstance(model, StreamNetwork), "the network itself"
+            nonlocal before
+            done = before
+            before += len(data)
+            return score(model, data, split=recipe.eval.split, after_batch=lambda views: advance(done + views, total))
+
+        return what_if(network.loaded.network, network.modalities, thresholds, evaluate)
+
+
+# ---- plots ----
+
+
+def _draw(compared: Sequence[ExchangingNetwork], layer: str, measured: Attraction | None, folder: Path) -> list[Path]:
+    """Write the plots and return their paths; those over steps only where there is a history."""
+    network = compared[0]
+    drawn = [each.as_drawn() for each in compared]
+    ratios = np.linspace(0, 4, 200)
+    written = [
+        gamma_plots.gamma_proportions(drawn, layer, folder / "gamma-proportions.png"),
+        gamma_plots.all_proportions(drawn, folder / "gamma-proportions-all.png"),
+        gamma_plots.theorem_1(ratios, attraction_probability(ratios), measured, folder / "theorem-1.png"),
+    ]
+    if any(each.history for each in drawn):
+        written += [gamma_plots.gamma_trajectories(drawn, layer, folder / "gamma-trajectories.png")]
+    if network.history is not None:
+        written.append(draw_replaced(network, folder))
+    return written

@@ -1,0 +1,119 @@
+"""Several trained networks side by side: their scores on one split, and the views on which they differ most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cen_cli import builders
+from cen_cli.analysis.comparison import compared_images, compared_labels
+from cen_cli.analysis.sweeps import RowPlan, sweep_rows
+from cen_cli.builders import LoadedNetwork
+from cen_cli.data.views import ViewDataset
+from cen_cli.errors import UsageError
+from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
+from cen_cli.models.exchange import count_replaced, exchanging_layers
+from cen_cli.models.segmenter import Segmenter
+from cen_cli.models.translator import Translator
+from cen_cli.recipe import Recipe
+from cen_cli.recipe.load import differences
+from cen_cli.recipe.schema import BEST_BY
+from cen_cli.reporting import panels
+from cen_cli.reporting.translation import write_contact_sheet
+from cen_cli.results import SCALAR_METRICS, SILENT, Listener, MemberOutcome, SweepReport
+
+
+def compare(
+    runs: Sequence[str | Path],
+    *,
+    split: str | None = None,
+    images: int = 0,
+    out: str | Path = "comparison.png",
+    inception_weights: Path | None = None,
+    data_root: str | None = None,
+    device: str = "auto",
+    listener: Listener = SILENT,
+) -> SweepReport:
+    """Score runs on one split (absent: the first recipe's eval.split); the first is what the others are held against.
+
+    Runs of one recipe that differ in their seed count as one network. `images`: of the views on which the networks
+    differ most so many are drawn into the file `out`. Raises UsageError for fewer than two runs, and for some that
+    do not learn the same.
+    """
+    if len(runs) < 2:
+        raise UsageError("cen compare takes two or more runs", hint="cen eval scores a single one")
+    models = {str(run): builders.load(run, device) for run in runs}
+    _check_comparable(models)
+    names = _network_names({run: model.recipe for run, model in models.items()})
+    outcomes: list[MemberOutcome] = []
+    datasets: list[ViewDataset] = []
+    chosen = split or next(iter(models.values())).recipe.eval.split
+    for run, model in models.items():
+        recipe = evaluated_recipe(model, {"eval.split": chosen}, data_root, run)
+        data = dataset(recipe, listener)
+        evaluation = scoring(model, data, recipe, run, device, inception_weights, listener)(data)
+        replaced = count_replaced(exchanging_layers(model.network), model.modalities)
+        outcomes.append(MemberOutcome("", names[run], recipe.train.seed, run, "done", evaluation, replaced))
+        datasets.append(data)
+    report = _report(outcomes, names, next(iter(models.values())).recipe)
+    if images:
+        firsts = {name: models[run] for run, name in reversed(names.items())}
+        _draw(dict(reversed(firsts.items())), datasets[0], images, Path(out))
+    return report
+
+
+def _check_comparable(models: Mapping[str, LoadedNetwork]) -> None:
+    """Raises UsageError where a run does another task, or makes other things, than the first."""
+    (first, model), *others = models.items()
+    for run, other in others:
+        same = (model.task, model.class_names, model.target)
+        if (other.task, other.class_names, other.target) != same:
+            raise UsageError(f"{run}: it does not learn what {first} learns, so their scores do not compare")
+
+
+def _network_names(recipes: Mapping[str, Recipe]) -> dict[str, str]:
+    """What each run is called: its recipe's name, shared by runs that differ only in their seed; else its folder's."""
+    names: dict[str, str] = {}
+    taken: dict[str, Recipe] = {}
+    for run, recipe in recipes.items():
+        name = next(
+            (known for known, other in taken.items() if set(differences(recipe, other)) <= {"train.seed"}), None
+        )
+        if name is None:
+            name = recipe.name if recipe.name not in taken else Path(run).name
+            name = name if name not in taken else run
+            taken[name] = recipe
+        names[run] = name
+    return names
+
+
+def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe: Recipe) -> SweepReport:
+    rows = list(dict.fromkeys(names.values()))
+    metrics = [f"ensemble.{metric}" for metric in SCALAR_METRICS[recipe.task]]
+    metrics.sort(key=lambda metric: metric == BEST_BY[recipe.task])  # stable: that one last, where it is compared
+    first = outcomes[0].evaluation
+    assert first is not None
+    return SweepReport(
+        title=f"{len(outcomes)} runs of {len(rows)} networks",
+        source="",
+        reference=rows[0],
+        split=first.split,
+        task=recipe.task,
+        rows=sweep_rows([RowPlan("", row, row, {}) for row in rows], outcomes, metrics, rows[0]),
+        notes=(*first.notes, *(f"{one.variant}: {one.evaluation.checkpoint}" for one in outcomes if one.evaluation)),
+    )
+
+
+def _draw(models: Mapping[str, LoadedNetwork], data: ViewDataset, count: int, path: Path) -> None:
+    """The views on which the networks differ most, the first run of each network."""
+    first = next(iter(models.values()))
+    if any(model.modalities != first.modalities for model in models.values()):
+        raise UsageError("--images: the networks take different inputs", hint="leave it out to compare scores alone")
+    translators = {n: (m.network, m.specs) for n, m in models.items() if isinstance(m.network, Translator)}
+    if translators:
+        assert first.target is not None, "a translation network has one"
+        write_contact_sheet(path, compared_images(translators, first.target, data, count))
+        return
+    segmenters = {n: (m.network, m.specs) for n, m in models.items() if isinstance(m.network, Segmenter)}
+    rows = compared_labels(segmenters, data, count)
+    panels.write_panel(path, rows, data.class_names, builders.palette(first.recipe))

@@ -1,0 +1,162 @@
+"""Scoring a trained network: whole, without some of its modalities, and with each of them missing or corrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from cen_cli import builders
+from cen_cli.analysis.robustness import measure_robustness, plan_robustness, score_altered
+from cen_cli.builders import LoadedNetwork
+from cen_cli.data.altered.missing import Missing, stand_ins
+from cen_cli.data.views import ViewDataset
+from cen_cli.errors import UsageError
+from cen_cli.jobs.expected import expected_scores
+from cen_cli.jobs.pictures import picture_of_views
+from cen_cli.models.device import resolve_device
+from cen_cli.recipe import Recipe
+from cen_cli.recipe.load import override
+from cen_cli.recipe.overrides import Changes, with_options
+from cen_cli.recipe.schema import BEST_BY
+from cen_cli.recipe.wording import perhaps
+from cen_cli.reporting.files import write_png
+from cen_cli.results import SILENT, Evaluation, EvaluationReport, Fill, Listener, Robustness
+from cen_cli.runs.directory import locate
+
+Score = Callable[[ViewDataset], Evaluation]
+
+
+def evaluate(
+    checkpoint: str | Path,
+    *,
+    split: str | None = None,
+    changes: Changes = (),
+    without: Sequence[str] = (),
+    fill: Fill = Fill.ZERO,
+    seed: int = 0,
+    pictures: int = 0,
+    out: str | Path | None = None,
+    data_root: str | None = None,
+    inception_weights: Path | None = None,
+    device: str = "auto",
+    listener: Listener = SILENT,
+) -> EvaluationReport:
+    """Score a run or checkpoint on a split (absent: the recipe's eval.split), beside what its recipe expects.
+
+    `without`: modalities that are taken to be missing; `fill` stands in for them, drawn by `seed`, and nothing is
+    expected. `pictures`: the first views that are drawn into `out`, by default images/ of the run.
+    """
+    source = str(checkpoint)
+    model = builders.load(checkpoint, device)
+    recipe = evaluated_recipe(model, with_options(changes, eval__split=split), data_root, source)
+    data = dataset(recipe, listener)
+    score = scoring(model, data, recipe, source, device, inception_weights, listener)
+    if without:
+        missing = _missing(model, without)
+        return EvaluationReport(score_altered(data, Missing(missing, fill, stand_ins(data, [fill], seed=seed)), score))
+    evaluation, images = score(data), None
+    if pictures:
+        picture = picture_of_views(model, data, recipe, range(min(pictures, len(data))))
+        images = write_png(Path(out or _place(checkpoint) / "images") / f"{recipe.eval.split}.png", picture)
+    return EvaluationReport(evaluation, expected_scores(recipe, evaluation), str(images) if images else None)
+
+
+def robustness(
+    checkpoint: str | Path,
+    *,
+    split: str | None = None,
+    changes: Changes = (),
+    fills: Sequence[Fill] = tuple(Fill),
+    seed: int = 0,
+    data_root: str | None = None,
+    device: str = "auto",
+    listener: Listener = SILENT,
+) -> Robustness:
+    """Score a network with every subset of its modalities missing, and with each one corrupted; no FID and no KID."""
+    source = str(checkpoint)
+    model = builders.load(checkpoint, device)
+    distances = False if model.task == "translation" else None
+    options = with_options(changes, eval__split=split, eval__distances=distances)
+    recipe = evaluated_recipe(model, options, data_root, source)
+    data = dataset(recipe, listener)
+    builders.check_fits(model, data, source)
+    scorer = builders.checkpoint_scorer(recipe, resolve_device(device), locate(checkpoint).model_file)
+    plan = plan_robustness(data, tuple(dict.fromkeys(fills)), seed=seed)
+    views, before = plan.evaluations * len(data), 0
+    with listener.counting("evaluating") as advance:
+
+        def score(altered: ViewDataset) -> Evaluation:
+            nonlocal before
+            done = before
+            before += len(data)
+            return scorer(
+                model.network,
+                altered,
+                split=recipe.eval.split,
+                after_batch=lambda seen: advance(done + seen, views),
+            )
+
+        return measure_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
+
+
+def default_plots(checkpoint: str | Path) -> Path:
+    """Where plots of a checkpoint go: plots/ of its run, or beside it."""
+    return _place(checkpoint) / "plots"
+
+
+def evaluated_recipe(model: LoadedNetwork, changes: Changes, data_root: str | None, source: str) -> Recipe:
+    """A trained network's recipe with other data or evaluation settings."""
+    recipe = override(model.recipe, changes, data_root=data_root, source=source)
+    builders.check_statistics(model, recipe, source)
+    return recipe
+
+
+def dataset(recipe: Recipe, listener: Listener) -> ViewDataset:
+    """The recipe's split eval.split, whose rooms are rendered first where they are not."""
+    with listener.counting("rendering rooms") as progress:
+        return builders.dataset(recipe, recipe.eval.split, progress=progress)
+
+
+def scoring(
+    model: LoadedNetwork,
+    data: ViewDataset,
+    recipe: Recipe,
+    source: str,
+    device: str,
+    inception_weights: Path | None,
+    listener: Listener,
+) -> Score:
+    """How views such as those of `data` are scored. Raises UsageError where they have other classes."""
+    builders.check_fits(model, data, source)
+    file = locate(source).model_file
+    scorer = builders.checkpoint_scorer(recipe, resolve_device(device), file, inception_weights=inception_weights)
+
+    def score(views: ViewDataset) -> Evaluation:
+        with listener.counting(f"evaluating {source}") as advance:
+            done = partial(_advance, advance, len(views))
+            return scorer(model.network, views, split=recipe.eval.split, after_batch=done)
+
+    return score
+
+
+def _advance(advance: Callable[[int, int], None], views: int, done: int) -> None:
+    advance(done, views)
+
+
+def _place(checkpoint: str | Path) -> Path:
+    located = locate(checkpoint)
+    return located.run or located.model_file.parent
+
+
+def _missing(model: LoadedNetwork, without: Sequence[str]) -> tuple[str, ...]:
+    """The modalities that are left out, in the network's order. Raises UsageError where they cannot be."""
+    names = model.modalities
+    for name in without:
+        if name not in names:
+            raise UsageError(f"--without {name}: one of {', '.join(names)}{perhaps(name, list(names))}")
+    missing = tuple(name for name in names if name in without)
+    if missing == names:
+        left = "it is the network's only modality" if len(names) == 1 else "no modality would be left"
+        raise UsageError(f"--without {' --without '.join(missing)}: {left}")
+    return missing

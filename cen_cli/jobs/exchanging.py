@@ -1,0 +1,90 @@
+"""A trained network as the analyses of its gammas and its exchange take it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from cen_cli import builders
+from cen_cli.analysis.exchange import replaced_shares
+from cen_cli.analysis.gammas import GammaHistory, history_of_run
+from cen_cli.analysis.layers import LayerState, layer_states
+from cen_cli.builders import LoadedNetwork
+from cen_cli.reporting import plots
+from cen_cli.reporting.gamma_plots import NetworkGammas
+from cen_cli.runs.directory import locate
+
+EIGHTH = 7
+"""Index of the layer that the paper's Figure 5 shows: the eighth 3x3 convolution."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExchangingNetwork:
+    """A trained network, its exchanging layers, and the history of its gammas where there is one."""
+
+    source: str
+    """As it was named."""
+    file: Path
+    run: Path | None
+    loaded: LoadedNetwork
+    states: tuple[LayerState, ...]
+    history: GammaHistory | None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the streams."""
+        return self.loaded.modalities
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether any of its channels may be replaced."""
+        return any(state.replaceable.any() for state in self.states)
+
+    def plots(self) -> Path:
+        """Where its plots go by default."""
+        if self.run is not None:
+            return self.run / "plots"
+        source = Path(self.source).resolve()
+        return source.with_name(f"{source.stem if source.is_file() else source.name}-plots")
+
+    def as_drawn(self) -> NetworkGammas:
+        """As the plots take it, labelled with the last parts of its run's path, or of its own."""
+        return NetworkGammas(
+            label="/".join((self.run or Path(self.source)).parts[-2:]),
+            modalities=self.modalities,
+            gammas={state.name: state.gammas for state in self.states},
+            pressed={state.name: state.pressed for state in self.states},
+            threshold=self.states[0].threshold,
+            steps=self.history.steps if self.history else None,
+            history=self.history.layers if self.history else None,
+        )
+
+
+def load_exchanging(checkpoint: str | Path, device: str) -> ExchangingNetwork:
+    """The network of a run or checkpoint. Raises UsageError or CheckpointError."""
+    source, located = str(checkpoint), locate(checkpoint)
+    loaded = builders.load(checkpoint, device)
+    builders.check_trainable(loaded, source, "it has no gammas to look into, and its exchange is a fixed index")
+    states = layer_states(loaded.network)
+    history = history_of_run(located.run, states)
+    return ExchangingNetwork(source, located.model_file, located.run, loaded, states, history)
+
+
+def default_layer(names: Sequence[str]) -> str | None:
+    """The layer of the single-layer plots where none is asked for: the eighth, or the last; None without layers."""
+    return names[min(EIGHTH, len(names) - 1)] if names else None
+
+
+def draw_replaced(network: ExchangingNetwork, folder: Path, *, steps_per_epoch: int | None = None) -> Path:
+    """Write the replaced share of every layer over the recorded steps, or epochs; the network has a history."""
+    assert network.history is not None
+    return plots.replaced_over_steps(
+        network.history.steps,
+        replaced_shares(network.history, network.states),
+        layers=[state.name for state in network.states],
+        modalities=network.modalities,
+        title="Replaced channels over training",
+        out=folder / ("replaced-over-steps.png" if steps_per_epoch is None else "replaced-over-epochs.png"),
+        steps_per_epoch=steps_per_epoch,
+    )

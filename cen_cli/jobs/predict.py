@@ -1,0 +1,152 @@
+"""Labelling images of one's own: one aligned set of files, or all of folders and lists."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cen_cli import builders
+from cen_cli.analysis.predictions import panel_row, picture
+from cen_cli.builders import LoadedNetwork
+from cen_cli.data.transforms import resize_view
+from cen_cli.data.views import read_view
+from cen_cli.errors import DataError, UsageError
+from cen_cli.files import write_json
+from cen_cli.jobs.own_images import find_views
+from cen_cli.models.segmenter import Segmenter
+from cen_cli.reporting.prediction import output_file, write_prediction
+from cen_cli.results import ENSEMBLE, SILENT, ClassShare, Listener, Prediction, Predictions
+from cen_cli.runs.directory import locate
+
+NETWORK = "network.json"
+"""In a folder of labels: which network they are of."""
+FRAMED = "nyudv2"
+"""The kind of data whose depth images keep the white frame that the others have lost."""
+
+
+def predict(
+    checkpoint: str | Path,
+    inputs: Mapping[str, str | Path],
+    *,
+    out: str | Path = "prediction",
+    device: str = "auto",
+) -> Prediction:
+    """Label one view, one file for each modality of the network, and write the label map and an overlay into `out`.
+
+    The view is brought to the size at which the recipe's networks are scored, the labels back to that of the files.
+    Raises UsageError for a translation network, and where files are missing or of no modality of the network.
+    """
+    loaded = _load(checkpoint, inputs, device)
+    labels, written = _label(loaded, "prediction", inputs, Path(out))
+    counts = np.bincount(labels.ravel(), minlength=len(loaded.class_names))
+    return Prediction(files=tuple(map(str, written)), classes=_shares(loaded, counts))
+
+
+def predict_views(
+    checkpoint: str | Path,
+    inputs: Mapping[str, str | Path],
+    *,
+    out: str | Path = "prediction",
+    device: str = "auto",
+    listener: Listener = SILENT,
+) -> Predictions:
+    """Label all views of folders or lists of files, one for each modality, and write what `predict` does of each.
+
+    Views that `out` holds already are kept, so that an interrupted call goes on; those that cannot be read are left out
+    and stand in `skipped`. Raises DataError where none can be, and for lists that do not fit together; UsageError as
+    `predict` does, and where `out` holds labels of another network.
+    """
+    loaded, folder = _load(checkpoint, inputs, device), Path(out)
+    views = find_views([Path(inputs[name]) for name in loaded.modalities], loaded.modalities)
+    _claim(folder, checkpoint)
+    todo = {view: files for view, files in views.items() if not output_file(folder, "labels", view).exists()}
+    counts, skipped, start = np.zeros(len(loaded.class_names), np.int64), list[str](), time.monotonic()
+    with listener.counting("labelling") as advance:
+        for number, (view, files) in enumerate(todo.items(), start=1):
+            try:
+                labels, _ = _label(loaded, view, files, folder, view=view)
+            except DataError as error:
+                skipped.append(error.message)
+                listener.on_warning(f"skipped: {error.message}", error.hint)
+            else:
+                counts += np.bincount(labels.ravel(), minlength=len(counts))
+            advance(number, len(todo))
+    if skipped and len(skipped) == len(views):
+        raise DataError(f"none of the {len(skipped)} views could be read, see above; nothing was written")
+    done = len(todo) - len(skipped)
+    return Predictions(
+        folder=str(folder),
+        labelled=done,
+        kept=len(views) - len(todo),
+        skipped=tuple(skipped),
+        images_per_second=done / max(time.monotonic() - start, 1e-9) if done else None,
+        classes=_shares(loaded, counts) if done else (),
+    )
+
+
+def _load(checkpoint: str | Path, inputs: Mapping[str, str | Path], device: str) -> LoadedNetwork:
+    loaded = builders.load(checkpoint, device)
+    if not isinstance(loaded.network, Segmenter):
+        raise UsageError(
+            f"{checkpoint}: this network translates images, it does not label them",
+            hint=f"use it with: cen translate --inputs {' '.join(loaded.modalities)} --ckpt {checkpoint}",
+        )
+    _check_named(inputs, loaded.modalities)
+    return loaded
+
+
+def _label(
+    loaded: LoadedNetwork, name: str, files: Mapping[str, str | Path], out: Path, *, view: str = ""
+) -> tuple[np.ndarray, list[Path]]:
+    """The label map of one view, uint8 [H, W], and what was written of it."""
+    network, classes, recipe = loaded.network, len(loaded.class_names), loaded.recipe
+    assert isinstance(network, Segmenter), "checked on loading"
+    read = read_view(name, files, loaded.specs, classes=classes, crop_depth=recipe.data.kind == FRAMED)
+    seen = resize_view(read, recipe.evaluation_size)
+    row = panel_row(network, loaded.specs, seen, size=read.size, averaging=builders.averaging(recipe))
+    labels = row.predictions.get(ENSEMBLE, next(iter(row.predictions.values())))
+    colors = builders.palette(recipe)
+    return labels, write_prediction(out, labels, picture(read), classes, colors, view=view)
+
+
+def _shares(loaded: LoadedNetwork, counts: np.ndarray) -> tuple[ClassShare, ...]:
+    """The classes that occur, by their pixels, the largest first."""
+    largest_first = [int(index) for index in np.argsort(-counts) if counts[index]]
+    return tuple(ClassShare(loaded.class_names[index], float(counts[index] / counts.sum())) for index in largest_first)
+
+
+def _claim(folder: Path, checkpoint: str | Path) -> None:
+    """Note whose labels the folder holds. Raises UsageError where they are those of another network."""
+    with locate(checkpoint).model_file.open("rb") as stream:
+        network = {"checkpoint": str(checkpoint), "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    note = folder / NETWORK
+    try:
+        known = json.loads(note.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(note, network)
+        return
+    except (OSError, ValueError):
+        known = {}
+    if not isinstance(known, dict) or known.get("sha256") != network["sha256"]:
+        raise UsageError(
+            f"{folder}: holds labels of another network ({note.name})", hint="give a new folder with --out DIR"
+        )
+
+
+def _check_named(inputs: Mapping[str, str | Path], modalities: tuple[str, ...]) -> None:
+    """Raises UsageError saying which files are missing or unknown."""
+    missing = [name for name in modalities if name not in inputs]
+    unknown = [name for name in inputs if name not in modalities]
+    if missing or unknown:
+        problems = {"missing": missing, "unknown": unknown}
+        listed = "; ".join(f"{what}: {', '.join(which)}" for what, which in problems.items() if which)
+        raise UsageError(
+            f"this network takes one file for each of {', '.join(modalities)}; {listed}",
+            hint=" ".join(f"--input {name}=FILE" for name in modalities),
+        )

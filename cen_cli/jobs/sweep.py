@@ -1,0 +1,292 @@
+"""The grid of a table or figure: training what is not done, in as many sittings as it takes, and reporting on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from cen_cli import builders
+from cen_cli.analysis.sweeps import Claim, RowPlan, sweep_rows, sweep_verdicts
+from cen_cli.data.loading import training_loader
+from cen_cli.engine.dryrun import seconds_per_step
+from cen_cli.errors import CenError, UsageError
+from cen_cli.files import write_bytes
+from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
+from cen_cli.jobs.members import (
+    BUSY,
+    STOPPED,
+    MemberRun,
+    can_be_resumed,
+    check_unchanged,
+    end_with_parent,
+    locked,
+    outcome_of,
+    run_members,
+    write_outcome,
+)
+from cen_cli.jobs.train import resume, train
+from cen_cli.models.exchange import count_replaced, exchanging_layers
+from cen_cli.recipe import Recipe, catalog, dump_toml, parse_recipe
+from cen_cli.recipe.load import differences
+from cen_cli.recipe.overrides import Changes
+from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, paper_numbers, value_in
+from cen_cli.reporting.sweeps import write_sweep_figure
+from cen_cli.results import SILENT, Listener, MemberOutcome, PlannedMember, SweepReport
+from cen_cli.runs.checkpoint import read_state
+from cen_cli.runs.directory import RunDirectory
+
+TIMED_STEPS = 4
+"""Steps that an estimate of a member's time makes."""
+
+
+def sweep(
+    name: str | Path,
+    *,
+    out: str | Path | None = None,
+    changes: Changes = (),
+    show: bool = False,
+    shard: tuple[int, int] = (1, 1),
+    only: Sequence[str] = ("*",),
+    jobs: int = 1,
+    data_root: str | None = None,
+    inception_weights: Path | None = None,
+    device: str = "auto",
+    listener: Listener = SILENT,
+    member_listener: type[Listener] = Listener,
+) -> SweepReport:
+    """Train every member of a sweep (a path or a shipped name) that is not done, `jobs` at a time; report on the grid.
+
+    A member is one row with one seed, an ordinary run directory below `out` (absent: sweeps/<name>). `show` trains
+    nothing; `shard` (i, n) takes the i-th of n parts of the grid, `only` the members whose name matches a pattern.
+    `member_listener` is made in each member's process, whose output goes into its log. Failed members stand in the
+    report's `failed`. Raises RecipeError, UsageError, and Interrupted once every member has saved.
+    """
+    grid = _grid(name, out, changes, data_root)
+    chosen = grid.chosen(only, shard)
+    if show and not grid.folder.is_dir():
+        listener.on_note(f"{grid.folder}: no such folder; nothing has been trained there")
+    failed: list[str] = []
+    if not show:
+        ways = partial(
+            _train_member,
+            device=device,
+            inception_weights=inception_weights,
+            split=grid.sweep.split,
+            checkpoint=grid.sweep.checkpoint,
+            jobs=jobs,
+            listener=member_listener,
+        )
+        failed = _train_all([run for _, run in chosen], ways, grid.sweep.metrics[-1], jobs, listener)
+    report = dataclasses.replace(_report(grid), failed=tuple(failed))
+    _draw(grid, report, listener)
+    return report
+
+
+def plan(
+    name: str | Path,
+    *,
+    out: str | Path | None = None,
+    changes: Changes = (),
+    shard: tuple[int, int] = (1, 1),
+    only: Sequence[str] = ("*",),
+    data_root: str | None = None,
+    device: str = "auto",
+    listener: Listener = SILENT,
+) -> tuple[PlannedMember, ...]:
+    """The members that `sweep` would train with these arguments, their state and their time."""
+    seconds: dict[tuple[str, str], float | str] = {}
+    outcomes = []
+    for member, run in _grid(name, out, changes, data_root).chosen(only, shard):
+        outcome, row = outcome_of(run), (member.group, member.variant)
+        if outcome.seconds is not None:
+            seconds[row] = outcome.seconds
+        elif row not in seconds:
+            seconds[row] = _estimate(member.recipe, device, listener)
+        outcomes.append(outcome)
+    return tuple(PlannedMember(each, each.seconds or seconds[each.group, each.variant]) for each in outcomes)
+
+
+# ---- the grid ----
+
+
+@dataclasses.dataclass(frozen=True)
+class _Grid:
+    """A sweep, and where each of its members lies."""
+
+    sweep: Sweep
+    folder: Path
+    members: tuple[tuple[Member, MemberRun], ...]
+
+    def chosen(self, only: Sequence[str], shard: tuple[int, int]) -> list[tuple[Member, MemberRun]]:
+        """Members whose name matches a pattern, of them the shard. Raises UsageError where there can be none."""
+        for pattern in only:
+            if not any(fnmatchcase(member.name, pattern) for member, _ in self.members):
+                hint = f"the first is {self.members[0][0].name!r}"
+                raise UsageError(f"--only {pattern!r} matches none of {len(self.members)} members", hint=hint)
+        part, parts = shard
+        if not 1 <= part <= parts:
+            raise UsageError(f"--shard {part}/{parts}: I/N with 1 <= I <= N, for example 2/4")
+        matching = [pair for pair in self.members if any(fnmatchcase(pair[0].name, pattern) for pattern in only)]
+        return matching[part - 1 :: parts]
+
+
+def _grid(name: str | Path, out: str | Path | None, changes: Changes, data_root: str | None) -> _Grid:
+    source = catalog.find_sweep(str(name))
+    sweep, folder = load_sweep(str(name)), Path(out or Path("sweeps") / source.stem)
+    pairs = tuple((member, _run_of(member, folder)) for member in members(sweep, source, changes, data_root))
+    for _, run in pairs:
+        check_unchanged(run, _differing)
+    return _Grid(sweep, folder, pairs)
+
+
+def _run_of(member: Member, folder: Path) -> MemberRun:
+    return MemberRun(member.group, member.variant, member.seed, dump_toml(member.recipe), folder / member.name)
+
+
+def _differing(own: str, wanted: str) -> list[str]:
+    """The keys in which a run's recipe is another than its member's."""
+    keys = differences(parse_recipe(own, "the run"), parse_recipe(wanted, "the sweep"))
+    free = ("name", "data.root", "data.workers")
+    return [key for key in keys if key not in free and not key.startswith("expected")]
+
+
+# ---- training ----
+
+
+def _train_all(
+    runs: Sequence[MemberRun], train_member: partial[None], metric: str, jobs: int, listener: Listener
+) -> list[str]:
+    """Train what is not done; returns the logs of the members that failed."""
+    left = [run for run in runs if outcome_of(run).state != "done"]
+    failed: list[str] = []
+    ended = 0
+
+    def on_end(run: MemberRun, code: int) -> None:
+        nonlocal ended
+        ended += 1
+        outcome = outcome_of(run)
+        if code == BUSY:
+            listener.on_note(f"{ended}/{len(left)} {run.folder}: another process trains it")
+            return
+        if outcome.state != "done" and code not in STOPPED:
+            failed.append(str(run.log))
+        listener.on_member(outcome, metric=metric, ended=ended, total=len(left))
+
+    if left:
+        listener.on_note(f"training {len(left)} of {len(runs)} members, {jobs} at a time")
+    start = "start {0.folder}".format
+    run_members(left, train_member, jobs=jobs, on_start=lambda run: listener.on_note(start(run)), on_end=on_end)
+    return failed
+
+
+def _train_member(
+    member: MemberRun,
+    *,
+    device: str,
+    inception_weights: Path | None,
+    split: str,
+    checkpoint: str,
+    jobs: int,
+    listener: type[Listener],
+) -> None:
+    """In a process of its own: train or resume a member, score it, mark it as done; ends by an exit code."""
+    end_with_parent()
+    torch.set_num_threads(max(torch.get_num_threads() // jobs, 1))
+    with locked(member) as free:
+        if not free:
+            sys.exit(BUSY)
+        with member.log.open("a", encoding="utf-8") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        member.failure.unlink(missing_ok=True)
+        shown = listener()
+        try:
+            _train(member, device, inception_weights, shown)
+            _score(member, device, inception_weights, split, checkpoint, shown)
+        except CenError as error:
+            sys.stderr.write(f"error: {error.message}\n")
+            if error.exit_code not in STOPPED:
+                write_bytes(member.failure, f"{error.message}\n".encode())
+            sys.exit(error.exit_code)
+
+
+def _train(member: MemberRun, device: str, inception_weights: Path | None, listener: Listener) -> None:
+    recipe = parse_recipe(member.recipe, source="the sweep")
+    if can_be_resumed(member):
+        resume(member.folder, inception_weights=inception_weights, device=device, listener=listener)
+    else:
+        train(recipe, out=member.folder, inception_weights=inception_weights, device=device, listener=listener)
+
+
+def _score(
+    member: MemberRun, device: str, inception_weights: Path | None, split: str, checkpoint: str, listener: Listener
+) -> None:
+    """Score the member's checkpoint and write down what came of it."""
+    run = RunDirectory(member.folder)
+    folder = run.last if checkpoint == "last" else run.best
+    model = builders.load(folder, device)
+    recipe = evaluated_recipe(model, {"eval.split": split}, None, str(folder))
+    data = dataset(recipe, listener)
+    evaluation = scoring(model, data, recipe, str(folder), device, inception_weights, listener)(data)
+    replaced = count_replaced(exchanging_layers(model.network), model.modalities)
+    write_outcome(member.folder, evaluation, replaced, read_state(run.last)["progress"]["seconds"])
+
+
+def _estimate(recipe: Recipe, device: str, listener: Listener) -> float | str:
+    """Seconds that a member may take to train, from a few of its steps; or why they could not be made."""
+    try:
+        with listener.counting("rendering rooms") as progress:
+            job = builders.training_job(recipe, device_name=device, progress=progress)
+        settings = job.settings
+        loader = training_loader(job.train_data, batch=settings.batch, workers=0, seed=settings.seed, epoch=0)
+        return seconds_per_step(job.task, islice(loader, TIMED_STEPS)) * job.plan.total_steps
+    except CenError as error:
+        return error.message
+
+
+# ---- what came of it ----
+
+
+def _report(grid: _Grid) -> SweepReport:
+    sweep, outcomes = grid.sweep, [outcome_of(run) for _, run in grid.members]
+    groups = {name: group.label or name for name, group in sweep.groups.items()}
+    rows = dict.fromkeys((member.group, member.variant) for member, _ in grid.members)
+    ordered = sorted(rows, key=lambda row: ["", *groups].index(row[0]))  # stable: variants stay in the file's order
+    plans = [
+        RowPlan(group, variant, sweep.variants[variant].label or variant, paper_numbers(sweep, group, variant))
+        for group, variant in ordered
+    ]
+    claims = [Claim(words, each.metric, each.better, each.worse) for words, each in sweep.orderings.items()]
+    return SweepReport(
+        title=sweep.title,
+        source=sweep.source,
+        reference=sweep.variants[sweep.reference].label or sweep.reference,
+        split=sweep.split,
+        task=grid.members[0][0].recipe.task,
+        rows=sweep_rows(plans, outcomes, sweep.metrics, sweep.reference),
+        verdicts=sweep_verdicts(claims, outcomes, list(groups) or [""]),
+        groups=groups,
+        notes=tuple(dict.fromkeys(_notes(outcomes))),
+    )
+
+
+def _notes(outcomes: Iterable[MemberOutcome]) -> list[str]:
+    return [note for each in outcomes if each.evaluation is not None for note in each.evaluation.notes]
+
+
+def _draw(grid: _Grid, report: SweepReport, listener: Listener) -> None:
+    """The sweep's figure, where it has one and any member is done."""
+    figure = grid.sweep.figure
+    if figure is None or not any(row.done for row in report.rows):
+        return
+    places = {(member.group, member.variant): value_in(member.recipe, figure.key) for member, _ in grid.members}
+    path = write_sweep_figure(grid.folder / "figure.png", report, places, key=figure.key, metric=figure.metric)
+    listener.on_note(f"figure: {path}")

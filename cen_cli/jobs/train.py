@@ -1,0 +1,136 @@
+"""Training a recipe, continuing a run, and what a run would cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from cen_cli import builders
+from cen_cli.builders import TrainingJob
+from cen_cli.data.loading import training_loader
+from cen_cli.engine.dryrun import measure_step
+from cen_cli.engine.signals import StopRequest
+from cen_cli.errors import DataError, UsageError
+from cen_cli.jobs.expected import expected_of_validation
+from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
+from cen_cli.recipe.load import RecipeSource, differences
+from cen_cli.recipe.overrides import Changes
+from cen_cli.results import SILENT, DryRun, Listener, RunSummary
+from cen_cli.runs.directory import RunDirectory, check_free, create_run, default_root, newest_run, open_run
+from cen_cli.runs.environment import describe_environment
+from cen_cli.runs.log import read_environment
+
+
+def train(
+    recipe: RecipeSource,
+    *,
+    changes: Changes = (),
+    out: str | Path | None = None,
+    data_root: str | None = None,
+    inception_weights: Path | None = None,
+    device: str = "auto",
+    listener: Listener = SILENT,
+) -> RunSummary:
+    """Train a recipe (a path, a shipped name, tables, or a `Recipe`) in a new run directory, `out`.
+
+    Absent, `out` is runs/<recipe>-<yymmdd-hhmmss>. Raises UsageError where it exists or the recipe cannot be used,
+    Interrupted (after saving) on SIGINT and SIGTERM, DivergedError, DataError or SaveError.
+    """
+    resolved = load_recipe(recipe, changes, data_root)
+    root = Path(out or default_root(resolved.name))
+    check_free(root)
+    job = _job(resolved, device, inception_weights, listener)
+    environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
+    run = create_run(root, recipe=dump_toml(resolved), environment=environment)
+    with run.held():
+        return _fit(job, run, listener, resumed=False)
+
+
+def resume(
+    run: str | Path | None = None,
+    *,
+    recipe: RecipeSource | None = None,
+    changes: Changes = (),
+    data_root: str | None = None,
+    inception_weights: Path | None = None,
+    device: str = "auto",
+    listener: Listener = SILENT,
+) -> RunSummary:
+    """Continue a run bit for bit as if it had not stopped; without `run` the newest of the recipe's in runs/.
+
+    A `recipe`, with its `changes`, must be the run's own. Raises what `train` raises, and CheckpointError where there
+    is no whole checkpoint.
+    """
+    if recipe is None and list(changes):
+        raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
+    wanted = None if recipe is None else load_recipe(recipe, changes, data_root)
+    if run is None and wanted is None:
+        raise UsageError("which run is to be resumed?", hint="cen train --resume DIR")
+    with open_run(Path(run) if run is not None else newest_run(wanted.name if wanted else "")) as directory:
+        own = parse_recipe(directory.read_recipe(), source=str(directory.recipe))
+        if wanted is not None:
+            _check_same(own, wanted, directory)
+        if data_root is not None:
+            own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
+        job = _job(own, device, inception_weights, listener)
+        _check_data(job, directory)
+        return _fit(job, directory, listener, resumed=True)
+
+
+def dry_run(
+    recipe: RecipeSource,
+    *,
+    changes: Changes = (),
+    data_root: str | None = None,
+    inception_weights: Path | None = None,
+    device: str = "auto",
+    listener: Listener = SILENT,
+) -> DryRun:
+    """What a run of the recipe is about to do, and what its first step costs; nothing is written."""
+    job = _job(load_recipe(recipe, changes, data_root), device, inception_weights, listener)
+    settings = job.settings
+    loader = training_loader(job.train_data, batch=settings.batch, workers=0, seed=settings.seed, epoch=0)
+    return measure_step(job.task, next(iter(loader)), job.plan)
+
+
+def _check_same(own: Recipe, wanted: Recipe, run: RunDirectory) -> None:
+    """A run continues its own recipe. Where data lie and how they are loaded may differ. Raises UsageError."""
+    differing = [key for key in differences(own, wanted) if key not in ("data.root", "data.workers")]
+    if differing:
+        raise UsageError(
+            f"{run.root} was trained by another recipe: {', '.join(differing)} differ",
+            hint=f"continue it by its own recipe with: cen train --resume {run.root}",
+        )
+
+
+def _check_data(job: TrainingJob, run: RunDirectory) -> None:
+    """A run continues on the data it started on. Raises DataError."""
+    before = read_environment(run)["data"]
+    changed = [split for split, fingerprint in job.fingerprint.items() if before.get(split) != fingerprint]
+    if changed:
+        raise DataError(
+            f"the data of split {', '.join(changed)} are not those that {run.root} was started on",
+            hint="give the same files with --data-root, or start a new run",
+        )
+
+
+def _job(recipe: Recipe, device: str, inception_weights: Path | None, listener: Listener) -> TrainingJob:
+    if recipe.train.freeze_bn and recipe.model.weights == "none":
+        listener.on_note(
+            "train.freeze_bn = true without pretrained weights freezes statistics that nothing has measured; "
+            "losses start huge and may diverge: --set train.freeze_bn=false"
+        )
+    with listener.counting("rendering rooms") as progress:
+        return builders.training_job(recipe, device_name=device, progress=progress, inception_weights=inception_weights)
+
+
+def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bool) -> RunSummary:
+    fit = job.start(run, listener)
+    if resumed:
+        fit.resume()
+    listener.on_start(dataclasses.replace(job.plan, run=str(run.root)))
+    if resumed:
+        listener.on_note(f"continuing after step {fit.progress.step} of {fit.total_steps}")
+    summary = fit.run(StopRequest())
+    listener.on_end(summary)
+    return dataclasses.replace(summary, expected=expected_of_validation(job.recipe, summary.best))

@@ -1,0 +1,190 @@
+"""Making images of another modality, from one's own files or from views of the recipe's split."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from cen_cli.analysis.translations import TranslationRow, rendered, translate_view, translation_row
+from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.sample import RawView
+from cen_cli.data.transforms import resize_view
+from cen_cli.data.views import read_view
+from cen_cli.errors import DataError, UsageError
+from cen_cli.files import check_free
+from cen_cli.jobs.evaluate import dataset, evaluated_recipe
+from cen_cli.jobs.own_images import find_views
+from cen_cli.jobs.predict import FRAMED
+from cen_cli.jobs.translators import LoadedTranslator, domain, domain_names, find_run, load_translator, name_of
+from cen_cli.recipe import Recipe
+from cen_cli.recipe.overrides import Changes, with_options
+from cen_cli.reporting.translation import write_contact_sheet, write_measurement, write_translated
+from cen_cli.results import SILENT, Listener, Translations
+
+MOST_ROWS = 16
+"""Rows of the contact sheet, which shows the first views."""
+CONTACT_SHEET = "contact_sheet.png"
+
+
+def translate(
+    images: Sequence[str | Path] = (),
+    *,
+    inputs: Sequence[str] = (),
+    target: str | None = None,
+    checkpoint: str | Path | None = None,
+    split: str | None = None,
+    count: int | None = None,
+    out: str | Path | None = None,
+    changes: Changes = (),
+    data_root: str | None = None,
+    device: str = "auto",
+    listener: Listener = SILENT,
+) -> Translations:
+    """Translate one's own `images`, or views of the recipe's `split`; `count`: only the first so many.
+
+    `images`: for each of `inputs`, in that order, one file or one folder. Without `checkpoint` the newest finished run
+    in runs/ that takes the inputs and makes the target. `out` is a new folder, absent translations/<name>. Views that
+    cannot be read are left out and stand in `skipped`. Raises DataError where none can be, and UsageError.
+    """
+    if images and split:
+        raise UsageError("--split names views of the recipe's data set, and images of your own are given")
+    names = domain_names(inputs, target, None if checkpoint is None else str(checkpoint))
+    source = str(checkpoint) if checkpoint else _newest(names, target, listener)
+    model = load_translator(source, device, names, target)
+    recipe = evaluated_recipe(model.loaded, with_options(changes, eval__split=split), data_root, source)
+    folder = Path(out or Path("translations") / name_of(source))
+    check_free(folder, "give a new folder with --out DIR")
+    if images:
+        views = _own_views([Path(image) for image in images], names or model.loaded.modalities, model, recipe)
+    else:
+        data = dataset(recipe, listener)
+        views = _Views([partial(data.view, index) for index in range(len(data))])
+    return _translate_all(model, recipe, views.first(count), folder, listener)
+
+
+def _newest(names: Sequence[str], target: str | None, listener: Listener) -> str:
+    run = find_run(names, target)
+    listener.on_note(f"network: {run.root}, the newest finished run that fits")
+    return str(run.root)
+
+
+# ---- views ----
+
+
+@dataclasses.dataclass(frozen=True)
+class _Views:
+    """Views that are read one by one, so that one that cannot be read does not stop the others."""
+
+    readers: Sequence[Callable[[], RawView]]
+    size: tuple[int, int] | None = None
+    """Height and width to which they are brought for the network; what it makes is brought back. None: as they are."""
+
+    def first(self, count: int | None) -> _Views:
+        """The first so many of them; None: all."""
+        return dataclasses.replace(self, readers=self.readers[:count])
+
+
+def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedTranslator, recipe: Recipe) -> _Views:
+    """The user's own images, one view or as many as the folders hold."""
+    own = {domain(recipe, name): name for name in model.loaded.modalities}
+    framed = recipe.data.kind == FRAMED
+    readers = []
+    for name, paths in find_views(images, names).items():
+        files = {own[domain(recipe, given)]: path for given, path in paths.items()}
+        readers.append(partial(read_view, name, files, model.loaded.specs, crop_depth=framed))
+    return _Views(readers, size=recipe.evaluation_size or recipe.data.crop)
+
+
+def _readable(views: _Views, skipped: list[str], listener: Listener) -> Iterator[RawView]:
+    """The views that can be read; of the others it is warned, and noted why."""
+    for read in views.readers:
+        try:
+            view = read()
+            _check_measured(view)
+        except DataError as error:
+            skipped.append(error.message)
+            if len(views.readers) == 1:
+                raise
+            listener.on_warning(f"skipped: {error.message}", error.hint)
+        else:
+            yield view
+
+
+def _check_measured(view: RawView) -> None:
+    """Raises DataError for an input of depth in which nothing was measured."""
+    for name, image in view.inputs.items():
+        if isinstance(image, DepthMap) and float(image.max()) <= 0:
+            raise DataError(f"{view.files[name]}: nothing was measured, every pixel of this depth image is invalid")
+
+
+def _for_network(view: RawView, size: tuple[int, int] | None, multiple: int) -> RawView:
+    """The view as the network takes it. Raises UsageError where its sides are no multiples of `multiple`."""
+    seen = resize_view(view, size)
+    height, width = seen.size
+    if height % multiple or width % multiple:
+        near = [max(multiple, round(side / multiple) * multiple) for side in (height, width)]
+        raise UsageError(
+            f"{view.name}: {height} x {width} pixels, but the network takes multiples of {multiple}",
+            hint=f"bring the views to such a size: --set 'eval.size={near}'",
+        )
+    return seen
+
+
+# ---- translating ----
+
+
+def _translate_all(
+    model: LoadedTranslator, recipe: Recipe, views: _Views, folder: Path, listener: Listener
+) -> Translations:
+    """Translate the views into the folder. Raises DataError where not one of them could be read."""
+    files: list[Path] = []
+    skipped: list[str] = []
+    rows: list[TranslationRow] = []
+    with listener.counting("translating") as advance:
+        for number, view in enumerate(_readable(views, skipped, listener), start=1):
+            row, written = _translate_one(model, recipe, view, views.size, folder)
+            files += written
+            rows += [row] if number <= MOST_ROWS else []
+            advance(number + len(skipped), len(views.readers))
+    if not rows:
+        raise DataError(f"none of the {len(skipped)} views could be read, see above; nothing was written")
+    sheet = write_contact_sheet(folder / CONTACT_SHEET, rows)
+    return Translations(
+        network=model.source,
+        inputs=model.loaded.modalities,
+        target=model.target.name,
+        protocol=recipe.eval.protocol,
+        files=tuple(map(str, files)),
+        contact_sheet=str(sheet),
+        views=len(views.readers) - len(skipped),
+        skipped=tuple(skipped),
+    )
+
+
+def _translate_one(
+    model: LoadedTranslator, recipe: Recipe, view: RawView, size: tuple[int, int] | None, folder: Path
+) -> tuple[TranslationRow, list[Path]]:
+    """Translate one view and write what was made of it; returns the row of the contact sheet and the files."""
+    spec, protocol, network = model.target, recipe.eval.protocol, model.network
+    seen = _for_network(view, size, network.size_multiple)
+    statistics = recipe.eval.norm_statistics
+    made = translate_view(network, model.loaded.specs, seen, protocol=protocol, norm_statistics=statistics)
+    stem = view.name.replace("/", "_")
+    files = [
+        _write(folder / f"{stem}_{branch}", rendered(image, spec, protocol=protocol, size=view.size), spec)
+        for branch, image in made.items()
+    ]
+    return translation_row(seen, made, spec, protocol=protocol), files
+
+
+def _write(path: Path, image: np.ndarray, spec: ModalitySpec) -> Path:
+    """Write what was made as the data set stores it; `path` is without suffix."""
+    encoding = spec.encoding
+    if encoding is None or image.ndim == 3:
+        return write_translated(path.with_name(f"{path.name}.png"), image, units=spec.scale, invalid=spec.invalid)
+    units, stored, invalid = encoding.scale, encoding.stored, encoding.invalid
+    return write_measurement(path, image, units=units, floor=spec.floor, stored=stored, invalid=invalid)

@@ -1,0 +1,148 @@
+"""Which parts of a network live: dead units, and whether a gradient of the task arrives.
+
+While a network is watched, its layers are looked at as they run. A unit, that is a channel of one stream, is *dead*
+where it is positive nowhere in the batch and no gradient reaches it: a ReLU behind it has shut it off, and nothing can
+open it again. A part to whose layers no gradient arrives at all learns nothing, dead or not; its gammas fall under the
+L1 penalty unopposed, which is no choice of channels. Gradients are those of the loss with respect to a layer's output,
+so the penalty on gammas has no share in them.
+
+Looked at are convolutions and, where a norm follows at once, that norm instead; a channel exchange stands for the norm
+in it. Values are reduced where they are and fetched once; nothing that is computed changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from cen_cli.models.exchange import ChannelExchange, exchange_layers
+from cen_cli.models.norms import ModalNorm
+from cen_cli.models.streams import PrivateCopies
+from cen_cli.results import Health, PartHealth
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+Norm = _NormBase | ModalNorm
+
+
+class _Layer(NamedTuple):
+    """One layer's output over a batch; one value a stream, or one in all where streams have been fused."""
+
+    name: str
+    positive: list[float]
+    dead: list[float]
+    gradient: list[float]
+
+
+class Watch:
+    """What was seen of a network's layers between the beginning and the end of `watching`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._per_stream: int | None = None
+        self._before: tuple[str, Tensor] | None = None
+        self._values: dict[str, Tensor] = {}
+        self._gradients: dict[str, Tensor] = {}
+
+    def begins(self, network: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """The network is about to run: note how many samples each of its streams has."""
+        self._before = None
+        given = inputs[0]
+        if isinstance(given, Mapping):
+            self._per_stream = len(next(iter(given.values())))
+        elif given.dim() == 5:
+            self._per_stream = given.shape[1]
+        else:
+            self._per_stream = len(given) // len(getattr(network, "modalities", (None,)))
+
+    def ran(self, name: str, layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """A layer has run: keep what there is to know of its output, and of its gradient once that is there."""
+        if not isinstance(output, Tensor) or output.dim() != 4 or not output.requires_grad:
+            return
+        if self._before is not None and inputs[0] is self._before[1] and not isinstance(_kind(layer), Convolution):
+            self._values.pop(self._before[0], None)  # a norm takes its convolution's place
+            self._gradients.pop(self._before[0], None)
+        self._before = (name, output)
+        streams = self._by_stream(output.detach())
+        self._values[name] = (streams > 0).sum(dim=(1, 3, 4)) / streams[0, :, 0].numel()  # [S, C]
+        # What follows may write into the output; where that is a view, only its base still gets the gradient then.
+        base = output._base
+        target = base if base is not None and base.numel() == output.numel() else output
+        shape = output.shape
+        target.register_hook(lambda gradient: self._arrived(name, gradient.reshape(shape)))
+
+    def _arrived(self, name: str, gradient: Tensor) -> None:
+        if name in self._values:
+            streams = self._by_stream(gradient)
+            self._gradients[name] = torch.linalg.vector_norm(streams, dim=(1, 3, 4), dtype=torch.float32)  # [S, C]
+
+    def _by_stream(self, x: Tensor) -> Tensor:
+        """[S*B, C, h, w] -> [S, B, C, h, w]; S = 1 where streams have been fused."""
+        size = self._per_stream
+        return x.unflatten(0, (-1, size)) if size and len(x) % size == 0 else x[None]
+
+    def health(self) -> Health:
+        """What was seen, part by part in network order; one transfer from the device a layer."""
+        parts: dict[str, list[_Layer]] = {}
+        for name, positive in self._values.items():
+            norms = self._gradients.get(name, torch.zeros_like(positive))  # [S, C]
+            dead = ((positive == 0) & (norms == 0)).float().mean(1)
+            rows = torch.stack([positive.mean(1), dead, torch.linalg.vector_norm(norms, dim=1)]).double().cpu().tolist()
+            parts.setdefault(part_of(self._network, name), []).append(_Layer(name, *rows))
+        gradients = {layer.name: tuple(layer.gradient) for layers in parts.values() for layer in layers}
+        exchanging = {name: gradients[name] for name in exchange_layers(self._network) if name in gradients}
+        return Health(tuple(_summary(name, layers) for name, layers in parts.items()), exchanging)
+
+
+@contextmanager
+def watching(network: nn.Module) -> Iterator[Watch]:
+    """Watch the network's layers: one or more forward passes, and the backward pass of their loss, go inside."""
+    watch = Watch(network)
+    with ExitStack() as hooks:
+        hooks.callback(network.register_forward_pre_hook(watch.begins).remove)
+        for name, layer in _watched(network):
+            hook = layer.register_forward_hook(
+                lambda layer, inputs, output, name=name: watch.ran(name, layer, inputs, output)
+            )
+            hooks.callback(hook.remove)
+        yield watch
+
+
+def part_of(network: nn.Module, layer: str) -> str:
+    """The part that a layer belongs to, as `encoder.layer4` or `decoder.path1`: its first two names, or three in lists.
+
+    A number counts as a name of its own where it counts the members of a list, or of a sequence of sequences.
+    """
+    names = layer.split(".")
+    if len(names) < 3 or not names[2].isdigit():
+        return ".".join(names[:2])
+    second, third = (network.get_submodule(".".join(names[:length])) for length in (2, 3))
+    listed = isinstance(second, nn.ModuleList) or isinstance(third, nn.Sequential | nn.ModuleList)
+    return ".".join(names[: 3 if listed else 2])
+
+
+def _summary(name: str, layers: list[_Layer]) -> PartHealth:
+    """A part by its worst layer. One that begins with streams and ends fused has the gradient of its fused layers."""
+    worst = max(layers, key=lambda layer: max(layer.dead))
+    stream = max(range(len(worst.dead)), key=worst.dead.__getitem__)
+    rows = [layer.gradient for layer in layers if len(layer.gradient) == len(layers[-1].gradient)]
+    reaching = min(max(row[index] for row in rows) for index in range(len(rows[0])))
+    return PartHealth(name, worst.name, worst.dead[stream], worst.positive[stream], reaching)
+
+
+def _watched(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Convolutions, norms and exchanges by name; not what an exchange or `PrivateCopies` holds."""
+    holders = [module for module in network.modules() if isinstance(module, ChannelExchange | PrivateCopies)]
+    inner = {id(held) for holder in holders for held in holder.modules() if held is not holder}
+    for name, module in network.named_modules():
+        if isinstance(_kind(module), Convolution | Norm | ChannelExchange) and id(module) not in inner:
+            yield name, module
+
+
+def _kind(layer: nn.Module) -> nn.Module:
+    """The layer, or that of which these are copies, one for each stream."""
+    return layer.layer if isinstance(layer, PrivateCopies) else layer

@@ -1,0 +1,16 @@
+"""Numbers and names that mean the same in every room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+VOID = 255
+"""Label of pixels that have no class: they count in no loss and in no metric."""
+
+SPLITS = ("train", "val", "test")
+"""Parts of a data set."""
+
+
+def below_threshold(gamma: Any, threshold: Any) -> Any:
+    """Where |gamma| < threshold (P Eq. 6), of arrays or tensors: what is replaced, as far as it may be."""
+    return abs(gamma) < threshold

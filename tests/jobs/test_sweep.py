@@ -1,0 +1,69 @@
+"""A sweep from Python: what would be trained, what was, and which members are taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cen_cli.errors import UsageError
+from cen_cli.jobs.compare import compare
+from cen_cli.jobs.evaluate import evaluate
+from cen_cli.jobs.sweep import plan, sweep
+from cen_cli.results import Listener, MemberOutcome
+
+SWEEP = """
+title = "two rows"
+base = "{base}"
+seeds = [0]
+split = "val"
+metrics = ["ensemble.mean_iou"]
+reference = "on"
+[variants.on]
+[variants.off]
+set = {{ exchange.choose = "none" }}
+"""
+
+
+class Ended(Listener):
+    """Notes which members have ended."""
+
+    def __init__(self) -> None:
+        self.members: list[tuple[str, str, int]] = []
+
+    def on_member(self, outcome: MemberOutcome, *, metric: str, ended: int, total: int) -> None:
+        self.members.append((outcome.variant, outcome.state, total))
+
+
+@pytest.fixture
+def grid(tmp_path: Path, tiny_recipe: Path) -> Path:
+    path = tmp_path / "grid.toml"
+    path.write_text(SWEEP.format(base=tiny_recipe))
+    return path
+
+
+def test_a_grid_is_trained_and_reported(grid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    heard, ways = Ended(), {"out": tmp_path / "runs", "changes": {"train.epochs": 1}, "device": "cpu"}
+    (planned,) = plan(grid, only=["on/*"], **ways)
+    assert planned.member.state == "new"
+    assert planned.expected_seconds > 0
+    report = sweep(grid, listener=heard, shard=(1, 2), **ways)
+    assert heard.members == [("on", "done", 1)]
+    assert {row.variant: row.done for row in report.rows} == {"on": 1, "off": 0}
+    assert report.failed == ()
+    (cell,) = report.rows[0].cells
+    scored = evaluate(tmp_path / "runs" / "on" / "seed-0" / "checkpoints" / "last", split="val", device="cpu")
+    assert cell.values == {0: scored.evaluation.metric("ensemble.mean_iou")}
+    assert sweep(grid, show=True, **ways) == report
+    assert capfd.readouterr() == ("", "")
+
+    run = tmp_path / "runs" / "on" / "seed-0"
+    compared = compare([f"{run}/checkpoints/best", f"{run}/checkpoints/last"], split="val", device="cpu")
+    assert [row.done for row in compared.rows] == [2]
+
+
+def test_what_no_member_is_is_refused(grid: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="matches none"):
+        plan(grid, only=["nowhere"], out=tmp_path)
+    with pytest.raises(UsageError, match="2/4"):
+        plan(grid, shard=(3, 2), out=tmp_path)
