@@ -50,7 +50,7 @@ def test_a_recipe_is_a_path_tables_or_itself(
     assert parse_recipe(recipes.pop(), "a test").train.epochs == 1
     assert summaries[0].epochs == 1
     assert capfd.readouterr() == ("", ""), "a job prints nothing"
-    with pytest.raises(UsageError, match="never overwritten"):
+    with pytest.raises(UsageError, match="nothing is overwritten"):
         train(tables, out=tmp_path / "0", device="cpu")
 
 
