@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "exchange_channels": "cen_cli.models.exchange",
     "ChannelExchange": "cen_cli.models.exchange",
     "ModalBatchNorm2d": "cen_cli.models.norms",
     "ModalInstanceNorm2d": "cen_cli.models.norms",
+    "PrivateCopies": "cen_cli.models.streams",
     "PrivateConv2d": "cen_cli.models.streams",
     "PrivateConvTranspose2d": "cen_cli.models.streams",
     "active_dropout": "cen_cli.models.dropout",
@@ -47,6 +48,7 @@ __all__ = [
     "ModalOutput",
     "PrivateConv2d",
     "PrivateConvTranspose2d",
+    "PrivateCopies",
     "__version__",
     "active_dropout",
     "analyze",
@@ -86,7 +88,7 @@ if TYPE_CHECKING:
     from cen_cli.models.exchange import ChannelExchange, exchange_channels, exchange_layers
     from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_frozen_statistics, set_norm_statistics
     from cen_cli.models.sparsity import sparsity_penalty
-    from cen_cli.models.streams import ModalOutput, PrivateConv2d, PrivateConvTranspose2d
+    from cen_cli.models.streams import ModalOutput, PrivateConv2d, PrivateConvTranspose2d, PrivateCopies
 
 
 def __getattr__(name: str) -> Any:

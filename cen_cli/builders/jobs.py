@@ -24,7 +24,8 @@ from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import UsageError
 from cen_cli.models.device import resolve_device, resolve_precision
-from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.exchange import exchange_layers, exchanging_layers
+from cen_cli.models.freezing import freeze_first_stages
 from cen_cli.models.fusion.align import alignment_penalty
 from cen_cli.models.norms import set_frozen_statistics
 from cen_cli.models.sparsity import sparsity_penalty
@@ -85,6 +86,7 @@ def training_job(
     seed_everything(recipe.train.seed)
     model = network(recipe, len(train_data.class_names), weights=initial_weights)
     set_frozen_statistics(model.encoder, recipe.train.freeze_bn)
+    freeze_first_stages(model.encoder, recipe.model.frozen_stages)
     set_frozen_statistics(model.get_submodule("encoder.junctions"), False)  # a baseline's blocks have nothing loaded
     model = placed(model, device, channels_last=recipe.train.channels_last)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
@@ -116,6 +118,8 @@ def training_job(
         changed=changed_from_defaults(recipe),
         run=None,
         target=recipe.data.target,
+        exchanges=tuple(exchanging_layers(model)),
+        start=model.start,
     )
     fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
     return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint)

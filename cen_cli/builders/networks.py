@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypedDict
 
 import torch
 from torch import nn
 
+from cen_cli.builders.fine_tuning import own_checkpoint, start_from
 from cen_cli.models.exchange import allot_donors, fix_random_channels
+from cen_cli.models.freezing import freeze_first_stages
 from cen_cli.models.fusion.align import AlignFusion
 from cen_cli.models.fusion.average import AverageFusion
 from cen_cli.models.fusion.concat import ConcatFusion
@@ -19,13 +22,20 @@ from cen_cli.models.segmenter import Segmenter, pspnet_segmenter, refinenet_segm
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.translator import Translator, unet_translator
 from cen_cli.recipe.schema import Recipe
+from cen_cli.runs.checkpoint import read_tensors
 
 Network = Segmenter | Translator
 
 
 def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Network:
     """The recipe's network; `classes` is read by segmentation, and `weights` goes before the recipe's own."""
-    built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights or recipe.model.weights)
+    weights = weights or recipe.model.weights
+    trained = own_checkpoint(weights)
+    built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights if trained is None else "none")
+    if trained is not None:
+        tensors, labels = read_tensors(trained)
+        built.start = start_from(built, built.modalities, tensors, json.loads(labels["modalities"]), trained)
+    freeze_first_stages(built.encoder, recipe.model.frozen_stages)
     share = {"random": recipe.exchange.share, "all": 1.0}.get(recipe.exchange.choose)
     if share is not None:
         fix_random_channels(built, share, recipe.train.seed)
@@ -150,9 +160,6 @@ def discriminator(recipe: Recipe) -> PatchDiscriminator | None:
 
 
 def placed(module: Any, device: torch.device, *, channels_last: bool) -> Any:
-    """The module on its device; with `channels_last` in that order, kernels [M, out, in, k, k] too."""
-    moved: nn.Module = module.to(device)
-    for parameter in moved.parameters():
-        if channels_last and parameter.dim() >= 4:
-            parameter.data = parameter.data.movedim(-3, -1).contiguous().movedim(-1, -3)
-    return moved
+    """The module on its device, its kernels with channels innermost where asked."""
+    memory_format = torch.channels_last if channels_last else torch.preserve_format
+    return module.to(device, memory_format=memory_format)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cen_cli.engine.schedules import Rate, Schedule
 
-Kind = Literal["sgd", "adam"]
+Kind = Literal["sgd", "adam", "adamw"]
 
 
 def build_optimizer(
@@ -25,7 +25,7 @@ def build_optimizer(
     betas: tuple[float, float],
     weight_decay: Mapping[str, float],
 ) -> torch.optim.Optimizer:
-    """SGD or Adam over `groups`; each optimiser group carries its name. `set_rates` sets the rates before each step."""
+    """SGD, Adam or AdamW over `groups`, each with its name; `set_rates` sets the rates before each step."""
     described = [
         {"params": list(parameters), "name": name, "weight_decay": weight_decay[name]}
         for name, parameters in groups.items()
@@ -33,6 +33,8 @@ def build_optimizer(
     ]
     if kind == "sgd":
         return torch.optim.SGD(described, lr=0.0, momentum=momentum, fused=True)
+    if kind == "adamw":
+        return torch.optim.AdamW(described, lr=0.0, betas=betas, fused=True)
     return torch.optim.Adam(described, lr=0.0, betas=betas, fused=True)
 
 
@@ -73,7 +75,10 @@ def restore_optimizer(
     for key, value in [*tensors.items(), *document["numbers"].items()]:
         kind, index, name = key.split(".", maxsplit=2)
         if kind == "optimizer":
-            entries.setdefault(int(index), {})[name] = _laid_out_like(value, parameters[int(index)])
+            parameter = parameters[int(index)]
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
+                raise ValueError(f"{key} has shape {list(value.shape)}, its parameter {list(parameter.shape)}")
+            entries.setdefault(int(index), {})[name] = _laid_out_like(value, parameter)
     optimizer.load_state_dict({"state": entries, "param_groups": state["param_groups"]})
 
 

@@ -1,13 +1,15 @@
 """Learning rates as pure functions of the optimiser step, and the first exchange that they predict.
 
-Constant; staged: the paper's training, one rate per stage of epochs; poly: base * (1 - step / total) ** power; linear:
-constant, then straight down to 0. Each may warm up linearly over its first steps.
+Constant; staged: the paper's training, one rate per stage of epochs; poly: base * (1 - step / total) ** power; cosine:
+base * (1 + cos(pi * step / total)) / 2; linear: constant, then straight down to 0. Each may warm up linearly over its
+first steps.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from typing import Literal
 
 Rate = float | tuple[float, ...]
@@ -18,7 +20,7 @@ Rate = float | tuple[float, ...]
 class Schedule:
     """When the learning rate changes; `rate` says to what."""
 
-    kind: Literal["constant", "staged", "poly", "linear"]
+    kind: Literal["constant", "staged", "poly", "cosine", "linear"]
     total_steps: int
     stage_steps: tuple[int, ...] = ()
     """Steps of each stage; they sum to `total_steps` (staged only)."""
@@ -32,6 +34,8 @@ class Schedule:
         value = base[self.stage(step)] if isinstance(base, tuple) else base
         if self.kind == "poly":
             value *= (1 - step / self.total_steps) ** self.power
+        if self.kind == "cosine":
+            value *= (1 + math.cos(math.pi * step / self.total_steps)) / 2
         if self.kind == "linear":
             value *= min(1.0, (self.total_steps - step) / (self.total_steps - self.constant_steps))
         if step < self.warmup_steps:
@@ -55,7 +59,7 @@ def first_exchange_step(
     """
     if sparsity <= 0:
         return None
-    per_rate = 1.0 if optimizer == "adam" else sparsity / (1 - momentum)
+    per_rate = 1.0 if optimizer in ("adam", "adamw") else sparsity / (1 - momentum)
     travelled = 0.0
     for step in range(schedule.total_steps):
         if travelled > gap:

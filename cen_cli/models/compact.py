@@ -33,15 +33,13 @@ from torch import Tensor, nn
 from cen_cli.models.conversion import Convolution, convolutions_and_norms, replace_layers
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, ModalNorm
-from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d, split_modalities
+from cen_cli.models.streams import PrivateCopies, split_modalities
 
 TRAINING_ONLY = "decoder.auxiliary."
 """Beginning of the names of what is there for a loss alone (PSPNet's second head): a compact network has none of it."""
 INSTANCE_TABLES = ("weight", "bias", "running_mean", "running_var")
 
 Network = TypeVar("Network", bound=nn.Module)
-AnyConvolution = Convolution | PrivateConv2d | PrivateConvTranspose2d
-Transposed = nn.ConvTranspose2d | PrivateConvTranspose2d
 
 
 def computed_channels(replaced: Tensor, donor: Tensor | None = None) -> Tensor:
@@ -154,7 +152,8 @@ class Site:
     """A convolution and the norm behind it, by name, which become one `CompactConvolution`."""
 
     conv_name: str
-    conv: nn.Module
+    placed: Convolution | PrivateCopies
+    """What stands there: a convolution, or a copy of one for each stream."""
     norm_name: str
     layer: nn.Module
     """The norm, or the exchange that holds it."""
@@ -167,19 +166,34 @@ class Site:
         return norm
 
     @property
+    def fits(self) -> bool:
+        """Whether convolution and norm can become one: nothing but an ordinary convolution, then a norm of its maps."""
+        ordinary = type(self.conv) in (nn.Conv2d, nn.ConvTranspose2d) and self.conv.groups == 1
+        known = isinstance(self.norm, ModalBatchNorm2d | ModalInstanceNorm2d)
+        return ordinary and known and self.conv.out_channels == self.norm.channels
+
+    @property
     def folds(self) -> bool:
         """Whether the norm is the same multiplication and addition for every image."""
-        return isinstance(self.norm, ModalBatchNorm2d) or self.norm.use_running_statistics
+        return not isinstance(self.norm, ModalInstanceNorm2d) or self.norm.use_running_statistics
 
     @property
     def private(self) -> bool:
         """Whether every stream has filters of its own."""
-        return isinstance(self.conv, PrivateConv2d | PrivateConvTranspose2d)
+        return isinstance(self.placed, PrivateCopies)
+
+    @property
+    def conv(self) -> Convolution:
+        """The convolution, or the first stream's."""
+        conv = self.placed.layer if isinstance(self.placed, PrivateCopies) else self.placed
+        assert isinstance(conv, Convolution)
+        return conv
 
     @property
     def modalities(self) -> int:
         """M, or 1 where filters and norm are one for all streams, which then need not be told apart."""
-        alike = not self.private and len(self.norm.weight) == len(self.norm.running_mean) == 1
+        tables = (getattr(self.norm, name) for name in INSTANCE_TABLES)
+        alike = not self.private and all(len(table) == 1 for table in tables)
         return 1 if alike else self.norm.modalities
 
     @property
@@ -203,10 +217,9 @@ def compact_sites(network: nn.Module) -> list[Site]:
 
 def _sites(network: nn.Module) -> Iterator[Site]:
     norms = ModalBatchNorm2d | ModalInstanceNorm2d | ChannelExchange
-    for (conv_name, conv), (norm_name, layer) in convolutions_and_norms(network, AnyConvolution, norms):
-        site = Site(conv_name, conv, norm_name, layer)
-        fits = conv.groups == 1 and conv.out_channels == site.norm.channels
-        if fits and not conv_name.startswith(TRAINING_ONLY):
+    for (conv_name, placed), (norm_name, layer) in convolutions_and_norms(network, Convolution, norms):
+        site = Site(conv_name, placed, norm_name, layer)
+        if site.fits and not conv_name.startswith(TRAINING_ONLY):
             yield site
 
 
@@ -253,9 +266,13 @@ def _site_tensors(site: Site) -> dict[str, Tensor]:
 
 def _filters(site: Site) -> tuple[Tensor, Tensor | None]:
     """([M,] O, I, k, k) and ([M,] O): the output channels first, also of a transposed convolution."""
-    weight: Tensor = site.conv.get_parameter("weight")
-    bias: Tensor | None = site.conv.bias  # type: ignore[assignment]  # nn.Module attribute
-    if isinstance(site.conv, Transposed):
+    placed = site.placed
+    weight: Tensor
+    if isinstance(placed, PrivateCopies):
+        weight, bias = placed.stacked("weight"), placed.stacked("bias")
+    else:
+        weight, bias = placed.weight, placed.bias
+    if isinstance(site.conv, nn.ConvTranspose2d):
         weight = weight.transpose(-4, -3)
     return weight, bias
 
@@ -280,7 +297,7 @@ def put_compact_layers(network: nn.Module, tensors: Mapping[str, Tensor]) -> dic
     for site in _sites(network):
         if f"{site.norm_name}.replaced" in left:
             made[site.conv_name] = _compact_convolution(site, left)
-            replacements |= {site.conv: made[site.conv_name], site.layer: nn.Identity()}
+            replacements |= {site.placed: made[site.conv_name], site.layer: nn.Identity()}
     replace_layers(network, replacements)
     for name, module in list(network.named_modules()):
         for child in list(module._modules):
@@ -316,13 +333,12 @@ def _compact_convolution(site: Site, tensors: dict[str, Tensor]) -> CompactConvo
     return CompactConvolution([_ordinary(site.conv, *stream) for stream in streams], norms, replaced, donor)
 
 
-def _ordinary(conv: nn.Module, kernel: Tensor, bias: Tensor) -> Convolution:
+def _ordinary(conv: Convolution, kernel: Tensor, bias: Tensor) -> Convolution:
     """An ordinary convolution with these filters, [K, I, k, k], that strides, pads and dilates as `conv` does."""
-    assert isinstance(conv, AnyConvolution)
     settings = {name: getattr(conv, name) for name in ("kernel_size", "stride", "padding", "dilation")}
     with torch.device("meta"):  # no weights are drawn
         made: Convolution
-        if isinstance(conv, Transposed):
+        if isinstance(conv, nn.ConvTranspose2d):
             settings["output_padding"] = conv.output_padding
             made, kernel = nn.ConvTranspose2d(conv.in_channels, len(kernel), **settings), kernel.transpose(0, 1)
         else:

@@ -2,7 +2,8 @@
 
 Every norm is replaced by a modal norm that starts from copies of the original's tensors. A norm that follows a k x k
 convolution with k > 1 is followed by the exchange. All else is shared by the modalities, as streams are stacked on the
-batch axis.
+batch axis. Norms are converted by their exact class (`known_norms`), and refused where that is not known: the converted
+network computes what the network computed.
 
 Which norm follows which convolution is read off the order in which modules are registered: a norm follows the nearest
 convolution (nn.Conv2d or nn.ConvTranspose2d) registered before it, if no other norm stands between and the channel
@@ -14,19 +15,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace as changed
 from types import UnionType
-from typing import Any
+from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import THRESHOLD, ChannelExchange, Region, Replace
-from cen_cli.models.norms import ModalNorm, NormSharing, Share, from_norm
+from cen_cli.models.fusion.concat import InputConcat
+from cen_cli.models.known_norms import NormKind, known_norms, modal_layer, norm_channels
+from cen_cli.models.norms import ModalLayerNorm2d, ModalNorm, NormSharing, Share
 from cen_cli.models.settings import StreamSettings
-from cen_cli.models.streams import ModalOutput, PrivateConv2d, PrivateConvTranspose2d, stack_modalities
+from cen_cli.models.streams import ModalOutput, PrivateCopies, split_modalities, stack_modalities
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 After = Callable[[str, Convolution], bool]
+ModalOutputs: TypeAlias = "ModalOutput | dict[Any, ModalOutputs] | list[ModalOutputs] | tuple[ModalOutputs, ...]"
+
+CHECKED_SIDE = 64
+"""Pixels: side of the random images on which a conversion is checked."""
+CHECKED_TO = 1e-4
+"""Largest difference from the network itself, as a share of its largest output, or absolute where that is below 1."""
 
 
 def larger_than_one(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (a rule may go by the name)
@@ -48,18 +60,26 @@ class ModalNetwork(nn.Module):
         self.modalities = checked_names(modalities)
         self.ensemble = LearnedEnsemble(len(self.modalities))
 
-    def forward(self, inputs: Mapping[str, Tensor] | Tensor) -> ModalOutput | dict[str, ModalOutput]:
+    def forward(self, inputs: Mapping[str, Tensor] | Tensor) -> ModalOutputs:
         """Run every modality's stream.
 
-        `inputs`: one [B, C, H, W] per modality, or a stack (see `stack_modalities`). Returns a `ModalOutput`, or a
-        dict of them where the body returns a mapping. Raises TypeError where it returns neither that nor a tensor.
+        `inputs`: one [B, C, H, W] per modality, or a stack (see `stack_modalities`). Returns a `ModalOutput` for each
+        tensor that the body returns: one, or a dict, list or tuple of them. Raises TypeError where it returns others.
         """
-        outputs = self.body(stack_modalities(inputs, self.modalities))
+        return self._combined(self.body(stack_modalities(inputs, self.modalities)))
+
+    def _combined(self, outputs: Any) -> ModalOutputs:
         if isinstance(outputs, Tensor):
             return self.ensemble.combine(outputs)
         if isinstance(outputs, Mapping):
-            return {name: self.ensemble.combine(output) for name, output in outputs.items()}
-        raise TypeError(f"the converted network returned {type(outputs).__name__}: expected a tensor or a mapping")
+            return {name: self._combined(output) for name, output in outputs.items()}
+        if isinstance(outputs, list | tuple):
+            combined = [self._combined(output) for output in outputs]
+            return combined if isinstance(outputs, list) else tuple(combined)
+        raise TypeError(
+            f"the converted network returned {type(outputs).__name__}: expected tensors, or mappings, "
+            "lists or tuples of them"
+        )
 
 
 def to_cen(
@@ -74,27 +94,34 @@ def to_cen(
     exchange: bool = True,
     gamma_init: float | None = None,
     after: After = larger_than_one,
+    check: bool | Tensor = False,
 ) -> ModalNetwork:
     """Make a channel exchanging network of `model`, which is copied and left as it is.
 
     Args:
-        model: a CNN of one input, with BatchNorm2d or InstanceNorm2d layers, that treats samples alone.
+        model: a CNN of one input, with norms that are known (`known_norms`), that treats samples alone.
         modalities: names of its M >= 1 inputs, each brought to the channels that `model` takes.
         threshold: channels with |gamma| below it are replaced.
         region: "disjoint": each modality's gammas are pressed in its own part of the channels; "all": everywhere.
         replace: "own-part": a channel is replaced only where it is pressed; "anywhere": wherever gamma is small.
-        conv: "private" gives each modality its own kernels (nn.Conv2d and nn.ConvTranspose2d; others stay shared).
+        conv: "private" gives each modality its own copy of every convolution (nn.Conv2d, nn.ConvTranspose2d and their
+            subclasses; other layers stay shared).
         norm: what norms share: "private" nothing, "shared" all, "statistics-private" gamma and beta,
             "affine-private" mean and variance.
         exchange: False keeps the norms pressed but exchanges nothing.
         gamma_init: initial gamma of the exchanging norms; None keeps the model's own.
         after: (name, convolution) -> whether the norm that follows this convolution exchanges.
+        check: True compares every branch, before anything is exchanged, with `model` in evaluation, on random images
+            [2, C, 64, 64] with the channels of its first convolution; a tensor [B, C, H, W] gives their shape.
 
     Raises:
-        ValueError: no norm to convert, gammas shared while exchanging, a layer that cannot be converted, bad names.
+        ValueError: no norm to convert, gammas shared while exchanging, a layer that cannot be converted, bad names; a
+            branch that differs (`check`).
     """
     names = checked_names(modalities)
     settings = StreamSettings(threshold, region, replace, conv, norm, exchange, gamma_init)
+    if not isinstance(check, bool) or check:
+        _check_equal(model, names, settings, _shape_to_check(model) if isinstance(check, bool) else tuple(check.shape))
     body = copy.deepcopy(model)
     convert_layers(body, len(names), settings, after=after)
     return ModalNetwork(body, names).train(model.training)
@@ -105,13 +132,21 @@ def convert_layers(
 ) -> None:
     """Convert the layers of `module` in place, for `modalities` streams; `after` and errors as in `to_cen`."""
     settings.check(modalities)
-    exchanging = _norms_after(module, after)
+    norms = known_norms(module, allow_others=settings.norm == "shared")
+    preceding = _convolutions_before(module, tuple({type(layer) for layer, _ in norms.values()}))
+    exchanging = {norm for norm, pair in preceding.items() if after(*pair)}
     replacements: dict[nn.Module, nn.Module] = {}
-    for name, layer in _norms(module, allow_others=settings.norm == "shared"):
-        modal = _converted(name, layer, modalities, settings)
-        replacements[layer] = _exchanged(modal, settings) if layer in exchanging else modal
-    if not replacements and settings.exchange:
-        raise ValueError("the network has no BatchNorm2d or InstanceNorm2d: there is no gamma to exchange channels by")
+    for name, (layer, kind) in norms.items():
+        if kind.channels_innermost and layer not in preceding:
+            raise ValueError(
+                f"{name}: a {type(layer).__name__} that follows no convolution. Transformers, and what else normalises "
+                "tokens, are not converted: they have no maps of channels behind convolutions to exchange"
+            )
+        replacements[layer] = _converted(name, layer, kind, modalities, settings, exchanges=layer in exchanging)
+    if settings.exchange and not exchanging and all(kind.modal is ModalLayerNorm2d for _, kind in norms.values()):
+        raise ValueError(
+            "no batch or instance norm, no layer norm behind a convolution: there is no gamma to exchange by"
+        )
     replace_layers(module, replacements)
     if settings.conv == "private":
         make_convolutions_private(module, modalities)
@@ -125,15 +160,18 @@ def convert_children(network: nn.Module, names: Sequence[str], modalities: int, 
         setattr(network, name, module)
 
 
+def fuse_input(network: nn.Module, modalities: int) -> None:
+    """Make one network, in place, of M images side by side: its first convolution takes them all."""
+    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    replace_layers(network, {first: InputConcat(first, modalities)})
+
+
 def make_convolutions_private(module: nn.Module, modalities: int) -> None:
-    """Give each of `modalities` streams its own kernels, in place: every nn.Conv2d and nn.ConvTranspose2d."""
-    replacements: dict[nn.Module, nn.Module] = {}
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            replacements[layer] = PrivateConv2d.from_conv(layer, modalities)
-        elif isinstance(layer, nn.ConvTranspose2d):
-            replacements[layer] = PrivateConvTranspose2d.from_conv(layer, modalities)
-    replace_layers(module, replacements)
+    """Give each of `modalities` streams a copy, in place, of every nn.Conv2d and nn.ConvTranspose2d, subclasses too."""
+    convolutions = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, Convolution)]
+    for name, layer in convolutions:
+        _refuse_hooks(name, layer)
+    replace_layers(module, {layer: PrivateCopies(layer, modalities) for _, layer in convolutions})
 
 
 def replace_layers(module: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> None:
@@ -152,22 +190,25 @@ def checked_names(modalities: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _norms_after(module: nn.Module, after: After) -> set[nn.Module]:
-    """The norms that exchange: those that follow a convolution which `after` chooses."""
-    chosen: set[nn.Module] = set()
-    for (name, conv), (_, norm) in convolutions_and_norms(module, Convolution, nn.BatchNorm2d | nn.InstanceNorm2d):
-        if conv.out_channels == norm.num_features and after(name, conv):
-            chosen.add(norm)
-    return chosen
+def _convolutions_before(module: nn.Module, kinds: tuple[type, ...]) -> dict[nn.Module, tuple[str, Convolution]]:
+    """By norm: the convolution that it follows, and that one's name."""
+    pairs = convolutions_and_norms(module, Convolution, kinds)
+    return {norm: (name, conv) for (name, conv), (_, norm) in pairs if conv.out_channels == norm_channels(norm)}
 
 
 def convolutions_and_norms(
-    module: nn.Module, convolutions: UnionType | type, norms: UnionType | type
+    module: nn.Module, convolutions: UnionType | type, norms: UnionType | tuple[type, ...]
 ) -> Iterator[tuple[tuple[str, Any], tuple[str, Any]]]:
-    """The pairs of a convolution and the norm that follows it, both by name and of these kinds (see the head)."""
+    """The pairs of a convolution and the norm that follows it, both by name and of these kinds (see the head).
+
+    A private convolution is one, as its `PrivateCopies`.
+    """
     last: tuple[str, Any] | None = None
+    inside: set[nn.Module] = set()
     for name, layer in module.named_modules():
-        if isinstance(layer, convolutions):
+        if isinstance(layer, PrivateCopies):
+            inside |= set(layer.copies)
+        if isinstance(layer.layer if isinstance(layer, PrivateCopies) else layer, convolutions) and layer not in inside:
             last = (name, layer)
         elif isinstance(layer, norms):
             if last is not None:
@@ -175,25 +216,28 @@ def convolutions_and_norms(
             last = None
 
 
-def _norms(module: nn.Module, *, allow_others: bool) -> Iterator[tuple[str, nn.BatchNorm2d | nn.InstanceNorm2d]]:
-    """The convertible norms; ValueError at one that would mix the modalities' statistics unasked."""
-    for name, layer in module.named_modules():
-        if isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d):
-            yield name, layer
-        elif isinstance(layer, nn.modules.batchnorm._BatchNorm) and not allow_others:
-            raise ValueError(
-                f"{name}: {type(layer).__name__} would normalise all modalities together; only BatchNorm2d and "
-                "InstanceNorm2d can be converted (norm='shared' leaves it as it is)"
-            )
-
-
 def _converted(
-    name: str, layer: nn.BatchNorm2d | nn.InstanceNorm2d, modalities: int, settings: StreamSettings
-) -> ModalNorm:
+    name: str, layer: nn.Module, kind: NormKind, modalities: int, settings: StreamSettings, *, exchanges: bool
+) -> nn.Module:
+    """What stands in the place of a norm; ValueError names it where that cannot be."""
+    _refuse_hooks(name, layer)
     try:
-        return from_norm(layer, modalities, affine=settings.affine, statistics=settings.statistics)
+        return modal_layer(
+            layer,
+            kind,
+            modalities,
+            affine=settings.affine,
+            statistics=settings.statistics,
+            around=lambda norm: _exchanged(norm, settings) if exchanges else norm,
+        )
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _refuse_hooks(name: str, layer: nn.Module) -> None:
+    """ValueError where others listen to a layer that is to be replaced: they would hear no more, or M times."""
+    if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks:
+        raise ValueError(f"{name}: {type(layer).__name__} has hooks, which do not outlive conversion; remove them")
 
 
 def _exchanged(norm: ModalNorm, settings: StreamSettings) -> ChannelExchange:
@@ -207,3 +251,30 @@ def _exchanged(norm: ModalNorm, settings: StreamSettings) -> ChannelExchange:
         replace=settings.replace,
         active=settings.exchange and settings.affine == "private",
     )
+
+
+def _shape_to_check(model: nn.Module) -> tuple[int, ...]:
+    """Of images for the first convolution."""
+    channels = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
+    return 2, channels, CHECKED_SIDE, CHECKED_SIDE
+
+
+@torch.no_grad()
+def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSettings, shape: Sequence[int]) -> None:
+    """ValueError where a stream of the converted network, not exchanging, is not what `model` makes of its images."""
+    body = copy.deepcopy(model).eval()
+    device = next((parameter.device for parameter in body.parameters()), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(shape, generator=generator).to(device) for _ in names]
+    expected = [tree_leaves(body(x)) for x in inputs]
+    convert_layers(body, len(names), changed(settings, exchange=False, gamma_init=None))
+    stacks = [split_modalities(leaf, len(names)) for leaf in tree_leaves(body(torch.cat(inputs)))]
+    for m, name in enumerate(names):
+        for wanted, stack in zip(expected[m], stacks, strict=True):
+            difference = (stack[m] - wanted).abs().max().item()
+            if not difference <= CHECKED_TO * max(1.0, wanted.abs().max().item()):
+                raise ValueError(
+                    f"converted, the network computes something else: stream {name!r} differs by {difference:.1e} on "
+                    f"images {list(shape)}. It mixes the images of a batch, draws at random in evaluation, or reads a "
+                    "layer without calling it"
+                )

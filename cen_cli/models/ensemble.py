@@ -34,9 +34,11 @@ class LearnedEnsemble(nn.Module):
     def combine(self, stack: Tensor, auxiliary: Tensor | None = None) -> ModalOutput:
         """What the streams return, [M*B, ...] modality-major -> the branches, their ensemble and its weights.
 
-        `auxiliary`, a second stack, is only taken apart: the ensemble leaves it aside.
+        `auxiliary`, a second stack, is only taken apart: the ensemble leaves it aside. While torch.jit.trace records,
+        which knows no None, the result is the tuple of the first three.
         """
         modalities = self.alpha.shape[0]
         branches = split_modalities(stack, modalities)
         beside = None if auxiliary is None else split_modalities(auxiliary, modalities)
-        return ModalOutput(branches, self(branches), self.weights(), beside)
+        output = ModalOutput(branches, self(branches), self.weights(), beside)
+        return output[:3] if torch.jit.is_tracing() else output  # type: ignore[return-value]  # see above

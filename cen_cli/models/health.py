@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from cen_cli.models.exchange import ChannelExchange, exchange_layers
-from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d
-from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d
+from cen_cli.models.norms import ModalNorm
+from cen_cli.models.streams import PrivateCopies
 from cen_cli.results import Health, PartHealth
 
-Convolution = nn.Conv2d | nn.ConvTranspose2d | PrivateConv2d | PrivateConvTranspose2d
-Norm = _NormBase | ModalBatchNorm2d | ModalInstanceNorm2d
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+Norm = _NormBase | ModalNorm
 
 
 class _Layer(NamedTuple):
@@ -63,7 +63,7 @@ class Watch:
         """A layer has run: keep what there is to know of its output, and of its gradient once that is there."""
         if not isinstance(output, Tensor) or output.dim() != 4 or not output.requires_grad:
             return
-        if self._before is not None and inputs[0] is self._before[1] and not isinstance(layer, Convolution):
+        if self._before is not None and inputs[0] is self._before[1] and not isinstance(_kind(layer), Convolution):
             self._values.pop(self._before[0], None)  # a norm takes its convolution's place
             self._gradients.pop(self._before[0], None)
         self._before = (name, output)
@@ -135,8 +135,14 @@ def _summary(name: str, layers: list[_Layer]) -> PartHealth:
 
 
 def _watched(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Convolutions, norms and exchanges by name; norms within an exchange are not looked at."""
-    inner = {id(module.norm) for module in network.modules() if isinstance(module, ChannelExchange)}
+    """Convolutions, norms and exchanges by name; not what an exchange or `PrivateCopies` holds."""
+    holders = [module for module in network.modules() if isinstance(module, ChannelExchange | PrivateCopies)]
+    inner = {id(held) for holder in holders for held in holder.modules() if held is not holder}
     for name, module in network.named_modules():
-        if isinstance(module, Convolution | Norm | ChannelExchange) and id(module) not in inner:
+        if isinstance(_kind(module), Convolution | Norm | ChannelExchange) and id(module) not in inner:
             yield name, module
+
+
+def _kind(layer: nn.Module) -> nn.Module:
+    """The layer, or that of which these are copies, one for each stream."""
+    return layer.layer if isinstance(layer, PrivateCopies) else layer

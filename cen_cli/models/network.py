@@ -24,6 +24,8 @@ class StreamNetwork(nn.Module):
 
     task: str
     """Of the kind of network."""
+    start: str = ""
+    """What a network that starts from a trained one was given, for people."""
 
     def __init__(
         self,

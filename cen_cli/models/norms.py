@@ -4,18 +4,22 @@ gamma and beta are tensors (R, C), the running mean and variance (R', C), with o
 private and one row in all where they are shared. The four sharing modes of S-Tables 7 and 9 are nothing but these
 shapes. Shared statistics are those of all modalities' activations together: the streams count as one batch.
 
-Different from torch's own norms: no `num_batches_tracked` (momentum is always a number), and in evaluation, or with
-frozen statistics, normalisation and affine map are one multiplication and one addition.
+Layer norms, of networks that have no others, are normalised at every position, and have no running statistics.
+
+Different from torch's own batch and instance norms: no `num_batches_tracked` (momentum is always a number), and in
+evaluation, or with frozen statistics, normalisation and affine map are one multiplication and one addition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules._functions import SyncBatchNorm
 
 from cen_cli.models.streams import check_divisible
 
@@ -66,20 +70,40 @@ class ModalBatchNorm2d(nn.Module):
         if not self.training or self.frozen:
             return _normalise_by_running_statistics(self, x)
         if self.running_mean.shape[0] == self.modalities:
-            return _each_stream(self, x, self.running_mean, self.running_var, training=True)
+            return _joined(self._by_batch(*row) for row in _streams(self, x, self.running_mean, self.running_var))
         return self._normalise_all_streams(x)
 
     def _normalise_all_streams(self, x: Tensor) -> Tensor:
         """Statistics of all streams together."""
         mean, variance = self.running_mean[0], self.running_var[0]
         if self.weight.shape[0] == 1:
-            return F.batch_norm(x, mean, variance, self.weight[0], self.bias[0], True, self.momentum, self.eps)
-        normalised = F.batch_norm(x, mean, variance, None, None, True, self.momentum, self.eps)
+            return self._by_batch(x, mean, variance, self.weight[0], self.bias[0])
+        normalised = self._by_batch(x, mean, variance, None, None)
         return _scale_and_shift(normalised, self.weight, self.bias, self.modalities)
+
+    def _by_batch(self, x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
+        """Normalise by the batch's own statistics, which mean and variance then follow."""
+        return F.batch_norm(x, mean, variance, gamma, beta, True, self.momentum, self.eps)
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
         return _describe(self)
+
+
+class ModalSyncBatchNorm2d(ModalBatchNorm2d):
+    """A `ModalBatchNorm2d` whose batch, in training, is that of all processes together, as in `nn.SyncBatchNorm`."""
+
+    process_group: Any = None
+
+    def _by_batch(self, x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
+        alone = not (dist.is_available() and dist.is_initialized()) or dist.get_world_size(self.process_group) == 1
+        if alone:
+            return super()._by_batch(x, mean, variance, gamma, beta)
+        group = self.process_group or dist.group.WORLD
+        ours: Tensor = SyncBatchNorm.apply(
+            x, gamma, beta, mean, variance, self.eps, self.momentum, group, dist.get_world_size(group)
+        )
+        return ours
 
 
 class ModalInstanceNorm2d(nn.Module):
@@ -171,34 +195,31 @@ class ModalInstanceNorm2d(nn.Module):
         return _describe(self)
 
 
-ModalNorm = ModalBatchNorm2d | ModalInstanceNorm2d
+class ModalLayerNorm2d(nn.Module):
+    """Layer normalisation over channels, at every position, with gamma and beta of each of M streams unless shared."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(self, channels: int, modalities: int, *, affine: Share = "private", eps: float = 1e-6) -> None:
+        super().__init__()
+        _allocate_affine(self, channels, modalities, affine)
+        self.channels, self.modalities, self.eps = channels, modalities, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [M*B, C, H, W], modality-major; the result has x's shape and dtype."""
+        _check_input(x, self.channels, self.modalities)
+        positions = F.layer_norm(x.movedim(1, -1), (self.channels,), eps=self.eps)  # [M*B, H, W, C]
+        return _scale_and_shift(positions.movedim(-1, 1), self.weight, self.bias, self.modalities).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        affine = "private" if self.weight.shape[0] == self.modalities else "shared"
+        return f"{self.channels}, modalities={self.modalities}, affine={affine}"
 
 
-def from_norm(
-    norm: nn.BatchNorm2d | nn.InstanceNorm2d,
-    modalities: int,
-    *,
-    affine: Share = "private",
-    statistics: Share = "private",
-) -> ModalNorm:
-    """A modal norm in which every stream starts from a copy of `norm`'s gamma, beta and running statistics.
-
-    A norm without gamma and beta gets gamma = 1 and beta = 0 (an exchange needs a gamma to go by). An instance norm
-    that keeps running statistics goes on using them in evaluation. Raises ValueError for a batch norm without running
-    statistics, or with a cumulative average (momentum=None).
-    """
-    kind: Callable[..., ModalNorm] = ModalInstanceNorm2d if isinstance(norm, nn.InstanceNorm2d) else ModalBatchNorm2d
-    if norm.momentum is None:
-        raise ValueError("momentum=None (cumulative average) is not supported: give the norm a momentum, as 0.1")
-    if norm.running_mean is None and kind is ModalBatchNorm2d:
-        raise ValueError("a batch norm without running statistics (track_running_stats=False) is not supported")
-    modal = kind(
-        norm.num_features, modalities, affine=affine, statistics=statistics, eps=norm.eps, momentum=norm.momentum
-    )
-    _copy_rows(norm, modal)
-    if isinstance(modal, ModalInstanceNorm2d):
-        modal.use_running_statistics = norm.running_mean is not None
-    return modal.train(norm.training)
+BatchOrInstanceNorm = ModalBatchNorm2d | ModalInstanceNorm2d
+ModalNorm = BatchOrInstanceNorm | ModalLayerNorm2d
 
 
 def set_frozen_statistics(model: nn.Module, frozen: bool) -> None:
@@ -223,27 +244,25 @@ def set_norm_statistics(model: nn.Module, statistics: str) -> None:
 
 def _allocate(norm: nn.Module, channels: int, modalities: int, affine: Share, statistics: Share) -> None:
     """Give `norm` its four tensors: gamma 1, beta 0, mean 0, variance 1."""
+    _allocate_affine(norm, channels, modalities, affine)
+    rows = _count_rows("statistics", statistics, modalities)
+    norm.register_buffer("running_mean", torch.zeros(rows, channels))
+    norm.register_buffer("running_var", torch.ones(rows, channels))
+
+
+def _allocate_affine(norm: nn.Module, channels: int, modalities: int, affine: Share) -> None:
+    """Gamma 1 and beta 0."""
     if channels < 1 or modalities < 1:
         raise ValueError(f"channels = {channels}, modalities = {modalities}: both must be at least 1")
-    for name, value in (("affine", affine), ("statistics", statistics)):
-        if value not in ("private", "shared"):
-            raise ValueError(f"{name} = {value!r}: 'private' or 'shared'")
-    affine_rows = modalities if affine == "private" else 1
-    statistics_rows = modalities if statistics == "private" else 1
-    norm.weight = nn.Parameter(torch.ones(affine_rows, channels))
-    norm.bias = nn.Parameter(torch.zeros(affine_rows, channels))
-    norm.register_buffer("running_mean", torch.zeros(statistics_rows, channels))
-    norm.register_buffer("running_var", torch.ones(statistics_rows, channels))
+    rows = _count_rows("affine", affine, modalities)
+    norm.weight = nn.Parameter(torch.ones(rows, channels))
+    norm.bias = nn.Parameter(torch.zeros(rows, channels))
 
 
-@torch.no_grad()
-def _copy_rows(norm: nn.BatchNorm2d | nn.InstanceNorm2d, modal: ModalNorm) -> None:
-    """Copy a torch norm's tensors into every row of a modal norm's, keeping its device, dtype and requires_grad."""
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        source, target = getattr(norm, name), getattr(modal, name)
-        if source is not None:
-            target.data = source.detach().expand_as(target).clone()
-            target.requires_grad_(source.requires_grad)
+def _count_rows(name: str, share: Share, modalities: int) -> int:
+    if share not in ("private", "shared"):
+        raise ValueError(f"{name} = {share!r}: 'private' or 'shared'")
+    return modalities if share == "private" else 1
 
 
 def _check_input(x: Tensor, channels: int, modalities: int) -> None:
@@ -252,25 +271,30 @@ def _check_input(x: Tensor, channels: int, modalities: int) -> None:
     check_divisible(x, modalities)
 
 
-def _normalise_by_running_statistics(norm: ModalNorm, x: Tensor) -> Tensor:
+def _normalise_by_running_statistics(norm: BatchOrInstanceNorm, x: Tensor) -> Tensor:
     return _normalise_by(norm, x, norm.running_mean, norm.running_var)
 
 
-def _normalise_by(norm: ModalNorm, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def _normalise_by(norm: BatchOrInstanceNorm, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     """By given statistics [M or 1, C]: one multiplication, one addition; gradients reach x, gamma and beta."""
     if x.dtype != _at_least_float32(x):  # torch's kernel computes in float32 without a float32 copy of x
-        return _each_stream(norm, x, mean, variance, training=False)
+        streams = _streams(norm, x, mean, variance)
+        return _joined(F.batch_norm(*row, training=False, momentum=norm.momentum, eps=norm.eps) for row in streams)
     scale = norm.weight * torch.rsqrt(variance + norm.eps)  # [M or 1, C]
     return _scale_and_shift(x, scale, norm.bias - mean * scale, norm.modalities)
 
 
-def _each_stream(norm: ModalNorm, x: Tensor, mean: Tensor, variance: Tensor, *, training: bool) -> Tensor:
-    """Torch's batch norm on every stream; in training by its own batch, which mean and variance [M, C] then follow."""
-    rows = [table.expand(norm.modalities, -1).unbind() for table in (mean, variance, norm.weight, norm.bias)]
-    outputs = [
-        F.batch_norm(stream, mu, var, gamma, beta, training, norm.momentum, norm.eps)
-        for stream, mu, var, gamma, beta in zip(x.chunk(norm.modalities), *rows, strict=True)
-    ]
+def _streams(
+    norm: BatchOrInstanceNorm, x: Tensor, mean: Tensor, variance: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
+    """Each stream, [B, C, H, W], with its mean, variance, gamma and beta, [C] each."""
+    tables = (table.expand(norm.modalities, -1).unbind() for table in (mean, variance, norm.weight, norm.bias))
+    return zip(x.chunk(norm.modalities), *tables, strict=True)
+
+
+def _joined(streams: Iterable[Tensor]) -> Tensor:
+    """M times [B, C, H, W] -> [M*B, C, H, W]."""
+    outputs = list(streams)
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 
@@ -285,7 +309,7 @@ def _at_least_float32(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def _describe(norm: ModalNorm) -> str:
+def _describe(norm: BatchOrInstanceNorm) -> str:
     affine = "private" if norm.weight.shape[0] == norm.modalities else "shared"
     statistics = "private" if norm.running_mean.shape[0] == norm.modalities else "shared"
     return f"{norm.channels}, modalities={norm.modalities}, affine={affine}, statistics={statistics}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from cen_cli.models.backbones.resnet import resnet_encoder
+from cen_cli.models.backbones.resnet import ResNetEncoder, resnet_encoder
+from cen_cli.models.backbones.staged import PREFIX, StagedEncoder, timm_encoder
 from cen_cli.models.conversion import checked_names, convert_layers, nowhere
 from cen_cli.models.fusion.placement import FUSED, Fusion
 from cen_cli.models.heads.pspnet import PSPNetDecoder
@@ -34,14 +36,14 @@ def refinenet_segmenter(
     streams: StreamSettings = StreamSettings(),  # noqa: B008 (frozen)
     fusion: Fusion | None = None,
 ) -> Segmenter:
-    """RefineNet on a ResNet, as in S-Table 7.
+    """RefineNet on a ResNet, as in S-Table 7, or on an encoder of timm ("timm/NAME").
 
     `width`, `dropout`, `light` and `norm` are the decoder's, `backbone`, `encoder_width` and `weights` those of
     `resnet_encoder`; `streams` says what the modalities share and how they exchange. `fusion` puts a baseline in the
     place of exchange and ensemble, and then `streams` is not read. Errors as in `resnet_encoder`.
     """
     names = checked_names(modalities)
-    encoder = resnet_encoder(backbone, len(names), streams, width=encoder_width, weights=weights, fusion=fusion)
+    encoder = _encoder(backbone, len(names), streams, width=encoder_width, weights=weights, fusion=fusion)
     decoder = RefineNetDecoder(encoder.channels, classes, width, dropout, light=light, norm=norm)
     if fusion is not None:
         convert_layers(decoder, 1, MERGED, after=nowhere)
@@ -69,12 +71,19 @@ def pspnet_segmenter(
     those of `resnet_encoder`; `streams` and `fusion` as in `refinenet_segmenter`. Errors as in `resnet_encoder`.
     """
     names = checked_names(modalities)
-    encoder = resnet_encoder(
-        backbone, len(names), streams, width=encoder_width, weights=weights, dilated=True, fusion=fusion
-    )
+    encoder = _encoder(backbone, len(names), streams, width=encoder_width, weights=weights, dilated=True, fusion=fusion)
     decoder = PSPNetDecoder(encoder.channels, classes, width, dropout, auxiliary=auxiliary)
     if fusion is not None:
         convert_layers(decoder, 1, MERGED, after=nowhere)
         return Segmenter(encoder, decoder, names, branches=(FUSED,))
     convert_layers(decoder, len(names), streams, after=nowhere)
     return Segmenter(encoder, decoder, names)
+
+
+def _encoder(
+    backbone: str, modalities: int, streams: StreamSettings, *, width: int, **settings: Any
+) -> ResNetEncoder | StagedEncoder:
+    """The encoder of that name; `width` is a ResNet's."""
+    if backbone.startswith(PREFIX):
+        return timm_encoder(backbone.removeprefix(PREFIX), modalities, streams, **settings)
+    return resnet_encoder(backbone, modalities, streams, width=width, **settings)

@@ -1,17 +1,17 @@
 """Streams: M modalities travel as one tensor [M*B, C, H, W], modality-major (all B samples of modality 0 come first).
 
 A layer that the modalities share is then an ordinary torch layer, one call instead of M. The only layers that know M
-are the norms (`norms`), the exchange (`exchange`) and the convolutions with one kernel per modality (`PrivateConv2d`
-and `PrivateConvTranspose2d` here), which the unshared rows of S-Tables 7 and 8 need.
+are the norms (`norms`), the exchange (`exchange`) and the layers of which each modality has a copy of its own
+(`PrivateCopies` here), which the unshared rows of S-Tables 7 and 8 need.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_cli.results import ENSEMBLE
@@ -57,9 +57,9 @@ def stack_modalities(inputs: Mapping[str, Tensor] | Tensor, modalities: Sequence
             f"expected inputs for {', '.join(modalities)}; "
             f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
         )
-    shapes = {name: tuple(inputs[name].shape) for name in modalities}
-    if len(set(shapes.values())) > 1 or inputs[modalities[0]].dim() != 4:
-        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    first = inputs[modalities[0]]
+    if first.dim() != 4 or any(inputs[name].shape != first.shape for name in modalities):
+        listed = ", ".join(f"{name} {tuple(inputs[name].shape)}" for name in modalities)
         raise ValueError(f"expected one shape [B, C, H, W] for all modalities, got {listed}")
     return torch.cat([inputs[name] for name in modalities])
 
@@ -101,106 +101,63 @@ def check_divisible(x: Tensor, modalities: int) -> None:
         )
 
 
-class PrivateConv2d(nn.Module):
-    """A convolution with one kernel per modality: M times nn.Conv2d, on streams.
+class PrivateCopies(nn.Module):
+    """A copy of one layer for each of M modalities, run on that modality's stream alone.
 
-    `weight` is [M, out, in / groups, k, k], `bias` [M, out] or None. Made from an ordinary convolution (`from_conv`),
-    whose stride, padding, dilation, groups and padding mode it keeps.
+    `layer` may be of any class that maps [B, C, H, W] to [B, D, h, w]: what its forward does, each copy does.
     """
 
-    bias: nn.Parameter | None
-
-    def __init__(self, conv: nn.Conv2d, modalities: int) -> None:
+    def __init__(self, layer: nn.Module, modalities: int) -> None:
         super().__init__()
         if modalities < 1:
             raise ValueError(f"modalities = {modalities}: at least 1 is needed")
         self.modalities = modalities
-        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
-        self.kernel_size, self.stride, self.dilation = conv.kernel_size, conv.stride, conv.dilation
-        self.padding, self.padding_mode, self.groups = conv.padding, conv.padding_mode, conv.groups
-        self._margins = list(conv._reversed_padding_repeated_twice)
-        self.weight = _repeat_parameter(conv.weight, modalities)
-        self.bias = None if conv.bias is None else _repeat_parameter(conv.bias, modalities)
+        self.copies = nn.ModuleList(copy.deepcopy(layer) for _ in range(modalities))
+        self.register_load_state_dict_pre_hook(_unstack_before_loading)
 
-    @classmethod
-    def from_conv(cls, conv: nn.Conv2d, modalities: int) -> PrivateConv2d:
-        """A private convolution of `modalities` streams, each starting from a copy of `conv`'s kernel and bias."""
-        return cls(conv, modalities)
+    @property
+    def layer(self) -> nn.Module:
+        """The first modality's copy, for what all have in common."""
+        return self.copies[0]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve each stream with its own kernel: [M*B, in, H, W] -> [M*B, out, h, w]."""
-        padding: str | tuple[int, ...] | int = self.padding
-        if self.padding_mode != "zeros":
-            x, padding = F.pad(x, self._margins, mode=self.padding_mode), 0
-
-        def convolve(stream: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-            return F.conv2d(stream, kernel, bias, self.stride, padding, self.dilation, self.groups)
-
-        return _each_stream(convolve, x, self.weight, self.bias)
-
-    def extra_repr(self) -> str:
-        """What `print(module)` shows."""
-        return (
-            f"{self.in_channels}, {self.out_channels}, modalities={self.modalities}, kernel_size={self.kernel_size}, "
-            f"stride={self.stride}"
-        )
-
-
-class PrivateConvTranspose2d(nn.Module):
-    """A transposed convolution with one kernel per modality: M times nn.ConvTranspose2d, on streams.
-
-    `weight` is [M, in, out / groups, k, k], `bias` [M, out] or None. Made from an ordinary one (`from_conv`), whose
-    stride, padding, output padding, dilation and groups it keeps.
-    """
-
-    bias: nn.Parameter | None
-
-    def __init__(self, conv: nn.ConvTranspose2d, modalities: int) -> None:
-        super().__init__()
-        if modalities < 1:
-            raise ValueError(f"modalities = {modalities}: at least 1 is needed")
-        self.modalities = modalities
-        assert isinstance(conv.padding, tuple), "transposed convolutions know no padding by name"
-        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
-        self.kernel_size, self.stride, self.dilation = conv.kernel_size, conv.stride, conv.dilation
-        self.padding, self.output_padding, self.groups = conv.padding, conv.output_padding, conv.groups
-        self.weight = _repeat_parameter(conv.weight, modalities)
-        self.bias = None if conv.bias is None else _repeat_parameter(conv.bias, modalities)
-
-    @classmethod
-    def from_conv(cls, conv: nn.ConvTranspose2d, modalities: int) -> PrivateConvTranspose2d:
-        """A private transposed convolution of `modalities` streams, each starting from a copy of `conv`'s tensors."""
-        return cls(conv, modalities)
+    def stacked(self, name: str) -> Any:
+        """[M, ...]: a parameter of all copies, or None where theirs is None."""
+        rows = [getattr(layer, name) for layer in self.copies]
+        return None if rows[0] is None else torch.stack(rows)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve each stream with its own kernel: [M*B, in, h, w] -> [M*B, out, H, W]."""
+        """[M*B, C, H, W] -> [M*B, D, h, w], each stream through its own copy."""
+        streams = split_modalities(x, self.modalities).unbind()
+        return torch.cat([layer(stream) for layer, stream in zip(self.copies, streams, strict=True)])
 
-        def convolve(stream: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-            return F.conv_transpose2d(
-                stream, kernel, bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
-            )
-
-        return _each_stream(convolve, x, self.weight, self.bias)
-
-    def extra_repr(self) -> str:
-        """What `print(module)` shows."""
-        return (
-            f"{self.in_channels}, {self.out_channels}, modalities={self.modalities}, kernel_size={self.kernel_size}, "
-            f"stride={self.stride}"
-        )
+    def unstack(self, tensors: dict[str, Tensor], prefix: str) -> None:
+        """Bring a state of earlier versions, which stacked the copies' tensors to [M, ...], under today's names."""
+        for name in ("weight", "bias"):
+            stack = tensors.pop(prefix + name, None)
+            for m, row in enumerate(() if stack is None else stack.unbind()):
+                tensors[f"{prefix}copies.{m}.{name}"] = row
 
 
-def _each_stream(
-    convolve: Callable[[Tensor, Tensor, Tensor | None], Tensor], x: Tensor, weight: Tensor, bias: Tensor | None
-) -> Tensor:
-    """Call `convolve` on every stream of [M*B, C, H, W] with its row of weight [M, ...] and of bias [M, out]."""
-    modalities = weight.shape[0]
-    streams = split_modalities(x, modalities).unbind()
-    biases = [None] * modalities if bias is None else bias.unbind()
-    return torch.cat([convolve(*row) for row in zip(streams, weight.unbind(), biases, strict=True)])
+class PrivateConv2d(PrivateCopies):
+    """`PrivateCopies` of a convolution, under its name of version 0.1."""
+
+    @classmethod
+    def from_conv(cls, conv: nn.Module, modalities: int) -> PrivateConv2d:
+        """The same as the constructor."""
+        return cls(conv, modalities)
 
 
-def _repeat_parameter(parameter: Tensor, modalities: int) -> nn.Parameter:
-    """[...] -> [M, ...]: M independent copies."""
-    copies = torch.stack([parameter.detach()] * modalities)
-    return nn.Parameter(copies, requires_grad=parameter.requires_grad)
+PrivateConvTranspose2d = PrivateConv2d
+
+
+def unstacked(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state of `model` in which every `PrivateCopies` has today's names (see `PrivateCopies.unstack`)."""
+    current = dict(tensors)
+    for name, module in model.named_modules():
+        if isinstance(module, PrivateCopies):
+            module.unstack(current, f"{name}.")
+    return current
+
+
+def _unstack_before_loading(module: PrivateCopies, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    module.unstack(state, prefix)

@@ -253,7 +253,10 @@ def _merged(layers: Sequence[_Layer]) -> dict[str, Any]:
 
 
 def _drop_inherited(layers: list[_Layer]) -> list[_Layer]:
-    """Drop from lower layers the keys that a switch set in a higher one has put out of use."""
+    """Drop from lower layers the keys that a switch set in a higher one has put out of use.
+
+    So too the normalisation of modalities that a higher layer's `data.inputs` leaves out.
+    """
     merged = _merged(layers)
     for key, switch, needed in READ_ONLY_WITH:
         path, switch_path = key.split("."), tuple(switch.split("."))
@@ -261,6 +264,13 @@ def _drop_inherited(layers: list[_Layer]) -> list[_Layer]:
         if setters and value_of(merged, switch_path) not in needed:
             for index in range(setters[-1]):
                 layers[index] = _Layer(layers[index].label, without(layers[index].table, path))
+    inputs, normalize = ("data", "inputs"), ("data", "normalize")
+    setters = [index for index, layer in enumerate(layers) if holds(layer.table, inputs)]
+    for index in range(setters[-1] if setters else 0):
+        table = layers[index].table
+        for name in lookup(table, normalize) if holds(table, normalize) else ():
+            if name not in lookup(merged, inputs):
+                layers[index] = _Layer(layers[index].label, without(layers[index].table, [*normalize, name]))
     return layers
 
 

@@ -16,7 +16,7 @@ from cen_cli.recipe import folder_rules, kinds
 from cen_cli.recipe.paths import Path, dotted, holds, leaves, lookup
 from cen_cli.recipe.schema import METRICS, SHARES, Recipe
 from cen_cli.recipe.switches import BASELINES, READ_ONLY_WITH
-from cen_cli.recipe.table import Table
+from cen_cli.recipe.table import BACKBONES, Table
 from cen_cli.recipe.wording import Problem, one_of, perhaps, show_value
 from cen_cli.wording import nearest
 
@@ -200,6 +200,19 @@ def _one_donor(inputs: list[str], fusion: str, donors: str) -> Iterator[Problem]
         )
 
 
+def _fused_at_the_input(fusion: str, stage: str) -> Iterator[Problem]:
+    if fusion in BASELINES and fusion != "concat" and stage == "input":
+        yield Problem(
+            ("model", "fusion_stage"),
+            f'model.fusion_stage = "input": images are put side by side by model.fusion = "concat", not "{fusion}"',
+        )
+
+
+def _width_of_resnets(backbone: str | None, width: int) -> Iterator[Problem]:
+    if (backbone or "").startswith("timm/") and width != 64:
+        yield Problem(("model", "encoder_width"), f"model.encoder_width = {width}: read of ResNets alone; remove it")
+
+
 def _modality_to_drop(inputs: list[str], probability: float) -> Iterator[Problem]:
     if len(inputs) == 1 and probability > 0:
         yield Problem(
@@ -232,10 +245,10 @@ def _rates_by_stage(kind: str, stages: list[int], *rates: Any) -> Iterator[Probl
 
 
 def _weights_fit(weights: str, encoder_width: int) -> Iterator[Problem]:
-    if weights != "none" and encoder_width != 64:
+    if weights == "imagenet" and encoder_width != 64:
         yield Problem(
             ("model", "encoder_width"),
-            f'model.encoder_width = {encoder_width}: 64 with model.weights = "{weights}", since published weights have '
+            f'model.encoder_width = {encoder_width}: 64 with model.weights = "imagenet", since published weights have '
             'that width; or model.weights = "none"',
         )
 
@@ -263,7 +276,7 @@ def _network_of_the_task(task: str, arch: str, backbone: str | None) -> Iterator
     if arch not in fitting:
         yield Problem(("model", "arch"), f'model.arch = "{arch}": {one_of(fitting)} with task = "{task}"')
     elif arch != "unet" and backbone is None:
-        yield Problem(("model", "backbone"), _missing("model.backbone", _field_at(("model", "backbone"))))
+        yield Problem(("model", "backbone"), f"model.backbone: missing; {BACKBONES}")
     elif arch == "pspnet" and backbone in ("resnet18", "resnet34"):
         yield Problem(
             ("model", "backbone"),
@@ -351,6 +364,8 @@ _RULES: list[tuple[list[Path], _Rule]] = [
         ("data.inputs model.fusion", _one_input),
         ("data.inputs model.fusion exchange.donors", _one_donor),
         ("data.inputs train.modality_dropout", _modality_to_drop),
+        ("model.fusion model.fusion_stage", _fused_at_the_input),
+        ("model.backbone model.encoder_width", _width_of_resnets),
         ("schedule.kind schedule.stage_epochs train.epochs", _stages_fill_the_run),
         (
             "schedule.kind schedule.stage_epochs optimizer.encoder_lr optimizer.decoder_lr optimizer.gamma_lr",

@@ -24,6 +24,7 @@ from cen_cli.recipe.table import (
     Size,
     Table,
     ascending,
+    backbone_name,
     distinct,
     unique,
 )
@@ -120,9 +121,7 @@ class Data(Table):
         description="Where the labels of a folder of label maps start: 0 (255 is void) or 1 (0 is void). Absent: found "
         "by looking at them.",
     )
-    skip_incomplete: bool = Field(
-        default=False, description="Leave out views that lack a file; otherwise they are an error."
-    )
+    skip_incomplete: bool = Field(default=False, description="Leave out views that lack a file, else an error.")
     rooms: RoomsData = Field(default=RoomsData(), description="The built-in rendered rooms.")
     folders: Folders = Field(default=Folders(), description="Files of your own.")
     augment: Augment = Field(default=Augment(), description="Random changes of training views.")
@@ -137,23 +136,27 @@ class Model(Table):
         description='"refinenet": a ResNet encoder and RefineNet\'s decoder, for segmentation. "pspnet": the encoder '
         'with dilated stages 3 and 4, and pyramid pooling. "unet": the U-Net generator, for translation.',
     )
-    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] | None = Field(
-        default=None, description="The encoder of a segmentation network, which needs one."
+    backbone: Annotated[str, AfterValidator(backbone_name)] | None = Field(
+        default=None,
+        description="The encoder of a segmentation network, which needs one: resnet18, resnet34, resnet50, resnet101, "
+        "resnet152, or \"timm/NAME\", a feature extractor of the package timm (`pip install '.[timm]'`).",
     )
     weights: Annotated[str, Field(min_length=1)] = Field(
         default="none",
-        description='What the encoder starts from: "none" (random), "imagenet" (torchvision\'s weights, downloaded '
-        "once), or the path of a file of torchvision's ResNet weights. Every stream starts from the same.",
+        description='What the encoder starts from: "none" (random), "imagenet" (torchvision\'s or timm\'s weights, '
+        "downloaded once, or those of an installed package), the path of a file of such weights, or a run or "
+        "checkpoint of cen, of which all but the classifiers is taken. Every stream starts from the same.",
     )
     fusion: Literal["exchange", "none", "concat", "average", "align", "self-attention"] = Field(
         default="exchange",
         description='"exchange": channels are exchanged between the streams (P Eq. 6). "none": streams meet only in '
         "the learned ensemble. The others are the paper's baselines (S Section 2): private streams are fused to one.",
     )
-    fusion_stage: Literal["early", "middle", "late", "all"] = Field(
+    fusion_stage: Literal["input", "early", "middle", "late", "all"] = Field(
         default="all",
         description="Where a baseline fuses. In a ResNet after the 2nd, the 3rd or the 4th stage, in a U-Net after the "
-        "first, the middle or the last layer of the encoder, or after all of them.",
+        'first, the middle or the last layer of the encoder, or after all of them. "input", of concat alone: one '
+        "network of all images side by side.",
     )
     alignment: float = Field(
         default=1.0, ge=0, description='Weight in the loss of the discrepancy (MK-MMD) that "align" reduces.'
@@ -168,6 +171,11 @@ class Model(Table):
         ge=8,
         description="Channels of the encoder's first stage; published weights need 64. Below 8, convolutions of some "
         "versions of torch write past their memory on some CPUs.",
+    )
+    frozen_stages: int = Field(
+        default=0,
+        ge=0,
+        description="First stages of the encoder, the stem with the first, that are not trained and exchange nothing.",
     )
     light: bool = Field(
         default=False,
@@ -272,7 +280,9 @@ class Exchange(Table):
 class Optimizer(Table):
     """The optimiser, by group of parameters. A learning rate is one number, or one per stage (`staged`)."""
 
-    kind: Literal["sgd", "adam"] = Field(default="sgd", description="The optimiser.")
+    kind: Literal["sgd", "adam", "adamw"] = Field(
+        default="sgd", description='The optimiser. "adamw" decays weights apart from the gradient.'
+    )
     encoder_lr: Rate = Field(description="Learning rate of the encoder.")
     decoder_lr: Rate = Field(description="Learning rate of the decoder and of the ensemble's weights.")
     gamma_lr: Rate | None = Field(
@@ -297,9 +307,10 @@ class Optimizer(Table):
 class Schedule(Table):
     """How learning rates change over the run."""
 
-    kind: Literal["constant", "staged", "poly", "linear"] = Field(
+    kind: Literal["constant", "staged", "poly", "cosine", "linear"] = Field(
         default="constant",
-        description='"staged": one rate per stage. "poly": down to 0 as (1 - step/steps) ** power. "linear": constant '
+        description='"staged": one rate per stage. "poly": down to 0 as (1 - step/steps) ** power. '
+        '"cosine": down to 0 along half a cosine. "linear": constant '
         "for constant_epochs, then straight down to 0.",
     )
     stage_epochs: tuple[Positive, ...] = Field(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from cen_cli.recipe.wording import perhaps
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -15,6 +18,8 @@ Size = tuple[Positive, Positive]
 Rate = AboveZero | Annotated[tuple[AboveZero, ...], Field(min_length=1)]
 Channels = tuple[float, float, float]
 Deviations = tuple[AboveZero, AboveZero, AboveZero]
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+BACKBONES = ", ".join(f'"{name}"' for name in RESNETS) + ' or "timm/NAME"'
 
 
 def unique(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -36,6 +41,13 @@ def distinct(numbers: tuple[float, ...]) -> tuple[float, ...]:
     if len(set(numbers)) != len(numbers):
         raise ValueError("a list of numbers, each named once")
     return numbers
+
+
+def backbone_name(name: str) -> str:
+    """The name, of a ResNet or beginning with timm/. Raises ValueError."""
+    if name not in RESNETS and not re.fullmatch(r"timm/[A-Za-z0-9_.]+", name):
+        raise ValueError(BACKBONES + perhaps(name, RESNETS))
+    return name
 
 
 class Table(BaseModel):

@@ -164,6 +164,11 @@ def plan_parts(plan: TrainingPlan) -> list[RenderableType]:
         ("parameters", _parameters(plan.parameters)),
         ("first exchange", _first_exchange(plan)),
     ]
+    if plan.exchanges:
+        ends = f"{plan.exchanges[0]} to {plan.exchanges[-1]}"
+        rows.append(("exchanges", f"after {formats.count(len(plan.exchanges))} norms, {ends}"))
+    if plan.start:
+        rows.append(("starts from", plan.start))
     if plan.run is not None:
         rows.append(("run", plan.run))
     rows += [("changed" if not index else "", text) for index, text in enumerate(_changed(plan.changed))]

@@ -32,6 +32,10 @@ class TrainingPlan:
     """The run directory; None in a dry run."""
     target: str | None = None
     """The modality that is made of the others (translation)."""
+    exchanges: tuple[str, ...] = ()
+    """Names of the layers that exchange."""
+    start: str = ""
+    """The trained network from which it starts, and what of it is left out."""
 
     @property
     def total_steps(self) -> int:

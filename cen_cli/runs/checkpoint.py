@@ -20,6 +20,7 @@ from torch import Tensor
 
 from cen_cli.errors import CheckpointError, UsageError
 from cen_cli.files import whole_directory, write_bytes, write_directory, write_json
+from cen_cli.models.streams import unstacked
 from cen_cli.wording import listed
 
 MODEL_FILE = "model.safetensors"
@@ -113,7 +114,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
     """Load weights into a model, every key used. Raises CheckpointError naming keys or shapes that do not fit."""
-    own = model.state_dict()
+    own, tensors = model.state_dict(), unstacked(model, tensors)
     problems = [f"missing {name}" for name in own if name not in tensors]
     problems += [f"unexpected {name}" for name in tensors if name not in own]
     problems += [
@@ -131,7 +132,7 @@ def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: 
             f"{source}: NaN or infinity in {listed(odd)}: the training diverged, or the file was changed",
             hint="use the run's other checkpoint (checkpoints/last or checkpoints/best), or train again",
         )
-    model.load_state_dict(dict(tensors))
+    model.load_state_dict(tensors)
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:

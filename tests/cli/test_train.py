@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from cen_cli import builders
 from cen_cli.engine.segmentation import SegmentationTask
 from cen_cli.models.exchange import exchange_layers
-from cen_cli.models.streams import PrivateConv2d
 from cen_cli.recipe.load import differences, load_recipe
 from cen_cli.results import ENSEMBLE, Evaluation
 from cen_cli.runs.checkpoint import read_tensors
@@ -213,7 +212,7 @@ def counted_by_hand(model: nn.Module, size: tuple[int, int]) -> int:
         counts.append(output.numel() * layer.weight.shape[-3:].numel())  # type: ignore[operator,union-attr]
 
     for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | PrivateConv2d):
+        if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(count)
     with torch.no_grad():
         model({name: torch.zeros(1, 3, *size) for name in model.modalities})  # type: ignore[union-attr]
@@ -315,7 +314,9 @@ def test_one_modality(trained) -> None:
 
 
 def test_private_convolutions(trained) -> None:
-    assert weights(trained("sharing.conv=private"))["encoder.layer1.0.conv1.weight"].shape == (2, 8, 8, 3, 3)
+    private = weights(trained("sharing.conv=private"))
+    copies = [private[f"encoder.layer1.0.conv1.copies.{m}.weight"] for m in range(2)]
+    assert [kernel.shape for kernel in copies] == [(8, 8, 3, 3)] * 2
     assert weights(trained())["encoder.layer1.0.conv1.weight"].shape == (8, 8, 3, 3)
 
 

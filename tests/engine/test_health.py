@@ -15,13 +15,12 @@ TINY = {
     "train.log_every": 30,
     "train.record_gammas_every": 30,
     "train.validate_every": 6,
-    "data.rooms.size": 64,
-    "data.crop": [64, 64],
+    "schedule.power": 0.01,
     "data.rooms.train_rooms": 20,
     "data.rooms.val_rooms": 1,
     "data.rooms.test_rooms": 1,
 }
-"""Sixty steps of the demo on smaller rooms, with its network and its rates."""
+"""The first sixty steps of the demo, on fewer rooms, at the rates that it begins with."""
 
 
 class Notes(Listener):

@@ -37,7 +37,7 @@ def test_groups_carry_names_rates_and_decay_and_empty_ones_are_left_out():
     ]
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam"])
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
 def test_a_restored_optimiser_makes_the_same_steps_bit_for_bit(kind):
     straight = network()
     make_steps(straight, optimizer_for(straight, kind), range(6))
@@ -61,3 +61,24 @@ def test_state_of_other_groups_is_refused():
     tensors, document = optimizer_state(optimizer_for(model, "sgd"))
     with pytest.raises(ValueError, match=r"has groups \['encoder', 'decoder'\], the checkpoint \['encoder'\]"):
         restore_optimizer(optimizer_for(model, "sgd"), tensors, document | {"groups": ["encoder"]})
+
+
+def test_adamw_decays_weights_apart_from_the_gradient():
+    model = network()
+    optimizer = optimizer_for(model, "adamw")
+    set_rates(optimizer, Schedule("constant", 10), {"encoder": 0.1, "decoder": 0.1}, 0)
+    before = model[0].weight.detach().clone()
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    torch.testing.assert_close(model[0].weight, before * (1 - 0.1 * 1e-2))
+
+
+def test_a_state_of_other_shapes_is_refused():
+    model = network()
+    optimizer = optimizer_for(model, "adam")
+    make_steps(model, optimizer, range(1))
+    tensors, document = optimizer_state(optimizer)
+    stacked = {name: torch.stack([value] * 2) if value.dim() == 4 else value for name, value in tensors.items()}
+    with pytest.raises(ValueError, match=r"optimizer\.0\.exp_avg has shape \[2, 8, 3, 3, 3\], its parameter \[8, 3"):
+        restore_optimizer(optimizer, stacked, document)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from cen_cli.engine.schedules import Schedule, first_exchange_step
@@ -6,6 +8,13 @@ from cen_cli.engine.schedules import Schedule, first_exchange_step
 def test_constant():
     schedule = Schedule("constant", total_steps=10)
     assert {schedule.rate(0.1, step) for step in range(10)} == {0.1}
+
+
+def test_cosine_falls_from_the_base_to_zero():
+    schedule = Schedule("cosine", total_steps=8)
+    assert schedule.rate(0.4, 0) == 0.4
+    assert schedule.rate(0.4, 4) == pytest.approx(0.2)
+    assert schedule.rate(0.4, 7) == pytest.approx(0.4 * (1 + math.cos(math.pi * 7 / 8)) / 2)
 
 
 def test_poly_falls_from_the_base_towards_zero():

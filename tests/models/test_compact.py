@@ -21,7 +21,7 @@ from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.fusion.self_attention import SelfAttentionFusion
 from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_norm_statistics
 from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
-from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d
+from cen_cli.models.streams import PrivateCopies
 from cen_cli.models.translator import unet_translator
 from tests.streams import built
 
@@ -231,12 +231,12 @@ def test_a_file_holds_shared_filters_once_and_private_ones_only_where_they_are_n
     # Of four numbers for a channel of a norm two are left, or none where it is replaced; filters stay as they were.
     assert numbers(shared.state_dict()) - numbers(compact_tensors(shared)) == 2 * norms + 2 * replaced
     filters = sum(
-        int(layer.replaced().sum()) * private.get_submodule(name.replace("bn", "conv")).weight[0, 0].numel()
+        int(layer.replaced().sum()) * private.get_submodule(name.replace("bn", "conv")).layer.weight[0].numel()
         for name, layer in exchange_layers(private).items()
     )
     lost = numbers(private.state_dict()) - numbers(compact_tensors(private))
     assert lost == 2 * norms + 2 * replaced + filters
-    assert not any(isinstance(m, PrivateConv2d | PrivateConvTranspose2d) for m in compacted(private).encoder.modules())
+    assert not any(isinstance(m, PrivateCopies) for m in compacted(private).encoder.modules())
 
 
 def test_what_only_a_loss_needs_is_left_out():

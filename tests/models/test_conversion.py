@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from cen_cli.models.conversion import convert_layers, to_cen
 from cen_cli.models.exchange import ChannelExchange, exchange_layers
-from cen_cli.models.norms import SHARING, ModalBatchNorm2d, ModalInstanceNorm2d
+from cen_cli.models.norms import SHARING, ModalBatchNorm2d, ModalInstanceNorm2d, ModalSyncBatchNorm2d
 from cen_cli.models.settings import StreamSettings
-from cen_cli.models.streams import PrivateConv2d, PrivateConvTranspose2d
+from cen_cli.models.streams import PrivateCopies
 
 
 class SmallNet(nn.Module):
@@ -166,30 +166,116 @@ def test_a_layer_used_twice_stays_one_layer():
     net = to_cen(nn.Sequential(block, block, nn.ModuleDict({"again": block[1]})["again"]), ("a", "b"), conv="private")
     assert net.body[0] is net.body[1]
     assert net.body[2] is net.body[0][1]
-    assert isinstance(net.body[0][0], PrivateConv2d)
+    assert isinstance(net.body[0][0], PrivateCopies)
 
 
 def test_private_convolutions_leave_other_layers_shared():
     net = to_cen(SmallNet(), ("a", "b"), conv="private")
-    assert net.body.stem[0].weight.shape == (2, 9, 3, 5, 5)
+    assert [copied.weight.shape for copied in net.body.stem[0].copies] == [(9, 3, 5, 5)] * 2
+    net.to(memory_format=torch.channels_last)
     assert isinstance(net.body.head, nn.Linear)
 
 
 def test_transposed_convolutions_become_private_too():
     upward = nn.Sequential(nn.ConvTranspose2d(3, 4, 4, stride=2, padding=1), nn.BatchNorm2d(4)).eval()
     net = to_cen(upward, ("a", "b"), conv="private")
-    assert isinstance(net.body[0], PrivateConvTranspose2d)
+    assert isinstance(net.body[0], PrivateCopies)
     assert list(exchange_layers(net)) == ["body.1"]
     x = torch.randn(2, 3, 5, 6)
     for branch in net({"a": x, "b": x}).branches:
         torch.testing.assert_close(branch, upward(x))
 
 
-def test_frozen_batch_norms_and_group_norms_stay_shared():
+def test_group_norms_beside_batch_norms_stay_shared():
+    net = to_cen(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.LayerNorm(6)), ("a", "b"))
+    assert isinstance(net.body[2], nn.GroupNorm)
+    assert type(net.body[3]) is nn.LayerNorm
+
+
+def test_frozen_and_synchronised_norms_become_modal():
     frozen = torchvision.ops.FrozenBatchNorm2d(4)
-    net = to_cen(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), frozen, nn.GroupNorm(2, 4)), ("a", "b"))
-    assert isinstance(net.body[2], torchvision.ops.FrozenBatchNorm2d)
-    assert isinstance(net.body[3], nn.GroupNorm)
+    frozen.running_mean += 0.3
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), frozen, nn.Conv2d(4, 4, 3), nn.SyncBatchNorm(4))
+    net = to_cen(plain, ("a", "b"), check=True)
+    assert list(exchange_layers(net)) == ["body.1", "body.3"]
+    assert isinstance(net.body[3].norm, ModalSyncBatchNorm2d)
+    before = net.body[1].norm.running_mean.clone()
+    loss = net(torch.randn(4, 3, 8, 8)).branches.square().mean()
+    loss.backward()
+    assert torch.equal(net.body[1].norm.running_mean, before)
+    assert net.body[1].norm.weight.grad.abs().sum() > 0
+
+
+class ActivatedNorm(nn.BatchNorm2d):
+    """A norm that also activates, as many encoders have them."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(super().forward(x))
+
+
+class DoubledNorm(nn.BatchNorm2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+class PaddedConv(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(nn.functional.pad(x, (1, 1, 1, 1), value=1.0))
+
+
+@pytest.mark.parametrize("conv", ["shared", "private"])
+def test_what_a_subclass_does_besides_is_kept(conv):
+    plain = nn.Sequential(PaddedConv(3, 8, 3, bias=False), ActivatedNorm(8), nn.Conv2d(8, 4, 1)).eval()
+    net = to_cen(plain, ("a", "b"), conv=conv, check=True)
+    assert list(exchange_layers(net)) == ["body.1.norm"]
+    x = torch.randn(2, 3, 6, 6)
+    for branch in net({"a": x, "b": x}).branches:
+        torch.testing.assert_close(branch, plain(x))
+
+
+def test_maps_in_lists_and_tuples_are_combined_one_by_one():
+    class Pyramid(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+            self.second = nn.Sequential(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6))
+
+        def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+            x = self.first(x)
+            return [x, self.second(x)], x
+
+    (fine, coarse), again = to_cen(Pyramid(), ("a", "b"), check=True)(torch.randn(4, 3, 8, 8))
+    assert fine.branches.shape == again.branches.shape == (2, 2, 4, 6, 6)
+    assert coarse.ensemble.shape == (2, 6, 4, 4)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::torch.jit.TracerWarning")
+def test_a_network_is_traced_with_inputs_by_name():
+    net = to_cen(SmallNet().eval(), ("a", "b"), threshold=2.0)
+    inputs = {name: torch.randn(1, 3, 8, 8) for name in net.modalities}
+    branches, ensemble, weights = torch.jit.trace(net, (inputs,))(inputs)
+    for found, wanted in zip((branches, ensemble, weights), net(inputs), strict=False):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_a_network_that_mixes_a_batch_is_found_out():
+    class Mixing(SmallNet):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x - x.mean(0, keepdim=True))
+
+    with pytest.raises(ValueError, match=r"stream 'a' differs by .* mixes the images of a batch"):
+        to_cen(Mixing(), ("a", "b"), check=True)
+
+
+def test_hooks_would_be_lost():
+    net = SmallNet()
+    net.stem[1].register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match=r"stem\.1: BatchNorm2d has hooks"):
+        to_cen(net, ("a", "b"))
 
 
 def conv_norm(norm: nn.Module, conv: nn.Module | None = None) -> nn.Module:
@@ -199,9 +285,15 @@ def conv_norm(norm: nn.Module, conv: nn.Module | None = None) -> nn.Module:
 @pytest.mark.parametrize(
     ("net", "settings", "message"),
     [
-        (nn.Conv2d(3, 4, 3), {}, "no BatchNorm2d or InstanceNorm2d"),
-        (conv_norm(nn.GroupNorm(2, 4)), {}, "no BatchNorm2d or InstanceNorm2d"),
-        (conv_norm(nn.SyncBatchNorm(4)), {}, "1: SyncBatchNorm would normalise all modalities together"),
+        (nn.Conv2d(3, 4, 3), {}, "no batch or instance norm"),
+        (conv_norm(nn.GroupNorm(2, 4)), {}, "no batch or instance norm"),
+        (
+            conv_norm(nn.BatchNorm3d(4)),
+            {},
+            "1: BatchNorm3d is no known norm, and would normalise all",
+        ),
+        (conv_norm(DoubledNorm(4)), {}, "1: DoubledNorm is no known norm"),
+        (nn.Sequential(nn.Conv2d(3, 4, 4), nn.Linear(4, 4), nn.LayerNorm(5)), {}, "2: a LayerNorm.*Transformers"),
         (conv_norm(nn.BatchNorm2d(4, momentum=None)), {}, "1: momentum=None"),
         (conv_norm(nn.BatchNorm2d(4)), {"norm": "own"}, "norm = 'own': one of private, shared"),
         (conv_norm(nn.BatchNorm2d(4)), {"norm": "shared"}, "norm = 'shared' leaves one gamma"),
@@ -222,17 +314,17 @@ def test_other_batch_norms_may_be_shared_on_purpose():
     assert isinstance(to_cen(net, ("a", "b"), norm="shared", exchange=False).body[3], nn.BatchNorm1d)
 
 
-def test_an_output_that_is_neither_tensor_nor_mapping_is_refused():
-    class Pair(nn.Module):
+def test_an_output_that_holds_no_tensors_is_refused():
+    class Odd(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.norm = nn.BatchNorm2d(3)
 
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return self.norm(x), x
+        def forward(self, x: Tensor) -> set[Tensor]:
+            return {self.norm(x)}
 
-    with pytest.raises(TypeError, match="returned tuple: expected a tensor or a mapping"):
-        to_cen(Pair(), ("a",))(torch.zeros(2, 3, 4, 4))
+    with pytest.raises(TypeError, match="returned set: expected tensors"):
+        to_cen(Odd(), ("a",))(torch.zeros(2, 3, 4, 4))
 
 
 def test_layers_are_converted_in_place():

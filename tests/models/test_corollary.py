@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cen_cli.models.exchange import ChannelExchange, exchange_layers
 from cen_cli.models.norms import ModalBatchNorm2d
 from cen_cli.models.segmenter import refinenet_segmenter
-from cen_cli.models.streams import PrivateConv2d
+from cen_cli.models.streams import PrivateCopies
 from tests.streams import built
 
 
@@ -28,7 +28,7 @@ class Unit(nn.Module):
         super().__init__()
         self.exchange = ChannelExchange(ModalBatchNorm2d(channels, 2), threshold=1e-2, active=active)
         conv = nn.Conv2d(channels, 5, kernel, padding=kernel // 2)
-        self.conv = PrivateConv2d.from_conv(conv, 2)
+        self.conv = PrivateCopies(conv, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(self.exchange(x).relu())
@@ -47,11 +47,12 @@ def kill(norm: ModalBatchNorm2d, pressed: Tensor, every: int = 2) -> Tensor:
 
 
 @torch.no_grad()
-def constants(conv: PrivateConv2d, norm: ModalBatchNorm2d, dead: Tensor) -> Tensor:
+def constants(conv: PrivateCopies, norm: ModalBatchNorm2d, dead: Tensor) -> Tensor:
     """W_c * relu(beta_c), summed over the dead channels of each modality: [M, out]. Sets W_c = 0."""
     inputs = norm.bias.relu() * dead  # [M, C]
-    added = torch.einsum("mock,mc->mo", conv.weight.flatten(3), inputs)
-    conv.weight[dead[:, None].expand(-1, conv.weight.shape[1], -1)] = 0
+    added = torch.einsum("mock,mc->mo", conv.stacked("weight").flatten(3), inputs)
+    for layer, row in zip(conv.copies, dead, strict=True):
+        layer.weight[:, row] = 0
     return added
 
 
@@ -59,14 +60,17 @@ def unit(kernel: int) -> tuple[Unit, Unit, Tensor]:
     """f, the f' that the proof builds, and images of two modalities."""
     torch.manual_seed(0)
     without = Unit(8, kernel, active=False).double().eval()
-    nn.init.normal_(without.conv.weight)
+    for layer in without.conv.copies:
+        nn.init.normal_(layer.weight)
     dead = kill(without.exchange.norm, without.exchange.pressed)
     assert dead.sum() == 4
     exchanging = copy.deepcopy(without)
     exchanging.exchange.active = True
     assert torch.equal(exchanging.exchange.replaced(), dead)
     with torch.no_grad():
-        exchanging.conv.bias += constants(exchanging.conv, exchanging.exchange.norm, dead)
+        added = constants(exchanging.conv, exchanging.exchange.norm, dead)
+        for layer, row in zip(exchanging.conv.copies, added, strict=True):
+            layer.bias += row
     return without, exchanging, torch.randn(6, 8, 9, 9, dtype=torch.float64)
 
 
@@ -87,7 +91,8 @@ def test_shared_convolutions_leave_no_such_construction():
     without, exchanging, x = unit(kernel=1)
     with torch.no_grad():
         dead = exchanging.exchange.replaced()
-        exchanging.conv.weight[dead.flip(0)[:, None].expand(-1, 5, -1)] = 0
+        for layer, row in zip(exchanging.conv.copies, dead.flip(0), strict=True):
+            layer.weight[:, row] = 0
     assert (exchanging(x) - without(x)).abs().max() > 1e-3
 
 

@@ -9,15 +9,21 @@ import pytest
 import torch
 from torch import nn
 
+from cen_cli.models.known_norms import known_norms, modal_layer
 from cen_cli.models.norms import (
     SHARING,
     ModalBatchNorm2d,
     ModalInstanceNorm2d,
-    from_norm,
     set_frozen_statistics,
     set_norm_statistics,
 )
 from tests.reference import normalising
+
+
+def from_norm(norm, modalities):
+    ((known, kind),) = known_norms(norm, allow_others=False).values()
+    return modal_layer(known, kind, modalities)
+
 
 KINDS = {ModalBatchNorm2d: normalising.batch_norm, ModalInstanceNorm2d: normalising.instance_norm}
 TENSORS = ("weight", "bias", "running_mean", "running_var")

@@ -12,7 +12,7 @@ from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.norms import ModalBatchNorm2d, set_frozen_statistics
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
 from cen_cli.models.sparsity import sparsity_penalty
-from cen_cli.models.streams import PrivateConv2d
+from cen_cli.models.streams import PrivateCopies
 from tests.streams import built
 
 
@@ -91,14 +91,14 @@ def test_a_parameter_outside_the_groups_is_noticed():
 
 def test_private_convolutions_make_separate_networks():
     net = small(conv="private").eval()
-    assert not any(isinstance(layer, nn.Conv2d) for layer in net.modules())
-    assert isinstance(net.decoder.classifier, PrivateConv2d)
+    assert isinstance(net.decoder.classifier, PrivateCopies)
     shared = small().eval()
     x = images()
     torch.testing.assert_close(net(x).branches, shared(x).branches, rtol=1e-4, atol=1e-5)
     net(x).branches[0].sum().backward()
-    assert (net.encoder.conv1.weight.grad[1] == 0).all()
-    assert (net.encoder.conv1.weight.grad[0] != 0).any()
+    first, second = net.encoder.conv1.copies
+    assert (second.weight.grad == 0).all()
+    assert (first.weight.grad != 0).any()
 
 
 def test_ensemble_loss_reaches_alpha_alone_and_branch_losses_never_reach_it():

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from cen_cli.models.streams import (
-    PrivateConv2d,
-    PrivateConvTranspose2d,
+    PrivateCopies,
     split_modalities,
     stack_images,
     stack_modalities,
+    unstacked,
 )
 
 
@@ -71,29 +71,34 @@ def test_inputs_that_do_not_fit_are_named(given, message):
 )
 @pytest.mark.parametrize("modalities", [1, 3])
 def test_a_private_convolution_starts_as_copies_and_then_differs(conv, modalities):
-    kind = PrivateConvTranspose2d if isinstance(conv, nn.ConvTranspose2d) else PrivateConv2d
-    private = kind.from_conv(conv, modalities)
-    assert private.weight.shape == (modalities, *conv.weight.shape)
+    private = PrivateCopies(conv, modalities)
+    assert private.stacked("weight").shape == (modalities, *conv.weight.shape)
     x = torch.randn(2 * modalities, 4, 7, 7).to(memory_format=torch.channels_last)
     y = private(x)
     torch.testing.assert_close(y, conv(x))
     assert y.is_contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        private.weight[-1] *= 2
+        private.copies[-1].weight *= 2
     streams = private(x).chunk(modalities)
     assert not torch.allclose(streams[-1], conv(x).chunk(modalities)[-1])
     if modalities > 1:
         torch.testing.assert_close(streams[0], conv(x).chunk(modalities)[0])
 
 
-@pytest.mark.parametrize(
-    ("kind", "conv"), [(PrivateConv2d, nn.Conv2d(4, 6, 3)), (PrivateConvTranspose2d, nn.ConvTranspose2d(4, 6, 3))]
-)
-def test_a_private_convolution_names_a_batch_that_does_not_fit(kind, conv):
+def test_a_private_convolution_names_a_batch_that_does_not_fit():
     with pytest.raises(ValueError, match=r"x.shape\[0\] = 3 cannot be shared out among 2"):
-        kind.from_conv(conv, 2)(torch.zeros(3, 4, 5, 5))
+        PrivateCopies(nn.Conv2d(4, 6, 3), 2)(torch.zeros(3, 4, 5, 5))
     with pytest.raises(ValueError, match="modalities = 0"):
-        kind.from_conv(conv, 0)
+        PrivateCopies(nn.Conv2d(4, 6, 3), 0)
+
+
+def test_kernels_that_were_stacked_are_loaded():
+    net = nn.Sequential(PrivateCopies(nn.Conv2d(4, 6, 3), 2))
+    stacked = {"0.weight": torch.randn(2, 6, 4, 3, 3), "0.bias": torch.randn(2, 6)}
+    net.load_state_dict(stacked)
+    assert torch.equal(net[0].stacked("weight"), stacked["0.weight"])
+    assert torch.equal(net[0].stacked("bias"), stacked["0.bias"])
+    assert set(unstacked(net, stacked)) == set(net.state_dict())
 
 
 def test_images_of_another_number_of_channels_are_refused():

@@ -17,8 +17,9 @@ def _row(table: torch.Tensor, m: int) -> torch.Tensor:
 
 def _kernel(tensors, name: str, m: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Weight and bias that modality m uses."""
-    weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-    return (weight[m], bias[m]) if weight.dim() == 5 else (weight, bias)
+    own = f"{name}.copies.{m}"
+    name = own if f"{own}.weight" in tensors else name
+    return tensors[f"{name}.weight"], tensors[f"{name}.bias"]
 
 
 def _instance_norm(tensors, name: str, streams, *, training: bool, running: bool, moved) -> list[torch.Tensor]:

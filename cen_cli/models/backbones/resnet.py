@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from cen_cli.errors import CheckpointError
 from cen_cli.models.backbones.pretrained import read_resnet_weights
-from cen_cli.models.conversion import Convolution, convert_children, convert_layers
+from cen_cli.models.conversion import Convolution, convert_children, convert_layers, fuse_input
 from cen_cli.models.fusion.placement import Fusion, PassOn, place
 from cen_cli.models.norms import ModalBatchNorm2d
 from cen_cli.models.settings import MERGED, PRIVATE, StreamSettings
@@ -86,6 +87,11 @@ class ResNetEncoder(nn.Module):
         self.junctions = nn.ModuleList(junctions)
         self.channels = channels
 
+    def first_stages(self, count: int) -> list[nn.Module]:
+        """The modules of the first stages; the stem belongs to the first."""
+        stem = [self.conv1, self.bn1] if count else []
+        return [*stem, *self._stages()[:count]]
+
     def _stages(self) -> tuple[nn.Module, ...]:
         return self.layer1, self.layer2, self.layer3, self.layer4
 
@@ -130,7 +136,7 @@ def resnet_encoder(
         raise ValueError(f"encoder width = {width}: at least 1 is needed")
     random = weights in (None, "none")
     if width != 64 and not random:
-        raise ValueError(f"encoder width = {width}: weights fit width 64 only")
+        raise CheckpointError(f"{weights}: weights of width 64, and the encoder's is {width}")
     depth = RESNETS[name]
     if dilated and depth.block is BasicBlock:
         raise ValueError(f"backbone {name!r}: dilated stages need bottleneck blocks: resnet50, resnet101 or resnet152")
@@ -143,7 +149,12 @@ def resnet_encoder(
         convert_layers(resnet, modalities, settings, after=_is_three_by_three)
         return ResNetEncoder(resnet, channels, [PassOn() for _ in STAGES])
     placement = place(fusion, FUSION_POINTS, channels, modalities, _one_batch_norm)
-    convert_children(resnet, ("conv1", "bn1", *STAGES[: placement.private_stages]), modalities, PRIVATE)
+    if fusion.stage == "input":
+        fuse_input(resnet, modalities)
+        convert_children(resnet, ("conv1", "bn1"), 1, MERGED)
+    else:
+        convert_children(resnet, ("conv1", "bn1"), modalities, PRIVATE)
+    convert_children(resnet, STAGES[: placement.private_stages], modalities, PRIVATE)
     convert_children(resnet, STAGES[placement.private_stages :], 1, MERGED)
     return ResNetEncoder(resnet, channels, placement.junctions)
 

@@ -17,7 +17,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cen_cli.models.conversion import convert_children
+from cen_cli.models.conversion import convert_children, fuse_input
 from cen_cli.models.fusion.placement import Fusion, PassOn, place
 from cen_cli.models.norms import ModalInstanceNorm2d
 from cen_cli.models.settings import MERGED, PRIVATE
@@ -96,6 +96,8 @@ def fuse_streams(encoder: UNetEncoder, modalities: int, fusion: Fusion) -> None:
     names = encoder.layer_names
     points = {"early": 1, "middle": (len(names) + 1) // 2, "late": len(names)}
     placement = place(fusion, points, encoder.channels, modalities, _one_instance_norm)
+    if fusion.stage == "input":
+        fuse_input(encoder, modalities)
     convert_children(encoder, names[: placement.private_stages], modalities, PRIVATE)
     convert_children(encoder, names[placement.private_stages :], 1, MERGED)
     encoder.junctions = nn.ModuleList(placement.junctions)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_cli.models.fusion.mmd import multi_kernel_mmd
-from cen_cli.models.streams import PrivateConv2d, split_modalities
+from cen_cli.models.streams import PrivateCopies, split_modalities
 
 GRID = 8
 """Largest side of the averaged maps whose positions are the samples."""
@@ -31,7 +31,7 @@ class AlignFusion(nn.Module):
         super().__init__()
         self.modalities = modalities
         self.common_channels = channels // 2
-        self.split = PrivateConv2d(_pointwise(channels, channels), modalities)
+        self.split = PrivateCopies(_pointwise(channels, channels), modalities)
         specific = channels - self.common_channels
         self.mix = _pointwise(self.common_channels + modalities * specific, channels)
         self.discrepancy: Tensor | None = None

@@ -1,6 +1,11 @@
-"""Fusion by concatenation: M maps on the channel axis, then a 1x1 convolution back to C channels (S Section 2)."""
+"""Fusion by concatenation: M maps on the channel axis, then a 1x1 convolution back to C channels (S Section 2).
+
+At the input the network's own first convolution takes the M images side by side: one network of 3 M channels.
+"""
 
 from __future__ import annotations
+
+import copy
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +27,21 @@ class ConcatFusion(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[M*B, C, h, w] -> [B, C, h, w]."""
         return self.mix(concatenate_modalities(x, self.modalities))
+
+
+class InputConcat(nn.Module):
+    """A network's first convolution, widened to M images side by side; it starts as the mean over the modalities."""
+
+    def __init__(self, conv: nn.Conv2d, modalities: int) -> None:
+        super().__init__()
+        self.modalities = modalities
+        self.conv = copy.deepcopy(conv)
+        self.conv.in_channels *= modalities
+        self.conv.weight = nn.Parameter(conv.weight.detach().repeat(1, modalities, 1, 1) / modalities)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[M*B, 3, H, W] -> [B, C, h, w]."""
+        return self.conv(concatenate_modalities(x, self.modalities))
 
 
 def concatenate_modalities(x: Tensor, modalities: int) -> Tensor:

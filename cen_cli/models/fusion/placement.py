@@ -10,6 +10,8 @@ Until they merge, streams are private networks, with convolutions and norms of t
                    | block                      | block
                 decoder                      decoder
 
+    input       the images side by side --> stage 1 (one) --> ... --> stage L (one)
+
 A junction stands behind each stage: `forward(x)` -> (what the decoder gets, what the next stage gets).
 """
 
@@ -23,7 +25,7 @@ from torch import Tensor, nn
 
 from cen_cli.models.fusion.average import AverageFusion
 
-Stage = Literal["early", "middle", "late", "all"]
+Stage = Literal["input", "early", "middle", "late", "all"]
 MakeNorm = Callable[[int], nn.Module]
 MakeBlock = Callable[[int, int, MakeNorm], nn.Module]
 """(channels C, modalities M, what makes a norm of so many channels) -> a fusion block."""
@@ -91,6 +93,8 @@ def place(
     """
     if modalities < 2:
         raise ValueError(f"modalities = {modalities}: there is nothing to fuse")
+    if fusion.stage == "input":
+        return Placement(tuple(PassOn() for _ in channels), private_stages=0)
     if fusion.stage == "all":
         taps = tuple(Tap(fusion.make_block(width, modalities, make_norm)) for width in channels)
         return Placement(taps, private_stages=len(channels))

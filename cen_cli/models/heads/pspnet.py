@@ -30,7 +30,7 @@ class PSPNetDecoder(nn.Module):
     """Logits from the features of stage 4 and, while training, auxiliary ones from those of stage 3.
 
     Args:
-        channels: of the four feature maps, finest first.
+        channels: of the feature maps, finest first; the last two are read.
         classes: K.
         width: channels before the classifier; 512 is usual.
         dropout: probability, in training, before the classifiers; 0.1 is usual.
@@ -47,8 +47,8 @@ class PSPNetDecoder(nn.Module):
         auxiliary: bool = True,
     ) -> None:
         super().__init__()
-        if len(channels) != 4:
-            raise ValueError(f"channels = {channels}: four feature maps are needed")
+        if len(channels) < 2:
+            raise ValueError(f"channels = {channels}: two feature maps or more are needed")
         if classes < 1 or width < 1:
             raise ValueError(f"classes = {classes}, width = {width}: both must be at least 1")
         *_, third, fourth = channels
@@ -76,7 +76,7 @@ class PSPNetDecoder(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor | tuple[Tensor, Tensor]:
-        """Four maps [N, channels[i], h_i, w_i], finest first -> logits [N, classes, h_3, w_3].
+        """Maps [N, channels[i], h_i, w_i], finest first -> logits [N, classes, h_3, w_3].
 
         In training, where there is an auxiliary head, also its logits [N, classes, h_2, w_2].
         """

@@ -23,6 +23,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+DROPPED = 2
+"""Coarsest maps on which there is dropout."""
 POOLINGS = 4
 """Links of a chained residual pooling."""
 
@@ -103,13 +105,13 @@ class RefinePath(nn.Module):
 
 
 class RefineNetDecoder(nn.Module):
-    """Four paths from the coarsest features to the finest, and a classifier.
+    """One path for each map, from the coarsest features to the finest, and a classifier.
 
     Args:
-        channels: of the four feature maps, finest first.
+        channels: of the L >= 2 feature maps, finest first; four in a ResNet.
         classes: K.
-        width: channels of paths 1 to 3; path 4 has twice as many.
-        dropout: probability, in training, on the features of stages 4 and 3 and before the classifier.
+        width: channels of all paths but the coarsest, which has twice as many.
+        dropout: probability, in training, on the two coarsest maps and before the classifier.
         light: the light variant.
         norm: a batch norm behind reduce, join and widen of every path.
     """
@@ -125,15 +127,17 @@ class RefineNetDecoder(nn.Module):
         norm: bool = False,
     ) -> None:
         super().__init__()
-        if len(channels) != 4:
-            raise ValueError(f"channels = {channels}: four feature maps are needed")
+        if len(channels) < 2:
+            raise ValueError(f"channels = {channels}: two feature maps or more are needed")
         if classes < 1 or width < 1:
             raise ValueError(f"classes = {classes}, width = {width}: both must be at least 1")
         self.drop = nn.Dropout(dropout)
-        self.path4 = RefinePath(channels[3], 2 * width, width, coarsest=True, light=light, norm=norm)
-        self.path3 = RefinePath(channels[2], width, width, light=light, norm=norm)
-        self.path2 = RefinePath(channels[1], width, width, light=light, norm=norm)
-        self.path1 = RefinePath(channels[0], width, None, light=light, norm=norm)
+        self.stages = len(channels)
+        for stage in range(self.stages, 0, -1):
+            coarsest, finest = stage == self.stages, stage == 1
+            wide, outputs = 2 * width if coarsest else width, None if finest else width
+            path = RefinePath(channels[stage - 1], wide, outputs, coarsest=coarsest, light=light, norm=norm)
+            self.add_module(f"path{stage}", path)
         self.classifier = same_size(width, classes, bias=True)
         self.init_weights()
 
@@ -162,12 +166,12 @@ class RefineNetDecoder(nn.Module):
         _zero_bias(self.classifier)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
-        """Four maps [N, channels[i], h_i, w_i], finest first -> logits [N, classes, h_0, w_0]."""
-        stage1, stage2, stage3, stage4 = features
-        x = self.path4(self.drop(stage4), None)
-        x = self.path3(self.drop(stage3), x)
-        x = self.path2(stage2, x)
-        x = self.path1(stage1, x)
+        """L maps [N, channels[i], h_i, w_i], finest first -> logits [N, classes, h_0, w_0]."""
+        x: Tensor | None = None
+        for stage in range(self.stages, 0, -1):
+            feature = features[stage - 1]
+            dropped = self.drop(feature) if stage > self.stages - DROPPED else feature
+            x = self.get_submodule(f"path{stage}")(dropped, x)
         return self.classifier(self.drop(x))
 
 

@@ -100,7 +100,7 @@ def test_a_damaged_file_is_named(tmp_path, expected, suffix):
 
 
 def test_a_file_with_more_than_tensors_is_refused(tmp_path, expected):
-    torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "net.pth")
+    torch.save({"weights": {}, "epoch": 3}, tmp_path / "net.pth")
     with pytest.raises(CheckpointError, match="not a state dict"):
         read_resnet_weights("resnet18", str(tmp_path / "net.pth"), expected)
 

@@ -7,10 +7,11 @@ import torch
 import torchvision
 from torch import nn
 
+from cen_cli.errors import CheckpointError
 from cen_cli.models.backbones.resnet import RESNETS, resnet_encoder
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.settings import StreamSettings
-from cen_cli.models.streams import PrivateConv2d
+from cen_cli.models.streams import PrivateCopies
 
 
 def torchvision_features(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
@@ -86,8 +87,9 @@ def test_initial_gamma_is_set_where_weights_are_random():
 
 def test_private_convolutions():
     encoder = resnet_encoder("resnet18", 2, StreamSettings(conv="private"), width=8)
-    assert isinstance(encoder.conv1, PrivateConv2d)
-    assert not any(isinstance(layer, nn.Conv2d) for layer in encoder.modules())
+    assert isinstance(encoder.conv1, PrivateCopies)
+    private = sum(isinstance(layer, PrivateCopies) for layer in encoder.modules())
+    assert sum(isinstance(layer, nn.Conv2d) for layer in encoder.modules()) == 2 * private
 
 
 @pytest.mark.parametrize(
@@ -95,9 +97,13 @@ def test_private_convolutions():
     [
         ("resnet17", {}, "backbone 'resnet17': one of resnet18, resnet34"),
         ("resnet18", {"width": 0}, "encoder width = 0"),
-        ("resnet18", {"width": 32, "weights": "imagenet"}, "encoder width = 32: weights fit width 64 only"),
     ],
 )
 def test_bad_arguments_are_named(name, settings, message):
     with pytest.raises(ValueError, match=message):
         resnet_encoder(name, 2, StreamSettings(), **settings)
+
+
+def test_weights_have_one_width():
+    with pytest.raises(CheckpointError, match="weights of width 64, and the encoder's is 32"):
+        resnet_encoder("resnet18", 2, StreamSettings(), width=32, weights="imagenet")

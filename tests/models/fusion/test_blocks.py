@@ -79,7 +79,7 @@ def test_the_gate_of_a_narrow_map_keeps_a_channel() -> None:
 @MODALITIES
 def test_align(modalities: int) -> None:
     x, block = streams(modalities), randomised(AlignFusion(CHANNELS, modalities))
-    splits, mix = block.split.weight.detach().numpy(), block.mix.weight.detach().numpy()
+    splits, mix = block.split.stacked("weight").detach().numpy(), block.mix.weight.detach().numpy()
     assert block.mix.in_channels == 3 + modalities * 4  # 7 channels: 3 in common, 4 of each modality
     np.testing.assert_allclose(block(x).detach().numpy(), fusing.align(as_list(x, modalities), splits, mix), rtol=1e-9)
 
@@ -95,7 +95,8 @@ def test_the_common_parts_are_measured_at_every_position(modalities: int) -> Non
 
 def test_large_maps_are_averaged_to_eight_by_eight() -> None:
     block = AlignFusion(4, 2)
-    block.split.weight.data.copy_(torch.eye(4)[None, :, :, None, None])
+    for layer in block.split.copies:
+        layer.weight.data.copy_(torch.eye(4)[:, :, None, None])
     x = streams(2, batch=3, size=(16, 24), channels=4).float()
     block(x)
     means = nn.functional.avg_pool2d(x[:, :2], (2, 3)).permute(0, 2, 3, 1).reshape(2, -1, 2)
@@ -114,8 +115,9 @@ def test_the_penalty_reaches_the_splits_of_all_modalities_and_pulls_the_common_p
         penalty = alignment_penalty(block)
         optimizer.zero_grad()
         penalty.backward()
-        assert (block.split.weight.grad[:, :3].abs().sum(dim=(1, 2, 3, 4)) > 0).all()
-        assert (block.split.weight.grad[:, 3:] == 0).all()
+        for layer in block.split.copies:
+            assert layer.weight.grad[:3].abs().sum() > 0
+            assert (layer.weight.grad[3:] == 0).all()
         optimizer.step()
         values.append(float(penalty.detach()))
     assert values[-1] < values[0] / 4

@@ -11,7 +11,7 @@ from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.fusion.concat import ConcatFusion
 from cen_cli.models.fusion.placement import Fusion, Merge, PassOn, Tap, place
 from cen_cli.models.segmenter import refinenet_segmenter
-from cen_cli.models.streams import PrivateConv2d
+from cen_cli.models.streams import PrivateCopies
 from cen_cli.models.translator import unet_translator
 from tests.streams import built
 
@@ -103,8 +103,9 @@ def test_streams_are_private_networks_until_they_merge(build, stage: str) -> Non
     stages = [child for name, child in model.encoder.named_children() if name.startswith("layer")]
     point = (RESNET_POINTS if build is segmenter else UNET_POINTS)[stage]
     for index, part in enumerate(stages, start=1):
-        kinds = {type(layer) for layer in part.modules() if isinstance(layer, nn.Conv2d | PrivateConv2d)}
-        assert kinds == ({PrivateConv2d} if index <= point else {nn.Conv2d})
+        private = sum(isinstance(layer, PrivateCopies) for layer in part.modules())
+        convolutions = sum(isinstance(layer, nn.Conv2d) for layer in part.modules())
+        assert (private, convolutions) == ((convolutions / 2, 2 * private) if index <= point else (0, convolutions))
         rows = {layer.modalities for layer in part.modules() if hasattr(layer, "running_mean")}
         assert rows == ({2} if index <= point else {1})
     assert exchange_layers(model) == {}

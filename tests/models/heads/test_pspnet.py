@@ -14,7 +14,7 @@ from cen_cli.models.heads.pspnet import PSPNetDecoder
 from cen_cli.models.norms import ModalBatchNorm2d
 from cen_cli.models.segmenter import Segmenter, pspnet_segmenter
 from cen_cli.models.settings import StreamSettings
-from cen_cli.models.streams import PrivateConv2d
+from cen_cli.models.streams import PrivateCopies
 from tests.reference import pyramid, refining
 from tests.streams import built
 
@@ -84,7 +84,7 @@ def test_norms_of_the_head_are_private_and_exchange_nothing():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(((4, 4, 4), 3), "four feature maps"), ((CHANNELS, 0), "classes = 0"), ((CHANNELS, 3, 0), "width = 0")],
+    [(((4,), 3), "two feature maps"), ((CHANNELS, 0), "classes = 0"), ((CHANNELS, 3, 0), "width = 0")],
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -162,7 +162,7 @@ def test_groups_hold_every_parameter_once_and_every_branch_trains_its_own(conv):
     net = small(conv=conv).train()
     groups = net.parameter_groups()
     assert {id(p) for p in net.decoder.parameters()} == {id(p) for p in groups["decoder"]}
-    assert isinstance(net.decoder.classifier, PrivateConv2d) == (conv == "private")
+    assert isinstance(net.decoder.classifier, PrivateCopies) == (conv == "private")
     out = net(images())
     (out.branches.sum() + out.auxiliary.sum()).backward()
     assert all(p.grad is not None for name, p in net.named_parameters() if name != "ensemble.alpha")

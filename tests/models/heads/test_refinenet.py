@@ -116,7 +116,7 @@ def test_channels_last_stays_channels_last():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (((4, 4, 4), 3), r"channels = \(4, 4, 4\): four"),
+        (((4,), 3), r"channels = \(4,\): two"),
         (((4, 4, 4, 4), 0), "classes = 0"),
         (((4, 4, 4, 4), 3, 0), "width = 0"),
     ],
@@ -153,3 +153,12 @@ def test_the_light_decoder_equals_plain_products():
         x = product(path.widen, own)
     expected = refining.conv3x3(x, array(decoder.classifier.weight), array(decoder.classifier.bias))
     np.testing.assert_allclose(array(decoder(features))[0], expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_every_path_has_its_norms_however_many_maps_there_are(count):
+    decoder = RefineNetDecoder((4,) * count, classes=3, width=4, norm=True)
+    norms = [name for name, layer in decoder.named_modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert len(norms) == count + 2 * (count - 1)  # reduce; join of all but the coarsest, widen of all but the finest
+    features = tuple(torch.randn(2, 4, 2**side, 2**side) for side in range(count, 0, -1))
+    assert decoder(features).shape == (2, 3, 2**count, 2**count)

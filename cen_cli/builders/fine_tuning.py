@@ -1,0 +1,77 @@
+"""A new network that starts from a trained one of ours: other classes, other modalities, everything else the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from cen_cli.errors import CheckpointError
+from cen_cli.models.norms import ModalNorm
+from cen_cli.models.streams import unstacked
+from cen_cli.runs.checkpoint import FORMAT
+from cen_cli.runs.directory import locate
+from cen_cli.wording import listed
+
+STAND_IN = "rgb"
+"""The modality whose norms and copies a modality starts from that the trained network has not."""
+HEADS = re.compile(r"decoder\.classifier\..*|decoder\.auxiliary\.2\..*|ensemble\..*")
+"""What belongs to the classes, or to the modalities as they were."""
+
+
+def own_checkpoint(weights: str) -> Path | None:
+    """The `model.safetensors` that `weights` names, itself or as a run; None where it names something else."""
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        return locate(path).model_file
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            ours = (file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return None  # whoever reads it says so
+    return path if ours else None
+
+
+@torch.no_grad()
+def start_from(
+    network: nn.Module, modalities: Sequence[str], tensors: Mapping[str, Tensor], trained: Sequence[str], source: Path
+) -> str:
+    """Load a trained network's tensors, of the modalities `trained`, into a new one; returns a remark on what it left.
+
+    Modalities are matched by name. Raises CheckpointError where one has no match and there is no `rgb` to stand in, or
+    where tensors do not fit.
+    """
+    named = {name: name if name in trained else STAND_IN for name in modalities}
+    for name, origin in named.items():
+        if origin not in trained:
+            raise CheckpointError(f"{source}: has no modality {name!r} to start from, and no {STAND_IN!r} in its place")
+    rows = [trained.index(origin) for origin in named.values()]
+    tables = {name for name, module in network.named_modules() if isinstance(module, ModalNorm)}
+    stored, problems = unstacked(network, tensors), []
+    for name, own in network.state_dict().items():
+        if HEADS.fullmatch(name):
+            continue
+        value = stored.get(re.sub(r"\.copies\.(\d+)\.", lambda found: f".copies.{rows[int(found[1])]}.", name))
+        if value is not None and name.rpartition(".")[0] in tables and len(value) == len(trained) > 1:
+            value = value[rows]
+        elif value is not None and name.rpartition(".")[0] in tables:
+            value = value.expand(len(own), -1)
+        if value is None:
+            problems.append(f"missing {name}")
+        elif value.shape != own.shape:
+            problems.append(f"{name} has shape {list(value.shape)}, here {list(own.shape)}")
+        else:
+            own.copy_(value)
+    if problems:
+        raise CheckpointError(
+            f"{source}: does not fit the recipe's model: {listed(problems, separator='; ')}",
+            hint="model and sharing must be those of the run whose weights are taken, but for classes and modalities",
+        )
+    stand_ins = [f"{name} starts from {STAND_IN}" for name, origin in named.items() if name != origin]
+    return ", ".join([f"{source} without its classifier and ensemble", *stand_ins])

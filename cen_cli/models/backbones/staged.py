@@ -1,0 +1,166 @@
+"""Encoders of the package timm, by name: cut into stages and converted to exchanging streams.
+
+The contract is that of `resnet`, with any number of stages: their maps at strides of 4 and more (`channels`), finest
+first. Where a network has several stages of one stride, each gives a map. The stem belongs to the first stage.
+
+The exchange sits behind the norm of every k x k convolution with k > 1, the stem's and depthwise ones included, and
+before the activation. A network is cut where timm taps it for features, which presumes that it runs its modules one
+after the other; that is proved when it is built, and refused otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cen_cli.errors import UsageError
+from cen_cli.models.backbones.pretrained import load_timm_weights
+from cen_cli.models.conversion import convert_children, convert_layers, fuse_input
+from cen_cli.models.fusion.placement import Fusion, PassOn, place
+from cen_cli.models.norms import ModalBatchNorm2d
+from cen_cli.models.settings import MERGED, PRIVATE, StreamSettings
+
+PREFIX = "timm/"
+"""Of a backbone's name."""
+FINEST_STRIDE = 4
+DILATED_STRIDE = 8
+PROBE = (1, 3, 64, 64)
+"""Shape of the random image on which a cut network is compared with the whole one."""
+INSTALL = "pip install '.[timm]'"
+
+
+class StagedEncoder(nn.Module):
+    """Any network that is a chain of stages, `stage1`, `stage2`, ..."""
+
+    def __init__(self, stages: Sequence[nn.Module], channels: tuple[int, ...]) -> None:
+        super().__init__()
+        for number, stage in enumerate(stages, start=1):
+            self.add_module(f"stage{number}", stage)
+        self.stage_names = tuple(f"stage{number}" for number in range(1, len(stages) + 1))
+        self.junctions = nn.ModuleList(PassOn() for _ in stages)
+        self.channels = channels
+
+    def first_stages(self, count: int) -> list[nn.Module]:
+        """The first stages."""
+        return [self.get_submodule(name) for name in self.stage_names[:count]]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """[M*B, 3, H, W] -> one map for each stage, see the contract above; behind each stage stands a junction."""
+        features = []
+        for name, junction in zip(self.stage_names, self.junctions, strict=True):
+            feature, x = junction(self.get_submodule(name)(x))
+            features.append(feature)
+        return tuple(features)
+
+
+def timm_encoder(
+    name: str,
+    modalities: int,
+    settings: StreamSettings,
+    *,
+    weights: str | None = None,
+    dilated: bool = False,
+    fusion: Fusion | None = None,
+) -> StagedEncoder:
+    """The encoder that timm calls `name`, of M streams; arguments as those of `resnet_encoder`.
+
+    Raises UsageError where timm is not installed or has no such encoder, where it cannot be dilated or cut into stages,
+    and for what `to_cen` refuses; CheckpointError where weights cannot be had or do not fit.
+    """
+    whole, modules, channels = _network(name, dilated=dilated)
+    if weights is not None and weights != "none":
+        load_timm_weights(name, weights, whole, [module for stage in _chain(whole, modules) for module in stage])
+        settings = replace(settings, gamma_init=None)
+    try:
+        encoder = _cut(whole, modules, channels)
+        _convert(encoder, modalities, settings, fusion)
+    except ValueError as error:
+        raise UsageError(f'model.backbone = "{PREFIX}{name}": {error}') from error
+    return encoder
+
+
+def _network(name: str, *, dilated: bool) -> tuple[nn.Module, list[str], tuple[int, ...]]:
+    """Timm's network with random weights, the modules after which it is cut, and their channels."""
+    try:
+        import timm
+    except ImportError as error:
+        raise UsageError(f'model.backbone = "{PREFIX}{name}": the package timm is missing', hint=INSTALL) from error
+    if not timm.is_model(name):
+        raise UsageError(f'model.backbone = "{PREFIX}{name}": timm {timm.__version__} has no such network')
+    stride: dict[str, Any] = {"output_stride": DILATED_STRIDE} if dilated else {}
+    try:
+        info: Any = timm.create_model(name, features_only=True, **stride).feature_info
+        whole = timm.create_model(name, **stride)
+    except Exception as error:  # whatever a network's constructor raises
+        what = "cannot be dilated, as PSPNet needs it" if dilated else "is no feature extractor"
+        raise UsageError(f'model.backbone = "{PREFIX}{name}": it {what} ({error!r})') from error
+    taps = zip(info.reduction(), info.channels(), info.module_name(), strict=True)
+    kept = [(channels, module) for stride_, channels, module in taps if stride_ >= FINEST_STRIDE]
+    return whole, [module for _, module in kept], tuple(channels for channels, _ in kept)
+
+
+def _chain(whole: nn.Module, ends: Sequence[str]) -> list[list[tuple[str, nn.Module]]]:
+    """The modules of `whole` by name, in order, cut after those that `ends` names; what comes behind is left out."""
+    stages: list[list[tuple[str, nn.Module]]] = [[]]
+
+    def walk(parent: nn.Module, prefix: str) -> None:
+        for short, child in parent.named_children():
+            name = prefix + short
+            if isinstance(child, nn.Sequential) and any(end.startswith(f"{name}.") for end in ends):
+                walk(child, f"{name}.")
+                continue
+            stages[-1].append((name, child))
+            if name in ends:
+                stages.append([])
+
+    walk(whole, "")
+    return stages[:-1]
+
+
+@torch.no_grad()
+def _cut(whole: nn.Module, ends: Sequence[str], channels: tuple[int, ...]) -> StagedEncoder:
+    """The stages of `whole`; ValueError where they do not compute, one after the other, what it computes."""
+    stages = [
+        nn.Sequential(OrderedDict((name.replace(".", "_"), layer) for name, layer in stage))
+        for stage in _chain(whole, ends)
+    ]
+    encoder = StagedEncoder(stages, channels)
+    tapped: list[Tensor] = []
+    hooks = []
+    image = torch.randn(PROBE, generator=torch.Generator().manual_seed(0))
+    training = whole.training
+    whole.eval()
+    try:
+        for end in ends:
+            tap = whole.get_submodule(end)
+            hooks.append(tap.register_forward_hook(lambda _, __, output: tapped.append(output.clone())))
+        whole.forward_features(image)  # type: ignore[operator]  # all of timm's networks have it
+        expected = tuple(tapped)
+        alike = all(torch.equal(made, tap) for made, tap in zip(encoder.eval()(image), expected, strict=True))
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
+        alike = False
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not alike:
+        raise ValueError("it does not run its modules one after the other, and so cannot be cut into stages")
+    return encoder.train(training)
+
+
+def _convert(encoder: StagedEncoder, modalities: int, settings: StreamSettings, fusion: Fusion | None) -> None:
+    names = encoder.stage_names
+    if fusion is None:
+        convert_layers(encoder, modalities, settings)
+        return
+    points = {"early": max(len(names) // 2, 1), "middle": max(len(names) - 1, 1), "late": len(names)}
+    placement = place(fusion, points, encoder.channels, modalities, lambda width: ModalBatchNorm2d(width, 1))
+    if fusion.stage == "input":
+        fuse_input(encoder, modalities)
+    convert_children(encoder, names[: placement.private_stages], modalities, PRIVATE)
+    convert_children(encoder, names[placement.private_stages :], 1, MERGED)
+    encoder.junctions = nn.ModuleList(placement.junctions)

