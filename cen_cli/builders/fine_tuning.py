@@ -25,6 +25,8 @@ HEADS = re.compile(r"decoder\.classifier\..*|decoder\.auxiliary\.2\..*|ensemble\
 
 def own_checkpoint(weights: str) -> Path | None:
     """The `model.safetensors` that `weights` names, itself or as a run; None where it names something else."""
+    if weights in ("none", "imagenet"):
+        return None  # whatever lies in a folder of that name
     path = Path(weights).expanduser()
     if path.is_dir():
         return locate(path).model_file

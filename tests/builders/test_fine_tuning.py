@@ -56,9 +56,12 @@ def test_another_network_is_refused(tmp_path):
         start_from(new, new.modalities, {"encoder.x": trained["encoder.bn1.weight"]}, ("rgb",), tmp_path)
 
 
-def test_own_files_are_told_from_others(tmp_path):
+def test_own_files_are_told_from_others(tmp_path, monkeypatch):
     file = tmp_path / "model.safetensors"
     write_tensors(file, {"a": torch.zeros(1)}, {"modalities": json.dumps(["rgb"])})
     assert own_checkpoint(str(file)) == own_checkpoint(str(tmp_path)) == file
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none").mkdir()
+    assert own_checkpoint("none") is None, "a word of recipes, not a folder"
     assert own_checkpoint("imagenet") is None
     assert own_checkpoint(str(tmp_path / "net.pth")) is None

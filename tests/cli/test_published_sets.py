@@ -183,7 +183,7 @@ class TestPrepare:
         (tmp_path / "out/mine.txt").touch()
         assert "nothing is overwritten" in cen(*("data", "prepare", "nyudv2", mat, tmp_path / "out"), code=2).err
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
-        assert "is a file, and nothing is overwritten" in cen("data", "prepare", "nyudv2", mat, mat, code=2).err
+        assert "exists already, and nothing is overwritten" in cen("data", "prepare", "nyudv2", mat, mat, code=2).err
 
     def test_a_damaged_file_leaves_nothing_behind(self, cen, tmp_path, mat):
         frames = nyu_frames(count=7)

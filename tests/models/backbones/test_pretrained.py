@@ -42,7 +42,7 @@ def test_offline_the_message_says_which_file_goes_where(hub):
         imagenet_file("resnet18")
     assert caught.value.hint is not None
     assert f"put {IMAGENET_NAME} into {hub / 'checkpoints'}" in caught.value.hint
-    assert '"none"' in caught.value.hint
+    assert "--set model.weights=none" in caught.value.hint
 
 
 @pytest.mark.parametrize("failure", [TimeoutError("timed out"), RuntimeError("wrong hash"), OSError("no space")])
