@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cen_cli.errors import CheckpointError
 from cen_cli.models.norms import ModalNorm
 from cen_cli.models.streams import unstacked
-from cen_cli.runs.checkpoint import FORMAT
+from cen_cli.runs.checkpoint import FORMAT, check_finite
 from cen_cli.runs.directory import locate
 from cen_cli.wording import listed
 
@@ -46,9 +46,10 @@ def start_from(
 ) -> str:
     """Load a trained network's tensors, of the modalities `trained`, into a new one; returns a remark on what it left.
 
-    Modalities are matched by name. Raises CheckpointError where one has no match and there is no `rgb` to stand in, or
-    where tensors do not fit.
+    Modalities are matched by name. Raises CheckpointError where one has no match and there is no `rgb` to stand in,
+    where tensors do not fit, or hold NaN or infinity.
     """
+    check_finite(tensors, source)
     named = {name: name if name in trained else STAND_IN for name in modalities}
     for name, origin in named.items():
         if origin not in trained:

@@ -127,12 +127,17 @@ def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: 
             f"{source}: does not fit the recipe's model: {listed(problems, separator='; ')}",
             hint="the checkpoint comes from another recipe, or from another version of it",
         )
+    check_finite(tensors, source)
+    model.load_state_dict(tensors)
+
+
+def check_finite(tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Raises CheckpointError naming the tensors of a file that hold NaN or infinity."""
     if odd := not_finite(tensors):
         raise CheckpointError(
             f"{source}: NaN or infinity in {listed(odd)}: the training diverged, or the file was changed",
             hint="use the run's other checkpoint (checkpoints/last or checkpoints/best), or train again",
         )
-    model.load_state_dict(tensors)
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:

@@ -56,6 +56,13 @@ def test_another_network_is_refused(tmp_path):
         start_from(new, new.modalities, {"encoder.x": trained["encoder.bn1.weight"]}, ("rgb",), tmp_path)
 
 
+def test_a_network_that_has_diverged_is_no_start(tmp_path):
+    trained, new = segmenter(("rgb",)), segmenter(("rgb",))
+    tensors = {**trained.state_dict(), "encoder.conv1.weight": torch.full((8, 3, 7, 7), float("nan"))}
+    with pytest.raises(CheckpointError, match=r"NaN or infinity in encoder\.conv1\.weight"):
+        start_from(new, new.modalities, tensors, ("rgb",), tmp_path / "model.safetensors")
+
+
 def test_own_files_are_told_from_others(tmp_path, monkeypatch):
     file = tmp_path / "model.safetensors"
     write_tensors(file, {"a": torch.zeros(1)}, {"modalities": json.dumps(["rgb"])})
