@@ -64,8 +64,6 @@ class Kind:
     """What the check finds that would stop training."""
     refused: str = ""
     """Why nothing is drafted."""
-    trains: bool = False
-    """Whether it is read, or divided, in a way of its own, so that it is trained on, too."""
 
 
 def view(root: Path, number: int) -> View:
@@ -336,14 +334,13 @@ def _sun(v: View) -> None:
 
 
 KINDS = {
-    "colours of 16 bits": Kind(_colours_of_16_bits, says=('stored = "uint16"',), trains=True),
+    "colours of 16 bits": Kind(_colours_of_16_bits, says=('stored = "uint16"',)),
     "ids with letters": Kind(_ids_with_letters, labels="mask/{stem}_mask.png"),
     "dates as ids": Kind(_dates, ("rgb", "nir"), "label/{stem}_label.png"),
     "splits in names of folders": Kind(
         _split_in_names,
         labels="{split}_labels_40/{stem}.png",
         says=("The folders themselves divide the views: train, test.", "a share of train is"),
-        trains=True,
     ),
     "years behind splits": Kind(_years, ("images", "depth"), "annotations/{split}2017/{stem}.png"),
     "sides behind splits": Kind(_sides, ("b",), "", says=('pattern = "{split}A/{stem}.png"',)),
@@ -352,7 +349,6 @@ KINDS = {
         ("image", "disp"),
         "{split}/semantic/{stem}.png",
         says=("test: none of its 3 views has all files", "skip_incomplete = true"),
-        trains=True,
     ),
     "a folder without labels": Kind(
         _unlabelled,
@@ -361,14 +357,12 @@ KINDS = {
         says=("none of its 3 views has a label map",),
     ),
     "two suffixes in a folder": Kind(_two_suffixes, says=('pattern = "rgb/{stem}.*"',)),
-    "numbers padded differently": Kind(_padding, ("top_irrg", "dsm"), "top_{stem}_label.tif", trains=True),
+    "numbers padded differently": Kind(_padding, ("top_irrg", "dsm"), "top_{stem}_label.tif"),
     "endings in folders": Kind(_endings, ("imgs_img",), "gts/{stem}_gt.png"),
     "two levels of scenes": Kind(_scenes_of_scenes, labels="{group}/{group}/labels/{stem}.png"),
     "links": Kind(_links),
     "what an archive leaves": Kind(_archive),
-    "one grey file among colours": Kind(
-        _one_grey, says=("convert = true", "1 of 8 are 8-bit grey: 3.jpg"), trains=True
-    ),
+    "one grey file among colours": Kind(_one_grey, says=("convert = true", "1 of 8 are 8-bit grey: 3.jpg")),
     "one file of another type": Kind(
         _one_of_another_type,
         says=("1 of 8 are 16-bit grey: 3.png, which reading refuses",),
@@ -378,7 +372,7 @@ KINDS = {
     "edges in black and white": Kind(_edges, ("rgb", "edge")),
     "transparency": Kind(_transparent, says=("convert = true",)),
     "a band of its own in the transparency": Kind(
-        _thermal_in_alpha, ("images", "images_4"), "labels/{stem}.png", says=("bands = [4]",), trains=True
+        _thermal_in_alpha, ("images", "images_4"), "labels/{stem}.png", says=("bands = [4]",)
     ),
     "five bands": Kind(_five_bands, ("rgb",), says=("16-bit of 5 bands; `bands`",)),
     "photographs with palettes": Kind(_palette_photographs, says=("convert = true",)),
@@ -386,18 +380,18 @@ KINDS = {
     "labels as floats": Kind(_float_labels, labels="labels/{stem}.tif"),
     "labels that are none": Kind(_smooth_labels, refused="labels/{stem}.tif is left out: called label maps, but they"),
     "colours of labels with transparency": Kind(_colours_with_alpha, says=('stored = "color"',)),
-    "masks as JPEG": Kind(_jpeg_masks, labels="masks/{stem}.jpg", says=("tolerance = 127",), trains=True),
+    "masks as JPEG": Kind(_jpeg_masks, labels="masks/{stem}.jpg", says=("tolerance = 127",)),
     "trimaps": Kind(_trimaps, ("rgb",), "trimaps/{stem}.png", says=("values = [0, 128, 255]",)),
     "turned photographs": Kind(_turned, found=("as their EXIF orientation says",)),
-    "two sizes": Kind(_two_sizes, says=("resize = [",), trains=True),
+    "two sizes": Kind(_two_sizes, says=("resize = [",)),
     "archives of arrays": Kind(_archives_of_arrays, ("rgb",), says=("8 .npz files are passed over",)),
     "channels first": Kind(_channels_first),
-    "heights with a sign": Kind(_heights, ("rgb", "dem"), says=('stored = "int16"', "invalid = [-32768]"), trains=True),
+    "heights with a sign": Kind(_heights, ("rgb", "dem"), says=('stored = "int16"', "invalid = [-32768]")),
     "rotated bits": Kind(_rotated_bits, says=("scale = 8000", "SUN RGB-D")),
     "ISPRS Potsdam": Kind(_potsdam, ("rgb", "dsm"), "5_Labels_all/top_{stem}_label.tif", says=('stored = "color"',)),
-    "Freiburg Forest": Kind(_forest, ("rgb", "nir_gray"), "{split}/GT_color/{stem}_mask.png", trains=True),
+    "Freiburg Forest": Kind(_forest, ("rgb", "nir_gray"), "{split}/GT_color/{stem}_mask.png"),
     "SUN RGB-D": Kind(_sun, ("depth", "depth_bfx"), "", says=("scale = 8000", "{group}/depth_bfx/{stem}.png")),
-    "pairs": Kind(_pairs, ("depth",), "", says=('fusion = "none"',), trains=True),
+    "pairs": Kind(_pairs, ("depth",), "", says=('fusion = "none"',)),
     "masks of what is valid": Kind(_valid, says=("valid/{stem}.png is left out",)),
     "maps of confidence": Kind(_confidence, says=("confidence/{stem}.png is left out",)),
     "coloured copies of labels": Kind(_coloured_copies, says=("labels_colored/{stem}.png looks like label maps, too",)),
