@@ -10,22 +10,23 @@ from cen_cli.results import Evaluation, SegmentationScores, as_json
 from cen_cli.scoring.segmentation import evaluating, predict_labels
 
 
-def output(modalities: int) -> ModalOutput:
+def output(modalities: int, classes: int = 5) -> ModalOutput:
     torch.manual_seed(0)
-    branches = torch.randn(modalities, 2, 5, 4, 6, requires_grad=True)
+    branches = torch.randn(modalities, 2, classes, 4, 6, requires_grad=True)
     weights = torch.linspace(1, 2, modalities).softmax(0).requires_grad_()
     ensemble = (weights.view(-1, 1, 1, 1, 1) * branches.detach()).sum(0)
     return ModalOutput(branches, ensemble, weights)
 
 
-def target() -> torch.Tensor:
-    labels = torch.randint(0, 5, (2, 16, 24))
+def target(classes: int = 5) -> torch.Tensor:
+    labels = torch.randint(0, classes, (2, 16, 24))
     labels[0, :4] = 255
     return labels
 
 
-def test_losses_equal_their_definition():
-    out, labels = output(3), target()
+@pytest.mark.parametrize("classes", [5, 15, 16, 40])
+def test_losses_equal_their_definition(classes):
+    out, labels = output(3, classes), target(classes)
     losses = segmentation_losses(out, labels, ("a", "b", "c"))
     resize = lambda logits: F.interpolate(logits, size=(16, 24), mode="bilinear", align_corners=False)  # noqa: E731
     for name, branch in zip("abc", out.branches, strict=True):
