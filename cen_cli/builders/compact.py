@@ -17,6 +17,7 @@ from cen_cli.builders.checkpoints import (
 )
 from cen_cli.errors import UsageError
 from cen_cli.models.compact import compact_sites, compact_tensors
+from cen_cli.models.exchange import exchanging_layers
 from cen_cli.models.norms import set_norm_statistics
 
 
@@ -32,9 +33,15 @@ class Compacted:
 def compact(model: LoadedNetwork, source: str) -> Compacted:
     """The compact form of a loaded network, which is left as it is but for its norms' statistics, the recipe's.
 
-    Raises UsageError for one that is compact already, and for one in which there is nothing to compact.
+    Raises UsageError for one that is compact already, for one whose gates mix channels, and for one in which there is
+    nothing to compact.
     """
     check_trainable(model, source, "it is compact already")
+    if any(layer.mixes for layer in exchanging_layers(model.network).values()):
+        raise UsageError(
+            f"{source}: its gates mix channels, which no index stands for",
+            hint="train with exchange.budget, which hardens the gates",
+        )
     set_norm_statistics(model.network, model.recipe.eval.norm_statistics)
     if not compact_sites(model.network):
         raise UsageError(
