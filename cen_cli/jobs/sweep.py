@@ -15,8 +15,7 @@ import torch
 
 from cen_cli import builders
 from cen_cli.analysis.sweeps import Claim, RowPlan, sweep_rows, sweep_verdicts
-from cen_cli.data.loading import training_loader
-from cen_cli.engine.dryrun import seconds_per_step
+from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import write_bytes
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
@@ -262,9 +261,7 @@ def _estimate(recipe: Recipe, device: str, listener: Listener) -> float | str:
     try:
         with listener.counting("rendering rooms") as progress:
             job = builders.training_job(recipe, device_name=device, progress=progress)
-        settings = job.settings
-        loader = training_loader(job.train_data, batch=settings.batch, workers=0, seed=settings.seed, epoch=0)
-        return seconds_per_step(job.task, islice(loader, TIMED_STEPS)) * job.plan.total_steps
+        return seconds_per_step(job.task, islice(job.batches(workers=0), TIMED_STEPS)) * job.plan.total_steps
     except CenError as error:
         return error.message
 
