@@ -35,11 +35,19 @@ def compare(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> SweepReport:
-    """Score runs on one split (absent: the first recipe's eval.split); the first is what the others are held against.
+    """Score several networks on one split, side by side; the first is what the others are held against.
 
-    Runs of one recipe that differ in their seed count as one network. `images`: of the views on which the networks
-    differ most so many are drawn into the file `out`, with `branches` what each branch makes, too. Raises UsageError
-    for fewer than two runs, and for some that do not learn the same.
+    Args:
+        runs: two or more; those of one recipe that differ in their seed alone count as one network.
+        split: "train", "val" or "test"; absent, the first recipe's `eval.split`.
+        images: of the views on which the networks differ most so many are drawn into the file `out`.
+        branches: draw what each branch makes, too.
+
+    Returns:
+        a table as of a sweep: one row a network, mean and deviation over its seeds.
+
+    Raises:
+        UsageError: fewer than two runs, or some that do not learn the same.
     """
     if len(runs) < 2:
         raise UsageError("cen compare takes two or more runs", hint="cen eval scores a single one")
