@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from cen_cli.analysis.equality import Probe, check_equal
-from cen_cli.analysis.timing import Work, in_turn
 from cen_cli.models.compact import compact_sites, computed_channels
-from cen_cli.models.cost import macs
+from cen_cli.models.cost import Work, in_turn, macs
 from cen_cli.models.exchange import exchanging_layers
 from cen_cli.models.network import PARTS
 from cen_cli.models.norms import ModalInstanceNorm2d

@@ -19,10 +19,11 @@ from cen_cli.builders.data import at_hand, check, dataset, palette
 from cen_cli.builders.jobs import TrainingJob, training_job
 from cen_cli.builders.networks import Network, network
 from cen_cli.builders.published import Converted, convert
-from cen_cli.builders.scoring import averaging, best_by, checkpoint_scorer, scorer
+from cen_cli.builders.scoring import DISTANCES, averaging, best_by, checkpoint_scorer, scorer
 from cen_cli.builders.trained import TaskLoss, task_loss_of
 
 __all__ = [
+    "DISTANCES",
     "Compacted",
     "Converted",
     "LoadedNetwork",
