@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from cen_cli.analysis.timing import Work, in_turn
+from cen_cli.models.cost import Work, in_turn
 
 __all__ = ["Row", "Work", "measure", "show"]
 

@@ -1,72 +1,90 @@
-"""Several networks on the same views: where their outputs differ most (S-Fig 6 to 10).
+"""Several networks on the same views, those that are named, dark, bright, or where outputs differ most (S-Fig 6 to 10).
 
 Differences are those between the networks' final outputs, the ensemble's where there is one: for label maps the share
 of pairs of networks that disagree at a pixel, for images the range of their values there, averaged over channels.
+Light is the mean luminance of the picture that is seen, or made.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from torchvision import tv_tensors
 
-from cen_cli.analysis.predictions import PanelRow, panel_row
+from cen_cli.analysis.predictions import PanelRow, as_array, panel_row
 from cen_cli.analysis.translations import TranslationRow, rendered, translate_view, translation_row
-from cen_cli.data.modality import ModalitySpec
+from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.sample import RawView
 from cen_cli.data.views import ViewDataset
+from cen_cli.errors import UsageError
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
 from cen_cli.results import Frame
 from cen_cli.scoring.translation import NormStatistics
+from cen_cli.wording import did_you_mean
 
 FRAME = 1 / 3
 """Side of the framed region, as a share of the picture's."""
 CANDIDATES = 64
-"""Views among which those are sought where networks differ most, evenly spaced over the split."""
+"""Views among which those are sought that are darkest, or where networks differ most, evenly spaced over the split."""
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""Weights of red, green and blue (ITU-R BT.709)."""
+
+By = Literal["difference", "darkest", "brightest"]
 
 Specs = Sequence[ModalitySpec]
 Difference = npt.NDArray[np.float64]
 Row = TypeVar("Row", PanelRow, TranslationRow)
 Output = TypeVar("Output")
+Branches = Mapping[str, Literal["before", "instead"]]
+"""Networks whose branches are shown, before their final output or instead of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """Which views of a split are shown: those that are named, or of each kind of `by` so many."""
+
+    count: int = 0
+    by: Sequence[By] = ("difference",)
+    names: Sequence[str] = ()
 
 
 def compared_labels(
     models: Mapping[str, tuple[Segmenter, Specs]],
     data: Mapping[str, ViewDataset],
-    count: int,
-    *,
-    branches: bool = False,
+    shown: Shown,
+    branches: Branches,
 ) -> list[PanelRow]:
-    """The `count` views on which networks, by name, differ most, those first, each with its region framed.
+    """Views beside what networks, by name, make of them, the region framed in which their final outputs differ most.
 
-    A network comes with its modalities' specs. `predictions` of a row hold each one's final label map, with `branches`
-    those of its branches before it; `data` the same views by network, with the inputs that it takes. `inputs` of a row
-    are all of these.
+    A network comes with its modalities' specs. `predictions` of a row hold each one's final label map and `branches`;
+    `data` the same views by network, with the inputs that it takes. `inputs` of a row are all of these. Raises
+    UsageError for a name that no view has, and where there is no picture whose light could be measured.
     """
 
     def row(index: int) -> tuple[PanelRow, Difference]:
         views = {name: data[name].view(index) for name in models}
         rows = {name: panel_row(*model, views[name], size=views[name].size) for name, model in models.items()}
         final = [[*each.predictions.values()][-1] for each in rows.values()]
-        shown = _named({name: each.predictions for name, each in rows.items()}, branches)
+        made = _named({name: each.predictions for name, each in rows.items()}, branches)
         inputs = {key: picture for each in rows.values() for key, picture in each.inputs.items()}
         first = next(iter(rows.values()))
-        return dataclasses.replace(first, inputs=inputs, predictions=shown), label_disagreement(final)
+        return dataclasses.replace(first, inputs=inputs, predictions=made), label_disagreement(final)
 
-    return _most_different(row, len(next(iter(data.values()))), count)
+    return _chosen(row, data, shown)
 
 
 def compared_images(
     models: Mapping[str, tuple[Translator, Specs]],
     target: ModalitySpec,
     data: Mapping[str, ViewDataset],
-    count: int,
+    shown: Shown,
     statistics: Mapping[str, NormStatistics],
-    *,
-    branches: bool = False,
+    branches: Branches,
 ) -> list[TranslationRow]:
     """The same of translation networks: `images` of a row hold what each network made of `target`.
 
@@ -79,30 +97,76 @@ def compared_images(
             name: translate_view(*model, views[name], protocol="strict", norm_statistics=statistics[name])
             for name, model in models.items()
         }
-        shown = _named(made, branches)
-        rows = [translation_row(view, shown, target, protocol="strict") for view in views.values()]
+        pictures = _named(made, branches)
+        rows = [translation_row(view, pictures, target, protocol="strict") for view in views.values()]
         inputs = {key: picture for each in rows for key, picture in each.inputs.items()}
         ends = [rendered([*images.values()][-1], target, protocol="strict") for images in made.values()]
         return dataclasses.replace(rows[0], inputs=inputs), image_range(ends)
 
-    return _most_different(row, len(next(iter(data.values()))), count)
+    return _chosen(row, data, shown)
 
 
-def _named(outputs: Mapping[str, Mapping[str, Output]], branches: bool) -> dict[str, Output]:
-    """Each network's last output under its name; with `branches` the others before it, as `network: branch`."""
+def _named(outputs: Mapping[str, Mapping[str, Output]], branches: Branches) -> dict[str, Output]:
+    """Each network's last output under its name; the others before or instead of it, as `network: branch`."""
     named: dict[str, Output] = {}
     for network, made in outputs.items():
         *others, last = made
-        named |= {f"{network}: {branch}": made[branch] for branch in others if branches}
-        named[network] = made[last]
+        wanted = branches.get(network)
+        named |= {f"{network}: {branch}": made[branch] for branch in others if wanted}
+        if wanted != "instead" or not others:
+            named[network] = made[last]
     return named
 
 
-def _most_different(row: Callable[[int], tuple[Row, Difference]], views: int, count: int) -> list[Row]:
-    """Of evenly spaced views the `count` rows with the largest mean difference, each with its region framed."""
-    chosen = np.unique(np.linspace(0, views - 1, min(views, CANDIDATES)).round().astype(int)).tolist()
-    found = sorted((row(index) for index in chosen), key=lambda pair: -float(pair[1].mean()))
-    return [dataclasses.replace(each, frame=most_different_region(difference)) for each, difference in found[:count]]
+# ---- which views ----
+
+
+def _chosen(row: Callable[[int], tuple[Row, Difference]], data: Mapping[str, ViewDataset], shown: Shown) -> list[Row]:
+    """The rows of the views that are to be shown, each with its region framed."""
+    first = next(iter(data.values()))
+    if shown.names:
+        return [_framed(*row(_place(name, first.names))) for name in shown.names]
+    few = np.unique(np.linspace(0, len(first) - 1, min(len(first), CANDIDATES)).round().astype(int)).tolist()
+    rows: list[Row] = []
+    for by in shown.by:
+        if by == "difference":
+            found = sorted((row(index) for index in few), key=lambda pair: -float(pair[1].mean()))
+            rows += [_framed(*pair) for pair in found[: shown.count]]
+            continue
+        light = {index: luminance(each.view(index) for each in data.values()) for index in few}
+        for index in sorted(few, key=light.__getitem__, reverse=by == "brightest")[: shown.count]:
+            lit = _framed(*row(index))
+            rows.append(dataclasses.replace(lit, name=f"{lit.name}, {by}: luminance {light[index]:.0f} of 255"))
+    return rows
+
+
+def _framed(row: Row, difference: Difference) -> Row:
+    return dataclasses.replace(row, frame=most_different_region(difference))
+
+
+def _place(name: str, names: Sequence[str]) -> int:
+    if name not in names:
+        hint = did_you_mean(name, names) or f"the first is {names[0]!r}"
+        raise UsageError(f"no view {name!r} among the {len(names)} of the split", hint=hint)
+    return names.index(name)
+
+
+def luminance(views: Iterable[RawView]) -> float:
+    """Mean luminance, 0 to 255, of what networks see of one view: of their input `rgb`, else of their first picture.
+
+    Where inputs are depth maps alone, of the image that they are translated to. Raises UsageError where there is none.
+    """
+    seen = [*views]
+    images = {name: image for view in reversed(seen) for name, image in view.inputs.items()}
+    pictures = {name: image for name, image in images.items() if not isinstance(image, DepthMap)}
+    made = [view.target for view in seen if isinstance(view.target, tv_tensors.Image)]
+    chosen = next(iter([*(pictures[name] for name in pictures if name == "rgb"), *pictures.values(), *made]), None)
+    if chosen is None:
+        raise UsageError(f"{seen[0].name}: no picture among inputs and target whose light could be measured")
+    return float((as_array(chosen) @ np.array(LUMINANCE)).mean())
+
+
+# ---- where they differ ----
 
 
 def label_disagreement(maps: Sequence[np.ndarray]) -> Difference:

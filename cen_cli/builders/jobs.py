@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from cen_cli.builders.checkpoints import labels_of
 from cen_cli.builders.data import Progress, dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
 from cen_cli.builders.scoring import best_by, scorer
+from cen_cli.data.loading import training_loader
+from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.fit import Fit, FitSettings
 from cen_cli.engine.losses import Penalty
@@ -56,6 +58,13 @@ class TrainingJob:
     def start(self, run: RunDirectory, listener: Listener) -> Fit:
         """The run, ready to train from its first step (or to `resume`)."""
         return Fit(self.task, self.train_data, run, self.settings, listener, self.metadata())
+
+    def batches(self, *, epochs: Iterable[int] = (0,), workers: int | None = None) -> Iterator[Batch]:
+        """The batches of these epochs, loaded by `workers` processes (absent: the recipe's)."""
+        batch, seed = self.settings.batch, self.settings.seed
+        workers = self.settings.workers if workers is None else workers
+        for epoch in epochs:
+            yield from training_loader(self.train_data, batch=batch, workers=workers, seed=seed, epoch=epoch)
 
     def metadata(self) -> dict[str, str]:
         """What `model.safetensors` carries beside the weights."""

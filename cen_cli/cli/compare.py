@@ -1,4 +1,4 @@
-"""`cen compare`: several runs side by side, their scores and the views on which they differ most."""
+"""`cen compare`: several runs side by side, their scores and what they make of some views."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cen_cli.cli import options
+from cen_cli.errors import UsageError
 
 
 def compare(
@@ -18,8 +19,26 @@ def compare(
         str | None, typer.Option("--split", help="train, val or test [default: the first recipe's eval.split].")
     ] = None,
     images: Annotated[
-        int, typer.Option("--images", min=0, help="Also draw the N views on which the networks differ most.")
+        int, typer.Option("--images", metavar="N", min=0, help="Also draw N views, those that --by says.")
     ] = 0,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            help="difference: where the networks differ most; darkest or brightest: by their mean luminance; may be"
+            " given several times, N views for each [default: difference].",
+            show_default=False,
+        ),
+    ] = None,
+    views: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--views",
+            metavar="NAME",
+            help="Draw the view of this name, instead; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     branches: Annotated[
         bool, typer.Option("--branches", help="Draw what each branch makes, too, not the final outputs alone.")
     ] = False,
@@ -38,6 +57,8 @@ def compare(
 
         cen compare runs/rooms-261123-101500 runs/rooms-none-261123-104500 --images 4
 
+        cen compare sweeps/fusion-nyudv2/*/seed-0 --images 2 --by darkest --by brightest
+
         cen compare sweeps/table7-rooms/shared/seed-* sweeps/table7-rooms/shared-half-exchange/seed-*
     """
     from cen_cli.jobs import compare as job
@@ -45,10 +66,15 @@ def compare(
     from cen_cli.reporting.progress import Terminal
     from cen_cli.results import as_json
 
+    drawn = images > 0 or bool(views)
+    if not drawn and (by or branches):
+        raise UsageError("--by and --branches are of the picture", hint="--images N or --views NAME draws it")
     report = job.compare(
         runs,
         split=split,
         images=images,
+        by=by or ("difference",),
+        views=views or (),
         branches=branches,
         out=out,
         inception_weights=inception_weights,
@@ -57,8 +83,8 @@ def compare(
         listener=Terminal(),
     )
     if json:
-        console.print_json({**as_json(report), "picture": str(out) if images else None})
+        console.print_json({**as_json(report), "picture": str(out) if drawn else None})
         return
     tables.show(console.out(), sweeps.sweep_parts(report))
-    if images:
+    if drawn:
         console.note(f"picture: {out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +80,8 @@ def sweep(
     if show and dry_run:
         raise UsageError("--show prints results, --dry-run what is to be trained", hint="leave out one of them")
     common: dict[str, Any] = {"out": out, "changes": overrides or (), "data_root": data_root, "device": device}
-    common |= {"only": only or ["*"], "shard": _shard(shard), "listener": Terminal()}
+    shown = Terminal(partial(_print, form=form, json=json))
+    common |= {"only": only or ["*"], "shard": _shard(shard), "listener": shown}
     if dry_run:
         planned = job.plan(name, time=time, **common)
         if json:
@@ -90,7 +92,6 @@ def sweep(
     report = job.sweep(
         name, show=show, jobs=jobs, inception_weights=inception_weights, member_listener=TrainingDisplay, **common
     )
-    _print(report, form, json=json)
     if report.failed:
         logs = ", ".join(report.failed)
         raise CenError(f"{len(report.failed)} members failed; see {logs}", hint="the same command tries them again")
@@ -104,7 +105,7 @@ def _shard(text: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def _print(report: SweepReport, form: Form, *, json: bool) -> None:
+def _print(report: SweepReport, *, form: Form, json: bool) -> None:
     from cen_cli.reporting import console, sweeps, tables
 
     if json:

@@ -56,6 +56,10 @@ class ViewDataset(Protocol):
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, by label; none where views are translated."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the views, in their order."""
+
     def __len__(self) -> int:
         """Number of views."""
 
@@ -318,6 +322,7 @@ class FileViews:
         self.source = source
         self.root = source.root
         self.views = tuple(source.views)
+        self.names = tuple(view.name for view in self.views)
         self.specs = specs
         self.target = target
         self.class_names = () if target else class_names

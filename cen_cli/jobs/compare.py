@@ -1,12 +1,13 @@
-"""Several trained networks side by side: their scores on one split, and the views on which they differ most."""
+"""Several trained networks side by side: their scores on one split, and what they make of some of its views."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast, get_args
 
 from cen_cli import builders
-from cen_cli.analysis.comparison import compared_images, compared_labels
+from cen_cli.analysis.comparison import Branches, By, Shown, compared_images, compared_labels
 from cen_cli.analysis.sweeps import RowPlan, sweep_rows
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.views import ViewDataset
@@ -21,6 +22,7 @@ from cen_cli.recipe.schema import BEST_BY
 from cen_cli.reporting import panels
 from cen_cli.reporting.translation import write_contact_sheet
 from cen_cli.results import SCALAR_METRICS, SILENT, Listener, MemberOutcome, SweepReport
+from cen_cli.wording import did_you_mean
 
 
 def compare(
@@ -28,6 +30,8 @@ def compare(
     *,
     split: str | None = None,
     images: int = 0,
+    by: Sequence[str] = ("difference",),
+    views: Sequence[str] = (),
     branches: bool = False,
     out: str | Path = "comparison.png",
     inception_weights: Path | None = None,
@@ -35,12 +39,23 @@ def compare(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> SweepReport:
-    """Score runs on one split (absent: the first recipe's eval.split); the first is what the others are held against.
+    """Score several networks on one split, side by side; the first is what the others are held against.
 
-    Runs of one recipe that differ in their seed count as one network. `images`: of the views on which the networks
-    differ most so many are drawn into the file `out`, with `branches` what each branch makes, too. Raises UsageError
-    for fewer than two runs, and for some that do not learn the same.
+    Args:
+        runs: two or more; those of one recipe that differ in their seed alone count as one network.
+        split: "train", "val" or "test"; absent, the first recipe's `eval.split`.
+        images: so many views are drawn into the file `out`.
+        by: which: "difference" for those on which the networks differ most, "darkest", "brightest"; of each `images`.
+        views: the names of the views that are drawn instead.
+        branches: draw what each branch makes, too.
+
+    Returns:
+        a table as of a sweep: one row a network, mean and deviation over its seeds.
+
+    Raises:
+        UsageError: fewer than two runs, some that do not learn the same, or a name that no view has.
     """
+    shown = _shown(images, by, views)
     if len(runs) < 2:
         raise UsageError("cen compare takes two or more runs", hint="cen eval scores a single one")
     models = {str(run): builders.load(run, device) for run in runs}
@@ -57,10 +72,22 @@ def compare(
         outcomes.append(MemberOutcome("", names[run], recipe.train.seed, run, "done", evaluation, replaced))
         datasets.setdefault(names[run], data)
     report = _report(outcomes, names, next(iter(models.values())).recipe)
-    if images:
+    if images or views:
         firsts = {name: models[run] for run, name in reversed(names.items())}
-        draw_views(dict(reversed(firsts.items())), datasets, images, Path(out), branches=branches)
+        drawn = dict(reversed(firsts.items()))
+        draw_views(drawn, datasets, shown, Path(out), dict.fromkeys(drawn, "before") if branches else {})
     return report
+
+
+def _shown(images: int, by: Sequence[str], views: Sequence[str]) -> Shown:
+    """Raises UsageError where the views are both named and counted, or a way of choosing is none."""
+    ways = get_args(By)
+    for way in by:
+        if way not in ways:
+            raise UsageError(f"--by {way}: one of {', '.join(ways)}", hint=did_you_mean(way, ways))
+    if views and images:
+        raise UsageError("--views names the views that --images would choose", hint="leave out one of them")
+    return Shown(images, cast(Sequence[By], by), views)
 
 
 def _check_comparable(models: Mapping[str, LoadedNetwork]) -> None:
@@ -108,19 +135,18 @@ def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe:
 def draw_views(
     models: Mapping[str, LoadedNetwork],
     data: Mapping[str, ViewDataset],
-    count: int,
+    shown: Shown,
     path: Path,
-    *,
-    branches: bool = False,
+    branches: Branches,
 ) -> Path:
-    """The views on which the networks differ most; `data` by network, with the inputs that each takes."""
+    """Views and what networks make of them, into a PNG; `data` by network, with the inputs that each takes."""
     first = next(iter(models.values()))
     translators = {n: (m.network, m.specs) for n, m in models.items() if isinstance(m.network, Translator)}
     if translators:
         assert first.target is not None, "a translation network has one"
         statistics = {name: models[name].recipe.eval.norm_statistics for name in translators}
-        rows = compared_images(translators, first.target, data, count, statistics, branches=branches)
+        rows = compared_images(translators, first.target, data, shown, statistics, branches)
         return write_contact_sheet(path, rows)
     segmenters = {n: (m.network, m.specs) for n, m in models.items() if isinstance(m.network, Segmenter)}
-    labelled = compared_labels(segmenters, data, count, branches=branches)
+    labelled = compared_labels(segmenters, data, shown, branches)
     return panels.write_panel(path, labelled, next(iter(data.values())).class_names, builders.palette(first.recipe))

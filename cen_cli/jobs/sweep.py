@@ -10,13 +10,13 @@ from fnmatch import fnmatchcase
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from cen_cli import builders
 from cen_cli.analysis.sweeps import Claim, RowPlan, sweep_rows, sweep_verdicts
-from cen_cli.data.loading import training_loader
-from cen_cli.engine.dryrun import seconds_per_step
+from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import write_bytes
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
@@ -39,7 +39,6 @@ from cen_cli.recipe import Recipe, catalog, dump_toml, parse_recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.overrides import Changes
 from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, paper_numbers
-from cen_cli.reporting.files import unless_unwritable
 from cen_cli.results import SILENT, Listener, MemberOutcome, PlannedMember, SweepReport
 from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
@@ -63,12 +62,23 @@ def sweep(
     listener: Listener = SILENT,
     member_listener: type[Listener] = Listener,
 ) -> SweepReport:
-    """Train every member of a sweep (a path or a shipped name) that is not done, `jobs` at a time; report on the grid.
+    """Train every member of a sweep that is not done, and report on the whole grid.
 
-    A member is one row with one seed, an ordinary run directory below `out` (absent: sweeps/<name>). `show` trains
-    nothing; `shard` (i, n) takes the i-th of n parts of the grid, `only` the members whose name matches a pattern.
-    `member_listener` is made in each member's process, whose output goes into its log. Failed members stand in the
-    report's `failed`. Raises RecipeError, UsageError, and Interrupted once every member has saved.
+    A member is one row with one seed, an ordinary run directory below `out`; those that fail stand in the report's
+    `failed`, and the others go on.
+
+    Args:
+        name: the path of a sweep, or the name of a shipped one.
+        out: the folder of the runs; absent, sweeps/<name>.
+        show: train nothing, only report.
+        shard: (i, n) takes the i-th of n parts of the grid, counted from 1.
+        only: patterns; the members whose name matches one of them are trained.
+        jobs: how many are trained at a time.
+        member_listener: made in each member's process, whose output goes into its log.
+
+    Raises:
+        UsageError: there is no such sweep, a recipe of it cannot be used, or a run in `out` had another recipe.
+        Interrupted: SIGINT or SIGTERM came, and every member was saved.
     """
     grid = _grid(name, out, changes, data_root, listener)
     chosen = grid.chosen(only, shard)
@@ -80,17 +90,14 @@ def sweep(
             _train_member,
             device=device,
             inception_weights=inception_weights,
-            split=grid.sweep.split,
-            checkpoint=grid.sweep.checkpoint,
+            sweep=grid.sweep,
             jobs=jobs,
             listener=member_listener,
         )
         failed = _train_all([run for _, run in chosen], ways, grid.sweep.metrics[-1], jobs, listener)
     report = dataclasses.replace(_report(grid), failed=tuple(failed))
-    found = [member for member, _ in grid.members]
-    pictures = partial(draw, grid.sweep, report, found, grid.folder, device)
-    for picture in unless_unwritable(pictures, listener.on_note) or []:
-        listener.on_note(f"picture: {picture}")
+    listener.on_report(report)
+    draw(grid.sweep, report, [member for member, _ in grid.members], grid.folder, device, listener)
     return report
 
 
@@ -209,8 +216,7 @@ def _train_member(
     *,
     device: str,
     inception_weights: Path | None,
-    split: str,
-    checkpoint: str,
+    sweep: Sweep,
     jobs: int,
     listener: type[Listener],
 ) -> None:
@@ -227,7 +233,7 @@ def _train_member(
         shown = listener()
         try:
             _train(member, device, inception_weights, shown)
-            _score(member, device, inception_weights, split, checkpoint, shown)
+            _score(member, device, inception_weights, sweep, shown)
         except CenError as error:
             sys.stderr.write(f"error: {error.message}\n")
             if error.exit_code not in STOPPED:
@@ -243,14 +249,15 @@ def _train(member: MemberRun, device: str, inception_weights: Path | None, liste
         train(recipe, out=member.folder, inception_weights=inception_weights, device=device, listener=listener)
 
 
-def _score(
-    member: MemberRun, device: str, inception_weights: Path | None, split: str, checkpoint: str, listener: Listener
-) -> None:
-    """Score the member's checkpoint and write down what came of it."""
+def _score(member: MemberRun, device: str, inception_weights: Path | None, sweep: Sweep, listener: Listener) -> None:
+    """Score the member's checkpoint and write down what came of it; FID and KID only where the sweep shows them."""
     run = RunDirectory(member.folder)
-    folder = run.last if checkpoint == "last" else run.best
+    folder = run.last if sweep.checkpoint == "last" else run.best
     model = builders.load(folder, device)
-    recipe = evaluated_recipe(model, {"eval.split": split}, None, str(folder))
+    changes: dict[str, Any] = {"eval.split": sweep.split}
+    if model.task == "translation" and not any(name.endswith(builders.DISTANCES) for name in sweep.metrics):
+        changes["eval.distances"] = False
+    recipe = evaluated_recipe(model, changes, None, str(folder))
     data = dataset(recipe, listener)
     evaluation = scoring(model, data, recipe, str(folder), device, inception_weights, listener)(data)
     replaced = count_replaced(exchanging_layers(model.network), model.modalities)
@@ -262,9 +269,7 @@ def _estimate(recipe: Recipe, device: str, listener: Listener) -> float | str:
     try:
         with listener.counting("rendering rooms") as progress:
             job = builders.training_job(recipe, device_name=device, progress=progress)
-        settings = job.settings
-        loader = training_loader(job.train_data, batch=settings.batch, workers=0, seed=settings.seed, epoch=0)
-        return seconds_per_step(job.task, islice(loader, TIMED_STEPS)) * job.plan.total_steps
+        return seconds_per_step(job.task, islice(job.batches(workers=0), TIMED_STEPS)) * job.plan.total_steps
     except CenError as error:
         return error.message
 

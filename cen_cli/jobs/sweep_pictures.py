@@ -1,54 +1,114 @@
-"""The pictures of a sweep, where it has them: S-Fig 13's curves, S-Fig 11 and 12's gammas, S-Fig 6 to 10's panels."""
+"""The pictures of a sweep, where it has them: gammas (S-Fig 5, 11, 12), panels (S-Fig 6 to 10), curves (S-Fig 13)."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from cen_cli import builders
+from cen_cli.analysis.comparison import Branches, Shown
+from cen_cli.errors import CenError
 from cen_cli.jobs.compare import draw_views
 from cen_cli.jobs.exchanging import load_exchanging
-from cen_cli.recipe.sweeps import Member, Sweep, value_in
+from cen_cli.recipe.sweeps import Member, Panel, Sweep, value_in
 from cen_cli.reporting import gamma_plots
+from cen_cli.reporting.gamma_plots import NetworkGammas
 from cen_cli.reporting.sweeps import write_sweep_figure
-from cen_cli.results import SweepReport
+from cen_cli.results import Listener, SweepReport
+
+Rows = Mapping[str, Member]
+"""The first finished seed of each row of a group, by variant."""
 
 
-def draw(grid: Sweep, report: SweepReport, found: Sequence[Member], folder: Path, device: str) -> list[Path]:
-    """Write what the sweep draws of the members that are done, into its folder. Raises SaveError."""
-    drawn: list[Path] = []
+def draw(
+    grid: Sweep, report: SweepReport, found: Sequence[Member], folder: Path, device: str, listener: Listener
+) -> None:
+    """Write what the sweep draws of the members that are done into its folder; tell of what is or cannot be drawn."""
+    for make in _pictures(grid, report, found, folder, device):
+        try:
+            for picture in make():
+                listener.on_note(f"picture: {picture}")
+        except CenError as error:
+            listener.on_note(f"not drawn: {error.message}")
+
+
+def _pictures(
+    grid: Sweep, report: SweepReport, found: Sequence[Member], folder: Path, device: str
+) -> list[Callable[[], list[Path]]]:
     done = {(row.group, row.variant): min(row.cells[-1].values, default=None) for row in report.rows if row.done}
     members = [member for member in found if done.get((member.group, member.variant)) == member.seed]
+    pictures: list[Callable[[], list[Path]]] = []
     if grid.figure is not None and done:
         keys = grid.figure.keys
         values = {(each.group, each.variant): {key: value_in(each.recipe, key) for key in keys} for each in found}
-        drawn.append(write_sweep_figure(folder / "figure.png", report, values, grid.figure.metrics))
+        pictures.append(partial(_curves, folder / "figure.png", report, values, grid.figure.metrics))
     for group in dict.fromkeys(member.group for member in members):
-        rows = {grid.variants[each.variant].label or each.variant: each for each in members if each.group == group}
-        prefix = f"{group}-" if group else ""
+        rows = {each.variant: each for each in members if each.group == group}
+        prefix = f"{folder}/{group}-" if group else f"{folder}/"
         if grid.proportions:
-            drawn += _proportions(rows, grid.proportions, folder, prefix, device)
-        if grid.panel:
-            drawn.append(_panel(rows, grid, folder, prefix, device))
-    return drawn
+            pictures.append(partial(_proportions, grid, rows, folder, prefix, device))
+        if grid.trajectories:
+            pictures.append(partial(_trajectories, grid, rows, folder, prefix, device))
+        if grid.panel is not None:
+            pictures.append(partial(_panel, grid, grid.panel, rows, folder, prefix, device))
+    return pictures
 
 
-def _proportions(rows: dict[str, Member], layer: str, folder: Path, prefix: str, device: str) -> list[Path]:
-    """S-Fig 11 and 12: each modality's share of every gamma, the first finished seed of each row."""
-    networks = [
-        dataclasses.replace(load_exchanging(str(folder / member.name), device).as_drawn(), label=label)
-        for label, member in rows.items()
-    ]
-    (name,) = [name for name in networks[0].gammas if name.endswith(layer)]
+def _curves(
+    path: Path, report: SweepReport, values: Mapping[tuple[str, str], Mapping[str, float]], metrics: Sequence[str]
+) -> list[Path]:
+    """S-Fig 13."""
+    return [write_sweep_figure(path, report, values, metrics)]
+
+
+def _proportions(grid: Sweep, rows: Rows, folder: Path, prefix: str, device: str) -> list[Path]:
+    """S-Fig 11 and 12: each modality's share of every gamma."""
+    networks = _networks(grid, rows, folder, device)
     return [
-        gamma_plots.gamma_proportions(networks, name, folder / f"{prefix}gamma-proportions.png"),
-        gamma_plots.all_proportions(networks, folder / f"{prefix}gamma-proportions-all.png"),
+        gamma_plots.gamma_proportions(
+            networks, _layer(networks, grid.proportions), Path(f"{prefix}gamma-proportions.png")
+        ),
+        gamma_plots.all_proportions(networks, Path(f"{prefix}gamma-proportions-all.png")),
     ]
 
 
-def _panel(rows: dict[str, Member], grid: Sweep, folder: Path, prefix: str, device: str) -> Path:
-    """S-Fig 6 to 10: the views on which the rows differ most, the first finished seed of each."""
-    models = {label: builders.load(str(folder / member.name), device) for label, member in rows.items()}
-    data = {label: builders.dataset(member.recipe, grid.split) for label, member in rows.items()}
-    return draw_views(models, data, grid.panel, folder / f"{prefix}panel.png")
+def _trajectories(grid: Sweep, rows: Rows, folder: Path, prefix: str, device: str) -> list[Path]:
+    """S-Fig 5: gammas over the steps."""
+    networks = _networks(grid, rows, folder, device)
+    layer = _layer(networks, grid.trajectories)
+    return [gamma_plots.gamma_trajectories(networks, layer, Path(f"{prefix}gamma-trajectories.png"))]
+
+
+def _networks(grid: Sweep, rows: Rows, folder: Path, device: str) -> list[NetworkGammas]:
+    return [
+        dataclasses.replace(load_exchanging(str(folder / member.name), device).as_drawn(), label=_label(grid, variant))
+        for variant, member in rows.items()
+    ]
+
+
+def _layer(networks: Sequence[NetworkGammas], end: str) -> str:
+    """The layer whose name ends so. Raises CenError."""
+    names = [name for name in networks[0].gammas if f".{name}".endswith(f".{end}")]
+    if len(names) != 1:
+        raise CenError(
+            f"{len(names)} exchanging layers end with {end!r}", hint=f"there are {', '.join(networks[0].gammas)}"
+        )
+    return names[0]
+
+
+def _panel(grid: Sweep, panel: Panel, rows: Rows, folder: Path, prefix: str, device: str) -> list[Path]:
+    """S-Fig 6 to 10: what the networks make of the same views."""
+    shown = [variant for variant in panel.variants or rows if variant in rows]
+    if not shown:
+        return []
+    models = {_label(grid, each): builders.load(str(folder / rows[each].name), device) for each in shown}
+    data = {_label(grid, each): builders.dataset(rows[each].recipe, grid.split) for each in shown}
+    branches: Branches = {_label(grid, each): "instead" for each in panel.branches}
+    wanted = Shown(panel.views, panel.by)
+    return [draw_views(models, data, wanted, Path(f"{prefix}panel.png"), branches)]
+
+
+def _label(grid: Sweep, variant: str) -> str:
+    return grid.variants[variant].label or variant

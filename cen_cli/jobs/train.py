@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 from cen_cli import builders
 from cen_cli.builders import TrainingJob
-from cen_cli.data.loading import training_loader
-from cen_cli.engine.dryrun import measure_step
+from cen_cli.engine.profiling import profile_step, profile_training
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import DataError, UsageError
 from cen_cli.jobs.expected import expected_of_validation
 from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import RecipeSource, differences
 from cen_cli.recipe.overrides import Changes
-from cen_cli.results import SILENT, DryRun, Listener, RunSummary
+from cen_cli.results import SILENT, Bench, DryRun, Listener, RunSummary
 from cen_cli.runs.directory import RunDirectory, check_free, create_run, default_root, newest_run, open_run
 from cen_cli.runs.environment import describe_environment
 from cen_cli.runs.log import read_environment
+
+UNDIVIDED_COMPILED = (
+    "train.compile = true: the parts of a compiled step cannot be told apart; "
+    "--set train.compile=false shows those of the step as written"
+)
+UNDIVIDED = {"mps": "on this device nothing tells how long the parts of a step take"}
 
 
 def train(
@@ -31,10 +37,15 @@ def train(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> RunSummary:
-    """Train a recipe (a path, a shipped name, tables, or a `Recipe`) in a new run directory, `out`.
+    """Train a recipe in a new run directory, `out`; absent, runs/<recipe>-<yymmdd-hhmmss>.
 
-    Absent, `out` is runs/<recipe>-<yymmdd-hhmmss>. Raises UsageError where it exists or the recipe cannot be used,
-    Interrupted (after saving) on SIGINT and SIGTERM, DivergedError, DataError or SaveError.
+    Returns:
+        where the run lies, how long it took, the scores of its last and best validation, and what is replaced.
+
+    Raises:
+        UsageError: `out` exists, or the recipe cannot be used (RecipeError names all that is wrong with it).
+        DivergedError: a loss term became NaN or infinite.
+        Interrupted: SIGINT or SIGTERM came, and the run was saved; `resume` goes on.
     """
     resolved = load_recipe(recipe, changes, data_root)
     root = Path(out or default_root(resolved.name))
@@ -56,10 +67,14 @@ def resume(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> RunSummary:
-    """Continue a run bit for bit as if it had not stopped; without `run` the newest of the recipe's in runs/.
+    """Continue a run as if it had not stopped, on a CPU bit for bit; without `run` the newest of the recipe's in runs/.
 
-    A `recipe`, with its `changes`, must be the run's own. Raises what `train` raises, and CheckpointError where there
-    is no whole checkpoint.
+    Returns what `train` returns, of the whole run.
+
+    Raises:
+        UsageError: there is no such run, or `recipe` with its `changes` is not the run's own.
+        CheckpointError: the run has no whole checkpoint.
+        DataError: the data are not those that the run was started on.
     """
     if recipe is None and list(changes):
         raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
@@ -88,9 +103,33 @@ def dry_run(
 ) -> DryRun:
     """What a run of the recipe is about to do, and what its first step costs; nothing is written."""
     job = _job(load_recipe(recipe, changes, data_root), device, inception_weights, listener)
-    settings = job.settings
-    loader = training_loader(job.train_data, batch=settings.batch, workers=0, seed=settings.seed, epoch=0)
-    return measure_step(job.task, next(iter(loader)), job.plan)
+    return profile_step(job.task, next(job.batches(workers=0)), job.plan)
+
+
+def bench(
+    recipe: RecipeSource,
+    *,
+    rounds: int = 5,
+    steps: int = 2,
+    changes: Changes = (),
+    data_root: str | None = None,
+    device: str = "auto",
+    listener: Listener = SILENT,
+) -> Bench:
+    """What training and inference of a recipe cost here, over `rounds` of `steps` steps each; nothing is written."""
+    job = _job(load_recipe(recipe, changes, data_root), device, None, listener)
+    note = UNDIVIDED_COMPILED if job.recipe.train.compile else UNDIVIDED.get(job.task.device.type)
+    with listener.counting("measuring") as progress:
+        found = profile_training(
+            job.task,
+            job.batches(epochs=itertools.count()),
+            job.plan,
+            rounds=rounds,
+            steps=steps,
+            by_part=note is None,
+            progress=progress,
+        )
+    return dataclasses.replace(found, notes=(note,)) if note else found
 
 
 def _check_same(own: Recipe, wanted: Recipe, run: RunDirectory) -> None:

@@ -1,14 +1,49 @@
-"""What a forward pass costs."""
+"""What a piece of work costs: operations and seconds."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+Work = Callable[[], object]
 
-def macs(work: Callable[[], object]) -> int:
-    """Multiply-accumulates of the convolutions and matrix products in `work` (half the floating-point operations)."""
+SHORT_SECONDS = 0.02
+"""Work that is shorter is repeated within a round."""
+
+
+def flops(work: Work) -> int:
+    """Floating-point operations of the convolutions and matrix products in `work`, backwards included."""
     with FlopCounterMode(display=False) as counter:
         work()
-    return int(counter.get_total_flops()) // 2
+    return int(counter.get_total_flops())
+
+
+def macs(work: Work) -> int:
+    """Multiply-accumulates of the convolutions and matrix products in `work` (half the floating-point operations)."""
+    return flops(work) // 2
+
+
+def seconds(work: Work, device: torch.device, repeats: int = 1) -> float:
+    """Seconds of one call, averaged over `repeats`, until the device has done what it was told."""
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    synchronize(device)
+    return (time.perf_counter() - start) / repeats
+
+
+def in_turn(first: Work, second: Work, device: torch.device, rounds: int) -> list[tuple[float, float]]:
+    """Seconds of one call of each, for every round, so that other load touches both; both are warmed up first."""
+    shortest = min(max(seconds(work, device), seconds(work, device)) for work in (first, second))
+    repeats = max(1, round(SHORT_SECONDS / shortest))
+    return [(seconds(first, device, repeats), seconds(second, device, repeats)) for _ in range(rounds)]
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that it was told; a CPU always has."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -23,8 +23,8 @@ MEMORY = 0.98
 def sparsity_penalty(model: nn.Module) -> Tensor:
     """Sum of |gamma| over the pressed channels of every `ChannelExchange` in `model`: scalar, at least float32.
 
-    Without lambda. Gammas outside the pressed parts get exactly zero gradient. A model without exchanging layers
-    gives 0.
+    The last term of P Eq. 4, without lambda. Gammas outside the pressed parts get exactly zero gradient. A model
+    without exchanging layers gives 0.
     """
     layers = list(exchange_layers(model).values())
     if not layers:

@@ -74,6 +74,20 @@ class Figure(Table):
     )
 
 
+class Panel(Table):
+    """Pictures of networks side by side on the same views (S-Fig 6 to 10): a file a group, a column a row."""
+
+    views: Annotated[int, Field(ge=1)] = Field(default=4, description="So many views of each kind of `by`.")
+    by: Annotated[tuple[Literal["difference", "darkest", "brightest"], ...], Field(min_length=1)] = Field(
+        default=("difference",),
+        description="Where the networks differ most, or by the mean luminance: one kind after the other.",
+    )
+    variants: tuple[str, ...] = Field(default=(), description="The rows that are shown, in order. Empty: all.")
+    branches: tuple[str, ...] = Field(
+        default=(), description="Rows of which each branch is shown in place of the ensemble."
+    )
+
+
 class Sweep(Table):
     """A table or figure of the paper as a grid of runs."""
 
@@ -94,7 +108,8 @@ class Sweep(Table):
     orderings: dict[str, Ordering] = Field(default={}, description="What the paper's numbers say, in words.")
     figure: Figure | None = Field(default=None, description="A plot of the results.")
     proportions: str = Field(default="", description="The layer of S-Fig 11; draws S-Fig 11 and 12, a row a variant.")
-    panel: Count = Field(default=0, description="Views, those on which the rows differ most, drawn side by side.")
+    trajectories: str = Field(default="", description="The layer of S-Fig 5, which is drawn, a row a variant.")
+    panel: Panel | None = Field(default=None, description="Pictures of what the rows make of the same views.")
 
 
 @dataclass(frozen=True)
@@ -259,6 +274,9 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
 
 def _named_rows(sweep: Sweep) -> Iterator[tuple[str, str]]:
     yield "reference", sweep.reference
+    if sweep.panel is not None:
+        yield from (("panel.variants", name) for name in sweep.panel.variants)
+        yield from (("panel.branches", name) for name in sweep.panel.branches)
     for claim, ordering in sweep.orderings.items():
         yield f"orderings.{show_value(claim)}.better", ordering.better
         yield f"orderings.{show_value(claim)}.worse", ordering.worse

@@ -8,6 +8,7 @@ from cen_cli.reporting import formats, tables
 from cen_cli.results import Bench, Spread
 
 MILLI = 1000
+GIGA = 1e9
 
 
 def bench_parts(bench: Bench) -> list[RenderableType]:
@@ -23,7 +24,8 @@ def bench_parts(bench: Bench) -> list[RenderableType]:
     parts: list[RenderableType] = [tables.facts(heading), _times(bench), *_memory(bench)]
     if bench.parts:
         parts += ["Where the time of a training iteration goes, loading included:", _shares(bench)]
-    return parts
+    parts += ["What its convolutions and matrix products reach, beside what they can here:", _peaks(bench)]
+    return [*parts, *(f"note: {note}" for note in bench.notes)]
 
 
 def _times(bench: Bench) -> RenderableType:
@@ -50,6 +52,15 @@ def _shares(bench: Bench) -> RenderableType:
     for item in bench.parts:
         share = formats.percent(item.share.median, 1)
         table.add_row(item.part, _ms(item.seconds.median), share, _range(item.share, 100))
+    return table
+
+
+def _peaks(bench: Bench) -> RenderableType:
+    table = tables.new_table("", numbers=("GFLOP/s", "% of it reached"))
+    table.add_row("training step", formats.number(bench.flops_per_second / GIGA), formats.ABSENT)
+    for peak in bench.peaks:
+        share = formats.percent(bench.shares_of_peak[peak.work], 1)
+        table.add_row(f"{peak.work} alone", formats.number(peak.flops_per_second / GIGA), share)
     return table
 
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cen_cli.reporting.console import err, note, print_error
 from cen_cli.reporting.formats import duration
 from cen_cli.reporting.sweeps import outcome_line
-from cen_cli.results import Advance, Listener, MemberOutcome
+from cen_cli.results import Advance, Listener, MemberOutcome, SweepReport
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -33,7 +33,10 @@ def counting(description: str, total: int | None = None) -> Iterator[Advance]:
 
 
 class Terminal(Listener):
-    """Shows notes, counted work and the ends of a sweep's members."""
+    """Shows notes, counted work and the ends of a sweep's members; `report` prints what came of the sweep."""
+
+    def __init__(self, report: Callable[[SweepReport], None] | None = None) -> None:
+        self._report = report
 
     def on_note(self, text: str) -> None:
         """Show something that the user should know."""
@@ -50,6 +53,11 @@ class Terminal(Listener):
     def on_member(self, outcome: MemberOutcome, *, metric: str, ended: int, total: int) -> None:
         """Show one member that has ended, on one line."""
         note(f"{ended}/{total} {outcome_line(outcome, metric)}")
+
+    def on_report(self, report: SweepReport) -> None:
+        """Print a sweep's report, before its pictures are drawn."""
+        if self._report is not None:
+            self._report(report)
 
 
 def _bar(console: Console) -> Progress:

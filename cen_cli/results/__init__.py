@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cen_cli.results.analysis import ExchangeStatistics, GammaAnalysis, WrittenReport
 from cen_cli.results.attraction import Attraction, AttractionRow, CalibrationBin
-from cen_cli.results.bench import Bench, PartTime, Spread
+from cen_cli.results.bench import Bench, PartTime, Peak, Spread
 from cen_cli.results.channels import (
     TOTAL,
     ExchangeRow,
@@ -89,6 +89,7 @@ __all__ = [
     "PartCost",
     "PartHealth",
     "PartTime",
+    "Peak",
     "PlannedMember",
     "Prediction",
     "Predictions",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Sequence
+from typing import ClassVar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +34,18 @@ class PartTime:
 
 
 @dataclasses.dataclass(frozen=True)
+class Peak:
+    """What the machine reaches at a kind of work that does nothing else."""
+
+    work: str
+    flops_per_second: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Bench:
     """Times and memory of a recipe's training and inference on one machine."""
+
+    DERIVED: ClassVar = ("flops_per_second", "shares_of_peak")
 
     recipe: str
     task: str
@@ -64,3 +75,18 @@ class Bench:
     optimizer_bytes: int
     peak_bytes: int | None
     """On a device: the most that was allocated. On the CPU: the most that the process held, all it does included."""
+    step_flops: int
+    """Floating-point operations of the convolutions and matrix products in one training step."""
+    peaks: tuple[Peak, ...]
+    """Measured in the same process, in the same precision."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def flops_per_second(self) -> float:
+        """What the training step reaches."""
+        return self.step_flops / self.step.median
+
+    @property
+    def shares_of_peak(self) -> dict[str, float]:
+        """The same as a share of each peak, by the work."""
+        return {peak.work: self.flops_per_second / peak.flops_per_second for peak in self.peaks}

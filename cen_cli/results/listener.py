@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from cen_cli.results.sweeps import MemberOutcome
+from cen_cli.results.sweeps import MemberOutcome, SweepReport
 from cen_cli.results.training import RunSummary, StepReport, TrainingPlan, ValidationReport
 
 Advance = Callable[[int, int], None]
@@ -40,6 +40,9 @@ class Listener:
 
     def on_member(self, outcome: MemberOutcome, *, metric: str, ended: int, total: int) -> None:
         """A member of a sweep has ended, the `ended`-th of `total`; `metric`: the sweep's last."""
+
+    def on_report(self, report: SweepReport) -> None:
+        """A sweep is over but for its pictures."""
 
 
 def _ignore(done: int, total: int) -> None:

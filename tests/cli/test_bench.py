@@ -27,6 +27,13 @@ def test_a_translation(
         *("exchange and norms", "optimiser", "loss and the rest"),
     }
     assert all(0 < item["share"]["lowest"] <= item["share"]["highest"] < 1 for item in found["parts"])
+    assert found["flops_per_second"] == pytest.approx(found["step_flops"] / found["step"]["median"])
+    assert {peak["work"] for peak in found["peaks"]} == {"matrix product", "3x3 convolution"}
+    for peak in found["peaks"]:
+        share = found["flops_per_second"] / peak["flops_per_second"]
+        assert 0 < found["shares_of_peak"][peak["work"]] == pytest.approx(share)
+    # A step is a forward and about two more in the backward, of both networks, and the discriminator's own.
+    assert found["step_flops"] > 2 * 3 * 4 * found["macs"]
     assert list(tmp_path.iterdir()) == [], "a benchmark leaves nothing behind"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cen_cli
 from tests.cli.conftest import Cen
 
 
@@ -66,6 +67,36 @@ def test_networks_of_different_inputs_and_their_branches(cen: Cen, train: Cen, t
         cen("compare", tmp_path / "alone", tiny_run, *shown)
         widths.append(np.asarray(Image.open(picture)).shape[1])
     assert widths[1] > 1.3 * widths[0]  # two branches beside both inputs, the truth and two networks
+
+
+def test_views_by_name_and_by_light(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
+    """The darkest and the brightest view are those whose files are, and drawn as the views of these names."""
+    root = Path(cen_cli.load(tiny_run).recipe.data.root)
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    light = {f"00100{i}": (np.asarray(Image.open(root / "rgb" / f"00100{i}.png")) @ weights).mean() for i in range(4)}
+    dark, bright = min(light, key=light.__getitem__), max(light, key=light.__getitem__)
+    runs = (f"{tiny_run}/checkpoints/best", f"{tiny_run}/checkpoints/last", "--split", "val", "--device", "cpu")
+
+    def drawn(*words: str) -> np.ndarray:
+        picture = tmp_path / "picture.png"
+        assert f"picture: {picture}" in cen("compare", *runs, *words, "--out", picture).err
+        return np.asarray(Image.open(picture).convert("RGB"))
+
+    lit = drawn("--by", "darkest", "--by", "brightest", "--images", "1")
+    named = drawn("--views", dark, "--views", bright)
+    rows = [slice(42, 42 + 32), slice(42 + 32 + 24, 42 + 32 + 24 + 32)]  # below captions and each row's name
+    for row in rows:
+        assert (lit[row] == named[row]).all()
+    assert (lit[rows[0]] != lit[rows[1]]).any()
+
+    assert "no view '00100' among the 4 of the split" in cen("compare", *runs, "--views", "00100", code=2).err
+    refusals = {
+        ("--by", "dark", "--images", "1"): "--by dark: one of difference, darkest, brightest",
+        ("--views", dark, "--images", "1"): "leave out one of them",
+        ("--by", "darkest"): "--by and --branches are of the picture",
+    }
+    for words, said in refusals.items():
+        assert said in cen("compare", *runs, *words, code=2).err
 
 
 def test_one_run_is_not_compared(cen: Cen, tiny_run: Path) -> None:

@@ -208,12 +208,30 @@ def test_data_that_are_not_there_leave_the_time_unknown(cen: Cen, grid: Path) ->
 
 
 def test_pictures_of_a_sweep(cen: Cen, grid: Path) -> None:
-    """Curves over a key, gammas per channel and the views on which the rows differ, from one command."""
-    drawn = 'panel = 2\nproportions = "layer4.1.bn2"\n'
+    """Curves over a key, gammas per channel and step, and the same views by each row, from one command."""
+    layers = 'proportions = "layer4.1.bn2"\ntrajectories = "layer4.1.bn2"\n'
     figure = '[figure]\nkeys = ["exchange.threshold"]\nmetrics = ["ensemble.mae", "ensemble.mean_iou"]\n'
-    text = grid.read_text().replace("[set.train]", figure + "[set.train]").replace('choose = "none"', "threshold = 0.1")
-    grid.write_text(text.replace("seeds = [0]\n", "seeds = [0]\n" + drawn))
+    panel = '[panel]\nviews = 1\nby = ["difference", "darkest"]\nbranches = ["off"]\n'
+    text = grid.read_text().replace("[set.train]", panel + figure + "[set.train]")
+    grid.write_text(
+        text.replace('choose = "none"', "threshold = 0.1").replace("seeds = [0]\n", "seeds = [0]\n" + layers)
+    )
     ended = cen("sweep", grid, "--device", "cpu")
-    for name in ("figure", "panel", "gamma-proportions", "gamma-proportions-all"):
+    for name in ("figure", "panel", "gamma-proportions", "gamma-proportions-all", "gamma-trajectories"):
         assert f"picture: sweeps/grid/{name}.png" in ended.err
         assert Path(f"sweeps/grid/{name}.png").stat().st_size > 1000
+
+    shutil.rmtree("sweeps/grid/off/seed-0/checkpoints")
+    ended = cen("sweep", grid, "--show", "--device", "cpu")
+    assert "| 51.10" in ended.out
+    assert ended.err.count("not drawn: ") == 3
+    assert "picture: sweeps/grid/figure.png" in ended.err
+
+
+def test_pictures_that_name_what_is_not_there(cen: Cen, grid: Path) -> None:
+    text = grid.read_text()
+    grid.write_text(text.replace("[set.train]", '[panel]\nvariants = ["of"]\n[set.train]'))
+    assert 'panel.variants = "of": one of the variants on, off' in cen("sweep", grid, "--dry-run", code=2).err
+    grid.write_text(text.replace("seeds = [0]\n", 'seeds = [0]\nproportions = "bn2"\n'))
+    ended = cen("sweep", grid, "--only", "on/*", "--device", "cpu")
+    assert "not drawn: 8 exchanging layers end with 'bn2'" in ended.err

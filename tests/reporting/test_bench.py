@@ -4,7 +4,7 @@ from rich.console import Console
 
 from cen_cli.reporting import tables
 from cen_cli.reporting.bench import bench_parts
-from cen_cli.results import Bench, PartTime, Spread
+from cen_cli.results import Bench, PartTime, Peak, Spread
 
 BENCH = Bench(
     recipe="nyudv2-resnet152",
@@ -29,6 +29,9 @@ BENCH = Bench(
     activation_bytes=2**30,
     optimizer_bytes=8 * 2**20,
     peak_bytes=2**31,
+    step_flops=40 * 10**9,
+    peaks=(Peak("matrix product", 80e9), Peak("3x3 convolution", 50e9)),
+    notes=("read this",),
 )
 
 
@@ -40,4 +43,8 @@ def test_times_stand_with_their_range(console: Console) -> None:
     assert ["inference,", "one", "batch", "250", "250", "..", "250", "24"] in words
     assert ["exchange", "and", "norms", "1500", "75.0", "70", "..", "80"] in words
     assert ["peak", "of", "the", "process", "2.0", "GiB"] in words
+    assert ["training", "step", "20", "-"] in words
+    assert ["matrix", "product", "alone", "80", "25.0"] in words
+    assert ["3x3", "convolution", "alone", "50", "40.0"] in words
+    assert "note: read this" in lines
     assert max(map(len, lines)) <= 80

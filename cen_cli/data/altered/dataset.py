@@ -24,6 +24,7 @@ class AlteredViews:
         self.specs = data.specs
         self.target = data.target
         self.class_names = data.class_names
+        self.names = data.names
 
     def __len__(self) -> int:
         return len(self._data)
