@@ -63,7 +63,7 @@ def compact(
         made,
         (loaded.network.state_dict(), tensors),
         compare(loaded.network, made, batches),
-        size=_evaluated_size(loaded),
+        size=evaluated_size(loaded),
         device=where,
         rounds=rounds,
         notes=notes,
@@ -105,7 +105,7 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
     return report
 
 
-def _evaluated_size(loaded: LoadedNetwork) -> tuple[int, int]:
+def evaluated_size(loaded: LoadedNetwork) -> tuple[int, int]:
     """Height and width that the network is evaluated at, as far as its recipe says; else those it was trained at."""
     recipe, multiple = loaded.recipe, _size_multiple(loaded.network)
     size = recipe.evaluation_size or recipe.data.crop
@@ -123,7 +123,7 @@ def _compared_batches(
     """Random images and, where the recipe's data are at hand, real ones; then remarks on what could not be had."""
     recipe = override(loaded.recipe, (), data_root=data_root, source=source)
     multiple = _size_multiple(loaded.network)
-    random = random_batches(loaded.modalities, _evaluated_size(loaded), multiple)
+    random = random_batches(loaded.modalities, evaluated_size(loaded), multiple)
     data = builders.at_hand(recipe, recipe.eval.split)
     real = [] if data is None else real_batches(data, recipe.eval.split, multiple)
     if real:

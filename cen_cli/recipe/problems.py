@@ -272,10 +272,10 @@ def _weights_fit(weights: str, encoder_width: int) -> Iterator[Problem]:
 
 
 def _scores_exist(
-    task: str, inputs: list[str], fusion: str, best_by: str, expected: Mapping[str, Any]
+    task: str, inputs: list[str], fusion: str, classifier: str, best_by: str, expected: Mapping[str, Any]
 ) -> Iterator[Problem]:
     metrics = METRICS.get(task, ())
-    branches = ("ensemble", *(["fused"] if fusion in BASELINES else inputs))
+    branches = ("ensemble", *(["fused"] if fusion in BASELINES or classifier == "concat" else inputs))
     names = [f"{branch}.{metric}" for branch in branches for metric in metrics]
     wanted = f"a score: {' or '.join(branches)}, a dot, then {', '.join(metrics)}"
     if best_by and best_by not in names:
@@ -391,7 +391,7 @@ _RULES: list[tuple[list[Path], _Rule]] = [
             _rates_by_stage,
         ),
         ("model.weights model.encoder_width", _weights_fit),
-        ("task data.inputs model.fusion train.best_by expected", _scores_exist),
+        ("task data.inputs model.fusion model.classifier train.best_by expected", _scores_exist),
         ("task model.arch model.backbone", _network_of_the_task),
         ("task data.kind data.inputs data.target", _target_of_the_task),
         ("model.arch unet.levels data.crop data.resize eval.size data.kind data.rooms.size", _sizes_fit_the_unet),
