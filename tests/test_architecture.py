@@ -21,17 +21,18 @@ PACKAGE = Path(__file__).parents[1] / "cen_cli"
 
 _FLOOR = {"errors", "files", "wording"}
 _GROUND = {"results", *_FLOOR}
-_PARTS = {"models", "data", "metrics", *_GROUND}
+_PARTS = {"models", "data", "metrics", "processes", *_GROUND}
 _WORK = {"runs", "scoring", *_PARTS}
 _ALL = {"builders", "recipe", "engine", "analysis", *_WORK}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "wording": set(),
+    "processes": set(),
     "files": {"errors"},
     "results": set(),
     "recipe": _FLOOR,
     "models": _GROUND,
-    "data": _GROUND,
+    "data": {"processes", *_GROUND},
     "metrics": _GROUND,
     "runs": _PARTS,
     "scoring": _PARTS,

@@ -48,11 +48,22 @@ def analyze(
     device: str = "cpu",
     listener: Listener = SILENT,
 ) -> GammaAnalysis:
-    """How |gamma| is distributed per layer and modality, what that means, and plots of it in `out`.
+    """How |gamma| is distributed per layer and modality, what that means, and plots of it.
 
-    `layer`: that of the single-layer plots, by its name or the name's end. `against`: other networks of the same layers
-    for the same plots. `gradients`: training batches on which Theorem 1 is held against gradients. `thresholds`: at
-    which the network is scored on `split` without training it again; none given, those of decades around its own.
+    Args:
+        layer: that of the single-layer plots, by its name or the name's end; absent, the eighth, or the last of fewer.
+        against: other networks of the same layers, for the same plots.
+        gradients: so many training batches on which Theorem 1 is held against gradients.
+        thresholds: at which the network is scored on `split` without training it again; an empty list takes those
+            around its own; absent, this is not done.
+        split: "train", "val" or "test".
+        out: folder of the plots; absent, plots/ of the run.
+
+    Returns:
+        quantiles of |gamma| and shares below the threshold in [0, 1], the diagnosis, and the files of the plots.
+
+    Raises:
+        UsageError: no such layer, networks of other layers, or `thresholds` of a network that none decides for.
     """
     network = load_exchanging(checkpoint, device)
     compared = [network, *(load_exchanging(path, device) for path in against)]

@@ -39,12 +39,21 @@ def compare(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> SweepReport:
-    """Score runs on one split (absent: the first recipe's eval.split); the first is what the others are held against.
+    """Score several networks on one split, side by side; the first is what the others are held against.
 
-    Runs of one recipe that differ in their seed count as one network. `images`: so many views are drawn into the file
-    `out`, those on which the networks differ most, or the darkest or brightest (`by`, one after the other); or those
-    whose names `views` has. With `branches` what each branch makes is drawn, too. Raises UsageError for fewer than two
-    runs, for some that do not learn the same, and for what no view is called.
+    Args:
+        runs: two or more; those of one recipe that differ in their seed alone count as one network.
+        split: "train", "val" or "test"; absent, the first recipe's `eval.split`.
+        images: so many views are drawn into the file `out`.
+        by: which: "difference" for those on which the networks differ most, "darkest", "brightest"; of each `images`.
+        views: the names of the views that are drawn instead.
+        branches: draw what each branch makes, too.
+
+    Returns:
+        a table as of a sweep: one row a network, mean and deviation over its seeds.
+
+    Raises:
+        UsageError: fewer than two runs, some that do not learn the same, or a name that no view has.
     """
     shown = _shown(images, by, views)
     if len(runs) < 2:

@@ -42,10 +42,17 @@ def evaluate(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> EvaluationReport:
-    """Score a run or checkpoint on a split (absent: the recipe's eval.split), beside what its recipe expects.
+    """Score a run or checkpoint on a split, beside what its recipe expects.
 
-    `without`: modalities that are taken to be missing; `fill` stands in for them, drawn by `seed`, and nothing is
-    expected. `pictures`: the first views that are drawn into `out`, by default images/ of the run.
+    Args:
+        split: "train", "val" or "test"; absent, the recipe's `eval.split`.
+        without: modalities that are taken to be missing; nothing is expected then.
+        fill: what stands in for them: zeros, the mean, noise, or another view's image.
+        seed: of the noise, and of which view lends its image.
+        pictures: so many of the first views are drawn into the folder `out`, absent images/ of the run.
+
+    Returns:
+        scores per branch, of the ensemble and per class, in [0, 1] or the metric's own unit.
     """
     source = str(checkpoint)
     model = builders.load(checkpoint, device)

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import Interrupted, UsageError
 from cen_cli.files import whole_directory, write_json
+from cen_cli.processes import fresh_processes
 from cen_cli.results import Evaluation, MemberOutcome, ReplacedCount, as_json
 from cen_cli.runs.directory import RunDirectory
 
@@ -151,7 +152,6 @@ def run_members(
     `train` must be a function of a module, and ends by `sys.exit`; `on_end` gets its exit code. Raises Interrupted,
     after every child has saved, where a signal asks for it.
     """
-    context = multiprocessing.get_context("spawn")
     waiting = list(members)
     running: dict[BaseProcess, MemberRun] = {}
     with StopRequest() as stop:
@@ -160,8 +160,9 @@ def run_members(
                 while waiting and len(running) < jobs:
                     member = waiting.pop(0)
                     on_start(member)
-                    process: BaseProcess = context.Process(target=train, args=(member,))
-                    process.start()
+                    with fresh_processes() as context:
+                        process: BaseProcess = context.Process(target=train, args=(member,))
+                        process.start()
                     running[process] = member
                 for process in _ended(running):
                     member = running.pop(process)

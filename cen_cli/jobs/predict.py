@@ -36,10 +36,19 @@ def predict(
     out: str | Path = "prediction",
     device: str = "auto",
 ) -> Prediction:
-    """Label one view, one file for each modality of the network, and write the label map and an overlay into `out`.
+    """Label one view by a segmentation network, and write the label map and an overlay into the folder `out`.
 
     The view is brought to the size at which the recipe's networks are scored, the labels back to that of the files.
-    Raises UsageError for a translation network, and where files are missing or of no modality of the network.
+
+    Args:
+        inputs: one file for each modality of the network, aligned, of one size, stored as the training data were.
+
+    Returns:
+        the files that were written, and the share of each class.
+
+    Raises:
+        UsageError: the network translates images, or a modality is missing or unknown.
+        DataError: a file cannot be read, or is not what the network was trained on.
     """
     loaded = _load(checkpoint, inputs, device)
     labels, written = _label(loaded, "prediction", inputs, Path(out))

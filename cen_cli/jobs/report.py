@@ -43,9 +43,15 @@ def report(
     device: str = "cpu",
     listener: Listener = SILENT,
 ) -> WrittenReport:
-    """Write the page of a run, by default report.html in it; `images`: views of the split that are shown.
+    """Write all about a run on one HTML page; its scores are those of the run's validations.
 
-    Scores are those of the run's validations. Raises UsageError for a checkpoint that belongs to no run, SaveError.
+    Args:
+        run: a run directory, or a checkpoint in one.
+        out: the file; absent, report.html in the run.
+        images: views of the recipe's `eval.split` that are shown.
+
+    Raises:
+        UsageError: the checkpoint belongs to no run, or `out` is a folder.
     """
     if out is not None and Path(out).is_dir():
         raise UsageError(

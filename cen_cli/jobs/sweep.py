@@ -62,12 +62,23 @@ def sweep(
     listener: Listener = SILENT,
     member_listener: type[Listener] = Listener,
 ) -> SweepReport:
-    """Train every member of a sweep (a path or a shipped name) that is not done, `jobs` at a time; report on the grid.
+    """Train every member of a sweep that is not done, and report on the whole grid.
 
-    A member is one row with one seed, an ordinary run directory below `out` (absent: sweeps/<name>). `show` trains
-    nothing; `shard` (i, n) takes the i-th of n parts of the grid, `only` the members whose name matches a pattern.
-    `member_listener` is made in each member's process, whose output goes into its log. Failed members stand in the
-    report's `failed`. Raises RecipeError, UsageError, and Interrupted once every member has saved.
+    A member is one row with one seed, an ordinary run directory below `out`; those that fail stand in the report's
+    `failed`, and the others go on.
+
+    Args:
+        name: the path of a sweep, or the name of a shipped one.
+        out: the folder of the runs; absent, sweeps/<name>.
+        show: train nothing, only report.
+        shard: (i, n) takes the i-th of n parts of the grid, counted from 1.
+        only: patterns; the members whose name matches one of them are trained.
+        jobs: how many are trained at a time.
+        member_listener: made in each member's process, whose output goes into its log.
+
+    Raises:
+        UsageError: there is no such sweep, a recipe of it cannot be used, or a run in `out` had another recipe.
+        Interrupted: SIGINT or SIGTERM came, and every member was saved.
     """
     grid = _grid(name, out, changes, data_root, listener)
     chosen = grid.chosen(only, shard)

@@ -37,10 +37,15 @@ def train(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> RunSummary:
-    """Train a recipe (a path, a shipped name, tables, or a `Recipe`) in a new run directory, `out`.
+    """Train a recipe in a new run directory, `out`; absent, runs/<recipe>-<yymmdd-hhmmss>.
 
-    Absent, `out` is runs/<recipe>-<yymmdd-hhmmss>. Raises UsageError where it exists or the recipe cannot be used,
-    Interrupted (after saving) on SIGINT and SIGTERM, DivergedError, DataError or SaveError.
+    Returns:
+        where the run lies, how long it took, the scores of its last and best validation, and what is replaced.
+
+    Raises:
+        UsageError: `out` exists, or the recipe cannot be used (RecipeError names all that is wrong with it).
+        DivergedError: a loss term became NaN or infinite.
+        Interrupted: SIGINT or SIGTERM came, and the run was saved; `resume` goes on.
     """
     resolved = load_recipe(recipe, changes, data_root)
     root = Path(out or default_root(resolved.name))
@@ -62,10 +67,14 @@ def resume(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> RunSummary:
-    """Continue a run bit for bit as if it had not stopped; without `run` the newest of the recipe's in runs/.
+    """Continue a run as if it had not stopped, on a CPU bit for bit; without `run` the newest of the recipe's in runs/.
 
-    A `recipe`, with its `changes`, must be the run's own. Raises what `train` raises, and CheckpointError where there
-    is no whole checkpoint.
+    Returns what `train` returns, of the whole run.
+
+    Raises:
+        UsageError: there is no such run, or `recipe` with its `changes` is not the run's own.
+        CheckpointError: the run has no whole checkpoint.
+        DataError: the data are not those that the run was started on.
     """
     if recipe is None and list(changes):
         raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")

@@ -44,11 +44,23 @@ def translate(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> Translations:
-    """Translate one's own `images`, or views of the recipe's `split`; `count`: only the first so many.
+    """Translate images of one's own, or views of the recipe's data, by a translation network.
 
-    `images`: for each of `inputs`, in that order, one file or one folder. Without `checkpoint` the newest finished run
-    in runs/ that takes the inputs and makes the target. `out` is a new folder, absent translations/<name>. Views that
-    cannot be read are left out and stand in `skipped`. Raises DataError where none can be, and UsageError.
+    Args:
+        images: for each of `inputs`, in that order, one file or one folder; none: views of `split`.
+        inputs: modalities, by their full or short names; absent, the network's.
+        target: the modality that is to be made, where runs of the same inputs make several.
+        checkpoint: absent, the newest finished run in runs/ that takes `inputs` and makes `target`.
+        split: "train", "val" or "test"; absent, the recipe's `eval.split`.
+        count: only the first so many views.
+        out: a new folder; absent, translations/<name of the run>.
+
+    Returns:
+        the files that were written; views that could not be read stand in `skipped`.
+
+    Raises:
+        UsageError: no network fits, or the request contradicts itself.
+        DataError: none of the views can be read.
     """
     if images and split:
         raise UsageError("--split names views of the recipe's data set, and images of your own are given")

@@ -170,10 +170,12 @@ def _bounds(part: slice | tuple[int, int], channels: int) -> tuple[int, int]:
 class ChannelExchange(nn.Module):
     """A norm followed by the exchange of its channels; stands where the norm stood.
 
-    `norm.weight` is gamma. `pressed` and `replaceable`, bool [M, C], say where the L1 penalty acts and where a channel
-    may be replaced; they follow from `region` and `replace` and are not saved. `active = False` keeps norm and penalty
-    but exchanges nothing (S-Table 7, rows with l1 only). `fix` takes the choice of channels away from the gammas,
-    `allot` names one donor for each.
+    `norm.weight` is gamma; a channel with |gamma| below `threshold` is replaced (P Eq. 6). `pressed` and `replaceable`,
+    bool [M, C], say where the L1 penalty acts and where a channel may be replaced; they follow from `region`
+    ("disjoint" or "all") and `replace` ("own-part" or "anywhere") and are not saved. `active = False` keeps norm and
+    penalty but exchanges nothing (S-Table 7, rows with l1 only). `fix` takes the choice of channels away from the
+    gammas, `allot` names one donor for each. Raises ValueError for other words, and for a norm whose modalities share
+    one gamma.
     """
 
     pressed: Tensor

@@ -36,8 +36,10 @@ SHARING: dict[str, tuple[Share, Share]] = {
 
 
 class ModalBatchNorm2d(nn.Module):
-    """Batch normalisation of M streams, each with its own gamma, beta, mean and variance unless shared.
+    """Batch normalisation of M streams, each with its own gamma, beta, mean and variance unless shared (P Eq. 5).
 
+    `channels` is C and `modalities` M; gamma (`weight`) and beta (`bias`) are [M, C], or [1, C] with
+    `affine="shared"`, running mean and variance by `statistics` likewise; `eps` and `momentum` are torch's.
     With everything private it equals M `nn.BatchNorm2d`, one per stream, in training and in evaluation.
     `frozen = True` normalises by the running statistics in training too, and leaves them as they are; gamma and beta
     still learn.
@@ -108,6 +110,8 @@ class ModalSyncBatchNorm2d(ModalBatchNorm2d):
 
 class ModalInstanceNorm2d(nn.Module):
     """Instance normalisation of M streams with gamma, beta and running statistics (S Section 2, U-Net).
+
+    `channels`, `modalities`, `affine`, `statistics`, `eps` and `momentum` are those of `ModalBatchNorm2d`.
 
     Statistics are those of each sample's own map, in training and in evaluation; `use_running_statistics = True` takes
     the running ones in evaluation. Sharing the statistics therefore shows only there (S-Table 9). In training the
@@ -223,7 +227,7 @@ ModalNorm = BatchOrInstanceNorm | ModalLayerNorm2d
 
 
 def set_frozen_statistics(model: nn.Module, frozen: bool) -> None:
-    """Freeze (or release) the running statistics of every `ModalBatchNorm2d` in `model`."""
+    """Freeze (or release, `frozen = False`) the running statistics of every `ModalBatchNorm2d` in `model`."""
     for module in model.modules():
         if isinstance(module, ModalBatchNorm2d):
             module.frozen = frozen
@@ -232,8 +236,8 @@ def set_frozen_statistics(model: nn.Module, frozen: bool) -> None:
 def set_norm_statistics(model: nn.Module, statistics: str) -> None:
     """Choose what every `ModalInstanceNorm2d` in `model` normalises by in evaluation.
 
-    "instance": each map's own mean and variance, as in training; "running": the running ones (S-Table 9). Raises
-    ValueError for another word.
+    `statistics` is "instance", each map's own mean and variance, as in training; or "running", the running ones
+    (S-Table 9). Raises ValueError for another word.
     """
     if statistics not in ("instance", "running"):
         raise ValueError(f"norm statistics {statistics!r}: 'instance' or 'running'")

@@ -14,8 +14,8 @@ from cen_cli.models.exchange import exchange_layers
 def sparsity_penalty(model: nn.Module) -> Tensor:
     """Sum of |gamma| over the pressed channels of every `ChannelExchange` in `model`: scalar, at least float32.
 
-    Without lambda. Gammas outside the pressed parts get exactly zero gradient. A model without exchanging layers
-    gives 0.
+    The last term of P Eq. 4, without lambda. Gammas outside the pressed parts get exactly zero gradient. A model
+    without exchanging layers gives 0.
     """
     layers = list(exchange_layers(model).values())
     if not layers:

@@ -32,6 +32,7 @@ from cen_cli.data.rooms.scene import build_scene
 from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, RoomsSettings
 from cen_cli.errors import DataError, UsageError
 from cen_cli.files import unwritable, write_bytes
+from cen_cli.processes import fresh_processes
 from cen_cli.results import SPLITS
 
 MANIFEST = "manifest.json"
@@ -102,8 +103,7 @@ def prepare(
     The files lie in `folder/<key>`, the key being made of renderer version and settings, or with `keyed=False` in
     `folder` itself; without a folder, in the user's cache. Files are trusted when they have the size that the manifest
     records, with `verify` when they also have its sha256; all others are rendered (again). `workers` processes are
-    used, by default up to one for each processor; since they are spawned, a script that calls this needs the usual
-    `if __name__ == "__main__":` guard. `progress` is told (views done, views in all), also at the beginning.
+    used, by default up to one for each processor. `progress` is told (views done, views in all), also at the beginning.
 
     Raises UsageError for an unknown domain, and for `keyed=False` on a folder that holds other rooms; SaveError where
     the folder cannot be written; DataError where a rendering process was killed.
@@ -199,7 +199,8 @@ def _rendered(
             yield task, _render_room(root, settings, task)
         return
     queue = iter(pending)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
+    with fresh_processes() as context:
+        pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
     try:
         running: dict[Future[Records], _Room] = {}
         _submit(pool, root, settings, queue, running, workers * _IN_FLIGHT)
@@ -228,8 +229,9 @@ def _submit(
     running: dict[Future[Records], _Room],
     count: int,
 ) -> None:
-    for task in itertools.islice(queue, count):
-        running[pool.submit(_render_room, root, settings, task)] = task
+    with fresh_processes():  # the pool starts them as work comes in
+        for task in itertools.islice(queue, count):
+            running[pool.submit(_render_room, root, settings, task)] = task
 
 
 def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
