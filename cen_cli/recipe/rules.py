@@ -11,6 +11,7 @@ from typing import Any
 
 from cen_cli.recipe.paths import Path
 from cen_cli.recipe.schema import METRICS, SHARES
+from cen_cli.recipe.streams import Exchange
 from cen_cli.recipe.switches import BASELINES
 from cen_cli.recipe.table import BACKBONES
 from cen_cli.recipe.wording import one_of, perhaps, show_value
@@ -40,6 +41,16 @@ def _one_gamma_for_all(fusion: str, norm: str, choose: str) -> Complaints:
             "one gamma for all modalities leaves nothing to exchange by; "
             '"private" or "affine-private", or model.fusion = "none", or exchange.choose = "none"',
         )
+
+
+@rule("exchange.choose exchange.budget exchange.choose_every exchange.share")
+def _budget_of_the_choice(choose: str, budget: float | None, every: int | None, share: float) -> Complaints:
+    if choose == "gain" and budget is None:
+        yield "exchange.budget", 'missing; exchange.choose = "gain" needs a share, such as 0.3'
+    if choose == "gamma" and budget is None and every is not None:
+        yield "exchange.choose_every", "the threshold decides at every step without exchange.budget; remove it"
+    if choose == "random" and budget is not None and share != Exchange.model_fields["share"].default:
+        yield "exchange.share", f"not read beside exchange.budget = {budget}; remove one"
 
 
 @rule("data.inputs model.fusion exchange.donors train.modality_dropout")
