@@ -136,7 +136,8 @@ def ellipsoid_curvature(point: Triple, radii: tuple[float, float, float]) -> tup
 
 def unit(vector: Triple) -> Triple:
     """Return vectors scaled to length one."""
-    return vector * (np.float32(1) / np.sqrt(np.maximum(dot(vector, vector), np.float32(1e-20))))
+    scale: Floats = np.reciprocal(np.sqrt(np.maximum(dot(vector, vector), 1e-20)))
+    return vector * scale
 
 
 def dot(one: Triple, other: Triple) -> Floats:
