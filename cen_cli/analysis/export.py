@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cen_cli.analysis.equality import Probe, check_equal
+from cen_cli.analysis.equality import ComparedBatch, check_equal
 from cen_cli.errors import CheckpointError, MismatchError, UnavailableError
 from cen_cli.models.portable import make_portable
 from cen_cli.models.segmenter import Segmenter
@@ -136,7 +136,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def compare_onnx(network: Network, content: bytes, probes: Iterable[Probe]) -> tuple[Compared, ...]:
+def compare_onnx(network: Network, content: bytes, batches: Iterable[ComparedBatch]) -> tuple[Compared, ...]:
     """How far the file's outputs are from the network's, on the CPU. Raises MismatchError where that is too far."""
     import onnxruntime
 
@@ -146,11 +146,11 @@ def compare_onnx(network: Network, content: bytes, probes: Iterable[Probe]) -> t
         raise MismatchError(f"ONNX Runtime cannot read the exported graph: {error}; nothing was written") from error
     names = graph_outputs(network)
     compared = []
-    for probe in probes:
+    for batch in batches:
         with evaluating(network):
-            outputs = network(probe.inputs).named(network.branches).values()
+            outputs = network(batch.inputs).named(network.branches).values()
         expected = dict(zip(names, outputs, strict=True))
-        made = session.run(names, {name: image.numpy() for name, image in probe.inputs.items()})
+        made = session.run(names, {name: image.numpy() for name, image in batch.inputs.items()})
         obtained = {name: torch.from_numpy(array) for name, array in zip(names, made, strict=True)}
-        compared.append(Compared(probe.name, check_equal(expected, obtained, probe, "the exported graph")))
+        compared.append(Compared(batch.name, check_equal(expected, obtained, batch, "the exported graph")))
     return tuple(compared)

@@ -37,6 +37,12 @@ def analyze_gammas(
             "--gradients", metavar="N", min=0, help="Hold Theorem 1 against gradients on N training batches (0: don't)."
         ),
     ] = 0,
+    gains: Annotated[
+        int,
+        typer.Option(
+            "--gains", metavar="N", min=0, help="Measure what replacing gains, on N training batches (0: don't)."
+        ),
+    ] = 0,
     what_if: Annotated[
         bool, typer.Option("--what-if", help="Also score the network at other thresholds, without training it again.")
     ] = False,
@@ -59,7 +65,8 @@ def analyze_gammas(
     """Show how |gamma| is distributed per layer and modality, say what that means, and draw it.
 
     A run directory also gives the gammas' history: how many came back after they fell below the threshold, and plots of
-    gammas and of replaced channels against the step. --gradients and --what-if read the recipe's data set.
+    gammas and of replaced channels against the step. --gradients, --gains and --what-if read the recipe's data
+    set.
 
     Examples:
 
@@ -67,7 +74,7 @@ def analyze_gammas(
 
         cen analyze-gammas runs/rooms-261123-101500 --against runs/rooms-none-261123-111500
 
-        cen analyze-gammas runs/rooms-261123-101500 --gradients 40 --what-if
+        cen analyze-gammas runs/rooms-261123-101500 --gradients 40 --gains 20 --what-if
 
         cen analyze-gammas checkpoints/best/model.safetensors --layer layer3.0.bn1 --out figures --json
     """
@@ -81,6 +88,7 @@ def analyze_gammas(
         layer=layer,
         against=against or (),
         gradients=gradients,
+        gains=gains,
         thresholds=_thresholds(thresholds) if what_if or thresholds is not None else None,
         split=split,
         out=out,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cen_cli.analysis import export
-from cen_cli.analysis.equality import random_probes
+from cen_cli.analysis.equality import random_batches
 from cen_cli.errors import CheckpointError, MismatchError, UnavailableError
 from cen_cli.models.compact import compacted
 from cen_cli.models.exchange import exchange_layers
@@ -62,7 +62,7 @@ def test_a_file_says_what_it_takes_and_gives(written: bytes) -> None:
 def test_it_holds_for_every_size_and_batch(translator: Translator, written: bytes) -> None:
     assert any(layer.replaced().any() for layer in exchange_layers(translator).values())
     for size in ((8, 8), (24, 40)):  # the last map of the first is one pixel
-        compared = export.compare_onnx(translator, written, random_probes(NAMES, size, 8))
+        compared = export.compare_onnx(translator, written, random_batches(NAMES, size, 8))
         assert [line.images.split(",")[0] for line in compared] == ["random"] * 2
 
 
@@ -71,7 +71,7 @@ def test_a_graph_of_other_weights_is_found_out(translator: Translator, written: 
     with torch.no_grad():
         other.ensemble.alpha[0] += 0.1
     with pytest.raises(MismatchError, match="the exported graph: its output ensemble differs by"):
-        export.compare_onnx(other, written, random_probes(NAMES, (16, 16), 8))
+        export.compare_onnx(other, written, random_batches(NAMES, (16, 16), 8))
 
 
 def test_a_compact_pyramid_with_one_modality() -> None:
@@ -79,7 +79,7 @@ def test_a_compact_pyramid_with_one_modality() -> None:
     net = compacted(trained(Segmenter(Strides(), _converted(PSPNetDecoder((4, 4, 4, 4), 3, width=4)), ("a",))))
     content = export.onnx_file(net, {})
     assert [value.name for value in onnx.load_from_string(content).graph.output] == ["branch_a"]
-    export.compare_onnx(net, content, random_probes(("a",), (61, 50), 1))
+    export.compare_onnx(net, content, random_batches(("a",), (61, 50), 1))
 
 
 def _converted(decoder: nn.Module) -> nn.Module:

@@ -252,7 +252,7 @@ def test_an_export_says_what_it_wrote_or_leaves_nothing(run: Path, cen: Cen, tmp
     checked = []
     monkeypatch.setattr("cen_cli.jobs.export.onnx_file", lambda model, metadata: b"graph")
     monkeypatch.setattr(
-        "cen_cli.jobs.export.compare_onnx", lambda model, content, probes: checked.append(content) or ()
+        "cen_cli.jobs.export.compare_onnx", lambda model, content, batches: checked.append(content) or ()
     )
     lines = [" ".join(line.split()) for line in cen("export", run, "--onnx", tmp_path / "a.onnx").out.splitlines()]
     assert "B, H, W any number of views; height and width: 33 or more" in lines
