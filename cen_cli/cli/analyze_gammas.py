@@ -19,7 +19,9 @@ def analyze_gammas(
     layer: Annotated[
         str | None,
         typer.Option(
-            "--layer", help="Layer of the single-layer plots [default: the eighth exchanging layer, or the last]."
+            "--layer",
+            metavar="LAYER",
+            help="Layer of the single-layer plots [default: the eighth exchanging layer, or the last].",
         ),
     ] = None,
     against: Annotated[
@@ -52,17 +54,23 @@ def analyze_gammas(
             "--thresholds", metavar="T,T,...", help="Those of --what-if [default: decades around the network's own]."
         ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Split that --what-if scores: train, val or test.")] = "val",
+    split: Annotated[
+        str, typer.Option("--split", metavar="SPLIT", help="Split that --what-if scores: train, val or test.")
+    ] = "val",
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder of the plots [default: plots/ of the run, else CKPT-plots beside it]."),
+        typer.Option(
+            "--out", metavar="DIR", help="Folder of the plots [default: plots/ of the run, else CKPT-plots beside it]."
+        ),
     ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """Show how |gamma| is distributed per layer and modality, say what that means, and draw it.
+    """Show whether the gammas are healthy: tables, plots, words.
+
+    The tables hold the distribution of |gamma| per layer and modality; the diagnosis says what they mean.
 
     A run directory also gives the gammas' history: how many came back after they fell below the threshold, and plots of
     gammas and of replaced channels against the step. --gradients, --gains and --what-if read the recipe's data

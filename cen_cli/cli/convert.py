@@ -56,12 +56,13 @@ def convert(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Convert a published torch file: the authors' checkpoints, or torchvision's weights of a ResNet.
+    """Convert a published checkpoint for use by these commands.
 
-    Which network it is, its depth, classes, levels, channels and number of modalities are seen from the names and
-    shapes of its tensors. What becomes of segmentation networks and generators carries a recipe, so that eval, predict,
-    translate, exchange-stats and analyze-gammas take it as it is; a ResNet's becomes a file for model.weights. Nothing
-    in FILE is executed, and nothing is overwritten.
+    FILE is one of the authors' checkpoints, or torchvision's weights of a ResNet. Which network it is, its depth,
+    classes, levels, channels and number of modalities are seen from the names and shapes of its tensors. What becomes
+    of segmentation networks and generators carries a recipe, so that eval, predict, translate, exchange-stats and
+    analyze-gammas take it as it is; a ResNet's becomes a file for model.weights. Nothing in FILE is executed, and
+    nothing is overwritten.
 
     Examples:
         cen convert nyudv2-resnet101.pth

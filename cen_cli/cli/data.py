@@ -63,9 +63,10 @@ def rooms(
     workers: Workers = None,
     json: options.Json = False,
 ) -> None:
-    """Write the built-in rooms as PNG files: OUT/SPLIT/DOMAIN/ROOM_VIEW.png.
+    """Write the built-in rooms as PNG files.
 
-    What is there already is kept, so an interrupted run goes on where it stopped.
+    They lie at OUT/SPLIT/DOMAIN/ROOM_VIEW.png. What is there already is kept, so an interrupted run goes on where it
+    stopped.
 
     Examples:
 
@@ -124,7 +125,9 @@ def prepare(
     ] = NyuDepth.FILLED,
     json: options.Json = False,
 ) -> None:
-    """Turn the official file of a data set into folders of images, which are smaller and quicker to read.
+    """Turn a data set's official file into folders of images.
+
+    These are smaller and quicker to read.
 
     nyudv2: OUT/rgb, OUT/masks and OUT/depth, 1449 PNG files each, cut to the inside of the white border (468 x 625),
     and the lists of the official split. OUT appears when all of it is written, or not at all.
