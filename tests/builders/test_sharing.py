@@ -24,9 +24,8 @@ def built(recipe: Path | str, changes: dict[str, Any]) -> Network:
 
 def private(part: nn.Module) -> set[str]:
     """The children of a part that hold convolutions of each modality's own, and none that are shared."""
-    found = {
-        name for name, child in part.named_children() if any(isinstance(m, PrivateCopies) for m in child.modules())
-    }
+    children = dict(part.named_children())
+    found = {name for name in children if any(isinstance(layer, PrivateCopies) for layer in children[name].modules())}
     inside = {layer for module in part.modules() if isinstance(module, PrivateCopies) for layer in module.copies}
     for name, child in children.items():
         shared = [m for m in child.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d) and m not in inside]
