@@ -11,10 +11,11 @@ from cen_cli.builders.checkpoints import (
     check_fits,
     check_statistics,
     check_trainable,
+    from_tensors,
+    labels_of_compact_network,
     labels_of_network,
     load,
 )
-from cen_cli.builders.compact import Compacted, compact
 from cen_cli.builders.data import at_hand, check, dataset, palette
 from cen_cli.builders.jobs import TrainingJob, training_job
 from cen_cli.builders.networks import Network, network
@@ -24,7 +25,6 @@ from cen_cli.builders.trained import TaskLoss, task_loss_of
 
 __all__ = [
     "DISTANCES",
-    "Compacted",
     "Converted",
     "LoadedNetwork",
     "Network",
@@ -38,9 +38,10 @@ __all__ = [
     "check_statistics",
     "check_trainable",
     "checkpoint_scorer",
-    "compact",
     "convert",
     "dataset",
+    "from_tensors",
+    "labels_of_compact_network",
     "labels_of_network",
     "load",
     "network",

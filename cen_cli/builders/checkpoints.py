@@ -152,6 +152,11 @@ def labels_of_network(model: LoadedNetwork) -> dict[str, str]:
     return labels_of(model.recipe, model.class_names, model.specs, model.target)
 
 
+def labels_of_compact_network(model: LoadedNetwork) -> dict[str, str]:
+    """The same for the compact form of a loaded network."""
+    return {**labels_of_network(model), COMPACT: COMPACT_FORM}
+
+
 class _Labels(TypedDict):
     """What is stored beside the weights: how the network was trained and what it was trained on."""
 
