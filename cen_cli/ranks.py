@@ -177,7 +177,7 @@ def common(error: Error) -> Error:
 
 def averaged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The mean over the ranks of tensors that all of them have, in one exchange; floating types, no gradient."""
-    if count() == 1:
+    if count() == 1 or not tensors:
         return dict(tensors)
     flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors.values()])
     dist.all_reduce(flat)

@@ -25,6 +25,7 @@ from cen_cli.engine.schedules import Schedule
 from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import DataError
+from cen_cli.models.choices import Choice, LargestGains, choose_channels
 from cen_cli.models.fusion.align import AlignFusion, alignment_penalty
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
@@ -129,11 +130,18 @@ def _optimizer(groups: Mapping[str, list[nn.Parameter]]) -> torch.optim.Optimize
     return build_optimizer(groups, kind="sgd", momentum=0.9, betas=(0.9, 0.999), weight_decay=decay)
 
 
-def segmentation(*, frozen: bool = False, synchronised: bool = True, fusion: Fusion | None = None) -> SegmentationTask:
+def segmentation(
+    *,
+    frozen: bool = False,
+    synchronised: bool = True,
+    fusion: Fusion | None = None,
+    choice: Choice = Choice(),  # noqa: B008 (has no state)
+) -> SegmentationTask:
     """A step of a small RefineNet, in float64 but for its losses."""
     streams = StreamSettings(threshold=0.5, gamma_init=None if fusion else 0.5)
     settings = {"backbone": "resnet18", "encoder_width": 8, "width": 8, "dropout": 0.0}
     model = refinenet_segmenter(INPUTS, CLASSES, norm=True, streams=streams, fusion=fusion, **settings).double()
+    choose_channels(model, choice, seed=0)
     set_frozen_statistics(model, frozen)
     set_synchronised(model, synchronised)
     penalty = alignment_penalty if fusion else sparsity_penalty
@@ -230,6 +238,7 @@ ALIGN = Fusion(lambda channels, modalities, _: AlignFusion(channels, modalities)
 WORK: dict[str, Callable[[], Tensors]] = {
     "synchronised": lambda: trained(segmentation, labels=True, first=0),
     "frozen": lambda: trained(lambda: segmentation(frozen=True), labels=True, first=1),
+    "chosen": lambda: trained(lambda: segmentation(choice=LargestGains(0.5, 1)), labels=True, first=0),
     "apart": lambda: trained(lambda: segmentation(synchronised=False), labels=True, first=1),
     "aligned": lambda: trained(lambda: segmentation(fusion=ALIGN), labels=True, first=1),
     "translated": lambda: trained(translation, labels=False, first=0),

@@ -108,7 +108,7 @@ def with_health(found: GammaDiagnosis, states: Sequence[LayerState], log: Sequen
 def _fixed(states: Sequence[LayerState], evidence: tuple[str, ...]) -> GammaDiagnosis:
     allowed = sum(int(state.replaceable.sum()) for state in states)
     said = f"{_replaced(states)} of {allowed} channels that may be replaced are replaced whatever their gammas say"
-    return GammaDiagnosis("fixed", (said, *evidence), "a control: no channel was chosen by its gamma")
+    return GammaDiagnosis("fixed", (said, *evidence), "nothing needs changing: no threshold chose them")
 
 
 def _collapsed(full: Sequence[str], evidence: tuple[str, ...], sparsity: float) -> GammaDiagnosis:

@@ -29,10 +29,10 @@ from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import UsageError
 from cen_cli.models.device import resolve_device, resolve_precision
 from cen_cli.models.exchange import exchange_layers, exchanging_layers
-from cen_cli.models.freezing import freeze_first_stages
 from cen_cli.models.fusion.align import alignment_penalty
 from cen_cli.models.norms import set_frozen_statistics, set_synchronised
 from cen_cli.models.sparsity import sparsity_penalty
+from cen_cli.models.stages import freeze_first_stages
 from cen_cli.recipe.load import changed_from_defaults
 from cen_cli.recipe.schema import Recipe
 from cen_cli.results import Listener, TrainingPlan
@@ -108,6 +108,7 @@ def training_job(
         model,
         schedule=schedule,
         penalties=_penalties(recipe),
+        sparsity=recipe.exchange.penalty if recipe.model.fusion == "exchange" else 0.0,
         clip_norm=recipe.optimizer.clip_norm,
         device=device,
         precision=resolve_precision(recipe.train.precision, device),
@@ -244,6 +245,7 @@ def _rates(recipe: Recipe) -> dict[str, Rate]:
         "decoder": optimizer.decoder_lr,
         "gamma": optimizer.encoder_lr if optimizer.gamma_lr is None else optimizer.gamma_lr,
         "ensemble": optimizer.decoder_lr,
+        "gate": optimizer.decoder_lr,
         DISCRIMINATOR: optimizer.encoder_lr if optimizer.discriminator_lr is None else optimizer.discriminator_lr,
     }
 
@@ -257,7 +259,7 @@ def _rates_of(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> d
 def _optimizer(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> torch.optim.Optimizer:
     optimizer = recipe.optimizer
     decay, gamma = optimizer.weight_decay, optimizer.gamma_weight_decay
-    decays = dict.fromkeys(groups, decay) | {"gamma": decay if gamma is None else gamma, "ensemble": 0.0}
+    decays = dict.fromkeys(groups, decay) | {"gamma": decay if gamma is None else gamma, "ensemble": 0.0, "gate": 0.0}
     return build_optimizer(
         groups, kind=optimizer.kind, momentum=optimizer.momentum, betas=optimizer.betas, weight_decay=decays
     )
@@ -266,7 +268,7 @@ def _optimizer(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> 
 def _penalties(recipe: Recipe) -> dict[str, Penalty]:
     """What the recipe's way of fusing adds to the loss, by the name of the term."""
     weighted = {
-        "exchange": ("sparsity", recipe.exchange.sparsity, sparsity_penalty),
+        "exchange": ("sparsity", recipe.exchange.penalty, sparsity_penalty),
         "align": ("alignment", recipe.model.alignment, alignment_penalty),
     }
     if recipe.model.fusion not in weighted:
@@ -280,12 +282,12 @@ def _first_exchange(recipe: Recipe, model: Network, schedule: Schedule, rate: Ra
     smallest = smallest_pressed_gamma(layers)
     if smallest is None:
         return None
-    if any(layer.fixed is not None for layer in layers.values()):
+    if any(layer.choice is not None for layer in layers.values()):
         return 0
     return first_exchange_step(
         schedule,
         rate,
-        sparsity=recipe.exchange.sparsity,
+        sparsity=recipe.exchange.penalty,
         gap=smallest - recipe.exchange.threshold,
         optimizer=recipe.optimizer.kind,
         momentum=recipe.optimizer.momentum,

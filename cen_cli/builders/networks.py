@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from cen_cli.builders.fine_tuning import own_checkpoint, start_from
-from cen_cli.models.exchange import allot_donors, fix_random_channels
-from cen_cli.models.freezing import freeze_first_stages
+from cen_cli.models.choices import Choice, LargestGains, RandomShare, SmallestGammas, SoftGates, choose_channels
+from cen_cli.models.exchange import allot_donors
 from cen_cli.models.fusion.align import AlignFusion
 from cen_cli.models.fusion.average import AverageFusion
 from cen_cli.models.fusion.concat import ConcatFusion
@@ -20,8 +20,10 @@ from cen_cli.models.fusion.self_attention import SelfAttentionFusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.segmenter import Segmenter, pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
+from cen_cli.models.sparsity import scale_by_gradients
+from cen_cli.models.stages import exchange_only_in, freeze_first_stages
 from cen_cli.models.translator import Translator, unet_translator
-from cen_cli.recipe.schema import Recipe
+from cen_cli.recipe.schema import Exchange, Recipe
 from cen_cli.runs.checkpoint import read_tensors
 
 Network = Segmenter | Translator
@@ -36,12 +38,37 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
         tensors, labels = read_tensors(trained)
         built.start = start_from(built, built.modalities, tensors, json.loads(labels["modalities"]), trained)
     freeze_first_stages(built.encoder, recipe.model.frozen_stages)
-    share = {"random": recipe.exchange.share, "all": 1.0}.get(recipe.exchange.choose)
-    if share is not None:
-        fix_random_channels(built, share, recipe.train.seed)
-    if recipe.exchange.donors == "groups":
-        allot_donors(built, recipe.train.seed)
+    if recipe.model.fusion == "exchange":
+        _set_exchange(built, recipe)
     return built
+
+
+def _set_exchange(built: Network, recipe: Recipe) -> None:
+    """Where it exchanges, who chooses, who gives, what presses."""
+    exchange, seed = recipe.exchange, recipe.train.seed
+    if exchange.stages is not None:
+        exchange_only_in(built.encoder, exchange.stages)
+    choice = _choice(exchange)
+    if choice is not None:
+        choose_channels(built, choice, seed)
+    if exchange.donors == "groups":
+        allot_donors(built, seed)
+    if exchange.sparsity_scale == "layer" and exchange.penalty > 0:
+        scale_by_gradients(built)
+
+
+def _choice(exchange: Exchange) -> Choice | None:
+    """Who chooses the channels; None where the threshold does, or nobody."""
+    budget = exchange.budget
+    if exchange.choose == "gain":
+        assert budget is not None, "a checked recipe has one"
+        return LargestGains(budget, exchange.steps_between_choices)
+    if exchange.choose == "gate":
+        return SoftGates(budget)
+    if exchange.choose == "gamma":
+        return None if budget is None else SmallestGammas(budget, exchange.steps_between_choices)
+    share = {"random": budget or exchange.share, "all": 1.0}.get(exchange.choose)
+    return None if share is None else RandomShare(share)
 
 
 def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:

@@ -19,7 +19,9 @@ def analyze_gammas(
     layer: Annotated[
         str | None,
         typer.Option(
-            "--layer", help="Layer of the single-layer plots [default: the eighth exchanging layer, or the last]."
+            "--layer",
+            metavar="LAYER",
+            help="Layer of the single-layer plots [default: the eighth exchanging layer, or the last].",
         ),
     ] = None,
     against: Annotated[
@@ -37,6 +39,12 @@ def analyze_gammas(
             "--gradients", metavar="N", min=0, help="Hold Theorem 1 against gradients on N training batches (0: don't)."
         ),
     ] = 0,
+    gains: Annotated[
+        int,
+        typer.Option(
+            "--gains", metavar="N", min=0, help="Measure what replacing gains, on N training batches (0: don't)."
+        ),
+    ] = 0,
     what_if: Annotated[
         bool, typer.Option("--what-if", help="Also score the network at other thresholds, without training it again.")
     ] = False,
@@ -46,20 +54,27 @@ def analyze_gammas(
             "--thresholds", metavar="T,T,...", help="Those of --what-if [default: decades around the network's own]."
         ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Split that --what-if scores: train, val or test.")] = "val",
+    split: Annotated[
+        str, typer.Option("--split", metavar="SPLIT", help="Split that --what-if scores: train, val or test.")
+    ] = "val",
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder of the plots [default: plots/ of the run, else CKPT-plots beside it]."),
+        typer.Option(
+            "--out", metavar="DIR", help="Folder of the plots [default: plots/ of the run, else CKPT-plots beside it]."
+        ),
     ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """Show how |gamma| is distributed per layer and modality, say what that means, and draw it.
+    """Show whether the gammas are healthy: tables, plots, words.
+
+    The tables hold the distribution of |gamma| per layer and modality; the diagnosis says what they mean.
 
     A run directory also gives the gammas' history: how many came back after they fell below the threshold, and plots of
-    gammas and of replaced channels against the step. --gradients and --what-if read the recipe's data set.
+    gammas and of replaced channels against the step. --gradients, --gains and --what-if read the recipe's data
+    set.
 
     Examples:
 
@@ -67,7 +82,7 @@ def analyze_gammas(
 
         cen analyze-gammas runs/rooms-261123-101500 --against runs/rooms-none-261123-111500
 
-        cen analyze-gammas runs/rooms-261123-101500 --gradients 40 --what-if
+        cen analyze-gammas runs/rooms-261123-101500 --gradients 40 --gains 20 --what-if
 
         cen analyze-gammas checkpoints/best/model.safetensors --layer layer3.0.bn1 --out figures --json
     """
@@ -81,6 +96,7 @@ def analyze_gammas(
         layer=layer,
         against=against or (),
         gradients=gradients,
+        gains=gains,
         thresholds=_thresholds(thresholds) if what_if or thresholds is not None else None,
         split=split,
         out=out,

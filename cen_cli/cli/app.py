@@ -94,7 +94,7 @@ def _cen(
 
 
 def _recipes(context: typer.Context) -> None:
-    """List, print and copy the recipes that come with cen.
+    """List, print and copy recipes.
 
     Examples:
         cen recipes ls
@@ -104,7 +104,7 @@ def _recipes(context: typer.Context) -> None:
 
 
 def _data(context: typer.Context) -> None:
-    """Look at data before training on them, start from a folder of your own, write sets as folders.
+    """Check data, draft a recipe, write data sets as files.
 
     Examples:
         cen data init orchard

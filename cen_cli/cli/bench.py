@@ -15,17 +15,22 @@ def bench(
         int | None,
         typer.Option("--batch", metavar="N", min=1, help="Views in a step [default: the recipe's train.batch]."),
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds, over which medians and ranges are.")] = 5,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps in each round, whose times are averaged.")] = 2,
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=1, help="Rounds, over which medians and ranges are.")
+    ] = 5,
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", min=1, help="Steps in each round, whose times are averaged.")
+    ] = 2,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Measure a recipe on this machine: training step, inference, memory, and which part takes how much of the time.
+    """Profile a recipe on this machine: times, memory, parts.
 
-    Trains a new network for a few steps and throws it away; writes nothing. Every time is the median over the rounds,
-    with the range beside it. What the step reaches stands beside what a matrix product and a convolution reach here.
+    Measures a training step and inference, the memory they hold, and which part takes how much of the time. Trains a
+    new network for a few steps and throws it away; writes nothing. Every time is the median over the rounds, with the
+    range beside it. What the step reaches stands beside what a matrix product and a convolution reach here.
 
     Examples:
 

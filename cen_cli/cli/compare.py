@@ -15,9 +15,7 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN...", help="Two or more runs or checkpoints.", show_default=False)
     ],
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, val or test [default: the first recipe's eval.split].")
-    ] = None,
+    split: options.Split = None,
     images: Annotated[
         int, typer.Option("--images", metavar="N", min=0, help="Also draw N views, those that --by says.")
     ] = 0,
@@ -25,6 +23,7 @@ def compare(
         list[str] | None,
         typer.Option(
             "--by",
+            metavar="difference|darkest|brightest",
             help="difference: where the networks differ most; darkest or brightest: by their mean luminance; may be"
             " given several times, N views for each [default: difference].",
             show_default=False,
@@ -48,10 +47,11 @@ def compare(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Score runs on one split and print them side by side; the first is what the others are held against.
+    """Score several runs, and print them side by side.
 
-    Runs of one recipe that differ in their seed count as one network: mean, spread, a paired test. The picture shows
-    inputs, truth and one column a network, with the region framed in which they differ most.
+    The first is what the others are compared with. Runs of one recipe that differ in their seed count as one network:
+    mean, spread, a paired test. The picture shows inputs, truth and one column a network, with the region framed in
+    which they differ most.
 
     Examples:
 

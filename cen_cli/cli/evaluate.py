@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 def evaluate(
     checkpoint: options.Checkpoint,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, val or test [default: the recipe's eval.split].")
-    ] = None,
+    split: options.Split = None,
     protocol: Annotated[
         str | None,
-        typer.Option("--protocol", help="strict or paper [default: the recipe's eval.protocol].", show_default=False),
+        typer.Option(
+            "--protocol",
+            metavar="strict|paper",
+            help="strict or paper [default: the recipe's eval.protocol].",
+            show_default=False,
+        ),
     ] = None,
     scales: Annotated[
         str | None,
@@ -44,7 +47,8 @@ def evaluate(
     ] = None,
     inception_weights: options.InceptionWeights = None,
     save_images: Annotated[
-        int, typer.Option("--save-images", min=0, help="Also write a panel of the first N views of the split.")
+        int,
+        typer.Option("--save-images", metavar="N", min=0, help="Also write a panel of the first N views of the split."),
     ] = 0,
     without: Annotated[
         list[str] | None,
@@ -92,14 +96,16 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder of pictures [default: images/ of the run; plots/ with --robustness]."),
+        typer.Option(
+            "--out", metavar="DIR", help="Folder of pictures [default: images/ of the run; plots/ with --robustness]."
+        ),
     ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Score a checkpoint on a split: per branch, for the ensemble, and per class.
+    """Score a network per branch, ensemble and class.
 
     Translations are scored by MAE, MSE, PSNR, SSIM and, where the Inception weights are at hand, FID and KID. Scores
     that the recipe expects are shown beside; one that is missed ends the command with exit code 1.

@@ -25,15 +25,18 @@ def exchange_stats(
     ] = By.LAYER,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder of the plot [default: plots/ of the run].", show_default=False),
+        typer.Option(
+            "--out", metavar="DIR", help="Folder of the plot [default: plots/ of the run].", show_default=False
+        ),
     ] = None,
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """Count replaced channels per layer and modality, with their donors and totals.
+    """Count replaced channels per layer and modality.
 
-    With three modalities and more, each donor stands with its part of the donors' |gamma|. A run directory also gives
-    the replaced share over the recorded steps, and a plot of it: layers against epochs.
+    Each row names the donors, whose mean takes the channels' place. With three modalities and more, each donor stands
+    with its part of the donors' |gamma|. A run directory also gives the replaced share over the recorded steps, and a
+    plot of it: layers against epochs.
 
     Examples:
         cen exchange-stats runs/rooms-261123-101500

@@ -18,11 +18,12 @@ def export(
     data_root: options.DataRoot = None,
     json: options.Json = False,
 ) -> None:
-    """Write a trained network as one ONNX file, with any batch and any size of images that the network takes.
+    """Write a trained network as one ONNX file.
 
-    Inputs are named after the modalities, outputs branch_NAME for each branch and ensemble. What the file says is
-    compared with what the network says, in float32, at two sizes and two batch sizes, on random images and on real ones
-    where the recipe's data are at hand: where it differs by more than 1e-4, nothing is written and the exit code is 1.
+    It takes any batch, and images of any size that the network takes. Inputs are named after the modalities, outputs
+    branch_NAME for each branch and ensemble. What the file says is compared with what the network says, in float32, at
+    two sizes and two batch sizes, on random images and on real ones where the recipe's data are at hand: where it
+    differs by more than 1e-4, nothing is written and the exit code is 1.
 
     Needs the extra packages onnx, onnxscript and onnxruntime. A compact network (cen compact) makes a faster file.
 

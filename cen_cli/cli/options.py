@@ -56,6 +56,12 @@ InceptionWeights = Annotated[
         show_default=False,
     ),
 ]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split", metavar="SPLIT", help="train, val or test [default: the recipe's eval.split].", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Out = Annotated[
     Path | None,

@@ -16,17 +16,21 @@ def predict(
     inputs: Annotated[
         list[str],
         typer.Option(
-            "--input", help="MODALITY=PATH of a file, a folder or a list (.txt), once per modality.", show_default=False
+            "--input",
+            metavar="MODALITY=PATH",
+            help="A file, a folder or a list (.txt), once per modality.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path("prediction"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the pictures.")] = Path("prediction"),
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Label aligned images: writes label maps and overlays, and prints what was found.
+    """Label images by a trained segmentation network.
 
-    Files are stored as the training data were (8-bit RGB; 16-bit depth in the data set's own unit) and are of one size.
-    The label map, a palette PNG of class indices, has that size too.
+    Writes label maps and overlays, and prints the share of each class. Files are stored as the training data were
+    (8-bit RGB; 16-bit depth in the data set's own unit) and are of one size. The label map, a palette PNG of class
+    indices, has that size too.
 
     With a folder for each modality, or a text file that lists paths, every view is labelled, into labels/ and overlay/.
     Files of one view have one name in all folders, or stand in one line of all lists. What is there already is kept, so

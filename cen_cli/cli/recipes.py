@@ -15,7 +15,7 @@ Destination = Annotated[
 
 
 def ls(json: options.Json = False) -> None:
-    """List the shipped recipes, and the sweeps that train several of them as one table.
+    """List the recipes and sweeps that come with cen.
 
     Examples:
 

@@ -48,7 +48,7 @@ def sweep(
             show_default=False,
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Members to train at a time.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="Members to train at a time.")] = 1,
     form: Annotated[Form, typer.Option("--as", help="How the table is printed.")] = Form.table,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
@@ -56,11 +56,12 @@ def sweep(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Train every member of a sweep that is not done yet, then print the table.
+    """Train a grid of runs, and print its table.
 
-    A member is one row with one seed; it is an ordinary run directory. The same command continues where it stopped, and
-    several may work on one folder. Scores are mean and spread over seeds beside the paper's numbers, with a paired test
-    against the reference row and a verdict on each of the paper's orderings.
+    Trains every member of the sweep that is not done yet. A member is one row with one seed; it is an ordinary run
+    directory. The same command continues where it stopped, and several may work on one folder. Scores are mean and
+    spread over seeds beside the paper's numbers, with a paired test against the reference row and a verdict on each of
+    the paper's orderings.
 
     Examples:
 

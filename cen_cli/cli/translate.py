@@ -54,9 +54,7 @@ def translate(
             show_default=False,
         ),
     ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, val or test [default: the recipe's eval.split].")
-    ] = None,
+    split: options.Split = None,
     count: Annotated[
         int | None,
         typer.Option(
@@ -85,12 +83,13 @@ def translate(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Translate images: of each view what every input's branch makes of it, and what their ensemble does.
+    """Make images of another modality by a translation network.
 
-    Names are those of Taskonomy's domains or in short shade, texture, edge, depth, normal, rgb. Your own files are
-    stored as the training data were (8-bit pictures; 16-bit depth and edges in the data set's own units); all inputs
-    of a view show the same scene, pixel by pixel, and have one size. They are brought to the network's size, and
-    what it makes back to the size of your files. Files of folders belong together by their name.
+    Of each view, what every input's branch makes of it, and what their ensemble does. Names are those of Taskonomy's
+    domains or in short shade, texture, edge, depth, normal, rgb. Your own files are stored as the training data were
+    (8-bit pictures; 16-bit depth and edges in the data set's own units); all inputs of a view show the same scene,
+    pixel by pixel, and have one size. They are brought to the network's size, and what it makes back to the size of
+    your files. Files of folders belong together by their name.
 
     Writes OUT/<view>_<branch>.png and OUT/<view>_ensemble.png, pictures with 8 bits and depth with 16 as the data set
     stores it, and OUT/contact_sheet.png: inputs, branches, ensemble and, where known, the truth. Views that cannot be

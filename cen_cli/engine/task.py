@@ -17,8 +17,10 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import set_rates
 from cen_cli.engine.schedules import Rate, Schedule
+from cen_cli.models.choices import asks_for_gain, revise_choices, watch_gains
 from cen_cli.models.device import Precision, autocast
 from cen_cli.models.network import StreamNetwork
+from cen_cli.models.sparsity import follow_gradients
 from cen_cli.models.streams import ModalOutput
 from cen_cli.results import Evaluation
 from cen_cli.scoring.segmentation import AfterBatch, Scorer
@@ -41,6 +43,12 @@ class NetworkTask:
     compiled: bool
     validation: ViewDataset
     scorer: Scorer
+    sparsity: float = 0.0
+    """Lambda of the penalty on the exchanging gammas."""
+
+    def __post_init__(self) -> None:
+        if asks_for_gain(self.model):
+            watch_gains(self.model)
 
     @cached_property
     def _forward(self) -> Callable[[Any], ModalOutput]:
@@ -77,6 +85,8 @@ class NetworkTask:
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        follow_gradients(network, self.sparsity)
+        revise_choices(network, step, self.schedule.total_steps)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
         set_rates(optimizer, self.schedule, self.rates, step)

@@ -45,6 +45,11 @@ class ExchangingNetwork:
         """Whether any of its channels may be replaced."""
         return any(state.replaceable.any() for state in self.states)
 
+    @property
+    def exchange_history(self) -> GammaHistory | None:
+        """The history, where it says what was replaced: what gates mixed in is not recorded."""
+        return None if any(state.mixing is not None for state in self.states) else self.history
+
     def plots(self) -> Path:
         """Where its plots go by default."""
         if self.run is not None:
@@ -60,7 +65,7 @@ class ExchangingNetwork:
             gammas={state.name: state.gammas for state in self.states},
             pressed={state.name: state.pressed for state in self.states},
             threshold=self.states[0].threshold,
-            penalised=self.loaded.recipe.exchange.sparsity > 0,
+            penalised=self.loaded.recipe.exchange.penalty > 0,
             steps=self.history.steps if self.history else None,
             history=self.history.layers if self.history else None,
         )
@@ -83,11 +88,12 @@ def default_layer(names: Sequence[str]) -> str | None:
 
 
 def draw_replaced(network: ExchangingNetwork, folder: Path, *, steps_per_epoch: int | None = None) -> Path:
-    """Write the replaced share of every layer over the recorded steps, or epochs; the network has a history."""
-    assert network.history is not None
+    """Write the replaced share of every layer over the recorded steps, or epochs, of an `exchange_history`."""
+    history = network.exchange_history
+    assert history is not None
     return plots.replaced_over_steps(
-        network.history.steps,
-        replaced_shares(network.history, network.states),
+        history.steps,
+        replaced_shares(history, network.states),
         layers=[state.name for state in network.states],
         modalities=network.modalities,
         title="Replaced channels over training",

@@ -14,6 +14,7 @@ from cen_cli.errors import UsageError
 from cen_cli.files import check_free, write_bytes, write_new_directory
 from cen_cli.models.compact import compact_sites, compact_tensors
 from cen_cli.models.device import resolve_device
+from cen_cli.models.exchange import exchanging_layers
 from cen_cli.models.norms import set_norm_statistics
 from cen_cli.recipe.load import override
 from cen_cli.results import Compaction, Export
@@ -43,6 +44,11 @@ def compact(
     loaded = builders.load(checkpoint)
     builders.check_trainable(loaded, source, "it is compact already")
     set_norm_statistics(loaded.network, loaded.recipe.eval.norm_statistics)
+    if any(layer.mixes for layer in exchanging_layers(loaded.network).values()):
+        raise UsageError(
+            f"{source}: its gates mix channels, which no index stands for",
+            hint="train with exchange.budget, which hardens the gates",
+        )
     if not compact_sites(loaded.network):
         raise UsageError(
             f"{source}: nothing to compact: no channel is replaced, and instance norms by each image's own statistics "

@@ -85,12 +85,13 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, 
     log, progress = read_log(run), read_progress(run, recipe.train.epochs)
     network = load_exchanging(run.root, device)
     states, history, modalities = network.states, network.history, network.modalities
+    known = network.exchange_history
     several = states if len(modalities) > 1 else ()
     best = log.best(builders.best_by(recipe))
     data_recipe = override(recipe, [], data_root=data_root, source=str(run.recipe))
     views, absent = _views(network.loaded, data_recipe, images, listener)
     epoch = log.steps_per_epoch
-    diagnosis = with_health(diagnose(states, modalities, recipe.exchange.sparsity), states, log.health)
+    diagnosis = with_health(diagnose(states, modalities, recipe.exchange.penalty), states, log.health)
     return RunReport(
         run=str(run.root),
         recipe=recipe.name,
@@ -111,7 +112,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, 
         recoveries=recoveries(history, states) if history and several else (),
         stages=rows_of_states(states, modalities, "stage") if network.exchanges else (),
         layers=rows_of_states(states, modalities, "layer") if network.exchanges else (),
-        records=replaced_at_steps(history, states, steps_per_epoch=epoch) if history and network.exchanges else (),
+        records=replaced_at_steps(known, states, steps_per_epoch=epoch) if known and network.exchanges else (),
         plots=_plots(log, network, best.evaluation if best else None),
         views=views,
         views_absent=absent,
@@ -133,7 +134,7 @@ def _plots(log: RunLog, network: ExchangingNetwork, best: Evaluation | None) -> 
                 drawn.append(gamma_plots.gamma_trajectories(gammas, layer, folder / "gamma-trajectories.png"))
         if best is not None and best.confusion:
             drawn.append(draw_confusion(best, folder / "confusion.png"))
-        if network.history is not None and network.exchanges:
+        if network.exchange_history is not None and network.exchanges:
             drawn.append(draw_replaced(network, folder, steps_per_epoch=log.steps_per_epoch))
         return {path.stem: path.read_bytes() for path in drawn}
 

@@ -182,6 +182,24 @@ def _one_gamma_for_all(fusion: str, norm: str, choose: str) -> Iterator[Problem]
         )
 
 
+def _budget_of_the_choice(choose: str, budget: float | None, every: int | None, share: float) -> Iterator[Problem]:
+    if choose == "gain" and budget is None:
+        yield Problem(
+            ("exchange", "budget"),
+            'exchange.budget: missing; exchange.choose = "gain" needs a share, such as 0.3',
+        )
+    if choose == "gamma" and budget is None and every is not None:
+        yield Problem(
+            ("exchange", "choose_every"),
+            f"exchange.choose_every = {every}: the threshold decides at every step without exchange.budget; remove it",
+        )
+    if choose == "random" and budget is not None and share != value_of({}, ("exchange", "share")):
+        yield Problem(
+            ("exchange", "share"),
+            f"exchange.share = {share}: not read beside exchange.budget = {budget}; remove one",
+        )
+
+
 def _one_input(inputs: list[str], fusion: str) -> Iterator[Problem]:
     if len(inputs) == 1 and fusion != "none":
         what = "exchange" if fusion == "exchange" else "be fused"
@@ -361,6 +379,7 @@ _RULES: list[tuple[list[Path], _Rule]] = [
     ([tuple(key.split(".")) for key in keys.split()], rule)
     for keys, rule in (
         ("model.fusion sharing.norm exchange.choose", _one_gamma_for_all),
+        ("exchange.choose exchange.budget exchange.choose_every exchange.share", _budget_of_the_choice),
         ("data.inputs model.fusion", _one_input),
         ("data.inputs model.fusion exchange.donors", _one_donor),
         ("data.inputs train.modality_dropout", _modality_to_drop),

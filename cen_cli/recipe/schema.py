@@ -1,9 +1,9 @@
 """The recipe: every table and key that a recipe file may hold, with its type, range, default and meaning.
 
-This file, with `folders` for data of one's own, is the only place where a key is declared. The error messages
-(`problems`), the reference page (`reference`) and the command line's `--set` read it. Settings follow the paper's
-supplement, Section 2; defaults are those of the NYUDv2 segmentation experiments (S-Table 7) except where a key says
-otherwise.
+This file, with `folders` for data of one's own and `streams` for what streams share and exchange, is the only place
+where a key is declared. The error messages (`problems`), the reference page (`reference`) and the command line's
+`--set` read it. Settings follow the paper's supplement, Section 2; defaults are those of the NYUDv2 segmentation
+experiments (S-Table 7) except where a key says otherwise.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from cen_cli.recipe.folders import Folders
+from cen_cli.recipe.streams import Exchange, Sharing
 from cen_cli.recipe.table import (
     AboveZero,
     Channels,
@@ -223,57 +224,6 @@ class Gan(Table):
         default=False,
         description="Let the discriminator's and the generator's update share one forward of the generator, and with "
         "it one dropout mask: faster, not the plain loop's mathematics.",
-    )
-
-
-class Sharing(Table):
-    """What the streams share (S-Tables 7, 8 and 9)."""
-
-    conv: Literal["shared", "private"] = Field(default="shared", description="Convolutions.")
-    norm: Literal["private", "shared", "statistics-private", "affine-private"] = Field(
-        default="private",
-        description='Normalisation layers. "statistics-private": one scale and offset, statistics of each modality. '
-        '"affine-private": one set of statistics, scale and offset of each modality.',
-    )
-
-
-class Exchange(Table):
-    """Channel exchanging (P Eq. 4 and 6)."""
-
-    choose: Literal["gamma", "random", "all", "none"] = Field(
-        default="gamma",
-        description='"gamma": a channel is replaced where |gamma| < threshold. "none": gammas are pressed, nothing is '
-        'exchanged (the rows of S-Table 7 with l1 alone). Controls: "random" replaces a fixed random share of the '
-        'channels that may be replaced, drawn by train.seed, "all" replaces all of them, whatever the gammas say.',
-    )
-    share: float = Field(
-        default=0.8,
-        gt=0,
-        le=1,
-        description="Share of the channels that may be replaced which the random control replaces.",
-    )
-    threshold: float = Field(default=1e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
-    sparsity: float = Field(default=1e-3, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
-    region: Literal["disjoint", "all"] = Field(
-        default="disjoint",
-        description='Where gammas are pressed. "disjoint": each modality in its own part of the channels. '
-        '"all": everywhere.',
-    )
-    replace: Literal["own-part", "anywhere"] = Field(
-        default="own-part",
-        description='Where channels may be replaced. "own-part": only where they are pressed. "anywhere": wherever '
-        "|gamma| < threshold, as in the authors' release.",
-    )
-    donors: Literal["mean", "groups"] = Field(
-        default="mean",
-        description='Who gives to a replaced channel, with three modalities or more. "mean": all others, averaged. '
-        '"groups": one of the others; the channels are allotted to them at random, by train.seed, once and for all.',
-    )
-    gamma_init: float = Field(
-        default=1.0,
-        gt=0,
-        description="Gamma of the exchanging norms at the start, where no weights are loaded. From scratch 1.0 needs "
-        "very long runs to come down to the threshold; 0.2 works.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich import box
@@ -13,6 +14,7 @@ from cen_cli.results import (
     TOTAL,
     Attraction,
     ExchangeRow,
+    GainRow,
     GammaAnalysis,
     GammaDiagnosis,
     GammaRecovery,
@@ -35,6 +37,12 @@ ATTRACTION_LEGEND = (
     "Brier: mean squared error of the prediction; constant: of the observed share said of every gamma alike.",
     "replaced: gammas that get no gradient, as their channel is replaced; they are not among the others.",
 )
+GAIN_LEGEND = (
+    "kept, replaced: mean of -dL/da of (1 - a) own + a others, L the task's loss; positive: replacing lowers it.",
+    "> 0: percent of the channels that may be replaced; correlation: rank correlation of |gamma| and gain.",
+)
+MIXED_LEGEND = "% mixed: how much of the others gates mix into the channels that may be replaced, mean."
+CHOSEN_LEGEND = "gain in, out: mean first-order gain of replaced channels, and of kept ones, as the choice sees it."
 DONOR_LEGEND = "donors: percent of the donors' |gamma| that each gives, mean over the channels."
 
 UNFOLDED = 20
@@ -93,6 +101,22 @@ def attraction_parts(measured: Attraction) -> list[RenderableType]:
     return parts
 
 
+def gain_parts(rows: Sequence[GainRow]) -> list[RenderableType]:
+    """What replacing gains, one row per layer and modality, then what the columns mean."""
+    layers = [row.layer for row in rows]
+    names = formats.short_names(layers)
+    table = _dense_table("layer", names, numbers=("channels", "kept", "replaced", "% > 0", "correlation"))
+    for row, name in zip(rows, names, strict=True):
+        means = [_gain(value) for value in (row.kept, row.replaced)]
+        positive, correlation = formats.percent(row.positive, 0), formats.number(row.correlation)
+        table.add_row(name, row.modality, formats.count(row.channels), *means, positive, correlation)
+    return ["First-order gain of replacing:", *_heading(layers), table, *GAIN_LEGEND]
+
+
+def _gain(value: float) -> str:
+    return formats.ABSENT if math.isnan(value) else f"{value:+.1e}"
+
+
 def what_if_parts(rows: Sequence[WhatIfRow], metric: str, own: float) -> list[RenderableType]:
     """What would be replaced and scored at other thresholds; the network's own is marked."""
     score = metric.rpartition(".")[2]
@@ -114,14 +138,20 @@ def exchange_parts(rows: Sequence[ExchangeRow], *, by: str = "layer") -> list[Re
     """One row per layer (or stage) and modality with the totals last, then what the columns mean."""
     layers = [row.layer for row in rows if row.layer != TOTAL]
     names = [*formats.short_names(layers), *(TOTAL for _ in rows[len(layers) :])]
-    table = _dense_table(by, names, numbers=("replaced", "pressed", "channels", "% pressed", "% all"), last="donors")
+    gated, chosen = any(row.mixed is not None for row in rows), any(row.gain is not None for row in rows)
+    more = (*(["% mixed"] if gated else []), *(["gain in", "out"] if chosen else []))
+    columns = ("replaced", "pressed", "channels", "% pressed", "% all", *more)
+    table = _dense_table(by, names, numbers=columns, last="donors")
     for row, name in zip(rows, names, strict=True):
         numbers = [formats.count(value) for value in (row.replaced, row.pressed, row.channels)]
         shares = [formats.percent(share, 1) for share in (row.share_of_pressed, row.share_of_all)]
+        numbers += [*shares, *([formats.percent(row.mixed, 1)] if gated else [])]
+        numbers += [_gain(value) for value in row.gain or ()]
         style = "bold" if row.layer == TOTAL else None
-        table.add_row(name, row.modality, *numbers, *shares, _donors(row), style=style)
+        table.add_row(name, row.modality, *numbers, _donors(row), style=style)
     several = any(len(row.donors) > 1 for row in rows)
-    return [*_heading(layers), table, *EXCHANGE_LEGEND, *([DONOR_LEGEND] if several else [])]
+    legends = [(several, DONOR_LEGEND), (gated, MIXED_LEGEND), (chosen, CHOSEN_LEGEND)]
+    return [*_heading(layers), table, *EXCHANGE_LEGEND, *(legend for shown, legend in legends if shown)]
 
 
 def _donors(row: ExchangeRow) -> str:
@@ -173,6 +203,7 @@ def analysis_parts(found: GammaAnalysis) -> list[RenderableType]:
     elif found.rows:
         parts += ["No recorded gammas beside this checkpoint: no recovery counts, no plots over steps."]
     parts += attraction_parts(found.attraction) if found.attraction else []
+    parts += gain_parts(found.gains) if found.gains else []
     if found.what_if and found.threshold is not None:
         parts += what_if_parts(found.what_if, found.metric, found.threshold)
     return [*parts, *diagnosis_parts(found.diagnosis), *(f"plot: {path}" for path in found.plots)]

@@ -11,6 +11,7 @@ from cen_cli.results.bench import Bench, PartTime, Peak, Spread
 from cen_cli.results.channels import (
     TOTAL,
     ExchangeRow,
+    GainRow,
     GammaDiagnosis,
     GammaRecovery,
     GammaRow,
@@ -73,6 +74,7 @@ __all__ = [
     "Export",
     "Fill",
     "Frame",
+    "GainRow",
     "GammaAnalysis",
     "GammaDiagnosis",
     "GammaRecovery",

@@ -165,3 +165,15 @@ class Survey:
     """Families that are called label maps and cannot be read as such, and why."""
     notes: tuple[str, ...]
     """What was left out, and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WrittenData:
+    """A data set that was written as files."""
+
+    folder: str
+    views: int
+    domains: tuple[str, ...]
+    """The folders of a view's files."""
+    next: str
+    """A command that trains on them; empty where a split that it needs is empty."""

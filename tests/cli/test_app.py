@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,15 @@ import cen_cli
 from cen_cli.cli import app, recipes
 from cen_cli.errors import DataError, Interrupted
 
-COMMANDS = [
-    [],
-    ["train"],
-    ["eval"],
-    ["analyze-gammas"],
-    ["exchange-stats"],
-    ["predict"],
-    ["convert"],
-    ["recipes"],
-    ["recipes", "ls"],
-    ["recipes", "show"],
-    ["recipes", "copy"],
-    ["data"],
-    ["data", "rooms"],
-]
+
+def commands(here: Any, *words: str) -> Iterator[list[str]]:
+    """The command itself, and every one below it, as words."""
+    yield [*words]
+    for name, below in getattr(here, "commands", {}).items():
+        yield from commands(below, *words, name)
+
+
+COMMANDS = list(commands(typer.main.get_command(app.app)))
 
 Captured = pytest.CaptureFixture[str]
 
@@ -74,13 +69,21 @@ def test_examples_name_only_commands_and_options_that_exist(command: list[str], 
         words = example.split()[1:]
         there = command_of(words)
         options = {name for parameter in there.params for name in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options
+        assert {word for word in words if word.startswith("--")} - {"--"} <= options
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_option_is_explained(command: list[str]) -> None:
     for parameter in command_of(command).params:
         assert getattr(parameter, "help", ""), parameter.name
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_is_written_for_people(command: list[str], capsys: Captured) -> None:
+    assert app.main([*command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^ +--.*<(?:str|path|int range|int|float|list.*)>", out, flags=re.M) == [], "give it a metavar"
+    assert re.findall(r"^  [\w-]+ .*\.\.\.$", out, flags=re.M) == [], "the first sentence is too long for the list"
 
 
 @pytest.mark.parametrize("command", [["--help"], ["train", "--help"], ["eval", "--help"], ["recipes", "ls"]])

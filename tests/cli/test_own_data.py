@@ -180,7 +180,7 @@ def test_the_draft_of_groups_splits_colours_and_incomplete_views_is_a_valid_reci
 def test_check_fails_in_words_where_training_would_go_wrong(here: Path, cen: Cen) -> None:
     root = write_folder(here / "own")
     recipe = write_recipe(here / "own.toml", root)
-    assert cen("data", "check", recipe).err.count("looking at") >= 1
+    assert cen("data", "check", recipe).err.count("checking ") >= 1
     failed = cen(
         "data", "check", recipe, code=1, settings=("data.folders.labels.first=0", "data.folders.labels.void=[]")
     )

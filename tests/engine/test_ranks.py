@@ -15,6 +15,8 @@ from tests.ranked import WORK, Tensors
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
 
+STEPS = ["synchronised", "frozen", "chosen", "aligned", "translated", "translated, one forward"]
+
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensors]]:
@@ -26,7 +28,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensors]]:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("name", ["synchronised", "frozen", "aligned", "translated", "translated, one forward"])
+@pytest.mark.parametrize(
+    "name", ["synchronised", "frozen", "chosen", "aligned", "translated", "translated, one forward"]
+)
 def test_steps_of_two_equal_those_of_one(both: list[dict[str, Tensors]], name: str) -> None:
     """In float64 but for the losses, which are computed in float32; the ranks have unequal numbers of void pixels."""
     one = WORK[name]()

@@ -87,10 +87,10 @@ class ResNetEncoder(nn.Module):
         self.junctions = nn.ModuleList(junctions)
         self.channels = channels
 
-    def first_stages(self, count: int) -> list[nn.Module]:
-        """The modules of the first stages; the stem belongs to the first."""
-        stem = [self.conv1, self.bn1] if count else []
-        return [*stem, *self._stages()[:count]]
+    def stages(self) -> list[list[nn.Module]]:
+        """The modules of each stage; the stem belongs to the first."""
+        first, *others = self._stages()
+        return [[self.conv1, self.bn1, first], *([stage] for stage in others)]
 
     def _stages(self) -> tuple[nn.Module, ...]:
         return self.layer1, self.layer2, self.layer3, self.layer4

@@ -17,12 +17,12 @@ from cen_cli.models.backbones import pretrained
 from cen_cli.models.backbones.pretrained import load_timm_weights
 from cen_cli.models.backbones.staged import timm_encoder
 from cen_cli.models.exchange import exchange_layers
-from cen_cli.models.freezing import freeze_first_stages
 from cen_cli.models.fusion.average import AverageFusion
 from cen_cli.models.fusion.concat import ConcatFusion, InputConcat
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
+from cen_cli.models.stages import freeze_first_stages
 from cen_cli.models.streams import PrivateCopies
 
 LITE = "tf_efficientnet_lite0"
@@ -102,7 +102,7 @@ def test_frozen_stages_are_neither_trained_nor_exchanged(backbone):
     torch.testing.assert_close(net(torch.ones(2, 1, 3, 64, 64)).branches, outputs)
     state = {key: value.clone() for key, value in net.encoder.state_dict().items()}
     net.train()(torch.randn(2, 2, 3, 64, 64)).branches.sum().backward()
-    first = {id(p) for module in net.encoder.first_stages(1) for p in module.parameters()}
+    first = {id(p) for module in net.encoder.stages()[0] for p in module.parameters()}
     assert all((p.grad is None) == (id(p) in first) for p in net.encoder.parameters())
     stem = ("conv1.", "bn1.", "layer1.", "stage1.")
     moved = {key for key, value in net.encoder.state_dict().items() if not torch.equal(value, state[key])}
