@@ -33,6 +33,8 @@ def export_parts(report: Export, source: str) -> tables.Parts:
     """What the file takes and gives, and how it was checked."""
     ((written, written_bytes),) = report.files.items()
     sides = f"{report.fewest} or more" if report.multiple == 1 else f"multiples of {report.multiple}"
+    if report.size is not None:
+        sides = f"{report.size[0]} and {report.size[1]} alone, as a graph of a timm encoder is for one size"
     pairs = [
         ("from", source),
         ("written", f"{written}, {formats.size(written_bytes)}, opset {report.opset}"),

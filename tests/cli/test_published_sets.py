@@ -82,7 +82,7 @@ def test_taskonomy_without_its_incomplete_views(cen, tmp_path):
         file.write("[model]" + TRANSLATION_RECIPE.partition("[model]")[2])
     words = ("train", recipe, "--out", tmp_path / "run", "--device", "cpu", "--json")
     refused = cen(*words, settings=SHORT, code=1)
-    assert "1 of 6 views lack a domain (rgb 1); not there: rgb/point_2_view_0_domain_rgb.png" in refused.err
+    assert "1 of 6 train views lack a file, of rgb: point_2_view_0" in refused.err
     assert "data.skip_incomplete = true" in refused.err
     settings = (*SHORT, "data.skip_incomplete=true")
     assert cen(*words, settings=settings).document["summary"]["steps"] == 2

@@ -256,7 +256,7 @@ def test_translation_recipe_reads_back_equal(minimal_translation: str) -> None:
         ),
         (
             "data.rooms.size=72",
-            "data.rooms.size = [72]: multiples of 32, since unet.levels = 5 halve the image 5 times",
+            "data.rooms.size = 72: multiples of 32, since unet.levels = 5 halve the image 5 times",
         ),
         ("train.best_by=ensemble.mean_iou", 'train.best_by = "ensemble.mean_iou": a score: '),
         ("model.backbone=resnet18", 'model.backbone = "resnet18": read only with model.arch = "refinenet" or "pspnet"'),

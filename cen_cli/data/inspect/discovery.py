@@ -25,8 +25,8 @@ from cen_cli.data.inspect.labels import (
     words_of,
 )
 from cen_cli.data.inspect.roles import guess_modality
+from cen_cli.data.listing import describe_folder
 from cen_cli.data.patterns import Pattern, ViewKey, find_together, padded_alike
-from cen_cli.data.views import describe_folder
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS
 from cen_cli.results.findings import LabelsGuess, ModalityGuess, Survey

@@ -1,4 +1,4 @@
-"""Measures what a data set's files hold: types, sizes, values, what is invalid, labels, and whether maps fit together.
+"""Statistics of a data set's files: types, sizes, values, what is invalid, labels, and whether maps fit together.
 
 Nothing is judged here; `problems` does. Every view is read as in training, and its files are also opened as they are,
 so that what is stored can be held against what is expected.
@@ -34,15 +34,21 @@ _EDGES = (24, 32)
 
 
 @dataclasses.dataclass
-class Stored:
-    """What the files of one modality hold, as stored, over all that were looked at."""
+class ModalityStatistics:
+    """Of one modality, of the target or of the label maps, over all views of a split that were opened."""
 
+    name: str
+    """As findings call it."""
+    spec: ModalitySpec | None
+    """What is expected of it; None for label maps."""
+    one_file: bool
+    """Whether its maps are parts of one file, which count as they are read."""
     types: Counter[str] = dataclasses.field(default_factory=Counter)
+    """Types of the files, in words."""
     sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
-    bits: set[str] = dataclasses.field(default_factory=set)
-    """NumPy's names of the types."""
+    dtypes: set[str] = dataclasses.field(default_factory=set)
     lows: list[float] = dataclasses.field(default_factory=list)
-    """The lowest finite value of every file."""
+    """The lowest finite stored value of every file; NaN without one."""
     highs: list[float] = dataclasses.field(default_factory=list)
     levels: list[int] = dataclasses.field(default_factory=list)
     """Different values in every file of whole numbers and one channel."""
@@ -50,18 +56,39 @@ class Stored:
     zeros: int = 0
     full: int = 0
     """Pixels with the largest value that the type can hold."""
-    measured: int = 0
+    valid: int = 0
     """Values that mean something, and so may lie outside the expected range."""
     outside: int = 0
     """Those of them that lie outside."""
-    inside: bool = False
-    """Whether these are no files but parts of one file, measured as they are read."""
+    invalid: dict[int, float] = dataclasses.field(default_factory=dict)
+    """Share of pixels in which nothing was measured, or that are void, by view."""
+    medians: list[float] = dataclasses.field(default_factory=list)
+    """Of what was measured in every view, in its unit."""
+    constant: list[int] = dataclasses.field(default_factory=list)
+    """Views in which it has one value everywhere."""
+    turned: list[int] = dataclasses.field(default_factory=list)
+    """Views of which its file says that it is to be turned or mirrored, which reading does."""
+    sums: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((3, 1)))
+    """Of every channel: values that count, their sum, and the sum of their squares, [3, C]. Values are in [0, 1] for
+    images, in their unit for measurements."""
+    fits: list[tuple[float, float, float]] = dataclasses.field(default_factory=list)
+    """How well its edges agree with those of the reference, as correlations: in the same view, with its own next view,
+    with its own previous one. For every two neighbours."""
 
-    def add(self, kind: str, values: np.ndarray, spec: ModalitySpec | None) -> None:
-        """Take in one file [H, W] or [H, W, C] of a `kind`; `spec` says what is expected of it, None for label maps."""
+    @property
+    def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation by channel, as `data.normalize` takes them; none of labels."""
+        if not self.sums[0].all():
+            return (), ()
+        count, total, squares = self.sums
+        mean = total / count
+        return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist())
+
+    def add_stored(self, kind: str, values: np.ndarray) -> None:
+        """Take in one file [H, W] or [H, W, C] of a `kind`."""
         self.types[kind] += 1
         self.sizes[values.shape[0], values.shape[1]] += 1
-        self.bits.add(values.dtype.name)
+        self.dtypes.add(values.dtype.name)
         finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
         self.lows.append(float(finite.min()) if finite.size else float("nan"))
         self.highs.append(float(finite.max()) if finite.size else float("nan"))
@@ -71,79 +98,78 @@ class Stored:
             self.full += int((values == np.iinfo(values.dtype).max).sum())
             if values.ndim == 2:
                 self.levels.append(int((np.bincount(values.ravel()) > 0).sum()))
-        if spec is not None:
-            measured, outside = _outside(values, spec)
-            self.measured += measured
-            self.outside += outside
+        if self.spec is not None:
+            self._add_outside(values, self.spec)
 
+    def _add_outside(self, values: np.ndarray, spec: ModalitySpec) -> None:
+        encoding = spec.encoding
+        if encoding is None:
+            self.valid += values.size
+            beyond = spec.kind == "image" and spec.scale > VOID and not spec.derived
+            self.outside += int((values > spec.scale).sum()) if beyond else 0
+            return
+        valid = measured_pixels(values, encoding.invalid)
+        low, high = encoding.low * encoding.scale, encoding.high * encoding.scale
+        self.valid += int(valid.sum())
+        self.outside += int((valid & ((values < low) | (values > high))).sum())
 
-def _outside(values: np.ndarray, spec: ModalitySpec) -> tuple[int, int]:
-    """How many values count, and how many of those lie outside the range that is expected of a modality."""
-    encoding = spec.encoding
-    if encoding is None:
-        beyond = spec.kind == "image" and spec.scale > VOID and not spec.derived
-        return values.size, int((values > spec.scale).sum()) if beyond else 0
-    measured = measured_pixels(values, encoding.invalid)
-    low, high = encoding.low * encoding.scale, encoding.high * encoding.scale
-    return int(measured.sum()), int((measured & ((values < low) | (values > high))).sum())
+    def add_read(self, index: int, image: Tensor) -> None:
+        """Take in the map of a view as it was read, [C, H, W]."""
+        plain = image.as_subclass(Tensor)
+        if self.one_file:
+            values = plain.movedim(0, -1).squeeze(-1).numpy()
+            self.add_stored(f"{values.dtype.name}, in the data set's file", values)
+        if self.spec is None:
+            self.invalid[index] = float((plain == VOID).float().mean())
+            return
+        counted = plain.flatten(1).double()
+        if isinstance(image, DepthMap):
+            counted = counted[:, counted[0] > 0] + self.spec.floor
+            self.invalid[index] = 1 - counted.numel() / image.numel()
+            if counted.numel():
+                self.medians.append(float(counted.median()))
+        elif image.dtype == torch.uint8:
+            counted = counted / 255
+        rows = torch.stack([torch.ones_like(counted).sum(1), counted.sum(1), counted.square().sum(1)])
+        self.sums = self.sums + rows.numpy()
 
 
 @dataclasses.dataclass
-class Measured:
-    """Everything that was measured of one split."""
+class SplitStatistics:
+    """Of one split."""
 
     split: str
     data: ViewDataset
     indices: list[int]
-    """The views that were looked at."""
+    """The views that were opened."""
     names: dict[int, str] = dataclasses.field(default_factory=dict)
-    stored: dict[str, Stored] = dataclasses.field(default_factory=dict)
+    modalities: dict[str, ModalityStatistics] = dataclasses.field(default_factory=dict)
     """By modality, or `LABELS` or `TARGET`."""
     refused: list[tuple[int, DataError]] = dataclasses.field(default_factory=list)
     """Views that cannot be read, and why."""
-    invalid: dict[str, dict[int, float]] = dataclasses.field(default_factory=dict)
-    """Share of pixels in which nothing was measured: by modality, then view. Labels: that are void."""
-    medians: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-    """Of what was measured in every view, by modality, in its unit."""
-    constant: dict[str, list[int]] = dataclasses.field(default_factory=dict)
-    """Views in which a modality has one value everywhere."""
-    turned: dict[str, list[int]] = dataclasses.field(default_factory=dict)
-    """Views of which a modality's file says that it is to be turned or mirrored, which reading does."""
-    sums: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    """By modality, for every channel: values that count, their sum, and the sum of their squares, [3, C]. Values are in
-    [0, 1] for images, in their unit for measurements."""
     labels: Counter[int] = dataclasses.field(default_factory=Counter)
     """Pixels of every class."""
     digests: dict[int, dict[str, str]] = dataclasses.field(default_factory=dict)
     """Of the contents of every file: by view, then modality."""
     sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
     """Height and width of the views as they are read."""
-    fits: dict[str, list[tuple[float, float, float]]] = dataclasses.field(default_factory=dict)
-    """How well the edges of a modality agree with those of `reference`, as correlations: in the same view, with its own
-    next view, with its own previous one. By modality, for every two neighbours."""
     last_edges: tuple[int, dict[str, Tensor]] = (-1, {})
-    """The view that was looked at last and its small maps of edges, of mean 0 and length 1."""
+    """The view that was read last and its small maps of edges, of mean 0 and length 1."""
 
     @property
     def reference(self) -> str:
         """The modality that the others are compared with: the label maps, else the first input."""
         return LABELS if self.data.target is None else self.data.specs[0].name
 
-    def spec(self, key: str) -> ModalitySpec | None:
-        """The encoding of a modality; None for labels."""
-        return self.data.target if key == TARGET else next((s for s in self.data.specs if s.name == key), None)
-
-    def shown(self, key: str) -> str:
-        """What a modality is called in findings."""
-        return self.data.target.name if key == TARGET and self.data.target is not None else key
-
-    def moments(self, key: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of a modality, by channel, as `data.normalize` takes them; none of labels."""
-        if key not in self.sums or not self.sums[key][0].all():
-            return (), ()
-        count, total, squares = self.sums[key]
-        mean = total / count
-        return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist())
+    def modality(self, key: str, path: str) -> ModalityStatistics | None:
+        """The statistics to which a file belongs; None for one that is read beside those of a modality."""
+        spec = self.data.target if key == TARGET else next((s for s in self.data.specs if s.name == key), None)
+        if spec is None and key != LABELS:
+            return None
+        if key not in self.modalities:
+            one_file = Path(path).parent.parent.is_file()
+            self.modalities[key] = ModalityStatistics(key if spec is None else spec.name, spec, one_file)
+        return self.modalities[key]
 
     def views(self, indices: Iterable[int]) -> tuple[str, ...]:
         """Names of views."""
@@ -151,7 +177,7 @@ class Measured:
 
 
 def sample(views: int, wanted: int | None) -> list[int]:
-    """Which of so many views are looked at: all, or about `wanted` in runs of neighbours, evenly spread."""
+    """Which of so many views are opened: all, or about `wanted` in runs of neighbours, evenly spread."""
     if wanted is None or wanted >= views:
         return list(range(views))
     runs = -(-wanted // RUN)
@@ -160,93 +186,61 @@ def sample(views: int, wanted: int | None) -> list[int]:
     return chosen[:wanted]
 
 
-def measure(data: ViewDataset, split: str, *, wanted: int | None = None, progress: Progress | None = None) -> Measured:
-    """Read the views of a split, all or a sample of `wanted`, and measure what they hold.
+def split_statistics(
+    data: ViewDataset, split: str, *, wanted: int | None = None, progress: Progress | None = None
+) -> SplitStatistics:
+    """Read the views of a split, all or a sample of `wanted`; those that cannot be read are noted.
 
-    Views that cannot be read are noted. `progress` is told (views done, views in all).
+    `progress` is told (views done, views in all).
     """
-    measured = Measured(split, data, sample(len(data), wanted))
-    for done, index in enumerate(measured.indices, start=1):
+    statistics = SplitStatistics(split, data, sample(len(data), wanted))
+    for done, index in enumerate(statistics.indices, start=1):
         files = data.files(index)
-        _measure_files(measured, index, files)
+        _add_files(statistics, index, files)
         try:
             view = data.view(index)
         except DataError as error:
-            measured.names[index] = next(iter(files.values()))
-            measured.refused.append((index, error))
+            statistics.names[index] = next(iter(files.values()))
+            statistics.refused.append((index, error))
         else:
-            _measure_view(measured, index, view)
+            _add_view(statistics, index, view)
         if progress is not None:
-            progress(done, len(measured.indices))
-    return measured
+            progress(done, len(statistics.indices))
+    return statistics
 
 
-def _measure_files(measured: Measured, index: int, files: dict[str, str]) -> None:
+def _add_files(statistics: SplitStatistics, index: int, files: dict[str, str]) -> None:
     """Open every file of a view as it is; those that are no images are passed over, reading says what is wrong."""
-    measured.digests[index] = {}
+    statistics.digests[index] = {}
     for key, path in files.items():
-        if key != LABELS and measured.spec(key) is None:
-            continue  # a file that is read beside those of a modality
-        encoding = getattr(measured.spec(key), "encoding", None)
-        stored = measured.stored.setdefault(key, Stored(inside=Path(path).parent.parent.is_file()))
-        if stored.inside:
+        modality = statistics.modality(key, path)
+        if modality is None or modality.one_file:
             continue
+        encoding = modality.spec.encoding if modality.spec is not None else None
         try:
             decoded = decode(path) if encoding is None else decode_encoded(path, encoding)
         except DataError:
             continue
-        stored.add(describe_mode(decoded.mode), decoded.values, measured.spec(key))
+        modality.add_stored(describe_mode(decoded.mode), decoded.values)
         if decoded.turned:
-            measured.turned.setdefault(key, []).append(index)
-        low, high = stored.lows[-1], stored.highs[-1]
-        if low == high and key != LABELS:
-            measured.constant.setdefault(key, []).append(index)
-        measured.digests[index][key] = hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+            modality.turned.append(index)
+        if modality.lows[-1] == modality.highs[-1] and key != LABELS:
+            modality.constant.append(index)
+        statistics.digests[index][key] = hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
 
 
-def _measure_view(measured: Measured, index: int, view: RawView) -> None:
-    measured.names[index] = view.name
-    measured.sizes[view.size] += 1
+def _add_view(statistics: SplitStatistics, index: int, view: RawView) -> None:
+    statistics.names[index] = view.name
+    statistics.sizes[view.size] += 1
     maps: dict[str, Tensor] = dict(view.inputs)
     if view.target is not None:
-        maps[LABELS if measured.data.target is None else TARGET] = view.target
+        maps[LABELS if statistics.data.target is None else TARGET] = view.target
     for key, image in maps.items():
-        if measured.stored[key].inside:
-            _measure_part(measured.stored[key], image, measured.spec(key))
-        if key != LABELS:
-            _add_moments(measured, key, image)
-        if isinstance(image, DepthMap):
-            _measure_depth(measured, key, index, image)
-        elif key == LABELS:
-            counts = torch.bincount(image.as_subclass(Tensor).flatten().long(), minlength=VOID + 1)
-            measured.labels.update({label: int(count) for label, count in enumerate(counts.tolist()) if count})
-            measured.invalid.setdefault(key, {})[index] = float(counts[VOID] / counts.sum())
-    edges = {key: _edges(image, labels=key == LABELS) for key, image in maps.items()}
-    _compare_neighbours(measured, index, edges)
-
-
-def _add_moments(measured: Measured, key: str, image: Tensor) -> None:
-    spec, values = measured.spec(key), image.as_subclass(Tensor).flatten(1).double()
-    if isinstance(image, DepthMap):
-        values = values[:, values[0] > 0] + (spec.floor if spec else 0.0)
-    elif image.dtype == torch.uint8:
-        values = values / 255
-    sums = torch.stack([torch.ones_like(values).sum(1), values.sum(1), values.square().sum(1)]).numpy()
-    measured.sums[key] = measured.sums.get(key, 0.0) + sums
-
-
-def _measure_part(stored: Stored, image: Tensor, spec: ModalitySpec | None) -> None:
-    """A map that is part of a file: as it was read."""
-    values = image.as_subclass(Tensor).movedim(0, -1).squeeze(-1).numpy()
-    stored.add(f"{values.dtype.name}, in the data set's file", values, spec)
-
-
-def _measure_depth(measured: Measured, key: str, index: int, image: DepthMap) -> None:
-    known = image.as_subclass(Tensor)[image.as_subclass(Tensor) > 0]
-    measured.invalid.setdefault(key, {})[index] = 1 - known.numel() / image.numel()
-    if known.numel():
-        spec = measured.spec(key)
-        measured.medians.setdefault(key, []).append(float(known.median()) + (spec.floor if spec else 0.0))
+        statistics.modalities[key].add_read(index, image)
+    if LABELS in maps:
+        counts = torch.bincount(maps[LABELS].as_subclass(Tensor).flatten().long(), minlength=VOID + 1)
+        statistics.labels.update({label: int(count) for label, count in enumerate(counts.tolist()) if count})
+    _compare_neighbours(statistics, index, {key: _edges(image, labels=key == LABELS) for key, image in maps.items()})
 
 
 def _edges(image: Tensor, *, labels: bool) -> Tensor:
@@ -267,13 +261,13 @@ def _edges(image: Tensor, *, labels: bool) -> Tensor:
     return small / small.norm().clamp(min=1e-12)
 
 
-def _compare_neighbours(measured: Measured, index: int, edges: dict[str, Tensor]) -> None:
-    """Note how well the edges of this view fit those of the view before, if that was looked at."""
-    before, earlier = measured.last_edges
-    reference = measured.reference
+def _compare_neighbours(statistics: SplitStatistics, index: int, edges: dict[str, Tensor]) -> None:
+    """Note how well the edges of this view fit those of the view before, if that was read."""
+    before, earlier = statistics.last_edges
+    reference = statistics.reference
     if before == index - 1 and reference in earlier and reference in edges:
         for key in (key for key in edges if key in earlier and key != reference):
             own = float(earlier[reference] @ earlier[key] + edges[reference] @ edges[key]) / 2
             following, previous = float(earlier[reference] @ edges[key]), float(edges[reference] @ earlier[key])
-            measured.fits.setdefault(key, []).append((own, following, previous))
-    measured.last_edges = index, edges
+            statistics.modalities[key].fits.append((own, following, previous))
+    statistics.last_edges = index, edges

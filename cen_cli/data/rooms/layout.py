@@ -55,6 +55,11 @@ class Pose:
     z: float = 0.0
     yaw: float = 0.0
 
+    @property
+    def point(self) -> Vector:
+        """The floor point with the height above the floor."""
+        return self.x, self.y, self.z
+
     def place(self, dx: float, dy: float, z: float = 0.0, turn: float = 0.0) -> Pose:
         """Return the pose of something at (dx, dy) in this pose's frame, turned by `turn`."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)

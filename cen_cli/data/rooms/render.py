@@ -17,7 +17,7 @@ from cen_cli.data.rooms import domains as derived
 from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.cast import ROOM_FACES, Hits, PartTable, Surfaces, cast, curvature, surfaces, visibility
 from cen_cli.data.rooms.decals import FACE_AXES
-from cen_cli.data.rooms.geometry import Floats, Triple
+from cen_cli.data.rooms.geometry import Floats, Triple, dot
 from cen_cli.data.rooms.layout import Light, Scene
 from cen_cli.data.rooms.materials import MaterialTable
 from cen_cli.data.rooms.scene import build_scene, place_camera
@@ -93,16 +93,14 @@ def _geometry(
     domains: Collection[str],
 ) -> View:
     """Return what the rays through the pixel centres, the last ones, tell."""
-    way: Triple = (rays[0][-1], rays[1][-1], rays[2][-1])
-    depth = hits.depth[-1]
+    way, depth, normal = rays[:, -1], hits.depth[-1], points.normal[:, -1]
     length = np.sqrt(way[0] ** 2 + way[1] ** 2 + way[2] ** 2)
-    normal = points.normal[0][-1], points.normal[1][-1], points.normal[2][-1]
-    view = np.stack(camera.to_view(normal), -1)
+    view = np.stack([*camera.to_view(normal)], -1)
     result: View = {"depth_zbuffer": depth, "depth_euclidean": depth * length, "normal": view}
     if "labels" in domains:
         result["labels"] = _labels(scene, table, hits, points)
     if "depth_sensor" in domains:
-        facing = -(normal[0] * way[0] + normal[1] * way[1] + normal[2] * way[2]) / length
+        facing = -dot(normal, way) / length
         result["depth_sensor"] = sensor_depth(depth, facing, camera.focal_length(depth.shape[0]), draw)
     if "reshading" in domains:
         result["reshading"] = derived.reshading(view, camera.to_view(way), depth * length)
@@ -110,8 +108,7 @@ def _geometry(
         result["edge_occlusion"] = derived.edge_occlusion(depth)
     if "principal_curvature" in domains:
         centre = Hits(depth, hits.part[-1], hits.face[-1])
-        position = points.position[0][-1], points.position[1][-1], points.position[2][-1]
-        result["principal_curvature"] = curvature(table, centre, position)
+        result["principal_curvature"] = curvature(table, centre, points.position[:, -1])
     return result
 
 
@@ -165,8 +162,7 @@ def _shade(scene: Scene, table: PartTable, points: Surfaces, count: int) -> Floa
     """Return the linear light [3, S, H, W] that the first `count` rays of each pixel bring."""
     shape = (count, *points.part.shape[1:])
     part = points.part[:count].ravel()
-    position: Triple = tuple(p[:count] for p in points.position)  # type: ignore[assignment]
-    normal: Triple = tuple(n[:count] for n in points.normal)  # type: ignore[assignment]
+    position, normal = points.position[:, :count], points.normal[:, :count]
     materials = MaterialTable(list(scene.materials))
     number = table.materials[part]
     albedo = materials.albedo(number, points.along[:count].ravel(), points.up[:count].ravel())
@@ -174,13 +170,10 @@ def _shade(scene: Scene, table: PartTable, points: Surfaces, count: int) -> Floa
     _paint_decals(scene, part, position, albedo, glow)
     light = np.empty((3, *shape), np.float32)
     light[:] = _ambient(scene, position, normal)
-    centre: Triple = tuple(p[-1] for p in points.position)
-    centre_normal: Triple = tuple(n[-1] for n in points.normal)
     for lamp in scene.lights:
-        seen = visibility(scene, table, lamp, centre, centre_normal)
+        seen = visibility(scene, table, lamp, points.position[:, -1], points.normal[:, -1])
         arriving = _direct(lamp, position, normal) * seen
-        for channel in range(3):
-            light[channel] += np.float32(lamp.strength[channel]) * arriving
+        light += np.array(lamp.strength, np.float32)[:, None, None, None] * arriving
     return albedo.reshape(3, *shape) * (light + glow.reshape(shape))
 
 
@@ -208,7 +201,6 @@ def _ambient(scene: Scene, position: Triple, normal: Triple) -> Floats:
 
 def _direct(light: Light, position: Triple, normal: Triple) -> Floats:
     """Return the unshadowed light of a lamp of strength one: cosine law, and fall-off with distance."""
-    offset = tuple(np.float32(target) - p for target, p in zip(light.position, position, strict=True))
+    offset = np.array(light.position, np.float32)[:, None, None, None] - position
     square = offset[0] ** 2 + offset[1] ** 2 + offset[2] ** 2
-    facing = offset[0] * normal[0] + offset[1] * normal[1] + offset[2] * normal[2]
-    return np.maximum(facing, 0) / np.sqrt(square) * 3 / (np.float32(1.5) + square)
+    return np.maximum(dot(offset, normal), 0) / np.sqrt(square) * 3 / (np.float32(1.5) + square)

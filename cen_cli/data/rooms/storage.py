@@ -10,7 +10,6 @@ a killed run is simply continued and several processes may render into one folde
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 import multiprocessing
@@ -18,7 +17,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,15 +49,8 @@ class Records:
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     cameras: dict[str, list[float]] = field(default_factory=dict)
 
-    def update(self, other: Records) -> None:
-        """Add the records of another manifest."""
-        self.files.update(other.files)
-        self.cameras.update(other.cameras)
-
 
 _FLUSH_SECONDS = 2.0
-_IN_FLIGHT = 4
-"""Rooms handed to each worker process ahead of time."""
 _ROOMS_WORTH_A_PROCESS = 16
 """Starting a process takes about as long as rendering this many rooms."""
 
@@ -179,9 +171,10 @@ def _render_all(
     """Render rooms, keeping the manifest on disk at most a few seconds behind, also when stopped."""
     views, flushed = 0, time.monotonic()
     try:
-        for task, fresh in _rendered(root, settings, pending, workers):
-            records.update(fresh)
-            views += len(task.missing)
+        for room, fresh in _rendered(root, settings, pending, workers):
+            records.files |= fresh.files
+            records.cameras |= fresh.cameras
+            views += len(room.missing)
             report(views)
             if time.monotonic() - flushed > _FLUSH_SECONDS:
                 _write_manifest(root, settings, records)
@@ -198,17 +191,13 @@ def _rendered(
         for task in pending:
             yield task, _render_room(root, settings, task)
         return
-    queue = iter(pending)
     with fresh_processes() as context:
         pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
     try:
-        running: dict[Future[Records], _Room] = {}
-        _submit(pool, root, settings, queue, running, workers * _IN_FLIGHT)
-        while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield running.pop(future), future.result()
-            _submit(pool, root, settings, queue, running, workers * _IN_FLIGHT - len(running))
+        with fresh_processes():  # the pool starts them as work comes in
+            rooms = {pool.submit(_render_room, root, settings, room): room for room in pending}
+        for future in as_completed(rooms):
+            yield rooms.pop(future), future.result()
     except BrokenProcessPool as error:
         hint = "what is rendered already is kept; one process alone (workers=1) needs the least memory"
         raise DataError("a process that renders rooms ended unexpectedly", hint=hint) from error
@@ -219,19 +208,6 @@ def _rendered(
 def _ignore_interrupts() -> None:
     """Let Ctrl-C stop the caller alone, which then ends its processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _submit(
-    pool: ProcessPoolExecutor,
-    root: Path,
-    settings: RoomsSettings,
-    queue: Iterator[_Room],
-    running: dict[Future[Records], _Room],
-    count: int,
-) -> None:
-    with fresh_processes():  # the pool starts them as work comes in
-        for task in itertools.islice(queue, count):
-            running[pool.submit(_render_room, root, settings, task)] = task
 
 
 def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
@@ -292,13 +268,13 @@ def _read_manifest(root: Path, settings: RoomsSettings) -> Records:
 
 def _write_manifest(root: Path, settings: RoomsSettings, records: Records) -> None:
     """Write the manifest, keeping records that another process has added meanwhile."""
-    merged = _read_manifest(root, settings)
-    merged.update(records)
+    there = _read_manifest(root, settings)
+    files, cameras = there.files | records.files, there.cameras | records.cameras
     content = {
         "renderer_version": RENDERER_VERSION,
         "settings": asdict(settings),
-        "domains": sorted({name.split("/")[1] for name in merged.files}),
-        "cameras": dict(sorted(merged.cameras.items())),
-        "files": {name: list(record) for name, record in sorted(merged.files.items())},
+        "domains": sorted({name.split("/")[1] for name in files}),
+        "cameras": dict(sorted(cameras.items())),
+        "files": {name: list(record) for name, record in sorted(files.items())},
     }
     write_bytes(root / MANIFEST, json.dumps(content).encode(), hint=ROOM_LEFT)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,12 +21,13 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
+from cen_cli.data.listing import read_list
 from cen_cli.data.modality import DepthMap, ModalitySpec
 from cen_cli.data.reading import label_table, look_up
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.matfile import MatFile
 from cen_cli.data.sets.nyudv2.official import CLASS_OF, FRAMES_OF
-from cen_cli.data.views import Source, ViewFiles, read_lines
+from cen_cli.data.views import Source, ViewFiles
 from cen_cli.errors import DataError
 
 Depth = Literal["filled", "raw"]
@@ -47,7 +49,10 @@ def find_frames(path: Path, split: str, columns: Mapping[str, str], *, depth: De
     if absent:
         raise DataError(f"{path}: this file holds no {absent[0]}, only rgb, depth and labels")
     count = file.count([arrays[column] for column in columns.values()])
-    numbers = _listed(path.parent / list_file, count) if list_file else [n for n in FRAMES_OF[split] if n <= count]
+    if list_file:
+        numbers = read_list(path.parent / list_file, partial(_frame_number, count=count))
+    else:
+        numbers = [number for number in FRAMES_OF[split] if number <= count]
     if not numbers:
         raise DataError(f"{path}: none of the {count} frames is in the official split {split!r}")
     views = [
@@ -110,16 +115,8 @@ def _interleaved(values: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _listed(path: Path, count: int) -> list[int]:
-    """The numbers of a list's frames."""
-    numbers = []
-    for line_number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        match = _NUMBER.fullmatch(Path(line.split()[0]).stem)
-        if match is None or int(match[1]) > count:
-            raise DataError(f"{path}, line {line_number}: {line!r} names none of the frames 1 to {count}")
-        numbers.append(int(match[1]))
-    if not numbers:
-        raise DataError(f"{path}: the list is empty")
-    return numbers
+def _frame_number(line: str, count: int) -> int:
+    match = _NUMBER.fullmatch(Path(line.split()[0]).stem)
+    if match is None or int(match[1]) > count:
+        raise ValueError(f"{line!r} names none of the frames 1 to {count}")
+    return int(match[1])

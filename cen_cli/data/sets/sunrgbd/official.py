@@ -25,10 +25,11 @@ import scipy.io
 import torch
 from torchvision import tv_tensors
 
+from cen_cli.data.listing import check_files
 from cen_cli.data.reading import label_table, look_up
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.matfile import MatFile
-from cen_cli.data.views import Source, ViewFiles, check_files
+from cen_cli.data.views import Source, ViewFiles
 from cen_cli.errors import DataError
 from cen_cli.results import VOID
 
