@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView, collate
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import EvalTransform
 from cen_cli.data.views import ViewDataset
 from cen_cli.models.segmenter import Segmenter

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,8 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.metrics.feature_cache import cached_features, feature_key
 from cen_cli.metrics.features import distance_notes
 from cen_cli.metrics.fid import frechet_distance, frechet_interval
-from cen_cli.metrics.inception import InceptionFeatures, as_pictures
 from cen_cli.metrics.kid import kernel_distance
+from cen_cli.metrics.pictures import as_pictures
 from cen_cli.metrics.regression import RegressionSums
 from cen_cli.models.device import Precision, autocast
 from cen_cli.models.dropout import active_dropout
@@ -34,6 +34,9 @@ from cen_cli.models.norms import set_norm_statistics
 from cen_cli.models.streams import ModalOutput, output_names
 from cen_cli.results import Evaluation, TranslationScores
 from cen_cli.scoring.segmentation import AfterBatch, evaluating
+
+if TYPE_CHECKING:
+    from cen_cli.metrics.inception import InceptionFeatures  # loads torchvision
 
 Protocol = Literal["strict", "paper"]
 NormStatistics = Literal["instance", "running"]

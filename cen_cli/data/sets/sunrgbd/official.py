@@ -23,8 +23,8 @@ from typing import Any, Literal
 import numpy as np
 import scipy.io
 import torch
-from torchvision import tv_tensors
 
+from cen_cli.data import tensors
 from cen_cli.data.listing import check_files
 from cen_cli.data.reading import label_table, look_up
 from cen_cli.data.sample import LABELS
@@ -82,10 +82,10 @@ class SegmentationLabels:
                 f"view of {_META}"
             )
 
-    def read(self, path: str | Path) -> tv_tensors.Mask:
+    def read(self, path: str | Path) -> tensors.Mask:
         """Labels uint8 [1, H, W], 0 .. 36 and 255. Raises DataError."""
         values = self._file.referred(_LABEL_ARRAY, (int(Path(path).name) - 1, 0)).T
-        return tv_tensors.Mask(torch.from_numpy(look_up(path, values, FROM_ONE))[None])
+        return tensors.Mask(torch.from_numpy(look_up(path, values, FROM_ONE))[None])
 
 
 @dataclasses.dataclass(frozen=True)
