@@ -161,7 +161,7 @@ def _grid(
     """The grid with these changes; tells of those that some of its rows do not read."""
     source = catalog.find_sweep(str(name))
     sweep, folder = load_sweep(str(name)), Path(out or Path("sweeps") / source.stem)
-    pairs = tuple((member, _run_of(member, folder)) for member in members(sweep, source, changes, data_root))
+    pairs = tuple((member, _run_of(member, sweep, folder)) for member in members(sweep, source, changes, data_root))
     unread: dict[str, dict[str, None]] = {}
     for member, _ in pairs:
         for change in member.unread:
@@ -173,8 +173,9 @@ def _grid(
     return _Grid(sweep, folder, pairs)
 
 
-def _run_of(member: Member, folder: Path) -> MemberRun:
-    return MemberRun(member.group, member.variant, member.seed, dump_toml(member.recipe), folder / member.name)
+def _run_of(member: Member, sweep: Sweep, folder: Path) -> MemberRun:
+    place = (member.group, member.variant, member.seed)
+    return MemberRun(*place, dump_toml(member.recipe), folder / member.name, sweep.split, sweep.checkpoint)
 
 
 def _differing(own: str, wanted: str) -> list[str]:
@@ -307,6 +308,7 @@ def _report(grid: _Grid) -> SweepReport:
         source=sweep.source,
         reference=sweep.variants[sweep.reference].label or sweep.reference,
         split=sweep.split,
+        checkpoint=sweep.checkpoint,
         task=grid.members[0][0].recipe.task,
         rows=sweep_rows(plans, outcomes, sweep.metrics, sweep.reference),
         verdicts=sweep_verdicts(claims, outcomes, list(groups) or [""]),

@@ -294,6 +294,11 @@ class Train(Table):
         default=False,
         description="Keep the encoder's batch norm statistics as loaded; scale and offset are trained all the same.",
     )
+    sync_bn: bool = Field(
+        default=True,
+        description="Let batch norms, where several devices train, see the batch of all of them and not only their own "
+        "part; off, less is exchanged between devices.",
+    )
     modality_dropout: float = Field(
         default=0.0,
         ge=0,

@@ -42,7 +42,8 @@ def _conventions(report: SweepReport, mark: str) -> list[str]:
     words = "; ".join([*parts, "p: paired t-test"])
     seeds = max((row.members for row in report.rows), default=0)
     once = ["one seed: no spread, no test, no verdict"] if seeds == 1 else []
-    return [f"{report.split} split; reference: {report.reference}", words, *once]
+    scored = f"{report.split} split" + (f", checkpoint {report.checkpoint} of each run" if report.checkpoint else "")
+    return [f"{scored}; reference: {report.reference}", words, *once]
 
 
 def sweep_parts(report: SweepReport) -> list[RenderableType]:
@@ -80,12 +81,12 @@ def sweep_csv(report: SweepReport) -> str:
     """One line per row, metric and seed, values in the metric's own unit; the paper's number on each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["group", "variant", "metric", "seed", "value", "paper"])
+    writer.writerow(["group", "variant", "metric", "seed", "value", "paper", "checkpoint"])
     for row in report.rows:
         for cell in row.cells:
             paper = "" if cell.paper is None else cell.paper
             for seed, value in cell.values.items():
-                writer.writerow([row.group, row.variant, cell.metric, seed, value, paper])
+                writer.writerow([row.group, row.variant, cell.metric, seed, value, paper, report.checkpoint])
     return text.getvalue()
 
 

@@ -123,6 +123,8 @@ class SweepReport:
     split: str
     task: str
     rows: tuple[SweepRow, ...]
+    checkpoint: str = ""
+    """Which one of each run was scored, `last` or `best`; empty where the notes name them."""
     verdicts: tuple[SweepVerdict, ...] = ()
     groups: dict[str, str] = dataclasses.field(default_factory=dict)
     """How groups are called, by name."""
