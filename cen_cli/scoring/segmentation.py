@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from cen_cli import ranks
 from cen_cli.data.loading import evaluation_loader
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import Batch
@@ -74,7 +75,7 @@ class SegmentationScorer:
         """Scores of every branch and the ensemble over `data`, or over its first `limit` batches."""
         return evaluate_segmentation(
             model,
-            itertools.islice(evaluation_loader(data, batch=self.batch, workers=self.workers), limit),
+            itertools.islice(evaluation_loader(data, batch=self.batch, workers=self.workers, part=ranks.part()), limit),
             device=self.device,
             precision=self.precision,
             specs=data.specs,
@@ -145,7 +146,7 @@ def evaluate_segmentation(
     augmentation: MultiScaleFlip,
     after_batch: AfterBatch | None = None,
 ) -> Evaluation:
-    """Score every branch and the ensemble over `batches`, whose modalities `specs` describe."""
+    """Score every branch and the ensemble over `batches`, whose modalities `specs` describe; each rank has its own."""
     branches = model.branches
     names = output_names(branches)
     classes = len(class_names)
@@ -161,12 +162,14 @@ def evaluate_segmentation(
             samples += len(batch.names)
             if after_batch is not None:
                 after_batch(samples)
+    counts, sizes = zip(*ranks.gather((confusion.cpu(), samples)), strict=True)
+    confusion = torch.stack(counts).sum(0)
     return Evaluation(
         task="segmentation",
         split=split,
         protocol=protocol,
-        samples=samples,
-        scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion.cpu(), strict=True)},
+        samples=sum(sizes),
+        scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion, strict=True)},
         weights=dict(zip(branches, model.ensemble.weights().tolist(), strict=True)),
         class_names=class_names,
         notes=(augmentation.described(),) if augmentation.described() else (),
