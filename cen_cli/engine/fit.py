@@ -288,7 +288,7 @@ class Fit:
                 DataError(
                     f"validation of epoch {epoch}: {self.settings.best_by} is undefined, no pixel of the split is "
                     "valid",
-                    hint="look at the label maps, or at the target images, of the validation split",
+                    hint="check the label maps, or the target images, of the validation split",
                 )
             )
         improved = progress.best_value is None or is_better(self.settings.best_by, value, than=progress.best_value)

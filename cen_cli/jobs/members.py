@@ -23,7 +23,7 @@ from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import Interrupted, UsageError
 from cen_cli.files import whole_directory, write_json
 from cen_cli.processes import fresh_processes
-from cen_cli.results import Evaluation, MemberOutcome, ReplacedCount, as_json
+from cen_cli.results import Evaluation, MemberOutcome, NetworkCost, ReplacedCount, as_json
 from cen_cli.runs.directory import RunDirectory
 
 OUTCOME, FAILURE = "outcome.json", "failure.txt"
@@ -83,6 +83,7 @@ def outcome_of(member: MemberRun) -> MemberOutcome:
         evaluation=evaluation,
         replaced=tuple(_count(entry) for entry in document["replaced"]),
         seconds=document["seconds"],
+        cost=NetworkCost(**document["cost"]) if "cost" in document else None,
     )
 
 
@@ -95,10 +96,15 @@ def _is_of(member: MemberRun, evaluation: Evaluation) -> bool:
 
 
 def write_outcome(
-    member_folder: Path, evaluation: Evaluation, replaced: Sequence[ReplacedCount], seconds: float
+    member_folder: Path,
+    evaluation: Evaluation,
+    replaced: Sequence[ReplacedCount],
+    seconds: float,
+    cost: NetworkCost,
 ) -> None:
     """Mark a member as done. Raises SaveError where it cannot be written."""
     document = {"evaluation": as_json(evaluation), "replaced": as_json(replaced), "seconds": seconds}
+    document["cost"] = as_json(cost)
     write_json(member_folder / OUTCOME, document)
 
 

@@ -20,6 +20,7 @@ from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import write_bytes
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
+from cen_cli.jobs.export import evaluated_size
 from cen_cli.jobs.members import (
     BUSY,
     STOPPED,
@@ -33,13 +34,14 @@ from cen_cli.jobs.members import (
 )
 from cen_cli.jobs.sweep_pictures import draw
 from cen_cli.jobs.train import resume, train
+from cen_cli.models.cost import macs
 from cen_cli.models.exchange import count_replaced, exchanging_layers
 from cen_cli.processes import end_with_parent
 from cen_cli.recipe import Recipe, catalog, dump_toml, parse_recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.overrides import Changes
 from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, paper_numbers
-from cen_cli.results import SILENT, Listener, MemberOutcome, PlannedMember, SweepReport
+from cen_cli.results import SILENT, Listener, MemberOutcome, NetworkCost, PlannedMember, SweepReport
 from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
 
@@ -262,7 +264,16 @@ def _score(member: MemberRun, device: str, inception_weights: Path | None, sweep
     data = dataset(recipe, listener)
     evaluation = scoring(model, data, recipe, str(folder), device, inception_weights, listener)(data)
     replaced = count_replaced(exchanging_layers(model.network), model.modalities)
-    write_outcome(member.folder, evaluation, replaced, read_state(run.last)["progress"]["seconds"])
+    seconds = read_state(run.last)["progress"]["seconds"]
+    write_outcome(member.folder, evaluation, replaced, seconds, _cost(model))
+
+
+@torch.no_grad()
+def _cost(model: builders.LoadedNetwork) -> NetworkCost:
+    """What one view costs at the size at which the network is evaluated."""
+    parameters = [*model.network.parameters()]
+    view = torch.zeros(len(model.modalities), 3, *evaluated_size(model), device=parameters[0].device)
+    return NetworkCost(sum(parameter.numel() for parameter in parameters), macs(lambda: model.network(view)))
 
 
 def _estimate(recipe: Recipe, device: str, listener: Listener) -> float | str:

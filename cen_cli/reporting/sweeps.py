@@ -46,7 +46,7 @@ def _conventions(report: SweepReport, mark: str) -> list[str]:
     return [f"{scored}; reference: {report.reference}", words, *once]
 
 
-def sweep_parts(report: SweepReport) -> list[RenderableType]:
+def render_sweep(report: SweepReport) -> list[RenderableType]:
     """The report's tables and verdicts in reading order."""
     parts: list[RenderableType] = [Text(report.title), *map(Text, _conventions(report, "a bar"))]
     for group, rows in _by_group(report.rows).items():
@@ -90,7 +90,7 @@ def sweep_csv(report: SweepReport) -> str:
     return text.getvalue()
 
 
-def members_parts(planned: Sequence[PlannedMember]) -> list[RenderableType]:
+def render_members(planned: Sequence[PlannedMember]) -> list[RenderableType]:
     """Every member with its state, and how long it took or may take."""
     table = new_table("member", "run", numbers=("seed", "state", "time"))
     for entry in planned:
@@ -200,15 +200,23 @@ def _grid(rows: Sequence[SweepRow], reference: str, between: str) -> tuple[tuple
     columns = range(len(rows[0].cells))
     shown = [index for index in columns if any(_has_number(row.cells[index]) for row in rows)] or [*columns]
     names = [_heading(rows[0].cells[index].metric, between) for index in shown]
-    headings = ("seeds", *names, *replaced, f"difference,{between}{names[-1].replace(between, ' ')}", "p")
+    costed = any(row.cost is not None for row in rows)
+    costs = [f"M{between}parameters", f"G{between}MACs"] if costed else []
+    headings = ("seeds", *names, *replaced, *costs, f"difference,{between}{names[-1].replace(between, ' ')}", "p")
     lines = []
     for row in rows:
         failed = f" ({row.failed} failed)" if row.failed else ""
         shares = [formats.percent(row.replaced, 1) for _ in replaced]
         scored = [_with_paper(row.cells[index]) for index in shown]
         compared = [formats.ABSENT] * 2 if row.label == reference else _compared(row.cells[shown[-1]])
-        lines.append([f"{row.done}/{row.members}{failed}", *scored, *shares, *compared])
+        spent = [formats.number(value) for value in _cost(row)] if costed else []
+        lines.append([f"{row.done}/{row.members}{failed}", *scored, *shares, *spent, *compared])
     return headings, lines
+
+
+def _cost(row: SweepRow) -> tuple[float | None, float | None]:
+    """Millions of parameters, and 10^9 multiply-accumulates a view."""
+    return (row.cost.parameters / 1e6, row.cost.macs / 1e9) if row.cost else (None, None)
 
 
 def _heading(metric: str, between: str) -> str:
