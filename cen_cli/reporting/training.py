@@ -18,7 +18,7 @@ from rich.text import Text
 from cen_cli.reporting import formats, scores, tables
 from cen_cli.reporting.console import err
 from cen_cli.reporting.progress import Terminal
-from cen_cli.results import RunSummary, StepReport, TrainingPlan, ValidationReport
+from cen_cli.results import COLLAPSED, RunSummary, StepReport, TrainingPlan, ValidationReport
 
 
 class Clock:
@@ -164,7 +164,7 @@ def _replaced(report: StepReport) -> RenderableType:
     for item in report.replaced:
         share = formats.percent(item.share_of_pressed, 1)
         words = f"{share:>5}% of {formats.count(item.pressed)} pressed replaced"
-        alert = tables.ALERT if item.share_of_pressed > tables.SATURATED else ""
+        alert = tables.ALERT if item.share_of_pressed > COLLAPSED else ""
         row.add_row(Text(item.modality, style="bold"), Text(words), Text(alert, style="bold yellow"))
     return row
 

@@ -20,7 +20,7 @@ from cen_cli.results.channels import (
     WhatIfRow,
 )
 from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
-from cen_cli.results.conventions import SPLITS, VOID, below_threshold
+from cen_cli.results.conventions import COLLAPSED, SPLITS, VOID, below_threshold
 from cen_cli.results.conversion import Conversion
 from cen_cli.results.health import Health, LoggedHealth, PartHealth, unread_streams
 from cen_cli.results.listener import SILENT, Advance, Listener
@@ -54,6 +54,7 @@ from cen_cli.results.sweeps import (
 from cen_cli.results.training import DryRun, RunSummary, StepReport, TrainingPlan, ValidationReport
 
 __all__ = [
+    "COLLAPSED",
     "ENSEMBLE",
     "LOWER_IS_BETTER",
     "SCALAR_METRICS",
