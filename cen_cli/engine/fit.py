@@ -11,12 +11,13 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from torch import Tensor
 
 from cen_cli import ranks
-from cen_cli.data.loading import BatchLoader, check_target, training_loader
+from cen_cli.data.loading import check_target, training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
@@ -166,17 +167,18 @@ class Fit:
             part=ranks.part(),
         )
         started = time.monotonic()
-        for batch in self._saving_where_a_worker_dies(loader):
-            self._agree(stop, batch)
-            terms = self._step(batch)
-            progress.step += 1
-            progress.batch += 1
-            self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
-            now = time.monotonic()
-            progress.seconds += now - started
-            self.pace.add(now - started)
-            started = now
-            self._after_step()
+        with self._saving_where_a_worker_dies():
+            for batch in loader:
+                self._agree(stop, batch)
+                terms = self._step(batch)
+                progress.step += 1
+                progress.batch += 1
+                self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
+                now = time.monotonic()
+                progress.seconds += now - started
+                self.pace.add(now - started)
+                started = now
+                self._after_step()
 
     def _agree(self, stop: StopRequest, batch: Batch) -> None:
         """Stop where any rank is asked to. Raises DataError where none of them has a pixel to learn from."""
@@ -206,10 +208,11 @@ class Fit:
         if ranks.leads():
             self.directory.append_event(event)
 
-    def _saving_where_a_worker_dies(self, loader: BatchLoader) -> Iterator[Batch]:
-        """The loader's batches; between two of them the run can be saved, whatever became of its workers."""
+    @contextmanager
+    def _saving_where_a_worker_dies(self) -> Iterator[None]:
+        """Between two batches of the loader inside the run can be saved, whatever became of its workers."""
         try:
-            yield from loader
+            yield
         except WorkerError as error:
             if ranks.count() > 1:
                 raise  # the others are in the middle of a step
@@ -249,7 +252,8 @@ class Fit:
 
         started = time.monotonic()
         try:
-            evaluation = self.task.validate(after_batch=leave_between_batches)
+            with self._saving_where_a_worker_dies():
+                evaluation = self.task.validate(after_batch=leave_between_batches)
         except ranks.Left:
             self._stop(*ranks.largest(stop.signal or 0))
         progress = self.progress

@@ -9,10 +9,6 @@ number of sweeps, on machines that share the folder, may work on one grid.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,18 +140,6 @@ def locked(member: MemberRun) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
-
-
-def end_with_parent() -> None:
-    """In a child: save and stop, as SIGTERM asks for, should the process that started this one disappear."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "called in a child process"
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_members(
