@@ -25,6 +25,7 @@ from cen_cli.results import (
     SegmentationScores,
     TrainingPlan,
 )
+from cen_cli.wording import command
 
 Renderables = Sequence[RenderableType]
 
@@ -218,7 +219,7 @@ def render_summary(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) 
     if summary.replaced:
         parts.append(replaced_line(summary.replaced))
     steps = f"{formats.count(summary.steps)} steps, {summary.epochs} epochs in {formats.duration(summary.seconds)}"
-    return [*parts, f"{steps}: {summary.run}", f"next: cen eval {summary.run}"]
+    return [*parts, f"{steps}: {summary.run}", f"next: {command('eval', summary.run)}"]
 
 
 def replaced_line(replaced: Sequence[ReplacedCount]) -> str:
