@@ -202,6 +202,7 @@ class Fit:
                 progress.seconds += now - started
                 self.pace.add(now - started)
                 started = now
+                self.listener.on_progress(progress.epoch + 1, progress.step, self.total_steps)
                 self._after_step()
 
     def _agree(self, stop: StopRequest, batch: Batch) -> None:

@@ -141,7 +141,7 @@ def write_statistics(file: str | Path, recipe: Recipe, check: DataCheck) -> None
     """
     if not Path(file).is_file():
         raise UsageError(
-            f"--statistics: {file}: no file of a recipe of your own", hint=command("recipes", "copy", file)
+            f"--statistics: {file} is a shipped recipe, which stays as it is", hint=command("recipes", "copy", file)
         )
     if recipe.task == "translation":
         raise UsageError(f"--statistics: {file}: a translation brings every image to [-1, 1]")

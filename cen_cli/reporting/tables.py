@@ -203,7 +203,8 @@ def render_dry_run(dry: DryRun) -> list[RenderableType]:
     rows = [
         ("MACs", f"{formats.operations(dry.macs)} per training crop, all modalities"),
         ("memory", f"about {formats.size(memory)} = {split}"),
-        ("one step", f"{dry.step_seconds:.2f} s (the first; later ones are faster)"),
+        ("one step", f"{dry.step_seconds:.2f} s"),
+        ("the run", f"about {formats.duration(dry.run_seconds)}, validations aside"),
         ("losses", "  ".join(f"{name} {formats.number(value)}" for name, value in dry.losses.items())),
     ]
     return [*render_plan(dry.plan), "", facts(rows), "Dry run: nothing was written."]
