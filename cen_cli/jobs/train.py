@@ -90,7 +90,7 @@ def resume(
     if recipe is None and list(changes):
         raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
     if run is None and recipe is None:
-        raise UsageError("which run is to be resumed?", hint="cen train --resume DIR")
+        raise UsageError("--resume needs a run, or the recipe whose newest run is meant", hint="cen train --resume RUN")
     with ranks.joined(resolve_device(device)), ExitStack() as held:
         listener = listener if ranks.leads() else SILENT
         wanted = ranks.in_turn(lambda: None if recipe is None else load_recipe(recipe, changes, data_root))
