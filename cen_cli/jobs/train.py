@@ -60,6 +60,8 @@ def train(
 
         def create() -> RunDirectory:
             environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
+            if job.class_counts is not None:
+                environment["class_counts"] = job.class_counts
             run = create_run(root, recipe=dump_toml(resolved), environment=environment)
             held.enter_context(run.held())
             return run
@@ -106,7 +108,8 @@ def resume(
                 _check_same(own, wanted, directory)
             if data_root is not None:
                 own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
-            job = _job(own, device, inception_weights, listener)
+            counts = read_environment(directory).get("class_counts")
+            job = _job(own, device, inception_weights, listener, counts)
             _check_data(job, directory)
             return job
 
@@ -176,14 +179,26 @@ def _check_data(job: TrainingJob, run: RunDirectory) -> None:
         )
 
 
-def _job(recipe: Recipe, device: str, inception_weights: Path | None, listener: Listener) -> TrainingJob:
+def _job(
+    recipe: Recipe,
+    device: str,
+    inception_weights: Path | None,
+    listener: Listener,
+    class_counts: list[list[int]] | None = None,
+) -> TrainingJob:
     if recipe.train.freeze_bn and recipe.model.weights == "none":
         listener.on_note(
             "train.freeze_bn = true without pretrained weights freezes statistics that nothing has measured; "
             "losses start huge and may diverge: --set train.freeze_bn=false"
         )
     with listener.counting("rendering rooms") as progress:
-        return builders.training_job(recipe, device_name=device, progress=progress, inception_weights=inception_weights)
+        return builders.training_job(
+            recipe,
+            device_name=device,
+            progress=progress,
+            inception_weights=inception_weights,
+            class_counts=class_counts,
+        )
 
 
 def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bool) -> RunSummary:
