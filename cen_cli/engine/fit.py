@@ -107,7 +107,7 @@ class Fit:
             )
         return settled
 
-    def _beside(self) -> dict[str, nn.Module]:
+    def _beside(self) -> dict[str, torch.nn.Module]:
         """Networks whose weights a resumed run needs beside those that are kept."""
         trained = {"trained": self.task.model} if self.task.kept is not self.task.model else {}
         return {**self.task.auxiliaries, **trained}
