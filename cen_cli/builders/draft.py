@@ -1,4 +1,4 @@
-"""A survey of a folder -> a recipe that reads it, written for people: every guess stands beside its evidence.
+"""what a folder holds -> a recipe that reads it, written for people: every guess stands beside its evidence.
 
 The network is small and the images are brought to a small size, so that the first run ends soon on any machine.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cen_cli.errors import DataError, UsageError
 from cen_cli.recipe.wording import perhaps
-from cen_cli.results.findings import DataCheck, LabelsGuess, ModalityFacts, ModalityGuess, Survey
+from cen_cli.results.findings import DataCheck, FolderSummary, LabelsDraft, ModalityDraft, ModalityFacts
 
 LONG_SIDE = 144
 """Pixels of the longer side to which larger views are brought."""
@@ -22,7 +22,7 @@ WIDTH = 100
 """Characters of a line of the recipe, comments included."""
 
 
-def default_target(survey: Survey) -> str | None:
+def default_target(survey: FolderSummary) -> str | None:
     """What a translation would make, where there are no label maps: the photograph, else the last modality.
 
     Raises DataError where there are label maps that cannot be read: a translation is not what was meant.
@@ -38,7 +38,7 @@ def default_target(survey: Survey) -> str | None:
     return photographs[0] if photographs else survey.modalities[-1].name
 
 
-def draft(survey: Survey, name: str, *, file: str, target: str | None = None) -> str:
+def draft(survey: FolderSummary, name: str, *, file: str, target: str | None = None) -> str:
     """The recipe as TOML: a segmentation, or with `target` a translation. `file` is what it will be called.
 
     Raises UsageError where `target` is no modality, or the only one.
@@ -104,7 +104,7 @@ def recipe_name(folder: str) -> str:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _head(survey: Survey, inputs: Sequence[str], target: str | None, file: str) -> Iterator[str]:
+def _head(survey: FolderSummary, inputs: Sequence[str], target: str | None, file: str) -> Iterator[str]:
     what = f"Translation to {target}" if target else "Segmentation"
     yield f"# {what} from {' and '.join(inputs)}: a draft for the folder {survey.folder}"
     yield "#"
@@ -120,7 +120,7 @@ def _head(survey: Survey, inputs: Sequence[str], target: str | None, file: str) 
 
 
 def _data(
-    survey: Survey, name: str, inputs: Sequence[str], target: str | None, size: tuple[int, int] | None
+    survey: FolderSummary, name: str, inputs: Sequence[str], target: str | None, size: tuple[int, int] | None
 ) -> Iterator[str]:
     yield f'task = "{"segmentation" if target is None else "translation"}"'
     yield f'name = "{name}"'
@@ -144,7 +144,7 @@ def _data(
     yield from _split(survey)
 
 
-def _split(survey: Survey) -> Iterator[str]:
+def _split(survey: FolderSummary) -> Iterator[str]:
     if survey.splits:
         yield from comment(f"The folders themselves divide the views: {', '.join(survey.splits)}.")
         if "val" not in survey.splits:
@@ -162,7 +162,7 @@ def _two_parts() -> str:
     return "shares = [0.7, 0.3, 0.0] # of train and val; there are too few for a test of their own"
 
 
-def _modality(modality: ModalityGuess) -> Iterator[str]:
+def _modality(modality: ModalityDraft) -> Iterator[str]:
     meaning = modality.meaning
     yield from comment(f"{modality.files} files, {_files(modality)}: {'; '.join(meaning.evidence)}.")
     yield f"[data.folders.modalities.{modality.name}]"
@@ -184,7 +184,7 @@ def _modality(modality: ModalityGuess) -> Iterator[str]:
         yield f"invalid = {_list(meaning.invalid)}"
 
 
-def _labels(labels: LabelsGuess) -> Iterator[str]:
+def _labels(labels: LabelsDraft) -> Iterator[str]:
     yield from comment(f"{labels.files} files, {_files(labels)}: {'; '.join(labels.evidence)}.")
     yield "[data.folders.labels]"
     yield f"pattern = {_text(labels.pattern)}"
@@ -237,7 +237,7 @@ def _translation(inputs: int) -> tuple[str, ...]:
     )
 
 
-def _training(survey: Survey) -> Iterator[str]:
+def _training(survey: FolderSummary) -> Iterator[str]:
     yield "[train]"
     yield "epochs = 20"
     yield f"batch = {max(2, min(8, survey.complete // 4))}"
@@ -247,7 +247,7 @@ def _training(survey: Survey) -> Iterator[str]:
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-def _size(survey: Survey, *, translation: bool) -> tuple[int, int] | None:
+def _size(survey: FolderSummary, *, translation: bool) -> tuple[int, int] | None:
     """What views are brought to: smaller where they are large, one size where they have several; None: as they are."""
     height, width = survey.size
     sizes = [size for modality in survey.modalities for size in modality.sizes]
@@ -266,7 +266,7 @@ def _crop(side: int) -> int:
     return max(STRIDE, side // STRIDE * STRIDE)
 
 
-def _files(part: ModalityGuess | LabelsGuess) -> str:
+def _files(part: ModalityDraft | LabelsDraft) -> str:
     height, width = part.sizes[0]
     others = f" and {len(part.sizes) - 1} other sizes" if len(part.sizes) > 1 else ""
     return f"{', '.join(part.types)}, {height} x {width}{others}"

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cen_cli.reporting import formats
 from cen_cli.reporting.tables import facts, new_table
-from cen_cli.results.findings import DataCheck, Finding, LabelShare, SplitFacts, Survey
+from cen_cli.results.findings import DataCheck, Finding, FolderSummary, LabelShare, SplitFacts
 from cen_cli.wording import listed
 
 STYLES = {"error": "bold red", "warning": "bold yellow"}
@@ -82,7 +82,7 @@ def _plural(number: int, noun: str) -> str:
 # --- cen data init ----------------------------------------------------------------------------------------------------
 
 
-def survey_parts(survey: Survey, target: str | None, recipe: str) -> list[RenderableType]:
+def survey_parts(survey: FolderSummary, target: str | None, recipe: str) -> list[RenderableType]:
     """What was found in a folder, what was concluded and why, what was written, what to do next."""
     table = new_table("modality", "files", "size", "values", "taken for", numbers=("number",))
     for modality in survey.modalities:
@@ -110,7 +110,7 @@ def survey_parts(survey: Survey, target: str | None, recipe: str) -> list[Render
     ]
 
 
-def _views(survey: Survey) -> str:
+def _views(survey: FolderSummary) -> str:
     views = f"{formats.count(survey.complete)} with all their files"
     if survey.complete < survey.views:
         views += f", {formats.count(survey.views - survey.complete)} without (left out)"

@@ -100,7 +100,7 @@ class Meaning:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModalityGuess:
+class ModalityDraft:
     """What the files of one modality hold and seem to be."""
 
     name: str
@@ -122,7 +122,7 @@ class ModalityGuess:
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelsGuess:
+class LabelsDraft:
     """What the label maps seem to hold."""
 
     pattern: str
@@ -143,12 +143,12 @@ class LabelsGuess:
 
 
 @dataclasses.dataclass(frozen=True)
-class Survey:
+class FolderSummary:
     """What `cen data init` found in a folder."""
 
     folder: str
-    modalities: tuple[ModalityGuess, ...]
-    labels: LabelsGuess | None
+    modalities: tuple[ModalityDraft, ...]
+    labels: LabelsDraft | None
     views: int
     """Views by all names."""
     complete: int

@@ -1,7 +1,7 @@
 """Which files of a folder that nobody prepared belong together, judged by their paths alone.
 
-A *family* is what one modality's files have in common: the folder, and what stands before and after the view's own
-name.
+A group is the files of what is probably one modality: they have the folder in common, and what stands before and after
+the view's own name.
 
     rgb/0001.png           depth/0001.png                one folder a modality
     0001_rgb.png           0001_depth.png                the same in names
@@ -15,6 +15,7 @@ Numbers in names may be padded differently, and files of one modality may have s
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,16 +23,29 @@ from pathlib import PurePosixPath
 
 from cen_cli.data.patterns import SPLIT_WORDS, Pattern, ViewKey, same_numbers
 
-MODALITY_WORDS = frozenset(
+LABEL_WORDS = frozenset(
     (
-        *("rgb", "color", "colour", "image", "images", "img", "photo", "left", "right", "gray", "grey", "mono", "hha"),
-        *("depth", "depths", "disparity", "disp", "distance", "range", "height", "dsm", "dem", "dtm", "lidar", "radar"),
-        *("nir", "swir", "lwir", "ir", "infrared", "thermal", "red", "green", "blue", "rededge", "ndvi", "sar"),
-        *("normal", "normals", "edge", "edges", "texture", "shade", "shading", "reshading", "albedo", "flow"),
-        *("mask", "masks", "label", "labels", "gt", "seg", "segmentation", "semantic", "annotation", "annotations"),
-        *("imgs", "gts", "segs", "trimap", "trimaps", "valid", "validity", "confidence", "annos"),
+        *("mask", "masks", "label", "labels", "gt", "gts", "seg", "segs", "segmentation", "semantic", "semantics"),
+        *("annotation", "annotations", "anno", "annos", "annot", "groundtruth", "truth", "trimap", "trimaps"),
     )
 )
+DEPTH_WORDS = frozenset(("depth", "depths", "distance", "range"))
+MEASUREMENT_WORDS = DEPTH_WORDS | {"disparity", "disp", "height", "dsm", "dem", "dtm", "thermal", "lidar"}
+DRAWN_WORDS = frozenset(
+    ("normal", "normals", "hha", "flow", "edge", "edges", "shade", "shading", "reshading", "albedo", "texture")
+)
+"""Colours that no camera made."""
+VALIDITY_WORDS = frozenset(
+    ("valid", "validity", "invalid", "confidence", "conf", "certainty", "uncertainty", "occlusion")
+)
+"""Maps of what may be believed of others."""
+_CAMERA_WORDS = frozenset(
+    (
+        *("rgb", "color", "colour", "image", "images", "img", "imgs", "photo", "left", "right", "gray", "grey", "mono"),
+        *("radar", "nir", "swir", "lwir", "ir", "infrared", "red", "green", "blue", "rededge", "ndvi", "sar"),
+    )
+)
+MODALITY_WORDS = LABEL_WORDS | MEASUREMENT_WORDS | DRAWN_WORDS | VALIDITY_WORDS | _CAMERA_WORDS
 """Names that tell a modality rather than a scene."""
 _SPLIT = re.compile(
     rf"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))(?i:{'|'.join(sorted(SPLIT_WORDS, key=len, reverse=True))})(?![a-z])"
@@ -42,14 +56,25 @@ MOST_MODALITIES = 12
 
 
 @dataclasses.dataclass(frozen=True)
-class Family:
+class FileGroup:
     """The files of what is probably one modality."""
 
     pattern: str
     files: dict[ViewKey, str]
     """By view: paths within the folder."""
     own: str
-    """What only this family's paths have, for its name."""
+    """What only this group's paths have, for its name."""
+
+    @functools.cached_property
+    def words(self) -> set[str]:
+        """The words of the pattern, in small letters; SegmentationClass has two."""
+        text = re.sub(r"\{\w+\}|(?<=[a-z])(?=[A-Z])", " ", self.pattern)
+        return set(re.split(r"[^a-z]+", text.lower()))
+
+    @property
+    def named_labels(self) -> bool:
+        """Whether the name says label maps, and nothing that is measured or drawn."""
+        return bool(self.words & LABEL_WORDS) and not self.words & (MEASUREMENT_WORDS | DRAWN_WORDS | VALIDITY_WORDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +93,8 @@ _Cut = tuple[str, str, str]
 """A file's name as prefix, stem and suffix."""
 
 
-def families(paths: Iterable[str]) -> tuple[list[Family], list[str]]:
-    """The families of two files or more, the largest first, and the paths that belong to none."""
+def group_files(paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
+    """The groups of two files or more, the largest first, and the paths that belong to none."""
     files = list(_in_folders(sorted(paths)))
     cuts = _best_cuts(files)
     by_pattern: dict[str, list[_File]] = defaultdict(list)
@@ -78,38 +103,32 @@ def families(paths: Iterable[str]) -> tuple[list[Family], list[str]]:
         folder = f"{file.folder}/" if file.folder else ""
         by_pattern[f"{folder}{prefix}{{stem}}{suffix}{file.suffix}"].append(file)
     by_pattern = _one_suffix(by_pattern)
-    kept = {text: members for text, members in by_pattern.items() if len(members) >= max(2, _most(by_pattern) // 10)}
+    least = max([2, *(len(members) // 10 for members in by_pattern.values())])
+    kept = {text: members for text, members in by_pattern.items() if len(members) >= least}
     left = [file.path for text, members in by_pattern.items() if text not in kept for file in members]
-    found = [_family(text, members, list(kept)) for text, members in kept.items()]
-    return sorted(found, key=lambda family: -len(family.files)), left
+    common = set.intersection(*(set(_words(text)) for text in kept)) if kept else set()
+    groups = []
+    for text, members in kept.items():
+        pattern, words = Pattern(text), _words(text)
+        keyed = {key: file.path for file in members if (key := pattern.key(file.path)) is not None}
+        own = list(dict.fromkeys(word for word in words if word not in common))
+        groups.append(FileGroup(text, keyed, "_".join(own or words[-1:] or ["image"])))
+    return sorted(groups, key=lambda group: -len(group.files)), left
 
 
 def _one_suffix(by_pattern: dict[str, list[_File]]) -> dict[str, list[_File]]:
-    """Families that differ by nothing but their suffix and have no view in common are one, of any suffix."""
+    """Groups that differ by nothing but their suffix and have no view in common are one, of any suffix."""
     alike: dict[str, list[str]] = defaultdict(list)
     for text in by_pattern:
         alike[text.rpartition(".")[0]].append(text)
     merged = {}
     for stem, texts in alike.items():
-        names = [(file.between, file.name) for text in texts for file in by_pattern[text]]
-        if len(texts) > 1 and len(set(names)) == len(names):
-            merged[f"{stem}.*"] = [file for text in texts for file in by_pattern[text]]
+        files = [file for text in texts for file in by_pattern[text]]
+        if len(texts) > 1 and len({(file.between, file.name) for file in files}) == len(files):
+            merged[f"{stem}.*"] = files
         else:
             merged.update({text: by_pattern[text] for text in texts})
     return merged
-
-
-def _most(by_pattern: dict[str, list[_File]]) -> int:
-    return max((len(members) for members in by_pattern.values()), default=0)
-
-
-def _family(text: str, members: Sequence[_File], all_patterns: Sequence[str]) -> Family:
-    pattern = Pattern(text)
-    keyed = {key: file.path for file in members if (key := pattern.key(file.path)) is not None}
-    words = _words(text)
-    common = set.intersection(*(set(_words(other)) for other in all_patterns))
-    own = list(dict.fromkeys(word for word in words if word not in common))
-    return Family(text, keyed, "_".join(own or words[-1:] or ["image"]))
 
 
 def _words(pattern: str) -> list[str]:
@@ -215,7 +234,7 @@ def _best_cuts(files: Sequence[_File]) -> dict[str, _Cut]:
 
 
 def _cuts(files: Sequence[_File], options: Callable[[str], list[_Cut]]) -> dict[str, _Cut]:
-    """Of the ways to cut each name, the one whose stem most families share; among equals the longest stem.
+    """Of the ways to cut each name, the one whose stem most groups share; among equals the longest stem.
 
     What is cut off must occur again: an id is cut off only once.
     """
@@ -243,7 +262,7 @@ def _view(file: _File, cut: _Cut) -> tuple[str, str]:
 
 
 def _paired(files: Sequence[_File], cuts: dict[str, _Cut]) -> int:
-    """How many files share their stem with one of another family."""
+    """How many files share their stem with one of another group."""
     counted = Counter(_view(file, cuts[file.path]) for file in files)
     return sum(counted[_view(file, cuts[file.path])] > 1 for file in files)
 
