@@ -1,4 +1,4 @@
-"""what a folder holds -> a recipe that reads it, written for people: every guess stands beside its evidence.
+"""What a folder holds -> a recipe that reads it, written for people: every conclusion stands beside its evidence.
 
 The network is small and the images are brought to a small size, so that the first run ends soon on any machine.
 """

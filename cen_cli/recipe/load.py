@@ -20,36 +20,26 @@ from cen_cli.recipe.schema import Recipe
 from cen_cli.recipe.switches import READ_ONLY_WITH
 from cen_cli.recipe.wording import Problem, show_value
 
-EVALUATION_KEYS = (
+_OF_THE_MACHINE = (
     "data.root",
     "data.workers",
     "data.cache",
-    "data.val_list",
-    "data.depth",
     "data.label_start",
-    "data.test_list",
     "data.folders.*.pattern",
-    "data.skip_incomplete",
-    "data.rooms.*",
-    "eval.*",
     "expected.*",
+)
+"""Keys that say where things are, not what they are (fnmatch patterns)."""
+
+EVALUATION_KEYS = (
+    *_OF_THE_MACHINE,
+    *("data.val_list", "data.test_list", "data.depth", "data.skip_incomplete", "data.rooms.*", "eval.*"),
     "train.precision",
 )
 """Keys that still have an effect once a network is trained (fnmatch patterns)."""
 
 _SAME_SCORES = (
-    "name",
-    "data.root",
-    "data.workers",
-    "data.cache",
-    "data.label_start",
-    "data.folders.*.pattern",
-    "eval.batch",
-    "expected.*",
-    "train.seed",
-    "train.log_every",
-    "train.record_gammas_every",
-    "train.checkpoint_every",
+    *_OF_THE_MACHINE,
+    *("name", "eval.batch", "train.seed", "train.log_every", "train.record_gammas_every", "train.checkpoint_every"),
 )
 """Keys that may be set without making a recipe another one, of which nothing is expected (fnmatch patterns)."""
 
