@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +13,7 @@ from cen_cli.data.rooms import fittings, furniture
 from cen_cli.data.rooms import settings as names
 from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.decals import Decal
-from cen_cli.data.rooms.layout import Item, Light, Plan, Scene
+from cen_cli.data.rooms.layout import Item, Light, NoRoomLeft, Plan, Scene
 from cen_cli.data.rooms.palette import make_palette
 from cen_cli.data.rooms.settings import RoomsSettings, room_generator
 
@@ -42,7 +45,7 @@ def _furnish(plan: Plan, surfaces: tuple[int, ...]) -> None:
     large = [furniture.bed, furniture.sofa, furniture.dining, furniture.cabinet, furniture.desk]
     for number in plan.draw.permutation(len(large)):
         if plan.chance(0.68):
-            large[number](plan)
+            _add(plan, large[number])
     for add, least, most in (
         (furniture.cabinet, 1, 2),
         (fittings.floor_lamp, 0, 2),
@@ -56,11 +59,17 @@ def _furnish(plan: Plan, surfaces: tuple[int, ...]) -> None:
         (fittings.rug, 1, 2),
     ):
         for _ in range(least + plan.pick(most - least + 1)):
-            add(plan)
+            _add(plan, add)
     if plan.chance(0.25):
-        fittings.column(plan, surfaces[0])
+        _add(plan, partial(fittings.column, wall_material=surfaces[0]))
     if plan.chance(0.5):
         fittings.pendant(plan)
+
+
+def _add(plan: Plan, piece: Callable[[Plan], None]) -> None:
+    """Add a piece, unless there is no room for it."""
+    with suppress(NoRoomLeft):
+        piece(plan)
 
 
 def _light(plan: Plan, *, neutral: bool) -> None:
