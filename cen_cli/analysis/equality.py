@@ -24,11 +24,17 @@ class ComparedBatch:
     inputs: dict[str, Tensor]
     """By modality: float32 [B, 3, H, W], normalised."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = next(iter(self.inputs.values())).shape[-2:]
+        return height, width
+
 
 def random_batches(modalities: Sequence[str], size: tuple[int, int], multiple: int) -> list[ComparedBatch]:
     """Normal noise at two sizes and two batch sizes: B = 2 at `size`, B = 1 at the next taller and wider one.
 
-    `multiple`: what both sides must be multiples of.
+    `multiple`: what both sides must be multiples of; 0 for one size alone.
     """
     height, width = size
     shapes = [(2, 3, height, width), (1, 3, height + multiple, width + 2 * multiple)]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cen_cli import ranks
 from cen_cli.builders.checkpoints import labels_of
 from cen_cli.builders.data import Progress, dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
@@ -17,9 +18,10 @@ from cen_cli.builders.scoring import best_by, scorer
 from cen_cli.data.loading import training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.fit import Fit, FitSettings
+from cen_cli.engine.fit import Fit
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import build_optimizer
+from cen_cli.engine.progress import FitSettings
 from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
 from cen_cli.engine.seeding import seed_everything
 from cen_cli.engine.segmentation import MODEL, SegmentationTask
@@ -28,7 +30,7 @@ from cen_cli.errors import UsageError
 from cen_cli.models.device import resolve_device, resolve_precision
 from cen_cli.models.exchange import exchange_layers, exchanging_layers
 from cen_cli.models.fusion.align import alignment_penalty
-from cen_cli.models.norms import set_frozen_statistics
+from cen_cli.models.norms import set_frozen_statistics, set_synchronised
 from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.stages import freeze_first_stages
 from cen_cli.recipe.load import changed_from_defaults
@@ -92,11 +94,12 @@ def training_job(
     train_data = dataset(recipe, "train", training=True, progress=progress)
     validation = dataset(recipe, "val", progress=progress)
     _check_batch_norm(recipe, views=len(train_data))
-    seed_everything(recipe.train.seed)
+    seed_everything(recipe.train.seed)  # the same everywhere: all ranks draw the same weights
     model = network(recipe, len(train_data.class_names), weights=initial_weights)
     set_frozen_statistics(model.encoder, recipe.train.freeze_bn)
     freeze_first_stages(model.encoder, recipe.model.frozen_stages)
     set_frozen_statistics(model.get_submodule("encoder.junctions"), False)  # a baseline's blocks have nothing loaded
+    set_synchronised(model, recipe.train.sync_bn)
     model = placed(model, device, channels_last=recipe.train.channels_last)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
@@ -113,10 +116,12 @@ def training_job(
         validation=validation,
         scorer=score,
     )
+    if not ranks.leads():
+        seed_everything(recipe.train.seed, ranks.number())
     plan = TrainingPlan(
         name=recipe.name,
         task=recipe.task,
-        device=str(device),
+        device=str(device) if ranks.count() == 1 else f"{ranks.count()} x {device.type}",
         precision=task.precision,
         modalities=recipe.data.inputs,
         train_samples=len(train_data),
@@ -176,8 +181,16 @@ def _parameters(task: Task, model: Network) -> dict[str, int]:
 
 
 def _check_batch_norm(recipe: Recipe, views: int) -> None:
-    """Raises UsageError where batch norm would see one value per channel, which has no variance."""
+    """Raises UsageError where devices cannot share a batch, or batch norm would see one value per channel."""
     batch = min(recipe.train.batch, views)
+    if batch % ranks.count():
+        raise UsageError(
+            f"train.batch = {recipe.train.batch} with {views} training views: {ranks.count()} devices take equal parts "
+            f"of a batch, and {batch} views make none",
+            hint=f"a multiple of {ranks.count()}",
+        )
+    if not recipe.train.sync_bn:
+        batch //= ranks.count()
     if recipe.model.arch == "pspnet" and batch == 1:
         raise UsageError(
             f"train.batch = {recipe.train.batch} with {views} training views: PSPNet pools every image to 1 x 1, which "

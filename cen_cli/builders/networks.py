@@ -21,7 +21,7 @@ from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.segmenter import Segmenter, pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.sparsity import scale_by_gradients
-from cen_cli.models.stages import exchange_only_in, freeze_first_stages
+from cen_cli.models.stages import exchange_only_in, freeze_first_stages, make_first_stages_private
 from cen_cli.models.translator import Translator, unet_translator
 from cen_cli.recipe.schema import Exchange, Recipe
 from cen_cli.runs.checkpoint import read_tensors
@@ -34,6 +34,7 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
     weights = weights or recipe.model.weights
     trained = own_checkpoint(weights)
     built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights if trained is None else "none")
+    make_first_stages_private(built.encoder, len(recipe.data.inputs), recipe.sharing.private_stages or 0)
     if trained is not None:
         tensors, labels = read_tensors(trained)
         built.start = start_from(built, built.modalities, tensors, json.loads(labels["modalities"]), trained)
@@ -78,16 +79,17 @@ def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
         classes,
         light=model.light,
         norm=model.decoder_norm == "batch",
-        **_segmenter_parts(recipe, weights),
+        joint=model.classifier == "concat",
+        **_segmenter_arguments(recipe, weights),
     )
 
 
 def _pspnet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
     auxiliary = recipe.model.auxiliary_weight > 0
-    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **_segmenter_parts(recipe, weights))
+    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **_segmenter_arguments(recipe, weights))
 
 
-class _SegmenterParts(TypedDict):
+class _SegmenterArguments(TypedDict):
     backbone: str
     width: int
     encoder_width: int
@@ -97,7 +99,7 @@ class _SegmenterParts(TypedDict):
     fusion: Fusion | None
 
 
-def _segmenter_parts(recipe: Recipe, weights: str) -> _SegmenterParts:
+def _segmenter_arguments(recipe: Recipe, weights: str) -> _SegmenterArguments:
     """What every segmentation network is told, whatever its decoder."""
     model = recipe.model
     assert model.backbone is not None, "a checked recipe names one"
@@ -174,6 +176,7 @@ def _streams(recipe: Recipe) -> StreamSettings:
         replace=exchange.replace,
         exchange=fused and exchange.choose != "none",
         gamma_init=exchange.gamma_init if fused else None,
+        decoder_conv=recipe.sharing.decoder,
     )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 
+from cen_cli.data import tensors
 from cen_cli.data.decoding import (
     EIGHT_BIT,
     LOSSY,
@@ -25,7 +25,8 @@ from cen_cli.data.decoding import (
     describe_mode,
     take_bands,
 )
-from cen_cli.data.modality import DepthMap, Encoding, LabelEncoding
+from cen_cli.data.modality import Encoding, LabelEncoding
+from cen_cli.data.tensors import DepthMap
 from cen_cli.errors import DataError
 from cen_cli.results import VOID
 from cen_cli.wording import listed
@@ -47,7 +48,7 @@ _TINY = 1e-6
 """Share of a measurement's range that its lowest value lies above 0, since 0 means that nothing was measured."""
 
 
-def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) -> tv_tensors.Image:
+def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) -> tensors.Image:
     """Read an 8-bit RGB or grey image (only RGB, with `colour`), or where `scale` is above 255 a 16-bit grey one.
 
     Returns uint8 [3 or 1, H, W] for 8 bits, float32 [1, H, W] = value / `scale`, at most 1, for 16 bits (`scale` is the
@@ -57,13 +58,13 @@ def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) 
     mode, values = decoded.mode, decoded.values
     if scale > VOID:
         if mode in SIXTEEN_BIT:
-            return tv_tensors.Image(_planes(np.minimum(values.astype(np.float32) / np.float32(scale), np.float32(1))))
+            return tensors.Image(_planes(np.minimum(values.astype(np.float32) / np.float32(scale), np.float32(1))))
         raise DataError(
             f"{path}: the image is {describe_mode(mode)}, expected 16-bit grey (full scale {scale:g})",
             hint="8-bit copies have lost the scale: use the 16-bit files of the data set",
         )
     if mode == "RGB" or (mode == "L" and not colour):
-        return tv_tensors.Image(_planes(values))
+        return tensors.Image(_planes(values))
     expected = "8-bit RGB" if colour else "8-bit RGB or grey"
     hint = "a palette image looks like a label map: is it the right file?" if mode == "P" else None
     raise DataError(f"{path}: the image is {describe_mode(mode)}, expected {expected}", hint=hint)
@@ -107,7 +108,7 @@ def _rotated_back(values: np.ndarray) -> np.ndarray:
     return units
 
 
-def read_labels(path: str | Path, *, classes: int) -> tv_tensors.Mask:
+def read_labels(path: str | Path, *, classes: int) -> tensors.Mask:
     """Read a label map, 8-bit grey or palette (the indices count, not the colours): uint8 [1, H, W].
 
     Raises DataError for colour images, lossy formats, unreadable files, and labels other than 0 .. classes - 1 and 255.
@@ -123,7 +124,7 @@ def read_labels(path: str | Path, *, classes: int) -> tv_tensors.Mask:
     return _mask(values)
 
 
-def read_coded_labels(path: str | Path, *, table: np.ndarray) -> tv_tensors.Mask:
+def read_coded_labels(path: str | Path, *, table: np.ndarray) -> tensors.Mask:
     """As `read_labels`, where `table` (of `label_table`) says which label each stored value means."""
     return coded_labels(path, read_label_values(path), table)
 
@@ -152,7 +153,7 @@ def label_table(labels: Mapping[int, int]) -> np.ndarray:
     return table
 
 
-def coded_labels(path: str | Path, values: np.ndarray, table: np.ndarray) -> tv_tensors.Mask:
+def coded_labels(path: str | Path, values: np.ndarray, table: np.ndarray) -> tensors.Mask:
     """Labels, uint8 [1, H, W], of stored values [H, W]. Raises DataError naming `path` for values without a label."""
     return _mask(look_up(path, values, table))
 
@@ -175,7 +176,7 @@ def look_up(path: str | Path, values: np.ndarray, table: np.ndarray) -> np.ndarr
     return labels
 
 
-def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False) -> tv_tensors.Image | DepthMap:
+def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False) -> tensors.Image | DepthMap:
     """Read an image or, with `measured`, a measurement of one's own, whose encoding is stated.
 
     Returns an Image, uint8 [1 or 3, H, W] as stored where `encoding.plain`, else float32 in [0, 1]; or a DepthMap,
@@ -183,12 +184,12 @@ def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False
     """
     values = _encoded(path, encoding)
     if encoding.plain and not measured:
-        return tv_tensors.Image(_planes(values))
+        return tensors.Image(_planes(values))
     meant = values.astype(np.float32) / np.float32(encoding.scale)
     span = encoding.high - encoding.low
     if not measured:
         unit = np.clip((np.nan_to_num(meant) - np.float32(encoding.low)) / np.float32(span), 0, 1)
-        return tv_tensors.Image(_planes(unit))
+        return tensors.Image(_planes(unit))
     above = np.clip(meant - np.float32(encoding.low), _TINY * span, span)
     above[~measured_pixels(values, encoding.invalid)] = 0.0
     return DepthMap(torch.from_numpy(above)[None])
@@ -228,7 +229,7 @@ def decode_encoded(path: str | Path, encoding: Encoding) -> Decoded:
     return take_bands(path, decoded, encoding.bands) if encoding.bands else decoded
 
 
-def read_class_map(path: str | Path, encoding: LabelEncoding) -> tv_tensors.Mask:
+def read_class_map(path: str | Path, encoding: LabelEncoding) -> tensors.Mask:
     """Read a label map of one's own: uint8 [1, H, W], the position of each stored value among the classes, or `VOID`.
 
     Raises DataError for lossy formats, unreadable files, and stored values that are neither a class nor void.
@@ -299,8 +300,8 @@ def shown_label(value: int, *, color: bool) -> str:
     return f"[{value >> 16}, {value >> 8 & 255}, {value & 255}]" if color else str(value)
 
 
-def _mask(labels: np.ndarray) -> tv_tensors.Mask:
-    return tv_tensors.Mask(torch.from_numpy(labels)[None])
+def _mask(labels: np.ndarray) -> tensors.Mask:
+    return tensors.Mask(torch.from_numpy(labels)[None])
 
 
 def _planes(values: np.ndarray) -> torch.Tensor:

@@ -17,10 +17,11 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data import tensors
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.normalization import normalize
+from cen_cli.data.tensors import DepthMap
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS
 
@@ -43,9 +44,9 @@ class RawView:
     """One view as stored: not normalised, nothing cut away or mirrored."""
 
     name: str
-    inputs: dict[str, tv_tensors.Image | DepthMap]
+    inputs: dict[str, tensors.Image | DepthMap]
     """By modality: an Image, uint8 in [0, 255] or float32 in [0, 1], [1 or 3, H, W]; or a DepthMap."""
-    target: tv_tensors.Mask | tv_tensors.Image | DepthMap | None
+    target: tensors.Mask | tensors.Image | DepthMap | None
     """Labels: a Mask, uint8 [1, H, W], class indices and `VOID`. Translation: an Image or a DepthMap, as the inputs.
     None where the view has neither."""
     files: dict[str, str]

@@ -1,8 +1,9 @@
 """From a raw view to a sample: one geometry for all modalities and the target.
 
 Images are resized bilinearly with anti-aliasing, depth and labels by the nearest pixel (pixel centres aligned), with
-torchvision's v2 kernels. Everything happens on the stored type (uint8, metres). What a crop reaches beyond the view is
-not valid, `VOID` in label maps and, once normalised, 0 in every image (its mean colour, no depth).
+torchvision's v2 kernels, imported where they are used (that takes more than a second). Everything happens on the stored
+type (uint8, metres). What a crop reaches beyond the view is not valid, `VOID` in label maps and, once normalised, 0 in
+every image (its mean colour, no depth).
 
 Augmentation draws from the generator that it is handed and from nothing else: a sample depends on its seed only.
 """
@@ -11,32 +12,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from cen_cli.data.altered.modality_dropout import drop_modalities
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import TARGET, RawView, Sample
+from cen_cli.data.tensors import Mask, wrap
 from cen_cli.errors import DataError
 from cen_cli.results import VOID
 
-Map = TypeVar("Map", tv_tensors.Image, tv_tensors.Mask)
 Pair = tuple[Tensor, Tensor]
 """Stored values [C, H, W], or labels [H, W], and where they are valid, bool [1, H, W]."""
 
 
-def resize(image: Map, size: tuple[int, int]) -> Map:
+def resize(image: Tensor, size: tuple[int, int]) -> Any:
     """Bring one map [C, H, W] to `size` = (height, width): images bilinearly, depth and labels by the nearest pixel."""
     if tuple(image.shape[-2:]) == size:
         return image
-    mode = InterpolationMode.NEAREST_EXACT if isinstance(image, tv_tensors.Mask) else InterpolationMode.BILINEAR
-    resized = F.resize_image(image.as_subclass(Tensor), list(size), interpolation=mode, antialias=True)
-    return tv_tensors.wrap(resized, like=image)
+    from torchvision.transforms.v2 import InterpolationMode, functional
+
+    mode = InterpolationMode.NEAREST_EXACT if isinstance(image, Mask) else InterpolationMode.BILINEAR
+    resized = functional.resize_image(image.as_subclass(Tensor), list(size), interpolation=mode, antialias=True)
+    return wrap(resized, like=image)
 
 
 def resize_view(view: RawView, size: tuple[int, int] | None) -> RawView:
@@ -78,11 +78,13 @@ class ColorJitter:
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Change an RGB image [3, H, W] (uint8, or float in [0, 1]) by what is switched on, in random order."""
+        from torchvision.transforms.v2 import functional
+
         changes = [
-            (F.adjust_brightness_image, max(0.0, 1 - self.brightness), 1 + self.brightness),
-            (F.adjust_contrast_image, max(0.0, 1 - self.contrast), 1 + self.contrast),
-            (F.adjust_saturation_image, max(0.0, 1 - self.saturation), 1 + self.saturation),
-            (F.adjust_hue_image, -self.hue, self.hue),
+            (functional.adjust_brightness_image, max(0.0, 1 - self.brightness), 1 + self.brightness),
+            (functional.adjust_contrast_image, max(0.0, 1 - self.contrast), 1 + self.contrast),
+            (functional.adjust_saturation_image, max(0.0, 1 - self.saturation), 1 + self.saturation),
+            (functional.adjust_hue_image, -self.hue, self.hue),
         ]
         active = [change for change in changes if change[1] < change[2]]
         for position in torch.randperm(len(active), generator=generator).tolist():
@@ -120,7 +122,7 @@ class _Geometry:
             left, right = right, left
         return left, right, max(-self.top, 0), max(self.top + rows - height, 0)
 
-    def cut(self, image: Map) -> Tensor:
+    def cut(self, image: Tensor) -> Tensor:
         """Scale, cut and mirror one map: a plain tensor of what lies inside the view."""
         rows, columns = self.window
         inside = resize(image, self.size).as_subclass(Tensor)[..., rows, columns]

@@ -12,15 +12,16 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
+from cen_cli.data import tensors
 from cen_cli.data.cache import ViewCache
 from cen_cli.data.derived import surface_normals, texture_edges
-from cen_cli.data.modality import SHORT_NAMES, DepthMap, ModalitySpec, Normalization
+from cen_cli.data.modality import SHORT_NAMES, ModalitySpec, Normalization
 from cen_cli.data.reading import read_depth, read_encoded, read_image, read_labels
 from cen_cli.data.sample import LABELS, TARGET, RawView, Sample
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.stereo import read_disparity, read_stereo_depth
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import EvalTransform, resize_view
 from cen_cli.data.transforms import resize as resize_map
 from cen_cli.errors import DataError, UsageError
@@ -37,7 +38,7 @@ Transform = Callable[[RawView, Sequence[ModalitySpec], torch.Generator, Modality
 ReadMap = Callable[[str | Path, ModalitySpec], Tensor]
 """Reads what is stored of a modality: an Image or a DepthMap."""
 
-ReadLabels = Callable[[str | Path], tv_tensors.Mask]
+ReadLabels = Callable[[str | Path], tensors.Mask]
 """Reads a label map: uint8 [1, H, W], class indices and `VOID`."""
 
 
@@ -162,7 +163,9 @@ def read_view(
     _check_sizes(stored, used)
     if frame is not None:
         stored = {key: _cut(image, frame) for key, image in stored.items()}
-    maps = {key: _derived(image, wanted[key][1]) if key in wanted else image for key, image in stored.items()}
+    maps: dict[str, Any] = {
+        key: _derived(image, wanted[key][1]) if key in wanted else image for key, image in stored.items()
+    }
     truth = maps.pop(LABELS, None) if target is None else maps.pop(TARGET, None)
     view = RawView(name, {spec.name: maps[spec.name] for spec in specs}, truth, used)
     return resize_view(view, resize)
@@ -207,7 +210,7 @@ def _crop_depth(maps: dict[str, Tensor]) -> dict[str, Tensor]:
 def _cut(image: Tensor, frame: Frame) -> Tensor:
     if image.shape[-2:] != frame.size:
         return image
-    return tv_tensors.wrap(image.as_subclass(Tensor)[:, frame.rows, frame.columns], like=image)
+    return tensors.wrap(image.as_subclass(Tensor)[:, frame.rows, frame.columns], like=image)
 
 
 def _check_sizes(maps: Mapping[str, Tensor], files: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cen_cli import ranks
 from cen_cli.data.sample import Batch
 from cen_cli.engine.task import NetworkTask
 from cen_cli.models.streams import ModalOutput
@@ -31,28 +32,36 @@ def segmentation_losses(output: ModalOutput, target: Tensor, branches: tuple[str
     Resizing is linear, so the ensemble is summed from the resized branches instead of being resized itself.
     """
     resized = [_resized(logits, target) for logits in output.branches]
-    losses = {name: _cross_entropy(logits, target) for name, logits in zip(branches, resized, strict=True)}
+    counted = _counted(target)
+    losses = {name: _cross_entropy(logits, target, counted) for name, logits in zip(branches, resized, strict=True)}
     if len(branches) > 1:
         parts = [weight * logits.detach() for weight, logits in zip(output.weights, resized, strict=True)]
-        losses[ENSEMBLE] = _cross_entropy(sum(parts[1:], start=parts[0]), target)
+        losses[ENSEMBLE] = _cross_entropy(sum(parts[1:], start=parts[0]), target, counted)
     return losses
 
 
 def auxiliary_loss(auxiliary: Tensor, target: Tensor) -> Tensor:
     """Cross entropy of the auxiliary logits [M, B, K, h, w], summed over the branches; target int64 [B, H, W]."""
-    losses = [_cross_entropy(_resized(logits, target), target) for logits in auxiliary]
+    counted = _counted(target)
+    losses = [_cross_entropy(_resized(logits, target), target, counted) for logits in auxiliary]
     return torch.stack(losses).sum()
 
 
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean over the pixels that are not void; logits [B, K, H, W], target int64 [B, H, W].
+def _counted(target: Tensor) -> Tensor:
+    """The number of pixels that are not void; on average where several ranks share a batch."""
+    return ranks.per_rank((target != VOID).sum())
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """Mean over the pixels that are not void; logits [B, K, H, W], target int64 [B, H, W], `counted` their number.
 
     On a CPU torch's softmax is fast over a list of pixels only where the classes fill one vector register of 16 floats:
     there it is two to three times as fast as over maps, and with fewer classes three times as slow.
     """
     if logits.shape[1] < PIXEL_LIST_CLASSES:
-        return F.cross_entropy(logits, target, ignore_index=VOID)
-    return F.cross_entropy(logits.movedim(1, -1).flatten(0, 2), target.flatten(), ignore_index=VOID)
+        return F.cross_entropy(logits, target, ignore_index=VOID, reduction="sum") / counted
+    pixels = logits.movedim(1, -1).flatten(0, 2)
+    return F.cross_entropy(pixels, target.flatten(), ignore_index=VOID, reduction="sum") / counted
 
 
 def _resized(logits: Tensor, target: Tensor) -> Tensor:

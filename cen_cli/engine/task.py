@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cen_cli import ranks
 from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.losses import Penalty
@@ -44,9 +47,13 @@ class NetworkTask:
     """Lambda of the penalty on the exchanging gammas."""
 
     def __post_init__(self) -> None:
-        self._forward: Callable[[Any], ModalOutput] = torch.compile(self.model) if self.compiled else self.model
         if asks_for_gain(self.model):
             watch_gains(self.model)
+
+    @cached_property
+    def _forward(self) -> Callable[[Any], ModalOutput]:
+        """The network as it is trained; made in the first step, since ranks make it together."""
+        return ranks.replicated(torch.compile(self.model) if self.compiled else self.model)
 
     @property
     def auxiliaries(self) -> Mapping[str, nn.Module]:
@@ -64,9 +71,9 @@ class NetworkTask:
     def output(self, batch: Batch) -> ModalOutput:
         """What the network makes of a batch that is on the device, in the precision of training."""
         watched = len(self.model._forward_pre_hooks) > 0  # a compiled network runs no hooks that came after it
-        forward = self.model if watched else self._forward
-        with autocast(self.device, self.precision):
-            return forward(batch.inputs)
+        eagerly = torch.compiler.set_stance("force_eager") if watched else nullcontext()
+        with autocast(self.device, self.precision), eagerly:
+            return self._forward(batch.inputs)
 
     def with_total(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms, the penalties, and their sum as `total`."""

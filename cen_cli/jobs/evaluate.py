@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from cen_cli import builders
-from cen_cli.analysis.robustness import measure_robustness, plan_robustness, score_altered
+from cen_cli.analysis.robustness import plan_robustness, score_altered, score_robustness
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.altered.missing import Missing, stand_ins
 from cen_cli.data.views import ViewDataset
@@ -20,7 +20,7 @@ from cen_cli.recipe.load import override
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.recipe.schema import BEST_BY
 from cen_cli.recipe.wording import perhaps
-from cen_cli.reporting.files import write_png
+from cen_cli.reporting.files import unless_unwritable, write_png
 from cen_cli.results import SILENT, Evaluation, EvaluationReport, Fill, Listener, Robustness
 from cen_cli.runs.directory import locate
 
@@ -65,7 +65,9 @@ def evaluate(
     evaluation, images = score(data), None
     if pictures:
         picture = picture_of_views(model, data, recipe, range(min(pictures, len(data))))
-        images = write_png(Path(out or _place(checkpoint) / "images") / f"{recipe.eval.split}.png", picture)
+        file = Path(out or _place(checkpoint) / "images") / f"{recipe.eval.split}.png"
+        draw = partial(write_png, file, picture)
+        images = draw() if out else unless_unwritable(draw, listener.on_note)
     return EvaluationReport(evaluation, expected_scores(recipe, evaluation), str(images) if images else None)
 
 
@@ -104,7 +106,7 @@ def robustness(
                 after_batch=lambda seen: advance(done + seen, views),
             )
 
-        return measure_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
+        return score_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
 
 
 def default_plots(checkpoint: str | Path) -> Path:

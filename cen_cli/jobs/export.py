@@ -8,7 +8,15 @@ from pathlib import Path
 from cen_cli import builders
 from cen_cli.analysis.compaction import compaction_report, compare
 from cen_cli.analysis.equality import ComparedBatch, random_batches, real_batches
-from cen_cli.analysis.export import OPSET, check_installed, compare_onnx, fewest_pixels, graph_outputs, onnx_file
+from cen_cli.analysis.export import (
+    OPSET,
+    check_installed,
+    compare_onnx,
+    fewest_pixels,
+    graph_outputs,
+    onnx_file,
+    takes_one_size,
+)
 from cen_cli.builders import LoadedNetwork, Network
 from cen_cli.errors import UsageError
 from cen_cli.files import check_free, write_bytes, write_new_directory
@@ -63,7 +71,7 @@ def compact(
         made,
         (loaded.network.state_dict(), tensors),
         compare(loaded.network, made, batches),
-        size=_evaluated_size(loaded),
+        size=evaluated_size(loaded),
         device=where,
         rounds=rounds,
         notes=notes,
@@ -89,14 +97,16 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
     loaded = builders.load(checkpoint)
     network = loaded.network
     set_norm_statistics(network, loaded.recipe.eval.norm_statistics)
-    batches, notes = _compared_batches(loaded, data_root, source)
-    content = onnx_file(network, builders.labels_of_network(loaded))
+    size = evaluated_size(loaded)
+    batches, notes = _compared_batches(loaded, data_root, source, size if takes_one_size(network) else None)
+    content = onnx_file(network, builders.labels_of_network(loaded), size)
     report = Export(
         opset=OPSET,
         inputs=network.modalities,
         outputs=graph_outputs(network),
         multiple=_size_multiple(network),
         fewest=fewest_pixels(network),
+        size=size if takes_one_size(network) else None,
         compared=compare_onnx(network, content, batches),
         notes=tuple(notes),
         files={str(file): len(content)},
@@ -105,7 +115,7 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
     return report
 
 
-def _evaluated_size(loaded: LoadedNetwork) -> tuple[int, int]:
+def evaluated_size(loaded: LoadedNetwork) -> tuple[int, int]:
     """Height and width that the network is evaluated at, as far as its recipe says; else those it was trained at."""
     recipe, multiple = loaded.recipe, _size_multiple(loaded.network)
     size = recipe.evaluation_size or recipe.data.crop
@@ -118,14 +128,18 @@ def _size_multiple(network: Network) -> int:
 
 
 def _compared_batches(
-    loaded: LoadedNetwork, data_root: str | None, source: str
+    loaded: LoadedNetwork, data_root: str | None, source: str, only: tuple[int, int] | None = None
 ) -> tuple[list[ComparedBatch], list[str]]:
-    """Random images and, where the recipe's data are at hand, real ones; then remarks on what could not be had."""
+    """Random images and, where the recipe's data are at hand, real ones; then remarks on what could not be had.
+
+    `only`: the one height and width that may be compared, where there is but one.
+    """
     recipe = override(loaded.recipe, (), data_root=data_root, source=source)
     multiple = _size_multiple(loaded.network)
-    random = random_batches(loaded.modalities, _evaluated_size(loaded), multiple)
+    random = random_batches(loaded.modalities, evaluated_size(loaded), 0 if only else multiple)
     data = builders.at_hand(recipe, recipe.eval.split)
     real = [] if data is None else real_batches(data, recipe.eval.split, multiple)
+    real = [batch for batch in real if only in (None, batch.size)]
     if real:
         return [*random, *real], []
     lack = "the recipe's data are not at hand" if data is None else "its views are of sizes that it does not take"

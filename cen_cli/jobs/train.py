@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from contextlib import ExitStack
 from pathlib import Path
 
-from cen_cli import builders
+from cen_cli import builders, ranks
 from cen_cli.builders import TrainingJob
 from cen_cli.engine.profiling import profile_step, profile_training
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import DataError, UsageError
 from cen_cli.jobs.expected import expected_of_validation
+from cen_cli.models.device import resolve_device
 from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import RecipeSource, differences
 from cen_cli.recipe.overrides import Changes
@@ -46,15 +48,22 @@ def train(
         UsageError: `out` exists, or the recipe cannot be used (RecipeError names all that is wrong with it).
         DivergedError: a loss term became NaN or infinite.
         Interrupted: SIGINT or SIGTERM came, and the run was saved; `resume` goes on.
+        RankError: of the processes that torchrun started to train the run together, another has gone.
     """
-    resolved = load_recipe(recipe, changes, data_root)
-    root = Path(out or default_root(resolved.name))
-    check_free(root)
-    job = _job(resolved, device, inception_weights, listener)
-    environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
-    run = create_run(root, recipe=dump_toml(resolved), environment=environment)
-    with run.held():
-        return _fit(job, run, listener, resumed=False)
+    with ranks.joined(resolve_device(device)), ExitStack() as held:
+        listener = listener if ranks.leads() else SILENT
+        resolved = ranks.in_turn(lambda: load_recipe(recipe, changes, data_root))
+        root = ranks.by_first(lambda: Path(out or default_root(resolved.name)))
+        ranks.by_first(lambda: check_free(root))
+        job = ranks.in_turn(lambda: _job(resolved, device, inception_weights, listener))
+
+        def create() -> RunDirectory:
+            environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
+            run = create_run(root, recipe=dump_toml(resolved), environment=environment)
+            held.enter_context(run.held())
+            return run
+
+        return _fit(job, ranks.by_first(create), listener, resumed=False)
 
 
 def resume(
@@ -78,18 +87,29 @@ def resume(
     """
     if recipe is None and list(changes):
         raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
-    wanted = None if recipe is None else load_recipe(recipe, changes, data_root)
-    if run is None and wanted is None:
+    if run is None and recipe is None:
         raise UsageError("which run is to be resumed?", hint="cen train --resume DIR")
-    with open_run(Path(run) if run is not None else newest_run(wanted.name if wanted else "")) as directory:
-        own = parse_recipe(directory.read_recipe(), source=str(directory.recipe))
-        if wanted is not None:
-            _check_same(own, wanted, directory)
-        if data_root is not None:
-            own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
-        job = _job(own, device, inception_weights, listener)
-        _check_data(job, directory)
-        return _fit(job, directory, listener, resumed=True)
+    with ranks.joined(resolve_device(device)), ExitStack() as held:
+        listener = listener if ranks.leads() else SILENT
+        wanted = ranks.in_turn(lambda: None if recipe is None else load_recipe(recipe, changes, data_root))
+
+        def find() -> RunDirectory:
+            path = Path(run) if run is not None else newest_run(wanted.name if wanted else "")
+            return held.enter_context(open_run(path))
+
+        directory = ranks.by_first(find)
+
+        def prepare() -> TrainingJob:
+            own = parse_recipe(directory.read_recipe(), source=str(directory.recipe))
+            if wanted is not None:
+                _check_same(own, wanted, directory)
+            if data_root is not None:
+                own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
+            job = _job(own, device, inception_weights, listener)
+            _check_data(job, directory)
+            return job
+
+        return _fit(ranks.in_turn(prepare), directory, listener, resumed=True)
 
 
 def dry_run(
@@ -102,6 +122,8 @@ def dry_run(
     listener: Listener = SILENT,
 ) -> DryRun:
     """What a run of the recipe is about to do, and what its first step costs; nothing is written."""
+    if ranks.launched():
+        raise ranks.common(UsageError("--dry-run measures one device", hint="start it without torchrun"))
     job = _job(load_recipe(recipe, changes, data_root), device, inception_weights, listener)
     return profile_step(job.task, next(job.batches(workers=0)), job.plan)
 

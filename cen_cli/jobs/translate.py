@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from cen_cli.analysis.translations import TranslationRow, rendered, translate_view, translation_row
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import resize_view
 from cen_cli.data.views import read_view
 from cen_cli.errors import DataError, UsageError

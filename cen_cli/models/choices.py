@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from cen_cli import ranks
 from cen_cli.models.exchange import ChannelExchange, exchange_layers, exchanging_layers
 
 MEMORY = 0.98
@@ -189,7 +190,12 @@ def watch_gains(model: nn.Module) -> dict[str, Tensor]:
 
 def revise_choices(model: nn.Module, step: int, total: int) -> None:
     """Ask every layer's choice again, behind the backward pass of optimiser step `step`, counted from 0, of `total`."""
-    for layer in exchanging_layers(model).values():
+    layers = exchanging_layers(model)
+    probes = {name: layer.probe for name, layer in layers.items() if layer.probe is not None}
+    gains = {name: probe.grad for name, probe in probes.items() if probe.grad is not None}
+    for name, gain in ranks.averaged(gains).items():
+        probes[name].grad = gain
+    for layer in layers.values():
         if isinstance(layer.choice, Choice):
             layer.choice.revise(layer, step, total)
 

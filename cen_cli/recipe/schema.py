@@ -159,6 +159,11 @@ class Model(Table):
         'first, the middle or the last layer of the encoder, or after all of them. "input", of concat alone: one '
         "network of all images side by side.",
     )
+    classifier: Literal["each", "concat"] = Field(
+        default="each",
+        description='RefineNet\'s classifier. "each": a prediction of every stream, and their learned ensemble. '
+        '"concat": the last maps of all streams side by side before one classifier, whose branch is "fused".',
+    )
     alignment: float = Field(
         default=1.0, ge=0, description='Weight in the loss of the discrepancy (MK-MMD) that "align" reduces.'
     )
@@ -289,6 +294,11 @@ class Train(Table):
         default=False,
         description="Keep the encoder's batch norm statistics as loaded; scale and offset are trained all the same.",
     )
+    sync_bn: bool = Field(
+        default=True,
+        description="Let batch norms, where several devices train, see the batch of all of them and not only their own "
+        "part; off, less is exchanged between devices.",
+    )
     modality_dropout: float = Field(
         default=0.0,
         ge=0,
@@ -331,7 +341,7 @@ class Eval(Table):
     )
     scales: Annotated[tuple[AboveZero, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=(1.0,),
-        description="Scales at which `cen eval` and `cen predict` look at a view; probabilities are averaged. "
+        description="Scales at which `cen eval` and `cen predict` label a view; probabilities are averaged. "
         "Validations while training take scale 1.",
     )
     flip: bool = Field(default=False, description="Average with the mirror image, at every scale; as for scales.")

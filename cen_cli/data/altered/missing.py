@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data import tensors
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import Sample
 from cen_cli.data.sampler import mixed_seed
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import resize
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
@@ -125,4 +126,4 @@ def _of_size(image: Tensor, spec: ModalitySpec, sample: Sample) -> Tensor:
     """A normalised image brought to the size of another view's."""
     if spec.kind == "depth":
         return resize(DepthMap(image), sample.size).as_subclass(Tensor)
-    return resize(tv_tensors.Image(image), sample.size).as_subclass(Tensor)
+    return resize(tensors.Image(image), sample.size).as_subclass(Tensor)

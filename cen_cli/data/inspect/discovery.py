@@ -15,13 +15,13 @@ from pathlib import Path
 from cen_cli.data.decoding import SUFFIXES
 from cen_cli.data.inspect.file_groups import VALIDITY_WORDS, FileGroup, group_files
 from cen_cli.data.inspect.file_statistics import FileStatistics, file_statistics
-from cen_cli.data.inspect.label_maps import draft_labels, why_labels, why_not_labels
-from cen_cli.data.inspect.modalities import MOST_NAMED, draft_modalities
+from cen_cli.data.inspect.label_maps import infer_labels, why_labels, why_not_labels
+from cen_cli.data.inspect.modalities import MOST_NAMED, infer_modalities
 from cen_cli.data.listing import describe_folder
 from cen_cli.data.patterns import Pattern, ViewKey, find_together, padded_alike
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS
-from cen_cli.results.findings import FolderSummary, LabelsDraft, ModalityDraft
+from cen_cli.results.findings import InferredDataset, InferredLabels, InferredModality
 from cen_cli.wording import listed
 
 UNREAD = {
@@ -38,7 +38,7 @@ OPENED = 24
 Progress = Callable[[int, int], None]
 
 
-def inspect_folder(folder: Path, *, progress: Progress | None = None) -> FolderSummary:
+def infer_dataset(folder: Path, *, progress: Progress | None = None) -> InferredDataset:
     """Find out which files of a folder belong together and what they are.
 
     `progress` is told (groups opened, groups in all). Raises DataError where there is nothing to learn from.
@@ -61,13 +61,13 @@ def inspect_folder(folder: Path, *, progress: Progress | None = None) -> FolderS
     notes += [*labels.notes, *labels.unread, *unread]
     if left:
         notes.append(f"{len(left)} files belong to no series: {listed(left, MOST_NAMED)}")
-    if not modalities or (labels.draft is None and not labels.unread and len(modalities) == 1):
+    if not modalities or (labels.inferred is None and not labels.unread and len(modalities) == 1):
         raise DataError(
             f"{folder}: {len(modalities)} modalit{'y' if modalities else 'ies'} and no label maps: nothing to learn"
             + "".join(f"; {note}" for note in notes),
             hint="a segmentation needs label maps beside the images, a translation a second modality",
         )
-    return _summary(folder, modalities, labels, notes)
+    return _dataset(folder, modalities, labels, notes)
 
 
 def _image_files(folder: Path) -> tuple[list[str], list[str]]:
@@ -128,7 +128,7 @@ class _Labels:
     """What was concluded about label maps."""
 
     group: FileGroup | None = None
-    draft: LabelsDraft | None = None
+    inferred: InferredLabels | None = None
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     """Groups that are called label maps and cannot be read as such, and why."""
@@ -144,7 +144,7 @@ def _find_labels(folder: Path, opened: Sequence[_Opened]) -> _Labels:
         if why is not None:
             others = [other.group.pattern for other in likely if other is not one]
             notes = tuple(f"{pattern} looks like label maps, too, and is left out" for pattern in others)
-            return _Labels(one.group, draft_labels(one.group, whole, why), notes, tuple(unread))
+            return _Labels(one.group, infer_labels(one.group, whole, why), notes, tuple(unread))
         if one.group.named_labels:
             unread.append(_not_labels(one.group, whole))
     return _Labels(unread=tuple(unread))
@@ -154,9 +154,9 @@ def _not_labels(group: FileGroup, stats: FileStatistics) -> str:
     return f"{group.pattern} is left out: called label maps, but {why_not_labels(stats)}"
 
 
-def _find_modalities(opened: Sequence[_Opened], labels: _Labels) -> tuple[list[ModalityDraft], list[str]]:
+def _find_modalities(opened: Sequence[_Opened], labels: _Labels) -> tuple[list[InferredModality], list[str]]:
     """The groups that are modalities, by free names, photographs first, and why others are not."""
-    modalities: list[ModalityDraft] = []
+    modalities: list[InferredModality] = []
     notes = []
     labelled = set() if labels.group is None else {padded_alike(key) for key in labels.group.files}
     for one in opened:
@@ -164,38 +164,45 @@ def _find_modalities(opened: Sequence[_Opened], labels: _Labels) -> tuple[list[M
         if group.named_labels or (labels.group is not None and why_labels(group, one.stats)):
             continue
         if group.words & VALIDITY_WORDS:
-            drafts: list[ModalityDraft | str] = ["its name says what may be believed of other files"]
+            inferred: list[InferredModality | str] = ["its name says what may be believed of other files"]
         elif labelled and labelled.isdisjoint(map(padded_alike, group.files)):
-            drafts = [f"none of its {len(group.files)} views has a label map"]
+            inferred = [f"none of its {len(group.files)} views has a label map"]
         else:
-            drafts = draft_modalities(group, one.stats, one.paths, [modality.name for modality in modalities])
-        modalities += [draft for draft in drafts if isinstance(draft, ModalityDraft)]
-        notes += [f"{group.pattern} is left out: {why}" for why in drafts if isinstance(why, str)]
+            inferred = infer_modalities(group, one.stats, one.paths, [modality.name for modality in modalities])
+        modalities += [inferred for inferred in inferred if isinstance(inferred, InferredModality)]
+        notes += [f"{group.pattern} is left out: {why}" for why in inferred if isinstance(why, str)]
     modalities.sort(key=lambda modality: modality.meaning.kind != "photograph")
     return modalities, notes
 
 
-def _summary(folder: Path, modalities: Sequence[ModalityDraft], labels: _Labels, notes: Sequence[str]) -> FolderSummary:
-    all_drafts: list[ModalityDraft | LabelsDraft] = [*modalities, *([labels.draft] if labels.draft else [])]
-    files = find_together(folder, {draft.pattern: Pattern(draft.pattern) for draft in all_drafts}).values()
+def _dataset(
+    folder: Path, modalities: Sequence[InferredModality], labels: _Labels, notes: Sequence[str]
+) -> InferredDataset:
+    everything_inferred: list[InferredModality | InferredLabels] = [
+        *modalities,
+        *([labels.inferred] if labels.inferred else []),
+    ]
+    files = find_together(
+        folder, {inferred.pattern: Pattern(inferred.pattern) for inferred in everything_inferred}
+    ).values()
     everything: set[ViewKey] = set().union(*files)
     complete = [key for key in everything if all(key in part for part in files)]
     if not complete:
         raise DataError(
-            f"{folder}: no view has a file of each of {', '.join(draft.pattern for draft in all_drafts)}",
+            f"{folder}: no view has a file of each of {', '.join(inferred.pattern for inferred in everything_inferred)}",
             hint="the files of one view need the same name or number",
         )
     splits = tuple(split for split in SPLITS if any(key.split == split for key in complete))
-    sizes = [size for draft in all_drafts for size in draft.sizes]
-    return FolderSummary(
+    sizes = [size for inferred in everything_inferred for size in inferred.sizes]
+    return InferredDataset(
         folder=str(folder),
         modalities=tuple(modalities),
-        labels=labels.draft,
+        labels=labels.inferred,
         views=len(everything),
         complete=len(complete),
         groups=len({key.group for key in complete} - {""}),
         splits=splits,
-        looked_at=OPENED,
+        opened=OPENED,
         size=(min(height for height, _ in sizes), min(width for _, width in sizes)),
         unread_labels=labels.unread,
         notes=(*notes, *_incomplete_splits(everything, splits)),

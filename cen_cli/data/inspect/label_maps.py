@@ -9,7 +9,7 @@ import numpy as np
 
 from cen_cli.data.inspect.file_groups import DRAWN_WORDS, MEASUREMENT_WORDS, VALIDITY_WORDS, FileGroup
 from cen_cli.data.inspect.file_statistics import FileStatistics
-from cen_cli.results.findings import LabelsDraft
+from cen_cli.results.findings import InferredLabels
 
 MOST_CLASSES = 64
 """More different values or colours are no label map, unless its name says so."""
@@ -67,7 +67,7 @@ def _black_and_white(stats: FileStatistics) -> bool:
     return set(stats.channels) == {1} and min(low, high) > 0 and low + high >= MOST_NEAR * int(stats.counts.sum())
 
 
-def draft_labels(group: FileGroup, stats: FileStatistics, why: str) -> LabelsDraft:
+def infer_labels(group: FileGroup, stats: FileStatistics, why: str) -> InferredLabels:
     """The classes of label maps; `stats` must be all of them."""
     color = set(stats.channels) == {3}
     if stats.lossy:
@@ -84,7 +84,7 @@ def draft_labels(group: FileGroup, stats: FileStatistics, why: str) -> LabelsDra
     counted = not color and _counted(held)
     values = list(range(held[0], held[-1] + 1)) if counted else held
     evidence += _remarks(values, counts, total, color=color)
-    return LabelsDraft(
+    return InferredLabels(
         pattern=group.pattern,
         files=len(group.files),
         types=stats.mode_names,

@@ -25,7 +25,7 @@ from cen_cli.data.inspect.file_groups import (
 )
 from cen_cli.data.inspect.file_statistics import FileStatistics, file_statistics
 from cen_cli.data.inspect.label_maps import MOST_CLASSES
-from cen_cli.results.findings import Meaning, ModalityDraft, Stored
+from cen_cli.results.findings import InferredModality, Meaning, Stored
 from cen_cli.wording import listed
 
 UNIT_LENGTH = 0.04
@@ -48,9 +48,9 @@ RESERVED = ("ensemble", "labels", "target")
 """Names that mean something else in recipes and tables."""
 
 
-def draft_modalities(
+def infer_modalities(
     group: FileGroup, stats: FileStatistics, paths: Sequence[Path], taken: Sequence[str]
-) -> list[ModalityDraft | str]:
+) -> list[InferredModality | str]:
     """What a group is: one modality; two where a fourth band is one of its own; or why it cannot be read.
 
     `paths`: the files of which `stats` are. `taken`: names of other modalities.
@@ -62,8 +62,8 @@ def draft_modalities(
     if len(stats.modes) == 1 and stats.types["uint8"] and len(fourth.levels) <= MOST_CLASSES:
         return [_of_usual_types(name, group, stats, paths)]
     return [
-        _draft(name, group, colours, bands=(1, 2, 3)),
-        _draft(f"{name}_4", group, fourth, bands=(4,)),
+        _infer(name, group, colours, bands=(1, 2, 3)),
+        _infer(f"{name}_4", group, fourth, bands=(4,)),
     ]
 
 
@@ -81,35 +81,37 @@ def _free_name(group: FileGroup, taken: Sequence[str]) -> str:
     return next(choice for choice in choices if choice not in taken)
 
 
-def _of_usual_types(name: str, group: FileGroup, stats: FileStatistics, paths: Sequence[Path]) -> ModalityDraft | str:
+def _of_usual_types(
+    name: str, group: FileGroup, stats: FileStatistics, paths: Sequence[Path]
+) -> InferredModality | str:
     """What a group is, where files of other types are among the usual ones, too; or why it cannot be read."""
     modes = set(stats.modes)
     if "P" in modes and group.words & MEASUREMENT_WORDS:
         return "palette images draw a measurement in colours; store what was measured as 16-bit PNG or float TIFF"
     pictures = modes <= set(EIGHT_BIT)
     if not modes or modes in ({"L"}, {"RGB"}) or (len(modes) == 1 and not pictures):
-        return _draft(name, group, stats)
+        return _infer(name, group, stats)
     (usual, count), *odd = stats.modes.most_common()
     named = {kind: listed([path.name for path in stats.by_mode[kind]], MOST_NAMED) for kind, _ in odd}
     remarks = [f"{number} of {stats.files} are {describe_mode(kind)}: {named[kind]}" for kind, number in odd]
     if pictures:
         mode: Literal["L", "RGB"] = "L" if modes <= {"1", "L", "LA"} else "RGB"
-        draft = _draft(name, group, file_statistics(paths, partial(decode, convert=mode)), convert=True)
+        inferred = _infer(name, group, file_statistics(paths, partial(decode, convert=mode)), convert=True)
         remarks.append(f"all are read as {describe_mode(mode)}")
     elif count >= USUAL * stats.files:
-        draft = _draft(name, group, file_statistics(stats.by_mode[usual]))
+        inferred = _infer(name, group, file_statistics(stats.by_mode[usual]))
         remarks[-1] += ", which reading refuses: store them as the others, or leave them out"
     else:
-        draft = _draft(name, group, stats)
-    if isinstance(draft, str):
-        return draft
-    meaning = dataclasses.replace(draft.meaning, evidence=(*draft.meaning.evidence, *remarks))
-    return dataclasses.replace(draft, types=stats.mode_names, meaning=meaning)
+        inferred = _infer(name, group, stats)
+    if isinstance(inferred, str):
+        return inferred
+    meaning = dataclasses.replace(inferred.meaning, evidence=(*inferred.meaning.evidence, *remarks))
+    return dataclasses.replace(inferred, types=stats.mode_names, meaning=meaning)
 
 
-def _draft(
+def _infer(
     name: str, group: FileGroup, stats: FileStatistics, *, bands: tuple[int, ...] = (), convert: bool = False
-) -> ModalityDraft | str:
+) -> InferredModality | str:
     """A group of which `stats` are the `bands` or what files were converted to; or why it cannot be read."""
     if not stats.files:
         return stats.refused[0]
@@ -125,7 +127,7 @@ def _draft(
         meaning = _three_channels(stats, stored, group.words)
     else:
         meaning = _measurement(stats, stored, group.words) or _one_channel(stats, stored)
-    return ModalityDraft(
+    return InferredModality(
         name=name,
         pattern=group.pattern,
         files=len(group.files),

@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from cen_cli.data.decoding import decode, describe_mode
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.reading import decode_encoded, measured_pixels
 from cen_cli.data.sample import LABELS, TARGET, RawView
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.results import VOID

@@ -17,7 +17,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
 from cen_cli.errors import CheckpointError
 from cen_cli.models.torch_files import read_torch_file
@@ -44,6 +43,8 @@ def read_resnet_weights(name: str, weights: str, expected: Mapping[str, Tensor])
 
 def imagenet_file(name: str) -> Path:
     """torchvision's IMAGENET1K_V1 weights of `name` in torch's hub folder, downloaded where they are missing."""
+    from torchvision.models import get_model_weights
+
     url = get_model_weights(name)["IMAGENET1K_V1"].url
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = folder / url.rsplit("/", 1)[-1]

@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from cen_cli.data.modality import DepthMap, LabelEncoding
+from cen_cli.data.modality import LabelEncoding
 from cen_cli.data.normalization import denormalize
 from cen_cli.data.patterns import Pattern, ViewKey, find_together
 from cen_cli.data.sets.folders import Division, FolderLabels, FolderModality, Folders, divided
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import TrainTransform
 from cen_cli.errors import DataError, IncompleteError, UsageError
 from cen_cli.results import VOID

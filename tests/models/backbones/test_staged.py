@@ -157,6 +157,25 @@ def test_the_package_s_weights_give_the_package_s_outputs(lite):
         torch.testing.assert_close(lite.forward_features(images), features, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("number", "side"), [(1, 240), (2, 260)])
+def test_the_larger_lites_map_every_key(number, side):
+    """Their networks with weights of chance; `side`: the size for which their paddings are fixed."""
+    from efficientnet_lite_pytorch import EfficientNet
+
+    torch.manual_seed(0)
+    theirs = EfficientNet.from_name(f"efficientnet-lite{number}")
+    net = timm.create_model(f"tf_efficientnet_lite{number}").eval()
+    images = torch.randn(1, 3, side, side)
+    for norm in (layer for layer in theirs.modules() if isinstance(layer, nn.BatchNorm2d)):
+        norm.momentum = None  # its statistics become those of the images
+    with torch.inference_mode():
+        theirs.train().extract_features(images)
+        net.load_state_dict(pretrained.lite_to_timm(theirs.state_dict(), list(net.state_dict())))
+        expected = theirs.eval().extract_features(images)
+        torch.testing.assert_close(net.forward_features(images), expected, rtol=1e-5, atol=1e-5)
+        assert expected.std() > 0.1
+
+
 @pytest.mark.parametrize(("picture", "classes"), [("chelsea", range(281, 287)), ("coffee", (967,)), ("camera", (872,))])
 def test_pictures_are_seen_as_what_they_show(lite, picture, classes):
     image = getattr(skimage.data, picture)()

@@ -19,14 +19,15 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
+from cen_cli.data import tensors
 from cen_cli.data.listing import read_list
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.reading import coded_labels, label_table
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.matfile import MatFile
 from cen_cli.data.sets.nyudv2.official import CLASS_OF, FRAMES_OF
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.views import Source, ViewFiles
 from cen_cli.errors import DataError
 
@@ -92,13 +93,13 @@ class LabeledFrames:
         if spec.kind == "image" and spec.derived != "normal":
             if values.dtype != np.uint8:
                 raise DataError(f"{path}: the image is of {values.dtype}, expected uint8")
-            return tv_tensors.Image(torch.from_numpy(_interleaved(values)).permute(2, 0, 1))
+            return tensors.Image(torch.from_numpy(_interleaved(values)).permute(2, 0, 1))
         metres = np.ascontiguousarray(values.T, dtype=np.float32)
         if not (metres.min() >= 0 and metres.max() < np.inf):  # negative, infinite, or no number
             metres[~((metres > 0) & (metres < np.inf))] = 0.0
         return DepthMap(torch.from_numpy(metres)[None])
 
-    def read_labels(self, path: str | Path) -> tv_tensors.Mask:
+    def read_labels(self, path: str | Path) -> tensors.Mask:
         """Labels uint8 [1, H, W] of a path such as <file>/labels/3. Raises DataError."""
         return coded_labels(path, self._part(path).T, _TABLE)
 

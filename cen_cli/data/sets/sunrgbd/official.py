@@ -22,8 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 import scipy.io
-from torchvision import tv_tensors
 
+from cen_cli.data import tensors
 from cen_cli.data.listing import check_files
 from cen_cli.data.reading import coded_labels, label_table
 from cen_cli.data.sample import LABELS
@@ -81,7 +81,7 @@ class SegmentationLabels:
                 f"view of {_META}"
             )
 
-    def read(self, path: str | Path) -> tv_tensors.Mask:
+    def read(self, path: str | Path) -> tensors.Mask:
         """Labels uint8 [1, H, W], 0 .. 36 and 255. Raises DataError."""
         values = self._file.referred(_LABEL_ARRAY, (int(Path(path).name) - 1, 0)).T
         return coded_labels(path, values, FROM_ONE)
