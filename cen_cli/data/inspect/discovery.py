@@ -164,13 +164,13 @@ def _find_modalities(opened: Sequence[_Opened], labels: _Labels) -> tuple[list[I
         if group.named_labels or (labels.group is not None and why_labels(group, one.stats)):
             continue
         if group.words & VALIDITY_WORDS:
-            inferred: list[InferredModality | str] = ["its name says what may be believed of other files"]
+            concluded: list[InferredModality | str] = ["its name says what may be believed of other files"]
         elif labelled and labelled.isdisjoint(map(padded_alike, group.files)):
-            inferred = [f"none of its {len(group.files)} views has a label map"]
+            concluded = [f"none of its {len(group.files)} views has a label map"]
         else:
-            inferred = infer_modalities(group, one.stats, one.paths, [modality.name for modality in modalities])
-        modalities += [inferred for inferred in inferred if isinstance(inferred, InferredModality)]
-        notes += [f"{group.pattern} is left out: {why}" for why in inferred if isinstance(why, str)]
+            concluded = infer_modalities(group, one.stats, one.paths, [modality.name for modality in modalities])
+        modalities += [each for each in concluded if isinstance(each, InferredModality)]
+        notes += [f"{group.pattern} is left out: {why}" for why in concluded if isinstance(why, str)]
     modalities.sort(key=lambda modality: modality.meaning.kind != "photograph")
     return modalities, notes
 
@@ -178,22 +178,18 @@ def _find_modalities(opened: Sequence[_Opened], labels: _Labels) -> tuple[list[I
 def _dataset(
     folder: Path, modalities: Sequence[InferredModality], labels: _Labels, notes: Sequence[str]
 ) -> InferredDataset:
-    everything_inferred: list[InferredModality | InferredLabels] = [
-        *modalities,
-        *([labels.inferred] if labels.inferred else []),
-    ]
-    files = find_together(
-        folder, {inferred.pattern: Pattern(inferred.pattern) for inferred in everything_inferred}
-    ).values()
+    inferred: list[InferredModality | InferredLabels] = [*modalities]
+    inferred += [labels.inferred] if labels.inferred is not None else []
+    files = find_together(folder, {each.pattern: Pattern(each.pattern) for each in inferred}).values()
     everything: set[ViewKey] = set().union(*files)
     complete = [key for key in everything if all(key in part for part in files)]
     if not complete:
         raise DataError(
-            f"{folder}: no view has a file of each of {', '.join(inferred.pattern for inferred in everything_inferred)}",
+            f"{folder}: no view has a file of each of {', '.join(each.pattern for each in inferred)}",
             hint="the files of one view need the same name or number",
         )
     splits = tuple(split for split in SPLITS if any(key.split == split for key in complete))
-    sizes = [size for inferred in everything_inferred for size in inferred.sizes]
+    sizes = [size for each in inferred for size in each.sizes]
     return InferredDataset(
         folder=str(folder),
         modalities=tuple(modalities),
