@@ -9,6 +9,7 @@ import typer
 
 from cen_cli.cli import options
 from cen_cli.errors import DataError
+from cen_cli.wording import command
 
 
 def check(
@@ -74,8 +75,8 @@ def check(
     if json:
         console.print_json(found)
     else:
-        root = f" --data-root {data_root}" if data_root else ""
-        tables.show(console.out(), render_check(found, f"cen train {recipe}{root}"))
+        root = ("--data-root", data_root) if data_root else ()
+        tables.show(console.out(), render_check(found, command("train", recipe, *root)))
     if images:
         for path in job.draw_samples(settings, found, images, out or Path(f"{settings.name}-samples")):
             console.note(f"picture: {path}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cen_cli.cli import options
+from cen_cli.wording import command
 
 
 class By(StrEnum):
@@ -61,4 +62,4 @@ def exchange_stats(
     if found.steps:
         tables.show(console.out(), exchange_tables.render_steps(found.steps))
     last = f"plot: {found.plot}" if found.plot else "No recorded gammas beside this checkpoint: nothing over training."
-    tables.show(console.out(), [last, f"next: cen analyze-gammas {checkpoint}"])
+    tables.show(console.out(), [last, f"next: {command('analyze-gammas', checkpoint)}"])

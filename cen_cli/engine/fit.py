@@ -57,7 +57,7 @@ from cen_cli.runs.checkpoint import (
 )
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import GammaRecorder
-from cen_cli.wording import listed
+from cen_cli.wording import command, listed
 
 
 class TrainingTask(Protocol):
@@ -202,6 +202,7 @@ class Fit:
                 progress.seconds += now - started
                 self.pace.add(now - started)
                 started = now
+                self.listener.on_progress(progress.epoch + 1, progress.step, self.total_steps)
                 self._after_step()
 
     def _agree(self, stop: StopRequest, batch: Batch) -> None:
@@ -242,7 +243,9 @@ class Fit:
                 raise  # the others are in the middle of a step
             self._save()
             saved = f"{error.message}\nthe run is saved at step {self.progress.step} of {self.total_steps}"
-            raise WorkerError(saved, hint=f"{error.hint}; then: cen train --resume {self.directory.root}") from error
+            raise WorkerError(
+                saved, hint=f"{error.hint}; then: {command('train', '--resume', self.directory.root)}"
+            ) from error
 
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""
@@ -385,6 +388,6 @@ class Fit:
             Interrupted(
                 signal_number,
                 f"stopped at step {self.progress.step} of {self.total_steps}; the run is saved",
-                hint=f"continue it with: cen train --resume {self.directory.root}",
+                hint=f"continue it with: {command('train', '--resume', self.directory.root)}",
             )
         )

@@ -55,7 +55,7 @@ class ProfiledTask(TrainingTask, Protocol):
 
 
 def profile_step(task: ProfiledTask, batch: Batch, plan: TrainingPlan) -> DryRun:
-    """Count what one forward computes and what one step keeps in memory, by making that step on `batch`."""
+    """Count what one forward computes and what one step keeps in memory, by making that step twice on `batch`."""
     networks = [task.model, *task.auxiliaries.values()]
     activations = _activation_bytes(task, batch)
     losses: dict[str, float] = {}
@@ -63,7 +63,8 @@ def profile_step(task: ProfiledTask, batch: Batch, plan: TrainingPlan) -> DryRun
     def step() -> None:
         losses.update({name: float(value) for name, value in task.step(batch, step=0).items()})
 
-    duration = seconds(step, task.device)
+    step()
+    duration = seconds(lambda: task.step(batch, step=0), task.device)
     states = [entries for optimizer in task.optimizers.values() for entries in optimizer.state.values()]
     kept = [value for entries in states for value in entries.values() if isinstance(value, Tensor)]
     return DryRun(

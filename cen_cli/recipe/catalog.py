@@ -32,7 +32,7 @@ def find(name_or_path: str) -> Path:
         other = "give a .toml file, or a name that `cen recipes ls` lists"
         hint = f"did you mean {inside}?" if inside.is_file() else other
         raise UsageError(f"{name_or_path} is a folder, not a recipe", hint=hint)
-    return _find(name_or_path, recipes, "recipe", Path("recipes"), all_of_them=" (`cen recipes ls` lists all)")
+    return _find(name_or_path, recipes, "recipe", Path("recipes"))
 
 
 def find_sweep(name_or_path: str) -> Path:
@@ -40,13 +40,13 @@ def find_sweep(name_or_path: str) -> Path:
     return _find(name_or_path, shipped_sweeps(), "sweep", Path("recipes/sweeps"))
 
 
-def _find(name_or_path: str, there: dict[str, Path], kind: str, folder: Path, all_of_them: str = "") -> Path:
+def _find(name_or_path: str, there: dict[str, Path], kind: str, folder: Path) -> Path:
     path = Path(name_or_path)
     name = path.stem if path.parent == folder and path.suffix == ".toml" else name_or_path
     if path.is_file() or name in there:
         return path if path.is_file() else there[name]
-    question = did_you_mean(path.name.removesuffix(".toml"), there, most=3)
-    hint = f"{question}{all_of_them}" if question else f"shipped {kind}s: {', '.join(there)}"
+    question = did_you_mean(path.name.removesuffix(".toml"), there, most=3) or ""
+    hint = f"{question} (`cen recipes ls` lists all)".strip()
     raise UsageError(f"no {kind} {name_or_path!r}: neither a file nor a shipped {kind}", hint=hint)
 
 
