@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from cen_cli import ranks
 from cen_cli.data.loading import check_target, training_loader
@@ -107,7 +107,7 @@ class Fit:
             )
         return settled
 
-    def _beside(self) -> dict[str, torch.nn.Module]:
+    def _beside(self) -> dict[str, nn.Module]:
         """Networks whose weights a resumed run needs beside those that are kept."""
         trained = {"trained": self.task.model} if self.task.kept is not self.task.model else {}
         return {**self.task.auxiliaries, **trained}
