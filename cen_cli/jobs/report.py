@@ -167,9 +167,9 @@ def _commands(run: str, recipe: Recipe, progress: RunProgress, settings: Mapping
     return [
         *pressing,
         (f"Score it on the split {recipe.eval.split}", f"cen eval {name}"),
-        ("Look into its gammas", f"cen analyze-gammas {name}"),
+        ("Analyse its gammas", f"cen analyze-gammas {name}"),
         use,
-        ("Hold it against another run", f"cen compare {name} OTHER-RUN --images 4"),
+        ("Compare it with another run", f"cen compare {name} OTHER-RUN --images 4"),
     ]
 
 
