@@ -15,7 +15,7 @@ from cen_cli import builders
 from cen_cli.analysis.attraction import attraction, attraction_probability, gamma_gradients
 from cen_cli.analysis.diagnosis import diagnose, with_health, with_what_if
 from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
-from cen_cli.analysis.gain import gain_rows, estimate_gains
+from cen_cli.analysis.gain import estimate_gains, gain_rows
 from cen_cli.analysis.gammas import recoveries, rows_of_layers
 from cen_cli.analysis.what_if import usual_thresholds, what_if
 from cen_cli.data.sample import Batch
