@@ -21,7 +21,7 @@ from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.segmenter import Segmenter, pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.sparsity import scale_by_gradients
-from cen_cli.models.stages import exchange_only_in, freeze_first_stages
+from cen_cli.models.stages import exchange_only_in, freeze_first_stages, make_first_stages_private
 from cen_cli.models.translator import Translator, unet_translator
 from cen_cli.recipe.schema import Exchange, Recipe
 from cen_cli.runs.checkpoint import read_tensors
@@ -34,6 +34,7 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
     weights = weights or recipe.model.weights
     trained = own_checkpoint(weights)
     built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights if trained is None else "none")
+    make_first_stages_private(built.encoder, len(recipe.data.inputs), recipe.sharing.private_stages or 0)
     if trained is not None:
         tensors, labels = read_tensors(trained)
         built.start = start_from(built, built.modalities, tensors, json.loads(labels["modalities"]), trained)
@@ -78,6 +79,7 @@ def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
         classes,
         light=model.light,
         norm=model.decoder_norm == "batch",
+        joint=model.classifier == "concat",
         **_segmenter_parts(recipe, weights),
     )
 
@@ -174,6 +176,7 @@ def _streams(recipe: Recipe) -> StreamSettings:
         replace=exchange.replace,
         exchange=fused and exchange.choose != "none",
         gamma_init=exchange.gamma_init if fused else None,
+        decoder_conv=recipe.sharing.decoder,
     )
 
 

@@ -152,9 +152,9 @@ def evaluate(
         inception_weights=inception_weights,
         **common,
     )
+    _show(report, json=json)
     if confusion is not None:
         _write_confusion(report.evaluation, confusion)
-    _show(report, json=json)
     check_expected(report.expected)
 
 

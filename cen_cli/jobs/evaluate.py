@@ -20,7 +20,7 @@ from cen_cli.recipe.load import override
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.recipe.schema import BEST_BY
 from cen_cli.recipe.wording import perhaps
-from cen_cli.reporting.files import write_png
+from cen_cli.reporting.files import unless_unwritable, write_png
 from cen_cli.results import SILENT, Evaluation, EvaluationReport, Fill, Listener, Robustness
 from cen_cli.runs.directory import locate
 
@@ -65,7 +65,9 @@ def evaluate(
     evaluation, images = score(data), None
     if pictures:
         picture = picture_of_views(model, data, recipe, range(min(pictures, len(data))))
-        images = write_png(Path(out or _place(checkpoint) / "images") / f"{recipe.eval.split}.png", picture)
+        file = Path(out or _place(checkpoint) / "images") / f"{recipe.eval.split}.png"
+        draw = partial(write_png, file, picture)
+        images = draw() if out else unless_unwritable(draw, listener.on_note)
     return EvaluationReport(evaluation, expected_scores(recipe, evaluation), str(images) if images else None)
 
 

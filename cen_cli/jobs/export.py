@@ -71,7 +71,7 @@ def compact(
         made,
         (loaded.network.state_dict(), tensors),
         compare(loaded.network, made, batches),
-        size=_evaluated_size(loaded),
+        size=evaluated_size(loaded),
         device=where,
         rounds=rounds,
         notes=notes,
@@ -97,7 +97,7 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
     loaded = builders.load(checkpoint)
     network = loaded.network
     set_norm_statistics(network, loaded.recipe.eval.norm_statistics)
-    size = _evaluated_size(loaded)
+    size = evaluated_size(loaded)
     batches, notes = _compared_batches(loaded, data_root, source, size if takes_one_size(network) else None)
     content = onnx_file(network, builders.labels_of_network(loaded), size)
     report = Export(
@@ -115,7 +115,7 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
     return report
 
 
-def _evaluated_size(loaded: LoadedNetwork) -> tuple[int, int]:
+def evaluated_size(loaded: LoadedNetwork) -> tuple[int, int]:
     """Height and width that the network is evaluated at, as far as its recipe says; else those it was trained at."""
     recipe, multiple = loaded.recipe, _size_multiple(loaded.network)
     size = recipe.evaluation_size or recipe.data.crop
@@ -136,7 +136,7 @@ def _compared_batches(
     """
     recipe = override(loaded.recipe, (), data_root=data_root, source=source)
     multiple = _size_multiple(loaded.network)
-    random = random_batches(loaded.modalities, _evaluated_size(loaded), 0 if only else multiple)
+    random = random_batches(loaded.modalities, evaluated_size(loaded), 0 if only else multiple)
     data = builders.at_hand(recipe, recipe.eval.split)
     real = [] if data is None else real_batches(data, recipe.eval.split, multiple)
     real = [batch for batch in real if only in (None, batch.size)]

@@ -27,7 +27,7 @@ from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import Interrupted, UsageError
 from cen_cli.files import whole_directory, write_json
 from cen_cli.processes import fresh_processes
-from cen_cli.results import Evaluation, MemberOutcome, ReplacedCount, as_json
+from cen_cli.results import Evaluation, MemberOutcome, NetworkCost, ReplacedCount, as_json
 from cen_cli.runs.directory import RunDirectory
 
 OUTCOME, FAILURE = "outcome.json", "failure.txt"
@@ -47,6 +47,10 @@ class MemberRun:
     recipe: str
     """Its resolved recipe, as TOML."""
     folder: Path
+    split: str
+    """On which it is scored."""
+    checkpoint: str
+    """Which of its checkpoints is scored: `last` or `best`."""
 
     @property
     def recipe_file(self) -> Path:
@@ -70,26 +74,41 @@ class MemberRun:
 
 
 def outcome_of(member: MemberRun) -> MemberOutcome:
-    """The state of a member, with its scores where it is done."""
+    """The state of a member, with its scores where it is done: those of its split and checkpoint."""
     document = _read_outcome(member.folder / OUTCOME)
     fields: dict[str, Any] = {"group": member.group, "variant": member.variant, "seed": member.seed}
     fields["run"] = str(member.folder)
-    if document is not None:
-        return MemberOutcome(
-            **fields,
-            state="done",
-            evaluation=Evaluation.from_json(document["evaluation"]),
-            replaced=tuple(_count(entry) for entry in document["replaced"]),
-            seconds=document["seconds"],
-        )
-    return MemberOutcome(**fields, state=_state(member))
+    evaluation = None if document is None else Evaluation.from_json(document["evaluation"])
+    if document is None or evaluation is None or not _is_of(member, evaluation):
+        return MemberOutcome(**fields, state=_state(member))
+    return MemberOutcome(
+        **fields,
+        state="done",
+        evaluation=evaluation,
+        replaced=tuple(_count(entry) for entry in document["replaced"]),
+        seconds=document["seconds"],
+        cost=NetworkCost(**document["cost"]) if "cost" in document else None,
+    )
+
+
+def _is_of(member: MemberRun, evaluation: Evaluation) -> bool:
+    """Whether these are the scores that the member should have; the sweep may have become another one since.
+
+    Those of version 0.1 name no checkpoint.
+    """
+    return evaluation.split == member.split and Path(evaluation.checkpoint).parent.name in ("", member.checkpoint)
 
 
 def write_outcome(
-    member_folder: Path, evaluation: Evaluation, replaced: Sequence[ReplacedCount], seconds: float
+    member_folder: Path,
+    evaluation: Evaluation,
+    replaced: Sequence[ReplacedCount],
+    seconds: float,
+    cost: NetworkCost,
 ) -> None:
     """Mark a member as done. Raises SaveError where it cannot be written."""
     document = {"evaluation": as_json(evaluation), "replaced": as_json(replaced), "seconds": seconds}
+    document["cost"] = as_json(cost)
     write_json(member_folder / OUTCOME, document)
 
 

@@ -20,6 +20,7 @@ from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import write_bytes
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
+from cen_cli.jobs.export import evaluated_size
 from cen_cli.jobs.members import (
     BUSY,
     STOPPED,
@@ -34,12 +35,13 @@ from cen_cli.jobs.members import (
 )
 from cen_cli.jobs.sweep_pictures import draw
 from cen_cli.jobs.train import resume, train
+from cen_cli.models.cost import macs
 from cen_cli.models.exchange import count_replaced, exchanging_layers
 from cen_cli.recipe import Recipe, catalog, dump_toml, parse_recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.overrides import Changes
 from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, paper_numbers
-from cen_cli.results import SILENT, Listener, MemberOutcome, PlannedMember, SweepReport
+from cen_cli.results import SILENT, Listener, MemberOutcome, NetworkCost, PlannedMember, SweepReport
 from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
 
@@ -159,7 +161,7 @@ def _grid(
     """The grid with these changes; tells of those that some of its rows do not read."""
     source = catalog.find_sweep(str(name))
     sweep, folder = load_sweep(str(name)), Path(out or Path("sweeps") / source.stem)
-    pairs = tuple((member, _run_of(member, folder)) for member in members(sweep, source, changes, data_root))
+    pairs = tuple((member, _run_of(member, sweep, folder)) for member in members(sweep, source, changes, data_root))
     unread: dict[str, dict[str, None]] = {}
     for member, _ in pairs:
         for change in member.unread:
@@ -171,8 +173,9 @@ def _grid(
     return _Grid(sweep, folder, pairs)
 
 
-def _run_of(member: Member, folder: Path) -> MemberRun:
-    return MemberRun(member.group, member.variant, member.seed, dump_toml(member.recipe), folder / member.name)
+def _run_of(member: Member, sweep: Sweep, folder: Path) -> MemberRun:
+    place = (member.group, member.variant, member.seed)
+    return MemberRun(*place, dump_toml(member.recipe), folder / member.name, sweep.split, sweep.checkpoint)
 
 
 def _differing(own: str, wanted: str) -> list[str]:
@@ -261,7 +264,16 @@ def _score(member: MemberRun, device: str, inception_weights: Path | None, sweep
     data = dataset(recipe, listener)
     evaluation = scoring(model, data, recipe, str(folder), device, inception_weights, listener)(data)
     replaced = count_replaced(exchanging_layers(model.network), model.modalities)
-    write_outcome(member.folder, evaluation, replaced, read_state(run.last)["progress"]["seconds"])
+    seconds = read_state(run.last)["progress"]["seconds"]
+    write_outcome(member.folder, evaluation, replaced, seconds, _cost(model))
+
+
+@torch.no_grad()
+def _cost(model: builders.LoadedNetwork) -> NetworkCost:
+    """What one view costs at the size at which the network is evaluated."""
+    parameters = [*model.network.parameters()]
+    view = torch.zeros(len(model.modalities), 3, *evaluated_size(model), device=parameters[0].device)
+    return NetworkCost(sum(parameter.numel() for parameter in parameters), macs(lambda: model.network(view)))
 
 
 def _estimate(recipe: Recipe, device: str, listener: Listener) -> float | str:
@@ -296,6 +308,7 @@ def _report(grid: _Grid) -> SweepReport:
         source=sweep.source,
         reference=sweep.variants[sweep.reference].label or sweep.reference,
         split=sweep.split,
+        checkpoint=sweep.checkpoint,
         task=grid.members[0][0].recipe.task,
         rows=sweep_rows(plans, outcomes, sweep.metrics, sweep.reference),
         verdicts=sweep_verdicts(claims, outcomes, list(groups) or [""]),

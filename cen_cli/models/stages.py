@@ -1,4 +1,4 @@
-"""What is done to some stages of an encoder alone: they are not trained, or they exchange nothing.
+"""What is done to some stages of an encoder alone: they are not trained, not shared, or exchange nothing.
 
 An encoder has `stages()`, the modules of each stage, finest first.
 """
@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from cen_cli.errors import UsageError
-from cen_cli.models.conversion import replace_layers
+from cen_cli.models.conversion import Convolution, replace_layers
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.norms import set_frozen_statistics
+from cen_cli.models.streams import PrivateCopies
 
 
 def freeze_first_stages(encoder: Any, count: int) -> None:
@@ -42,6 +43,17 @@ def exchange_only_in(encoder: Any, stages: Sequence[int]) -> None:
         raise UsageError(
             f"{shown}: nothing exchanges there", hint="a stage that is not frozen, see model.frozen_stages"
         )
+
+
+def make_first_stages_private(encoder: Any, modalities: int, count: int) -> None:
+    """Give each modality its own copy of every convolution in the first `count` stages, in place.
+
+    Raises UsageError where the encoder has fewer.
+    """
+    _check_stages(encoder, [count] if count else [], f"sharing.private_stages = {count}")
+    for module in (module for stage in encoder.stages()[:count] for module in stage):
+        convolutions = [layer for layer in module.modules() if isinstance(layer, Convolution)]
+        replace_layers(encoder, {layer: PrivateCopies(layer, modalities) for layer in convolutions})
 
 
 def _check_stages(encoder: Any, numbers: Sequence[int], shown: str) -> None:

@@ -102,10 +102,12 @@ def _rates_by_stage(kind: str, stages: list[int], *rates: Any) -> Complaints:
             yield f"optimizer.{name}", f'one number; a list needs schedule.kind = "staged", and it is "{kind}"'
 
 
-@rule("task data.inputs model.fusion train.best_by expected")
-def _scores_exist(task: str, inputs: list[str], fusion: str, best_by: str, expected: Mapping[str, Any]) -> Complaints:
+@rule("task data.inputs model.fusion model.classifier train.best_by expected")
+def _scores_exist(
+    task: str, inputs: list[str], fusion: str, classifier: str, best_by: str, expected: Mapping[str, Any]
+) -> Complaints:
     metrics = METRICS.get(task, ())
-    branches = ("ensemble", *(["fused"] if fusion in BASELINES else inputs))
+    branches = ("ensemble", *(["fused"] if fusion in BASELINES or classifier == "concat" else inputs))
     names = [f"{branch}.{metric}" for branch in branches for metric in metrics]
     wanted = f"a score: {' or '.join(branches)}, a dot, then {', '.join(metrics)}"
     if best_by and best_by not in names:

@@ -159,6 +159,11 @@ class Model(Table):
         'first, the middle or the last layer of the encoder, or after all of them. "input", of concat alone: one '
         "network of all images side by side.",
     )
+    classifier: Literal["each", "concat"] = Field(
+        default="each",
+        description='RefineNet\'s classifier. "each": a prediction of every stream, and their learned ensemble. '
+        '"concat": the last maps of all streams side by side before one classifier, whose branch is "fused".',
+    )
     alignment: float = Field(
         default=1.0, ge=0, description='Weight in the loss of the discrepancy (MK-MMD) that "align" reduces.'
     )

@@ -13,6 +13,14 @@ class Sharing(Table):
     """What the streams share (S-Tables 7, 8 and 9)."""
 
     conv: Literal["shared", "private"] = Field(default="shared", description="Convolutions.")
+    private_stages: Positive | None = Field(
+        default=None,
+        description="First stages of the encoder (layers of a U-Net) whose convolutions are private all the same, the "
+        "stem with the first. Absent: none.",
+    )
+    decoder: Literal["shared", "private"] | None = Field(
+        default=None, description="Convolutions of the decoder. Absent: as sharing.conv."
+    )
     norm: Literal["private", "shared", "statistics-private", "affine-private"] = Field(
         default="private",
         description='Normalisation layers. "statistics-private": one scale and offset, statistics of each modality. '

@@ -8,7 +8,10 @@ BASELINES = ("concat", "average", "align", "self-attention")
 READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("exchange", "model.fusion", ("exchange",)),
     ("sharing", "model.fusion", ("exchange", "none")),
+    ("sharing.private_stages", "sharing.conv", ("shared",)),
     ("model.fusion_stage", "model.fusion", BASELINES),
+    ("model.classifier", "model.fusion", ("exchange", "none")),
+    ("model.classifier", "model.arch", ("refinenet",)),
     ("model.alignment", "model.fusion", ("align",)),
     ("exchange.gamma_init", "model.weights", ("none",)),
     ("exchange.share", "exchange.choose", ("random",)),

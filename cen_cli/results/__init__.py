@@ -42,7 +42,15 @@ from cen_cli.results.scores import (
     is_better,
     lower_is_better,
 )
-from cen_cli.results.sweeps import MemberOutcome, PlannedMember, SweepCell, SweepReport, SweepRow, SweepVerdict
+from cen_cli.results.sweeps import (
+    MemberOutcome,
+    NetworkCost,
+    PlannedMember,
+    SweepCell,
+    SweepReport,
+    SweepRow,
+    SweepVerdict,
+)
 from cen_cli.results.training import DryRun, RunSummary, StepReport, TrainingPlan, ValidationReport
 
 __all__ = [
@@ -86,6 +94,7 @@ __all__ = [
     "LoggedValidation",
     "MemberOutcome",
     "MissingScores",
+    "NetworkCost",
     "PartCost",
     "PartHealth",
     "PartTime",

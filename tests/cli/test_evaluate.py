@@ -68,6 +68,19 @@ def test_pictures_are_written(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
     assert height >= 2 * 32
 
 
+def test_pictures_that_cannot_be_written_cost_no_numbers(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    for folder in ("images", "plots"):
+        (run / folder).write_text("a file in the place of the folder")
+    ended = cen("eval", run, "--save-images", 1, "--device", "cpu")
+    assert "mean IoU" in ended.out
+    assert f"not written: could not write {run / 'images'}" in ended.err
+    assert cen("eval", run, "--save-images", 1, "--out", run / "images", "--device", "cpu", code=1).out == ""
+    ended = cen("eval", run, "--robustness", "--fill", "zero", "--json")
+    assert ended.document["plot"] is None
+    assert f"not written: could not write {run / 'plots'}" in ended.err
+
+
 def test_the_confusion_matrix_is_written_in_numbers_and_as_a_picture(
     cen: Cen, tiny_run: Path, tiny_translation_run: Path, tmp_path: Path
 ) -> None:

@@ -81,12 +81,21 @@ def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
     assert "behind a stroke the paper's number" in markdown
     assert " / 51.10 |" in markdown
     lines = cen("sweep", grid, "--show", "--as", "csv").out.splitlines()
-    assert lines[0] == "group,variant,metric,seed,value,paper"
+    assert lines[0] == "group,variant,metric,seed,value,paper,checkpoint"
     assert len(lines) == 5
+    assert all(line.endswith(",last") for line in lines[1:])
+    assert "val split, checkpoint last of each run" in markdown
     times = cen("sweep", grid, "--dry-run", "--json").document
     assert [entry["member"]["state"] for entry in times] == ["done", "done"]
 
-    grid.write_text(grid.read_text().replace("epochs = 1", "epochs = 2"))
+    plain = grid.read_text()
+    for other in (plain.replace('split = "val"', 'split = "train"'), 'checkpoint = "best"\n' + plain):
+        grid.write_text(other)  # scores of another split or checkpoint are not those of this sweep
+        assert [entry["member"]["state"] for entry in cen("sweep", grid, "--dry-run", "--json").document] == [
+            "stopped"
+        ] * 2
+
+    grid.write_text(plain.replace("epochs = 1", "epochs = 2"))
     refused = cen("sweep", grid, code=2)
     assert "was trained by another recipe than the sweep has now: train.epochs differ" in refused.err
     assert "--out" in refused.err

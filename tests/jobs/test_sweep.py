@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from cen_cli.builders import load
 from cen_cli.errors import UsageError
 from cen_cli.jobs.compare import compare
 from cen_cli.jobs.evaluate import evaluate
 from cen_cli.jobs.sweep import plan, sweep
+from cen_cli.jobs.train import dry_run
 from cen_cli.results import Listener, MemberOutcome
 
 SWEEP = """
@@ -42,7 +44,9 @@ def grid(tmp_path: Path, tiny_recipe: Path) -> Path:
     return path
 
 
-def test_a_grid_is_trained_and_reported(grid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_grid_is_trained_and_reported(
+    grid: Path, tiny_recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     heard, ways = Ended(), {"out": tmp_path / "runs", "changes": {"train.epochs": 1}, "device": "cpu"}
     (planned,) = plan(grid, only=["on/*"], time=True, **ways)
     assert planned.member.state == "new"
@@ -54,6 +58,11 @@ def test_a_grid_is_trained_and_reported(grid: Path, tmp_path: Path, capfd: pytes
     (cell,) = report.rows[0].cells
     scored = evaluate(tmp_path / "runs" / "on" / "seed-0" / "checkpoints" / "last", split="val", device="cpu")
     assert cell.values == {0: scored.evaluation.metric("ensemble.mean_iou")}
+    network = load(tmp_path / "runs" / "on" / "seed-0").network
+    cost = report.rows[0].cost
+    assert cost.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert cost.macs == dry_run(tiny_recipe, device="cpu").macs, "both of one view"
+    assert report.rows[1].cost is None
     assert sweep(grid, show=True, **ways) == report
     assert capfd.readouterr() == ("", "")
 
