@@ -16,8 +16,8 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.streams import output_names
 from cen_cli.results import Frame
-from cen_cli.scoring.segmentation import evaluating, look_and_label
-from cen_cli.scoring.test_time_augmentation import ONE_LOOK, Averaging
+from cen_cli.scoring.segmentation import evaluating, segment_views
+from cen_cli.scoring.test_time_augmentation import SINGLE_SCALE, MultiScaleFlip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +41,12 @@ def panel_rows(
     data: ViewDataset,
     indices: Iterable[int],
     *,
-    averaging: Averaging = ONE_LOOK,
+    augmentation: MultiScaleFlip = SINGLE_SCALE,
 ) -> Iterator[PanelRow]:
     """What the network predicts on some views of a data set, beside inputs and truth; `specs`: its modalities."""
     for index in indices:
         view = data.view(index)
-        yield panel_row(model, specs, view, size=view.size, averaging=averaging)
+        yield panel_row(model, specs, view, size=view.size, augmentation=augmentation)
 
 
 def panel_row(
@@ -55,12 +55,12 @@ def panel_row(
     view: RawView,
     *,
     size: tuple[int, int],
-    averaging: Averaging = ONE_LOOK,
+    augmentation: MultiScaleFlip = SINGLE_SCALE,
 ) -> PanelRow:
     """What the network predicts on one view; label maps are brought to `size` (height, width)."""
     batch = collate([EvalTransform()(view, specs)]).to(next(model.parameters()).device)
     with evaluating(model):
-        labels = look_and_label(model, batch.inputs, specs, size, averaging)
+        labels = segment_views(model, batch.inputs, specs, size, augmentation)
     maps = labels[:, 0].to(torch.uint8).cpu().numpy()
     return PanelRow(
         name=view.name,

@@ -20,7 +20,7 @@ from cen_cli.builders.data import at_hand, check, dataset, palette
 from cen_cli.builders.jobs import TrainingJob, training_job
 from cen_cli.builders.networks import Network, network
 from cen_cli.builders.published import Converted, convert
-from cen_cli.builders.scoring import DISTANCES, averaging, best_by, checkpoint_scorer, scorer
+from cen_cli.builders.scoring import DISTANCES, best_by, checkpoint_scorer, multi_scale_flip, scorer
 from cen_cli.builders.trained import TaskLoss, task_loss_of
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "TaskLoss",
     "TrainingJob",
     "at_hand",
-    "averaging",
     "best_by",
     "check",
     "check_fits",
@@ -44,6 +43,7 @@ __all__ = [
     "labels_of_compact_network",
     "labels_of_network",
     "load",
+    "multi_scale_flip",
     "network",
     "palette",
     "scorer",

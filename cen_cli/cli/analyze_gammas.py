@@ -109,7 +109,7 @@ def analyze_gammas(
     if json:
         console.print_json({**as_json(found), "next": following})
     else:
-        tables.show(console.out(), [*exchange_tables.analysis_parts(found), f"next: {following}"])
+        tables.show(console.out(), [*exchange_tables.render_analysis(found), f"next: {following}"])
 
 
 def _thresholds(text: str | None) -> list[float]:

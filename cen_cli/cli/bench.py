@@ -42,7 +42,7 @@ def bench(
     """
     from cen_cli.jobs import train as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.bench import bench_parts
+    from cen_cli.reporting.bench import render_bench
     from cen_cli.reporting.progress import Terminal
 
     changes = options.changes(overrides, train__batch=batch)
@@ -51,4 +51,4 @@ def bench(
     if json:
         console.print_json(found)
     else:
-        tables.show(console.out(), bench_parts(found))
+        tables.show(console.out(), render_bench(found))

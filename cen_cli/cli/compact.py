@@ -37,7 +37,7 @@ def compact(
     exit code is 1.
 
     What is written, DIR/model.safetensors, is taken by eval, predict, translate, compare and export. It cannot be
-    trained further, and has no gammas to look into.
+    trained further, and has no gammas to analyse.
 
     Examples:
         cen compact runs/rooms-261123-101500
@@ -46,7 +46,7 @@ def compact(
     """
     from cen_cli.jobs import export as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.compaction import compaction_parts
+    from cen_cli.reporting.compaction import render_compaction
     from cen_cli.results import as_json
 
     report = job.compact(checkpoint, out=out, rounds=rounds, data_root=data_root, device=device)
@@ -57,4 +57,4 @@ def compact(
         document = {"checkpoint": source, "written": written, "file_bytes": list(report.files.values())}
         console.print_json({**document, **as_json(report), "next": following})
     else:
-        tables.show(console.out(), compaction_parts(report, following))
+        tables.show(console.out(), render_compaction(report, following))

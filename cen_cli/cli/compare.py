@@ -85,6 +85,6 @@ def compare(
     if json:
         console.print_json({**as_json(report), "picture": str(out) if drawn else None})
         return
-    tables.show(console.out(), sweeps.sweep_parts(report))
+    tables.show(console.out(), sweeps.render_sweep(report))
     if drawn:
         console.note(f"picture: {out}")

@@ -72,10 +72,10 @@ def convert(
     """
     from cen_cli.jobs import convert as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.conversion import conversion_parts
+    from cen_cli.reporting.conversion import render_conversion
 
     report = job.convert(file, arch=arch and arch.value, inputs=inputs or (), target=target, out=out)
     if json:
         console.print_json(report)
     else:
-        tables.show(console.out(), conversion_parts(report))
+        tables.show(console.out(), render_conversion(report))

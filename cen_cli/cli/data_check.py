@@ -66,7 +66,7 @@ def check(
     from cen_cli.jobs import data as job
     from cen_cli.recipe.load import load_recipe
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.data import check_parts
+    from cen_cli.reporting.data import render_check
     from cen_cli.reporting.progress import Terminal
 
     settings = load_recipe(recipe, overrides or (), data_root)
@@ -75,7 +75,7 @@ def check(
         console.print_json(found)
     else:
         root = f" --data-root {data_root}" if data_root else ""
-        tables.show(console.out(), check_parts(found, f"cen train {recipe}{root}"))
+        tables.show(console.out(), render_check(found, f"cen train {recipe}{root}"))
     if images:
         for path in job.draw_samples(settings, found, images, out or Path(f"{settings.name}-samples")):
             console.note(f"picture: {path}")

@@ -27,11 +27,11 @@ def init(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Look at a folder of images and write a draft recipe for it.
+    """Write a draft recipe for a folder of images.
 
     Finds out by their names which files belong together, and by their contents what they are: photographs, other
     images, measurements such as depth with their invalid values, label maps with their classes. The recipe says beside
-    every guess what it rests on. An existing file is never overwritten.
+    everything it concluded what that rests on. An existing file is never overwritten.
 
     Examples:
 
@@ -43,11 +43,11 @@ def init(
     """
     from cen_cli.jobs import data as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.data import survey_parts
+    from cen_cli.reporting.data import render_draft
     from cen_cli.reporting.progress import Terminal
 
     file, made, found = job.draft_recipe(folder, out, target=target, listener=Terminal())
     if json:
         console.print_json({"recipe": str(file), "target": made, "survey": found})
     else:
-        tables.show(console.out(), survey_parts(found, made, str(file)))
+        tables.show(console.out(), render_draft(found, made, str(file)))

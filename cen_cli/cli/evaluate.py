@@ -186,9 +186,9 @@ def _show(report: EvaluationReport, *, json: bool) -> None:
     if json:
         console.print_json(report)
         return
-    tables.show(console.out(), tables.evaluation_parts(report.evaluation, report.expected))
+    tables.show(console.out(), tables.render_evaluation(report.evaluation, report.expected))
     if report.evaluation.class_names:
-        tables.show(console.out(), tables.class_parts(report.evaluation))
+        tables.show(console.out(), tables.render_class(report.evaluation))
     if report.images:
         console.note(f"pictures: {report.images}")
 
@@ -210,11 +210,11 @@ def _robustness(checkpoint: str, arguments: dict[str, Any], out: Path | None, *,
     from cen_cli.jobs import evaluate as job
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.files import unless_unwritable
-    from cen_cli.reporting.robustness import robustness_parts, write_corruptions
+    from cen_cli.reporting.robustness import render_robustness, write_corruptions
 
     report = job.robustness(checkpoint, **arguments)
     if not json:  # before the plot, which a folder that cannot be written to would cost
-        tables.show(console.out(), robustness_parts(report))
+        tables.show(console.out(), render_robustness(report))
     draw = partial(write_corruptions, (out or job.default_plots(checkpoint)) / "robustness.png", report)
     plot = draw() if out else unless_unwritable(draw)
     if json:

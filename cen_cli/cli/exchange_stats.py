@@ -57,8 +57,8 @@ def exchange_stats(
     if not found.exchanges:
         tables.show(console.out(), ["This network was built without exchange: nothing is replaced."])
         return
-    tables.show(console.out(), exchange_tables.exchange_parts(found.rows, by=by.value))
+    tables.show(console.out(), exchange_tables.render_exchange(found.rows, by=by.value))
     if found.steps:
-        tables.show(console.out(), exchange_tables.steps_parts(found.steps))
+        tables.show(console.out(), exchange_tables.render_steps(found.steps))
     last = f"plot: {found.plot}" if found.plot else "No recorded gammas beside this checkpoint: nothing over training."
     tables.show(console.out(), [last, f"next: cen analyze-gammas {checkpoint}"])

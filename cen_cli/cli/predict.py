@@ -55,13 +55,13 @@ def predict(
         if json:
             console.print_json(many)
         else:
-            tables.show(console.out(), prediction.predictions_parts(many))
+            tables.show(console.out(), prediction.render_predictions(many))
         return
     done = job.predict(checkpoint, files, out=out, device=device)
     if json:
         console.print_json(done)
     else:
-        tables.show(console.out(), prediction.prediction_parts(done))
+        tables.show(console.out(), prediction.render_prediction(done))
 
 
 def _files(inputs: list[str]) -> dict[str, str]:

@@ -88,7 +88,7 @@ def sweep(
         if json:
             console.print_json(planned)
         else:
-            tables.show(console.out(), sweeps.members_parts(planned))
+            tables.show(console.out(), sweeps.render_members(planned))
         return
     report = job.sweep(
         name, show=show, jobs=jobs, inception_weights=inception_weights, member_listener=TrainingDisplay, **common
@@ -116,4 +116,4 @@ def _print(report: SweepReport, *, form: Form, json: bool) -> None:
     elif form is Form.csv:
         console.print_text(sweeps.sweep_csv(report))
     else:
-        tables.show(console.out(), sweeps.sweep_parts(report))
+        tables.show(console.out(), sweeps.render_sweep(report))

@@ -86,7 +86,7 @@ def train(
             console.print_json({"recipe": dump_toml(resolved), "dry_run": dry})
         else:
             console.print_text(dump_toml(resolved))
-            tables.show(console.out(), tables.dry_run_parts(dry))
+            tables.show(console.out(), tables.render_dry_run(dry))
         return
     with nullcontext(Terminal()) if json else TrainingDisplay() as listener:
         common: dict[str, Any] = {"changes": changes, "data_root": data_root, "listener": listener}
@@ -97,7 +97,7 @@ def train(
     if json:
         console.print_json({"summary": summary, "expected": summary.expected})
     else:
-        tables.show(console.out(), tables.summary_parts(summary, summary.expected))
+        tables.show(console.out(), tables.render_summary(summary, summary.expected))
     check_expected(summary.expected)
 
 

@@ -104,7 +104,7 @@ def translate(
     from cen_cli.jobs import translate as job
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.progress import Terminal
-    from cen_cli.reporting.translation import translation_parts
+    from cen_cli.reporting.translation import render_translation
 
     done = job.translate(
         images or (),
@@ -122,7 +122,7 @@ def translate(
     if json:
         console.print_json(done)
     else:
-        tables.show(console.out(), translation_parts(done))
+        tables.show(console.out(), render_translation(done))
     if done.skipped:
         total = done.views + len(done.skipped)
         raise DataError(f"{len(done.skipped)} of {total} views were skipped, see above; the others are written")

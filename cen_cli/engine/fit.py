@@ -11,13 +11,14 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from cen_cli import ranks
-from cen_cli.data.loading import BatchLoader, check_target, training_loader
+from cen_cli.data.loading import check_target, training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
@@ -190,17 +191,18 @@ class Fit:
             part=ranks.part(),
         )
         started = time.monotonic()
-        for batch in self._saving_where_a_worker_dies(loader):
-            self._agree(stop, batch)
-            terms = self._step(batch)
-            progress.step += 1
-            progress.batch += 1
-            self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
-            now = time.monotonic()
-            progress.seconds += now - started
-            self.pace.add(now - started)
-            started = now
-            self._after_step()
+        with self._saving_where_a_worker_dies():
+            for batch in loader:
+                self._agree(stop, batch)
+                terms = self._step(batch)
+                progress.step += 1
+                progress.batch += 1
+                self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
+                now = time.monotonic()
+                progress.seconds += now - started
+                self.pace.add(now - started)
+                started = now
+                self._after_step()
 
     def _agree(self, stop: StopRequest, batch: Batch) -> None:
         """Stop where any rank is asked to. Raises DataError where none of them has a pixel to learn from."""
@@ -230,10 +232,11 @@ class Fit:
         if ranks.leads():
             self.directory.append_event(event)
 
-    def _saving_where_a_worker_dies(self, loader: BatchLoader) -> Iterator[Batch]:
-        """The loader's batches; between two of them the run can be saved, whatever became of its workers."""
+    @contextmanager
+    def _saving_where_a_worker_dies(self) -> Iterator[None]:
+        """Between two batches of the loader inside the run can be saved, whatever became of its workers."""
         try:
-            yield from loader
+            yield
         except WorkerError as error:
             if ranks.count() > 1:
                 raise  # the others are in the middle of a step
@@ -273,7 +276,8 @@ class Fit:
 
         started = time.monotonic()
         try:
-            evaluation = self.task.validate(after_batch=leave_between_batches)
+            with self._saving_where_a_worker_dies():
+                evaluation = self.task.validate(after_batch=leave_between_batches)
         except ranks.Left:
             self._stop(*ranks.largest(stop.signal or 0))
         progress = self.progress
@@ -284,7 +288,7 @@ class Fit:
                 DataError(
                     f"validation of epoch {epoch}: {self.settings.best_by} is undefined, no pixel of the split is "
                     "valid",
-                    hint="look at the label maps, or at the target images, of the validation split",
+                    hint="check the label maps, or the target images, of the validation split",
                 )
             )
         improved = progress.best_value is None or is_better(self.settings.best_by, value, than=progress.best_value)

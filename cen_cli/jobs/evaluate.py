@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from cen_cli import builders
-from cen_cli.analysis.robustness import measure_robustness, plan_robustness, score_altered
+from cen_cli.analysis.robustness import plan_robustness, score_altered, score_robustness
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.altered.missing import Missing, stand_ins
 from cen_cli.data.views import ViewDataset
@@ -106,7 +106,7 @@ def robustness(
                 after_batch=lambda seen: advance(done + seen, views),
             )
 
-        return measure_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
+        return score_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
 
 
 def default_plots(checkpoint: str | Path) -> Path:

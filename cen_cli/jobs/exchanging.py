@@ -75,7 +75,7 @@ def load_exchanging(checkpoint: str | Path, device: str) -> ExchangingNetwork:
     """The network of a run or checkpoint. Raises UsageError or CheckpointError."""
     source, located = str(checkpoint), locate(checkpoint)
     loaded = builders.load(checkpoint, device)
-    builders.check_trainable(loaded, source, "it has no gammas to look into, and its exchange is a fixed index")
+    builders.check_trainable(loaded, source, "it has no gammas to analyse, and its exchange is a fixed index")
     states = layer_states(loaded.network)
     history = history_of_run(located.run, states)
     health = read_log(RunDirectory(located.run)).health if located.run else ()

@@ -9,10 +9,6 @@ number of sweeps, on machines that share the folder, may work on one grid.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -127,18 +123,6 @@ def check_unchanged(member: MemberRun, same: Callable[[str, str], list[str]]) ->
 def can_be_resumed(member: MemberRun) -> bool:
     """Whether the member's run can be resumed; one that stopped before its first checkpoint is started again."""
     return whole_directory(RunDirectory(member.folder).last) is not None
-
-
-def end_with_parent() -> None:
-    """In a child: save and stop, as SIGTERM asks for, should the process that started this one disappear."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "called in a child process"
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_members(

@@ -117,7 +117,7 @@ def _label(
     assert isinstance(network, Segmenter), "checked on loading"
     read = read_view(name, files, loaded.specs, classes=classes, crop_depth=recipe.data.kind == FRAMED)
     seen = resize_view(read, recipe.evaluation_size)
-    row = panel_row(network, loaded.specs, seen, size=read.size, averaging=builders.averaging(recipe))
+    row = panel_row(network, loaded.specs, seen, size=read.size, augmentation=builders.multi_scale_flip(recipe))
     labels = row.predictions.get(ENSEMBLE, next(iter(row.predictions.values())))
     colors = builders.palette(recipe)
     return labels, write_prediction(out, labels, picture(read), classes, colors, view=view)

@@ -28,7 +28,6 @@ from cen_cli.jobs.members import (
     MemberRun,
     can_be_resumed,
     check_unchanged,
-    end_with_parent,
     outcome_of,
     run_members,
     write_outcome,
@@ -37,6 +36,7 @@ from cen_cli.jobs.sweep_pictures import draw
 from cen_cli.jobs.train import resume, train
 from cen_cli.models.cost import macs
 from cen_cli.models.exchange import count_replaced, exchanging_layers
+from cen_cli.processes import end_with_parent
 from cen_cli.recipe import Recipe, catalog, dump_toml, parse_recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.overrides import Changes

@@ -341,7 +341,7 @@ class Eval(Table):
     )
     scales: Annotated[tuple[AboveZero, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=(1.0,),
-        description="Scales at which `cen eval` and `cen predict` look at a view; probabilities are averaged. "
+        description="Scales at which `cen eval` and `cen predict` label a view; probabilities are averaged. "
         "Validations while training take scale 1.",
     )
     flip: bool = Field(default=False, description="Average with the mirror image, at every scale; as for scales.")

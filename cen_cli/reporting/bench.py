@@ -11,7 +11,7 @@ MILLI = 1000
 GIGA = 1e9
 
 
-def bench_parts(bench: Bench) -> list[RenderableType]:
+def render_bench(bench: Bench) -> list[RenderableType]:
     """What was measured, times, memory, and where the time goes."""
     height, width = bench.size
     heading = [
@@ -24,7 +24,7 @@ def bench_parts(bench: Bench) -> list[RenderableType]:
     parts: list[RenderableType] = [tables.facts(heading), _times(bench), *_memory(bench)]
     if bench.parts:
         parts += ["Where the time of a training iteration goes, loading included:", _shares(bench)]
-    parts += ["What its convolutions and matrix products reach, beside what they can here:", _peaks(bench)]
+    parts += ["What its convolutions and matrix products reach, and the peak of this machine:", _peaks(bench)]
     return [*parts, *(f"note: {note}" for note in bench.notes)]
 
 

@@ -28,7 +28,7 @@ LARGE_PNG = 300_000
 """Bytes from which on a picture of views is stored as JPEG."""
 
 Tone = Literal["good", "bad", "open"]
-Look = Literal["lines", "colours"]
+Style = Literal["lines", "colours"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Picture:
     content: bytes
     alt: str
     caption: str
-    look: Look = "lines"
+    style: Style = "lines"
     """Lines and bars on white, which a dark page inverts; or colours that mean something, which it only dims."""
 
     @property

@@ -26,7 +26,7 @@ from cen_cli.results import (
     TrainingPlan,
 )
 
-Parts = Sequence[RenderableType]
+Renderables = Sequence[RenderableType]
 
 SATURATED = 0.95
 """Share of the pressed part above which so many channels are replaced that nothing is chosen any more."""
@@ -65,7 +65,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Table:
 # --- evaluation ---------------------------------------------------------------------------------------------------
 
 
-def evaluation_parts(
+def render_evaluation(
     evaluation: Evaluation, expected: Sequence[ExpectedScore] = (), *, title: str | None = None
 ) -> list[RenderableType]:
     """Scores per branch and ensemble, their convention, remarks, the expected scores, one line of metrics to copy."""
@@ -74,7 +74,7 @@ def evaluation_parts(
     parts += [f"checkpoint: {evaluation.checkpoint}"] if evaluation.checkpoint else []
     parts += [*scores.TEXTS[evaluation.task].convention(evaluation), *(f"note: {text}" for text in evaluation.notes)]
     if expected:
-        parts += expected_parts(expected)
+        parts += render_expected(expected)
     return [*parts, scores.metric_line(evaluation)]
 
 
@@ -117,7 +117,7 @@ def _weight(weight: float | None) -> str:
     return formats.ABSENT if weight is None else f"{weight:.3f}"
 
 
-def expected_parts(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
+def render_expected(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
     """Expected beside obtained scores with the verdict of each, then where the expected numbers come from."""
     verdicts = {True: "met", False: "MISSED", None: "no score"}
     table = new_table(numbers=())
@@ -134,7 +134,7 @@ def expected_parts(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
     return parts
 
 
-def class_parts(evaluation: Evaluation) -> list[RenderableType]:
+def render_class(evaluation: Evaluation) -> list[RenderableType]:
     """IoU of every class per branch, and the last branch's accuracy; classes absent from the truth show `-`.
 
     Nothing for a task without classes.
@@ -153,7 +153,7 @@ def class_parts(evaluation: Evaluation) -> list[RenderableType]:
 # --- training -----------------------------------------------------------------------------------------------------
 
 
-def plan_parts(plan: TrainingPlan) -> list[RenderableType]:
+def render_plan(plan: TrainingPlan) -> list[RenderableType]:
     """What a run is about to do, and the settings that differ from the defaults."""
     rows = [
         ("recipe", f"{plan.name} ({plan.task})"),
@@ -192,7 +192,7 @@ def _changed(changed: Mapping[str, Any]) -> list[str]:
     return [f"{key} = {value!r}" if isinstance(value, str) else f"{key} = {value}" for key, value in changed.items()]
 
 
-def dry_run_parts(dry: DryRun) -> list[RenderableType]:
+def render_dry_run(dry: DryRun) -> list[RenderableType]:
     """The plan, and what one step cost and gave."""
     memory = dry.parameter_bytes + dry.activation_bytes + dry.optimizer_bytes
     split = (
@@ -205,13 +205,13 @@ def dry_run_parts(dry: DryRun) -> list[RenderableType]:
         ("one step", f"{dry.step_seconds:.2f} s (the first; later ones are faster)"),
         ("losses", "  ".join(f"{name} {formats.number(value)}" for name, value in dry.losses.items())),
     ]
-    return [*plan_parts(dry.plan), "", facts(rows), "Dry run: nothing was written."]
+    return [*render_plan(dry.plan), "", facts(rows), "Dry run: nothing was written."]
 
 
-def summary_parts(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) -> list[RenderableType]:
+def render_summary(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) -> list[RenderableType]:
     """How a run ended: its best scores beside the expected ones, the last ones, replaced channels, the next command."""
     best = f"best by {summary.best_by}, step {formats.count(summary.best_step)}: {_measured(summary.best)}"
-    parts = evaluation_parts(summary.best, expected, title=best)
+    parts = render_evaluation(summary.best, expected, title=best)
     if summary.best_step != summary.steps:
         last = f"last, step {formats.count(summary.steps)}: {_measured(summary.last)}"
         parts = [last, *score_tables(summary.last), *parts]

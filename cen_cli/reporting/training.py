@@ -96,7 +96,7 @@ class TrainingDisplay(Terminal):
 
     def on_start(self, plan: TrainingPlan) -> None:
         """Print the plan and, on a terminal, open the live part under it."""
-        tables.show(self.console, tables.plan_parts(plan))
+        tables.show(self.console, tables.render_plan(plan))
         if self.console.is_interactive:
             self._live = Live(get_renderable=self._view, console=self.console, refresh_per_second=2, transient=True)
             self._live.start()

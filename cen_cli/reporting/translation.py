@@ -142,7 +142,7 @@ PROTOCOLS = {
 """What each protocol means."""
 
 
-def translation_parts(done: Translations) -> list[RenderableType]:
+def render_translation(done: Translations) -> list[RenderableType]:
     """What was translated by what, and where it was written."""
     first = Path(done.files[0])
     count = f"{len(done.files)} images of {done.views} view{'s' if done.views != 1 else ''}"

@@ -1,7 +1,7 @@
 """Scoring a segmentation network: one confusion matrix per branch and for the ensemble over the whole split.
 
-Strict protocol: dropout off, running statistics, one look at each view (or several, see `evaluate_averaged`), logits
-resized bicubically to the label's size. Validations and `cen eval` score by the same `Scorer`.
+Strict protocol: dropout off, running statistics, each view once (or several times, see `test_time_augmentation`),
+logits resized bicubically to the label's size. Validations and `cen eval` score by the same `Scorer`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from cen_cli.models.network import StreamNetwork
 from cen_cli.models.streams import ModalOutput, output_names
 from cen_cli.results import Evaluation
 from cen_cli.scoring.test_time_augmentation import (
-    ONE_LOOK,
-    Averaging,
+    SINGLE_SCALE,
+    MultiScaleFlip,
     all_logits,
     mean_probabilities,
     resized_logits,
@@ -61,7 +61,7 @@ class SegmentationScorer:
     precision: Precision
     batch: int
     workers: int
-    averaging: Averaging = ONE_LOOK
+    augmentation: MultiScaleFlip = SINGLE_SCALE
 
     def __call__(
         self,
@@ -82,7 +82,7 @@ class SegmentationScorer:
             class_names=data.class_names,
             split=split,
             protocol="strict",
-            averaging=self.averaging,
+            augmentation=self.augmentation,
             after_batch=after_batch,
         )
 
@@ -104,16 +104,16 @@ def predict_labels(output: ModalOutput, size: tuple[int, int]) -> Tensor:
     return torch.stack([resized_logits(logits, size).argmax(dim=1) for logits in all_logits(output)])
 
 
-def look_and_label(
+def segment_views(
     model: StreamNetwork,
     inputs: Mapping[str, Tensor],
     specs: Sequence[ModalitySpec],
     size: tuple[int, int],
-    averaging: Averaging,
+    augmentation: MultiScaleFlip,
     *,
     precision: Precision = "fp32",
 ) -> Tensor:
-    """Label maps as `predict_labels` returns them, from one look at the views or from the mean of several.
+    """Label maps as `predict_labels` returns them, from the views as they are or from the mean of several scales.
 
     `inputs`: normalised images [B, 3, H, W] by modality, on the network's device; `specs` describe them. Raises
     DataError where the network's output is not finite: the largest of several NaN is the first class.
@@ -128,9 +128,9 @@ def look_and_label(
         return output
 
     height, width = first.shape[-2:]
-    if averaging.sees_once((height, width)):
+    if augmentation.is_single_scale((height, width)):
         return predict_labels(forward(inputs), size)
-    return mean_probabilities(forward, inputs, specs, size, averaging).argmax(dim=2)
+    return mean_probabilities(forward, inputs, specs, size, augmentation).argmax(dim=2)
 
 
 def evaluate_segmentation(
@@ -143,7 +143,7 @@ def evaluate_segmentation(
     class_names: tuple[str, ...],
     split: str,
     protocol: str,
-    averaging: Averaging,
+    augmentation: MultiScaleFlip,
     after_batch: AfterBatch | None = None,
 ) -> Evaluation:
     """Score every branch and the ensemble over `batches`, whose modalities `specs` describe; each rank has its own."""
@@ -156,7 +156,7 @@ def evaluate_segmentation(
         for batch in batches:
             moved = batch.to(device)
             height, width = moved.target.shape[-2:]
-            predictions = look_and_label(model, moved.inputs, specs, (height, width), averaging, precision=precision)
+            predictions = segment_views(model, moved.inputs, specs, (height, width), augmentation, precision=precision)
             for index, prediction in enumerate(predictions):
                 confusion[index] += confusion_matrix(prediction, moved.target, classes)
             samples += len(batch.names)
@@ -172,6 +172,6 @@ def evaluate_segmentation(
         scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion, strict=True)},
         weights=dict(zip(branches, model.ensemble.weights().tolist(), strict=True)),
         class_names=class_names,
-        notes=(averaging.described(),) if averaging.described() else (),
+        notes=(augmentation.described(),) if augmentation.described() else (),
         confusion=tuple(map(tuple, confusion[-1].tolist())),
     )

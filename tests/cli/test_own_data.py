@@ -38,7 +38,7 @@ def test_from_a_folder_to_a_network_that_labels(here: Path, cen: Cen) -> None:
     assert "labels start at 1" in done.out
     checked = cen("data", "check", "My-Field.toml")
     assert checked.out.endswith("no errors, no warnings; next: cen train My-Field.toml\n")
-    assert "train: 6 views, all looked at" in checked.out
+    assert "train: 6 views, all opened" in checked.out
     trained = cen("train", "My-Field.toml", "--out", "run", "--device", "cpu", "--json", settings=QUICK).document
     assert set(trained["summary"]["best"]["scores"]) == {"rgb", "height", "nir", "ensemble"}
     assert np.isfinite(trained["summary"]["last"]["scores"]["ensemble"]["mean_iou"])
@@ -204,7 +204,7 @@ def test_check_asks_for_the_folder_and_for_a_valid_recipe(here: Path, cen: Cen) 
     asked = cen("data", "check", recipe, code=2)
     assert "data.root is not set, and a data set of your own is not built in" in asked.err
     done = cen("data", "check", recipe, "--data-root", root, "--views", "2")
-    assert "train: 3 views, 2 of them looked at" in done.out
+    assert "train: 3 views, 2 of them opened" in done.out
     assert done.out.rstrip().endswith(f"next: cen train {recipe} --data-root {root}")
     typo = cen("data", "check", recipe, "--data-root", root, code=2, settings=('data.inputs=["rgb", "nri"]',))
     assert "(did you mean 'nir'?)" in typo.err

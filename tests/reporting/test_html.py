@@ -32,7 +32,7 @@ def page() -> html.Page:
         html.listing(table),
         html.facts([("key", '"quoted"'), ("", "goes on")]),
         html.Picture(png(), alt='a "red" one', caption="red"),
-        html.Picture(png(900), alt="wide", caption="wide", look="colours"),
+        html.Picture(png(900), alt="wide", caption="wide", style="colours"),
         html.Gallery((html.Picture(png(), alt="one", caption="one"), html.Picture(png(900), alt="two", caption="two"))),
         html.Folded("more", (html.Code("cen eval 'a b'"), html.Folded("still more", (html.Words("deep"),)))),
     )

@@ -61,7 +61,7 @@ def _split_facts(part: SplitStatistics) -> SplitFacts:
     return SplitFacts(
         split=part.split,
         views=len(part.data),
-        looked_at=len(part.indices),
+        opened=len(part.indices),
         modalities=tuple(_modality_facts(modality, len(names)) for modality in part.modalities.values()),
         labels=tuple(LabelShare(name, part.labels[label] / max(total, 1)) for label, name in enumerate(names)),
     )

@@ -29,7 +29,7 @@ from cen_cli.data.listing import describe_folder
 from cen_cli.data.patterns import Pattern, ViewKey, find_together, padded_alike
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS
-from cen_cli.results.findings import LabelsGuess, ModalityGuess, Survey
+from cen_cli.results.findings import InferredDataset, InferredLabels, InferredModality
 from cen_cli.wording import listed
 
 UNREAD = {
@@ -50,7 +50,7 @@ RESERVED = ("ensemble", "labels", "target")
 Progress = Callable[[int, int], None]
 
 
-def survey(folder: Path, *, progress: Progress | None = None) -> Survey:
+def infer_dataset(folder: Path, *, progress: Progress | None = None) -> InferredDataset:
     """Find out which files of a folder belong together and what they are.
 
     `progress` is told (modalities looked at, modalities in all). Raises DataError where there is nothing to learn from.
@@ -75,7 +75,7 @@ def survey(folder: Path, *, progress: Progress | None = None) -> Survey:
             + "".join(f"; {note}" for note in notes),
             hint="a segmentation needs label maps beside the images, a translation a second modality",
         )
-    return _survey(folder, modalities, labels, notes)
+    return _dataset(folder, modalities, labels, notes)
 
 
 def _image_files(folder: Path) -> tuple[list[str], list[str]]:
@@ -131,7 +131,7 @@ class _Labels:
     """What was found out about label maps."""
 
     family: Family | None
-    guess: LabelsGuess | None
+    guess: InferredLabels | None
     notes: tuple[str, ...]
     unread: tuple[str, ...]
     """Families that are called label maps and cannot be read as such, and why."""
@@ -169,9 +169,9 @@ def _label_order(family: Family, seen: Seen) -> tuple[bool, int, bool, int]:
 
 def _modalities(
     folder: Path, found: Sequence[Family], seen: dict[str, Seen], labels: _Labels
-) -> tuple[list[ModalityGuess], list[str]]:
+) -> tuple[list[InferredModality], list[str]]:
     """The families that are modalities, by free names, and why others are not."""
-    modalities: list[ModalityGuess] = []
+    modalities: list[InferredModality] = []
     notes = []
     labelled = labels.views()
     for family in found:
@@ -192,7 +192,7 @@ def _modalities(
     return modalities, notes
 
 
-def _guesses(folder: Path, family: Family, seen: Seen, taken: list[str]) -> list[ModalityGuess | str]:
+def _guesses(folder: Path, family: Family, seen: Seen, taken: list[str]) -> list[InferredModality | str]:
     """What a family is: one modality; two where a fourth band is one of its own; or why it cannot be read."""
     paths = [folder / path for path in _spread(list(family.files.values()))]
     name = _free_name(family, taken)
@@ -206,7 +206,7 @@ def _guesses(folder: Path, family: Family, seen: Seen, taken: list[str]) -> list
     return [_guess(name, family, seen, paths)]
 
 
-def _guess(name: str, family: Family, seen: Seen, paths: Sequence[Path]) -> ModalityGuess | str:
+def _guess(name: str, family: Family, seen: Seen, paths: Sequence[Path]) -> InferredModality | str:
     """What a family is, where files of other types are among the usual ones, too; or why it cannot be read."""
     modes = set(seen.modes)
     if "P" in modes and words_of(family) & MEASURE_WORDS:
@@ -246,7 +246,9 @@ def _free_name(family: Family, taken: Sequence[str]) -> str:
     return next(choice for choice in choices if choice not in taken)
 
 
-def _survey(folder: Path, modalities: Sequence[ModalityGuess], labels: _Labels, notes: Sequence[str]) -> Survey:
+def _dataset(
+    folder: Path, modalities: Sequence[InferredModality], labels: _Labels, notes: Sequence[str]
+) -> InferredDataset:
     patterns = {modality.name: Pattern(modality.pattern) for modality in modalities}
     if labels.guess is not None:
         patterns["labels"] = Pattern(labels.guess.pattern)
@@ -262,7 +264,7 @@ def _survey(folder: Path, modalities: Sequence[ModalityGuess], labels: _Labels, 
     splits = tuple(split for split in SPLITS if any(key.split == split for key in complete))
     whole = [modality.sizes for modality in modalities] + ([labels.guess.sizes] if labels.guess else [])
     sizes = [size for part in whole for size in part]
-    return Survey(
+    return InferredDataset(
         folder=str(folder),
         modalities=tuple(modalities),
         labels=labels.guess,
@@ -270,7 +272,7 @@ def _survey(folder: Path, modalities: Sequence[ModalityGuess], labels: _Labels, 
         complete=len(complete),
         groups=len({key.group for key in complete} - {""}),
         splits=splits,
-        looked_at=LOOKED_AT,
+        opened=LOOKED_AT,
         size=(min(height for height, _ in sizes), min(width for _, width in sizes)),
         unread_labels=labels.unread,
         notes=(*notes, *_withheld(everything, splits)),

@@ -11,7 +11,7 @@ import numpy as np
 
 from cen_cli.data.inspect.contents import Seen
 from cen_cli.data.inspect.families import Family
-from cen_cli.results.findings import LabelsGuess
+from cen_cli.results.findings import InferredLabels
 
 LABEL_WORDS = frozenset(
     (
@@ -96,7 +96,7 @@ def _black_and_white(seen: Seen) -> bool:
     return set(seen.channels) == {1} and min(low, high) > 0 and low + high >= MOST_NEAR * int(seen.counts.sum())
 
 
-def guess_labels(family: Family, seen: Seen, why: str) -> LabelsGuess:
+def guess_labels(family: Family, seen: Seen, why: str) -> InferredLabels:
     """The classes of label maps; `seen` must be all of them."""
     color = set(seen.channels) == {3}
     if seen.lossy:
@@ -113,7 +113,7 @@ def guess_labels(family: Family, seen: Seen, why: str) -> LabelsGuess:
     counted = not color and _counted(held)
     values = list(range(held[0], held[-1] + 1)) if counted else held
     evidence += _remarks(values, counts, total, color=color)
-    return LabelsGuess(
+    return InferredLabels(
         pattern=family.pattern,
         files=len(family.files),
         types=seen.described(),

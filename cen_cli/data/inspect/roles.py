@@ -13,7 +13,7 @@ import numpy as np
 from cen_cli.data.inspect.contents import Seen
 from cen_cli.data.inspect.families import Family
 from cen_cli.data.inspect.labels import DEPTH_WORDS, MEASURE_WORDS, PICTURE_WORDS, words_of
-from cen_cli.results.findings import Meaning, ModalityGuess, Stored
+from cen_cli.results.findings import InferredModality, Meaning, Stored
 
 UNIT_LENGTH = 0.04
 """Distance from length 1, of the middle pixel, up to which colours are vectors of that length."""
@@ -32,7 +32,7 @@ TASKONOMY_WORDS = frozenset(("zbuffer", "euclidean"))
 
 def guess_modality(
     name: str, family: Family, seen: Seen, *, bands: tuple[int, ...] = (), convert: bool = False
-) -> ModalityGuess | str:
+) -> InferredModality | str:
     """What a family is, of which `seen` are the `bands` or what files were converted to; or why it cannot be read."""
     if not seen.files:
         return seen.refused[0]
@@ -49,7 +49,7 @@ def guess_modality(
         meaning = _three_channels(seen, stored, words)
     else:
         meaning = _measurement(seen, stored, words) or _one_channel(seen, stored)
-    return ModalityGuess(
+    return InferredModality(
         name=name,
         pattern=family.pattern,
         files=len(family.files),

@@ -31,7 +31,7 @@ from cen_cli.data.rooms.scene import build_scene
 from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, RoomsSettings
 from cen_cli.errors import DataError, UsageError
 from cen_cli.files import unwritable, write_bytes
-from cen_cli.processes import fresh_processes
+from cen_cli.processes import end_with_parent, fresh_processes
 from cen_cli.results import SPLITS
 
 MANIFEST = "manifest.json"
@@ -192,7 +192,7 @@ def _rendered(
             yield task, _render_room(root, settings, task)
         return
     with fresh_processes() as context:
-        pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
+        pool = ProcessPoolExecutor(workers, context, initializer=_leave_signals)
     try:
         with fresh_processes():  # the pool starts them as work comes in
             rooms = {pool.submit(_render_room, root, settings, room): room for room in pending}
@@ -205,9 +205,10 @@ def _rendered(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Let Ctrl-C stop the caller alone, which then ends its processes."""
+def _leave_signals() -> None:
+    """Let Ctrl-C stop the caller alone, which then ends its processes; end where it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
