@@ -15,12 +15,14 @@ from cen_cli.builders.checkpoints import labels_of
 from cen_cli.builders.data import Progress, dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
 from cen_cli.builders.scoring import best_by, scorer
+from cen_cli.data.class_counts import count_classes
 from cen_cli.data.loading import training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.fit import Fit
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import build_optimizer
+from cen_cli.engine.pixel_loss import PixelLoss, class_weights
 from cen_cli.engine.progress import FitSettings
 from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
 from cen_cli.engine.seeding import seed_everything
@@ -56,6 +58,8 @@ class TrainingJob:
     settings: FitSettings
     fingerprint: dict[str, str]
     """By split: the fingerprint of the files that are learned from and validated on."""
+    class_counts: list[list[int]] | None = None
+    """As `count_classes` returns them, where class weights are made from them."""
 
     def start(self, run: RunDirectory, listener: Listener) -> Fit:
         """The run, ready to train from its first step (or to `resume`)."""
@@ -81,10 +85,12 @@ def training_job(
     progress: Progress | None = None,
     inception_weights: Path | None = None,
     initial_weights: str | None = None,
+    class_counts: list[list[int]] | None = None,
 ) -> TrainingJob:
     """Build data, networks, optimisers and schedule of a recipe; seeds every generator first.
 
-    `initial_weights` goes before the recipe's model.weights.
+    `initial_weights` goes before the recipe's model.weights. `class_counts`: of the training split, where they are
+    known already.
 
     Raises DeviceError, DataError, CheckpointError (initial weights), UnavailableError (weights that a score needs) or
     UsageError.
@@ -101,6 +107,10 @@ def training_job(
     set_frozen_statistics(model.get_submodule("encoder.junctions"), False)  # a baseline's blocks have nothing loaded
     set_synchronised(model, recipe.train.sync_bn)
     model = placed(model, device, channels_last=recipe.train.channels_last)
+    counts = _class_counts(recipe, class_counts)
+    own = {}
+    if recipe.task == "segmentation":
+        own["loss"] = _pixel_loss(recipe, train_data.class_names, counts, device)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
     task = TASKS[recipe.task](
@@ -115,6 +125,7 @@ def training_job(
         compiled=recipe.train.compile,
         validation=validation,
         scorer=score,
+        **own,
     )
     if not ranks.leads():
         seed_everything(recipe.train.seed, ranks.number())
@@ -137,7 +148,31 @@ def training_job(
         start=model.start,
     )
     fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
-    return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint)
+    return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint, counts)
+
+
+def _class_counts(recipe: Recipe, known: list[list[int]] | None) -> list[list[int]] | None:
+    if known is not None or recipe.loss.class_weights not in ("inverse", "median"):
+        return known
+    return count_classes(dataset(recipe, "train")).tolist()
+
+
+def _pixel_loss(
+    recipe: Recipe, class_names: Sequence[str], counts: list[list[int]] | None, device: torch.device
+) -> PixelLoss:
+    """Raises UsageError where a list of weights is not one for each class, or all of them are 0."""
+    asked, weights = recipe.loss.class_weights, None
+    if isinstance(asked, tuple):
+        if len(asked) != len(class_names) or not any(asked):
+            raise UsageError(
+                f"loss.class_weights holds {len(asked)} numbers, and there are {len(class_names)} classes",
+                hint='one number for each class, not all of them 0; or "median"',
+            )
+        weights = torch.tensor(asked, device=device)
+    elif counts is not None:
+        pixels, shown = torch.tensor(counts, dtype=torch.float64)
+        weights = class_weights(pixels, shown, asked).to(device)
+    return PixelLoss(weights, recipe.loss.label_smoothing, recipe.loss.focal_gamma, recipe.loss.dice)
 
 
 def _segmentation(recipe: Recipe, model: Network, **common: Any) -> SegmentationTask:

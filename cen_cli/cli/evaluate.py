@@ -136,8 +136,9 @@ def evaluate(
     from cen_cli.reporting.progress import Terminal
 
     _check(without, fill, seed, robustness=robustness, pictures=save_images, distances=inception_weights is not None)
+    _check_files(confusion, out, robustness=robustness, pictures=save_images)
     changes = options.changes(overrides, eval__protocol=protocol, eval__flip=flip)
-    changes += [f"eval.scales=[{scales}]"] if scales is not None else []
+    changes += [("eval.scales", _scales(scales))] if scales is not None else []
     common: dict[str, Any] = {"split": split, "changes": changes, "seed": seed or 0, "data_root": data_root}
     common |= {"device": device, "listener": Terminal()}
     if robustness:
@@ -156,6 +157,14 @@ def evaluate(
     if confusion is not None:
         _write_confusion(report.evaluation, confusion)
     check_expected(report.expected)
+
+
+def _scales(text: str) -> list[float] | str:
+    """Numbers between commas; what is none is left to the recipe's check."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return text
 
 
 def _check(
@@ -178,6 +187,18 @@ def _check(
         raise UsageError(f"{'--fill' if fills else '--seed'} is read only with --without MODALITY or --robustness")
     if without and len(fills or ()) > 1:
         raise UsageError("--without takes one --fill", hint="--robustness compares them")
+
+
+def _check_files(confusion: Path | None, out: Path | None, *, robustness: bool, pictures: int) -> None:
+    """Raises UsageError for files that cannot be written, or would not be."""
+    if confusion is not None and robustness:
+        raise UsageError("--confusion is of whole inputs; leave it out, or --robustness")
+    if confusion is not None and confusion.is_dir():
+        raise UsageError(
+            f"--confusion {confusion}: is a folder, and the matrix is one file", hint="--confusion FILE.csv"
+        )
+    if out is not None and not (robustness or pictures):
+        raise UsageError("--out is the folder of pictures", hint="--save-images N or --robustness draws some")
 
 
 def _show(report: EvaluationReport, *, json: bool) -> None:

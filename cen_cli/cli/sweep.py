@@ -80,6 +80,8 @@ def sweep(
 
     if show and dry_run:
         raise UsageError("--show prints results, --dry-run what is to be trained", hint="leave out one of them")
+    if time and not dry_run:
+        raise UsageError("--time estimates without training", hint="give it with --dry-run")
     common: dict[str, Any] = {"out": out, "changes": overrides or (), "data_root": data_root, "device": device}
     shown = Terminal(partial(_print, form=form, json=json))
     common |= {"only": only or ["*"], "shard": _shard(shard), "listener": shown}

@@ -140,7 +140,9 @@ def write_statistics(file: str | Path, recipe: Recipe, check: DataCheck) -> None
     Raises UsageError for a shipped recipe, for a translation, and where the recipe states them already.
     """
     if not Path(file).is_file():
-        raise UsageError(f"--statistics: {file}: no file of a recipe of your own", hint=f"cen recipes copy {file}")
+        raise UsageError(
+            f"--statistics: {file} is a shipped recipe, which stays as it is", hint=f"cen recipes copy {file}"
+        )
     if recipe.task == "translation":
         raise UsageError(f"--statistics: {file}: a translation brings every image to [-1, 1]")
     text = Path(file).read_text(encoding="utf-8")

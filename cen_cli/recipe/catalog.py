@@ -33,8 +33,7 @@ def find_sweep(name_or_path: str) -> Path:
         return sweeps[name_or_path]
     if path.parent == Path("recipes/sweeps") and path.suffix == ".toml" and path.stem in sweeps:
         return sweeps[path.stem]
-    hint = did_you_mean(path.name.removesuffix(".toml"), sweeps, most=3) or f"shipped sweeps: {', '.join(sweeps)}"
-    raise UsageError(f"no sweep {name_or_path!r}: neither a file nor a shipped sweep", hint=hint)
+    raise UsageError(f"no sweep {name_or_path!r}: neither a file nor a shipped sweep", hint=_hint(path, sweeps))
 
 
 def find(name_or_path: str) -> Path:
@@ -69,9 +68,9 @@ def _folder() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / "recipes"
 
 
-def _hint(path: Path, recipes: dict[str, Path]) -> str:
-    question = did_you_mean(path.name.removesuffix(".toml"), recipes, most=3)
-    return f"{question} (`cen recipes ls` lists all)" if question else f"shipped recipes: {', '.join(recipes)}"
+def _hint(path: Path, there: dict[str, Path]) -> str:
+    question = did_you_mean(path.name.removesuffix(".toml"), there, most=3)
+    return f"{question or ''} (`cen recipes ls` lists all)".strip()
 
 
 def _hint_for_folder(path: Path) -> str:

@@ -232,6 +232,25 @@ class Gan(Table):
     )
 
 
+class Loss(Table):
+    """What a segmentation's label maps cost, at every branch and the ensemble; void pixels never count."""
+
+    class_weights: Literal["none", "inverse", "median"] | Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (
+        Field(
+            default="none",
+            description='Weights of the classes. "inverse": by their pixels in the training split. "median": median '
+            "frequency balancing, by their pixels in the views that show them; or one number for each class.",
+        )
+    )
+    label_smoothing: Fraction = Field(
+        default=0.0, description="Share of the target that is spread over all classes in cross entropy."
+    )
+    focal_gamma: NonNegative = Field(
+        default=0.0, description="Exponent of the focal loss, (1 - p)^gamma before cross entropy; 2 is usual, 0: none."
+    )
+    dice: NonNegative = Field(default=0.0, description="Weight of the soft Dice loss beside cross entropy.")
+
+
 class Optimizer(Table):
     """The optimiser, by group of parameters. A learning rate is one number, or one per stage (`staged`)."""
 
@@ -381,6 +400,7 @@ class Recipe(Table):
     data: Data = Field(description="What is learned from.")
     model: Model = Field(description="The network.")
     unet: UNet = Field(default=UNet(), description="The generator of a translation network.")
+    loss: Loss = Field(default=Loss(), description="The loss of a segmentation network.")
     gan: Gan = Field(default=Gan(), description="The loss of a translation network.")
     sharing: Sharing = Field(default=Sharing(), description="What the streams share.")
     exchange: Exchange = Field(default=Exchange(), description="Channel exchanging.")

@@ -47,6 +47,7 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("model.dropout", "model.arch", ("refinenet", "pspnet")),
     ("model.auxiliary_weight", "model.arch", ("pspnet",)),
     ("unet", "model.arch", ("unet",)),
+    ("loss", "task", ("segmentation",)),
     ("gan", "task", ("translation",)),
     ("optimizer.discriminator_lr", "task", ("translation",)),
     ("optimizer.momentum", "optimizer.kind", ("sgd",)),

@@ -180,10 +180,10 @@ def test_scales_mirror_images_and_windows_are_used_and_named(
 @pytest.mark.parametrize(
     ("words", "settings", "message"),
     [
-        (("--scales", "a,b"), (), 'eval.scales = "[a,b]": a list of at least one, each a number > 0'),
-        (("--scales", "1,1.0"), (), "eval.scales = [1, 1.0]: a list of numbers, each named once"),
-        (("--scales", "0"), (), "eval.scales = [0]: a list of at least one, each a number > 0"),
-        (("--scales", ""), (), "eval.scales = []: a list of at least one"),
+        (("--scales", "a,b"), (), 'eval.scales = "a,b": a list of at least one, each a number > 0'),
+        (("--scales", "1,1.0"), (), "a list of numbers, each named once"),
+        (("--scales", "0"), (), "eval.scales = [0.0]: a list of at least one, each a number > 0"),
+        (("--scales", ""), (), "a list of at least one"),
         ((), ("eval.stride=[4,4]",), "eval.stride = [4, 4]: steps of eval.window, which is absent"),
         (
             (),

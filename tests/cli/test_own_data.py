@@ -110,10 +110,7 @@ def test_statistics_are_measured_in_train_and_written_once(here: Path, cen: Cen)
     again = cen("data", "check", "field.toml", "--statistics", code=2)
     assert "states rgb, nir, height already, and nothing is overwritten" in again.err
     assert Path("field.toml").read_text() == before
-    assert (
-        "no file of a recipe of your own"
-        in cen("data", "check", "own-data", "--data-root", root, "--statistics", code=2).err
-    )
+    assert "is a shipped recipe" in cen("data", "check", "own-data", "--data-root", root, "--statistics", code=2).err
 
 
 def test_samples_are_drawn_as_the_network_sees_them(here: Path, cen: Cen) -> None:

@@ -213,6 +213,11 @@ def test_show_and_dry_run_exclude_each_other(cen: Cen, grid: Path) -> None:
     assert "leave out one of them" in cen("sweep", grid, "--show", "--dry-run", code=2).err
 
 
+def test_an_estimate_trains_nothing(cen: Cen, grid: Path) -> None:
+    assert "--time estimates without training" in cen("sweep", grid, "--time", code=2).err
+    assert not Path("sweeps").exists()
+
+
 def test_a_sweep_that_is_not_there(cen: Cen) -> None:
     ended = cen("sweep", "table7-room", code=2)
     assert "no sweep 'table7-room'" in ended.err
