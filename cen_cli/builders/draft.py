@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from cen_cli.errors import DataError, UsageError
 from cen_cli.recipe.wording import perhaps
 from cen_cli.results.findings import DataCheck, InferredDataset, InferredLabels, InferredModality, ModalityFacts
+from cen_cli.wording import command
 
 LONG_SIDE = 144
 """Pixels of the longer side to which larger views are brought."""
@@ -108,8 +109,8 @@ def _head(inferred: InferredDataset, inputs: Sequence[str], target: str | None, 
     what = f"Translation to {target}" if target else "Segmentation"
     yield f"# {what} from {' and '.join(inputs)}: a draft for the folder {inferred.folder}"
     yield "#"
-    yield f"# Check: cen data check {file}"
-    yield f"# Train: cen train {file}"
+    yield f"# Check: {command('data', 'check', file)}"
+    yield f"# Train: {command('train', file)}"
     yield "#"
     yield from comment(
         f"What [data] says was concluded from {inferred.opened} files of each modality at most (of label maps: all). "

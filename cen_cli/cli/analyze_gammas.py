@@ -9,6 +9,7 @@ import typer
 
 from cen_cli.cli import options
 from cen_cli.errors import UsageError
+from cen_cli.wording import command
 
 if TYPE_CHECKING:
     from cen_cli.results import GammaAnalysis
@@ -30,7 +31,6 @@ def analyze_gammas(
             "--against",
             metavar="CKPT|RUN",
             help="Draw another network of the same layers beside this one; may be given several times.",
-            show_default=False,
         ),
     ] = None,
     gradients: Annotated[
@@ -55,7 +55,7 @@ def analyze_gammas(
         ),
     ] = None,
     split: Annotated[
-        str, typer.Option("--split", metavar="SPLIT", help="Split that --what-if scores: train, val or test.")
+        str, typer.Option(metavar="SPLIT", help="Split that --what-if scores: train, val or test.")
     ] = "val",
     out: Annotated[
         Path | None,
@@ -124,6 +124,8 @@ def _next_command(checkpoint: str, found: GammaAnalysis) -> str:
     """Train again with what the diagnosis proposes; else look on."""
     settings = found.diagnosis.settings
     if not settings:
-        return f"cen exchange-stats {checkpoint}"
+        return command("exchange-stats", checkpoint)
     recipe = f"{found.run}/recipe.toml" if found.run else "RECIPE"
-    return " ".join([f"cen train {recipe}", *(f"--set {key}={value:g}" for key, value in settings.items())])
+    return command(
+        "train", recipe, *(word for key, value in settings.items() for word in ("--set", f"{key}={value:g}"))
+    )

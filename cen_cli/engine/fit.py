@@ -12,10 +12,9 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cen_cli import ranks
 from cen_cli.data.loading import check_target, training_loader
@@ -28,11 +27,11 @@ from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.progress import FitSettings, Pace, Progress
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
+from cen_cli.engine.task import NetworkTask
 from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
 from cen_cli.files import link_or_copy, write_directory, write_json
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.health import watching
-from cen_cli.models.network import StreamNetwork
 from cen_cli.results import (
     Evaluation,
     Listener,
@@ -57,30 +56,7 @@ from cen_cli.runs.checkpoint import (
 )
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import GammaRecorder
-from cen_cli.wording import listed
-
-
-class TrainingTask(Protocol):
-    """What a task offers to the loop."""
-
-    model: StreamNetwork
-
-    @property
-    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
-        """Every optimiser whose state belongs to the run, by name."""
-
-    @property
-    def auxiliaries(self) -> Mapping[str, nn.Module]:
-        """Networks that are trained beside the model and only for its sake (a discriminator), by name."""
-
-    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Make one optimiser step; returns the loss terms without waiting for the device."""
-
-    def learning_rates(self, step: int) -> dict[str, float]:
-        """Learning rates by parameter group in optimiser step `step`."""
-
-    def validate(self, after_batch: Any = None, limit: int | None = None) -> Evaluation:
-        """Score the network on the validation split."""
+from cen_cli.wording import command, listed
 
 
 class Fit:
@@ -88,7 +64,7 @@ class Fit:
 
     def __init__(
         self,
-        task: TrainingTask,
+        task: NetworkTask,
         train_data: ViewDataset,
         run: RunDirectory,
         settings: FitSettings,
@@ -202,6 +178,7 @@ class Fit:
                 progress.seconds += now - started
                 self.pace.add(now - started)
                 started = now
+                self.listener.on_progress(progress.epoch + 1, progress.step, self.total_steps)
                 self._after_step()
 
     def _agree(self, stop: StopRequest, batch: Batch) -> None:
@@ -242,7 +219,9 @@ class Fit:
                 raise  # the others are in the middle of a step
             self._save()
             saved = f"{error.message}\nthe run is saved at step {self.progress.step} of {self.total_steps}"
-            raise WorkerError(saved, hint=f"{error.hint}; then: cen train --resume {self.directory.root}") from error
+            raise WorkerError(
+                saved, hint=f"{error.hint}; then: {command('train', '--resume', self.directory.root)}"
+            ) from error
 
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""
@@ -385,6 +364,6 @@ class Fit:
             Interrupted(
                 signal_number,
                 f"stopped at step {self.progress.step} of {self.total_steps}; the run is saved",
-                hint=f"continue it with: cen train --resume {self.directory.root}",
+                hint=f"continue it with: {command('train', '--resume', self.directory.root)}",
             )
         )

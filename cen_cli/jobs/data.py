@@ -22,7 +22,7 @@ from cen_cli.reporting.panels import sample_panel
 from cen_cli.reporting.plots import class_shares
 from cen_cli.results import SILENT, Advance, Listener
 from cen_cli.results.findings import DataCheck, InferredDataset, WrittenData
-from cen_cli.wording import did_you_mean
+from cen_cli.wording import command, did_you_mean
 
 RECIPES = {"random": "rooms", "house": "rooms-translate"}
 """The shipped recipe that is made for rooms of a style."""
@@ -83,7 +83,7 @@ def write_nyudv2(
             Path(out).absolute(),
             lambda folder: written.append(write_folders(Path(file), folder, depth=depth, progress=progress)),
         )
-    return WrittenData(str(out), written[0], FOLDERS, f"cen train nyudv2 --data-root {out}")
+    return WrittenData(str(out), written[0], FOLDERS, command("train", "nyudv2", "--data-root", out))
 
 
 def check(recipe: Recipe, *, views: int | None = None, listener: Listener = SILENT) -> DataCheck:
@@ -141,7 +141,7 @@ def write_statistics(file: str | Path, recipe: Recipe, check: DataCheck) -> None
     """
     if not Path(file).is_file():
         raise UsageError(
-            f"--statistics: {file} is a shipped recipe, which stays as it is", hint=f"cen recipes copy {file}"
+            f"--statistics: {file} is a shipped recipe, which stays as it is", hint=command("recipes", "copy", file)
         )
     if recipe.task == "translation":
         raise UsageError(f"--statistics: {file}: a translation brings every image to [-1, 1]")

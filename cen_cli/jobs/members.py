@@ -9,6 +9,7 @@ number of sweeps, on machines that share the folder, may work on one grid.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -118,6 +119,18 @@ def check_unchanged(member: MemberRun, same: Callable[[str, str], list[str]]) ->
             f"{member.folder} was trained by another recipe than the sweep has now: {', '.join(differing)} differ",
             hint="move that folder away, or give the sweep another --out",
         )
+
+
+def last_words(member: MemberRun) -> str:
+    """Why a member failed, or else what its training said last; its log may be long, and hold anything."""
+    said = member.failure if member.failure.is_file() else member.log
+    try:
+        with said.open("rb") as file:
+            file.seek(0 if said == member.failure else max(file.seek(0, os.SEEK_END) - 2000, 0))
+            lines = [line for line in file.read().decode(errors="replace").split("\n") if line.strip()]
+    except OSError as error:
+        return f"{said.name}: {error.strerror}"
+    return (lines or ["it said nothing"])[0 if said == member.failure else -1]
 
 
 def can_be_resumed(member: MemberRun) -> bool:

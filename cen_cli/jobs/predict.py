@@ -22,6 +22,7 @@ from cen_cli.models.segmenter import Segmenter
 from cen_cli.reporting.prediction import output_file, write_prediction
 from cen_cli.results import ENSEMBLE, SILENT, ClassShare, Listener, Prediction, Predictions
 from cen_cli.runs.directory import locate
+from cen_cli.wording import command
 
 NETWORK = "network.json"
 """In a folder of labels: which network they are of."""
@@ -103,7 +104,7 @@ def _load(checkpoint: str | Path, inputs: Mapping[str, str | Path], device: str)
     if not isinstance(loaded.network, Segmenter):
         raise UsageError(
             f"{checkpoint}: this network translates images, it does not label them",
-            hint=f"use it with: cen translate --inputs {' '.join(loaded.modalities)} --ckpt {checkpoint}",
+            hint=f"use it with: {command('translate', '--inputs', *loaded.modalities, '--ckpt', checkpoint)}",
         )
     _check_named(inputs, loaded.modalities)
     return loaded

@@ -29,6 +29,7 @@ from cen_cli.reporting.run_page import RunReport, judged, run_page
 from cen_cli.results import SILENT, Evaluation, Listener, RunLog, RunProgress, WrittenReport
 from cen_cli.runs.directory import RunDirectory, locate
 from cen_cli.runs.log import read_environment, read_log, read_progress
+from cen_cli.wording import command
 
 LONGEST = 224
 """Pixels of the longer side of each picture of a view."""
@@ -61,7 +62,7 @@ def report(
     if located.run is None:
         raise UsageError(
             f"{run}: this checkpoint belongs to no run, and a report is about a run",
-            hint=f"give a run directory; cen analyze-gammas {run} takes a checkpoint alone",
+            hint=f"give a run directory; {command('analyze-gammas', run)} takes a checkpoint alone",
         )
     directory = RunDirectory(Path(run) if Path(run, "recipe.toml").is_file() else located.run)
     gathered = _gather(directory, device, data_root, images, listener)

@@ -28,6 +28,7 @@ from cen_cli.jobs.members import (
     MemberRun,
     can_be_resumed,
     check_unchanged,
+    last_words,
     outcome_of,
     run_members,
     write_outcome,
@@ -88,6 +89,7 @@ def sweep(
         listener.on_note(f"{grid.folder}: no such folder; nothing has been trained there")
     failed: list[str] = []
     if not show:
+        _check_data(grid.sweep, [member for member, run in chosen if outcome_of(run).state != "done"])
         ways = partial(
             _train_member,
             device=device,
@@ -188,6 +190,14 @@ def _differing(own: str, wanted: str) -> list[str]:
 # ---- training ----
 
 
+def _check_data(sweep: Sweep, left: Sequence[Member]) -> None:
+    """Open the data of members that are to be trained: what is not there stops all of them before the first one."""
+    different = {repr(member.recipe.data): member.recipe for member in left if member.recipe.data.kind != "rooms"}
+    for recipe in different.values():
+        for split in dict.fromkeys(("train", "val", sweep.split)):
+            builders.dataset(recipe, split)
+
+
 def _train_all(
     runs: Sequence[MemberRun], train_member: partial[None], metric: str, jobs: int, listener: Listener
 ) -> list[str]:
@@ -205,6 +215,7 @@ def _train_all(
             return
         if outcome.state != "done" and code not in STOPPED:
             failed.append(str(run.log))
+            listener.on_note(f"{run.log}, exit code {code}: {last_words(run)}")
         listener.on_member(outcome, metric=metric, ended=ended, total=len(left))
 
     if left:

@@ -21,6 +21,7 @@ from cen_cli.results import SILENT, Bench, DryRun, Listener, RunSummary
 from cen_cli.runs.directory import RunDirectory, check_free, create_run, default_root, newest_run, open_run
 from cen_cli.runs.environment import describe_environment
 from cen_cli.runs.log import read_environment
+from cen_cli.wording import command
 
 UNDIVIDED_COMPILED = (
     "train.compile = true: the parts of a compiled step cannot be told apart; "
@@ -163,7 +164,7 @@ def _check_same(own: Recipe, wanted: Recipe, run: RunDirectory) -> None:
     if differing:
         raise UsageError(
             f"{run.root} was trained by another recipe: {', '.join(differing)} differ",
-            hint=f"continue it by its own recipe with: cen train --resume {run.root}",
+            hint=f"continue it by its own recipe with: {command('train', '--resume', run.root)}",
         )
 
 

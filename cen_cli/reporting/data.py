@@ -11,7 +11,7 @@ from rich.text import Text
 from cen_cli.reporting import formats
 from cen_cli.reporting.tables import facts, new_table
 from cen_cli.results.findings import DataCheck, Finding, InferredDataset, LabelShare, SplitFacts
-from cen_cli.wording import listed
+from cen_cli.wording import command, listed
 
 STYLES = {"error": "bold red", "warning": "bold yellow"}
 MOST_SIZES = 3
@@ -106,7 +106,7 @@ def render_draft(inferred: InferredDataset, target: str | None, recipe: str) -> 
         table,
         facts(sentences),
         f"wrote {recipe}: {task}. Open it: {advice}.",
-        f"next: cen data check {recipe}, then: cen train {recipe}",
+        f"next: {command('data', 'check', recipe)}, then: {command('train', recipe)}",
     ]
 
 

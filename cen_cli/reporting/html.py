@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cen_cli.reporting.files import write_whole
+from cen_cli.wording import printable
 
 WIDE = 560
 """Pixels from which on a picture that stands alone gets a frame to scroll in."""
@@ -140,7 +141,7 @@ def write_page(page: Page, out: Path) -> Path:
 
 def rendered(page: Page) -> str:
     """The page as HTML."""
-    return _template().render(page=page)
+    return printable(_template().render(page=page))
 
 
 @functools.cache

@@ -25,6 +25,7 @@ from cen_cli.results import (
     SegmentationScores,
     TrainingPlan,
 )
+from cen_cli.wording import command
 
 Renderables = Sequence[RenderableType]
 
@@ -202,7 +203,8 @@ def render_dry_run(dry: DryRun) -> list[RenderableType]:
     rows = [
         ("MACs", f"{formats.operations(dry.macs)} per training crop, all modalities"),
         ("memory", f"about {formats.size(memory)} = {split}"),
-        ("one step", f"{dry.step_seconds:.2f} s (the first; later ones are faster)"),
+        ("one step", f"{dry.step_seconds:.2f} s"),
+        ("the run", f"about {formats.duration(dry.run_seconds)}, validations aside"),
         ("losses", "  ".join(f"{name} {formats.number(value)}" for name, value in dry.losses.items())),
     ]
     return [*render_plan(dry.plan), "", facts(rows), "Dry run: nothing was written."]
@@ -218,7 +220,7 @@ def render_summary(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) 
     if summary.replaced:
         parts.append(replaced_line(summary.replaced))
     steps = f"{formats.count(summary.steps)} steps, {summary.epochs} epochs in {formats.duration(summary.seconds)}"
-    return [*parts, f"{steps}: {summary.run}", f"next: cen eval {summary.run}"]
+    return [*parts, f"{steps}: {summary.run}", f"next: {command('eval', summary.run)}"]
 
 
 def replaced_line(replaced: Sequence[ReplacedCount]) -> str:

@@ -28,6 +28,7 @@ from cen_cli import files
 from cen_cli.errors import CheckpointError, UsageError
 from cen_cli.files import recover_directory, unwritable, whole_directory, write_bytes, write_json, write_new_directory
 from cen_cli.runs.checkpoint import MODEL_FILE, PUT_BACK
+from cen_cli.wording import command
 
 LOCK = ".lock"
 
@@ -134,7 +135,7 @@ def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> Ru
 def check_free(root: Path) -> None:
     """Raises UsageError for a folder that holds anything but a run without any checkpoint: nothing is overwritten."""
     if not _never_saved(RunDirectory(root)):
-        files.check_free(root, f"continue it with: cen train --resume {root}, or choose another --out")
+        files.check_free(root, f"continue it with: {command('train', '--resume', root)}, or choose another --out")
 
 
 def _never_saved(run: RunDirectory) -> bool:

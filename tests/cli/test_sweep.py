@@ -167,10 +167,18 @@ def test_a_member_that_fails_is_named_and_tried_again(cen: Cen, grid: Path, tiny
     grid.write_text(text.replace('exchange.choose = "none"', 'exchange.choose = "none", optimizer.encoder_lr = 1e30'))
     ended = cen("sweep", grid, "--device", "cpu", code=1)
     assert "1 members failed" in ended.err
-    assert "off/seed-0.log" in ended.err
+    assert "off/seed-0.log, exit code 1: the loss is not finite" in ended.err
     report = cen("sweep", grid, "--show", "--json").document
     assert {row["variant"]: (row["done"], row["failed"]) for row in report["rows"]} == {"on": (1, 0), "off": (0, 1)}
     assert report["verdicts"][0]["words"] == "open, no seed has both"
+
+
+def test_data_that_are_not_there_stop_a_sweep_before_its_first_member(cen: Cen, grid: Path) -> None:
+    grid.write_text(grid.read_text().replace("[set.train]", '[set.data]\nroot = "/nowhere"\n[set.train]'))
+    ended = cen("sweep", grid, "--device", "cpu", code=1)
+    assert "/nowhere" in ended.err
+    assert "training" not in ended.err
+    assert not Path("sweeps").exists()
 
 
 def test_a_member_that_another_process_trains_is_left_to_it(cen: Cen, grid: Path) -> None:

@@ -6,6 +6,7 @@ import math
 from rich.console import Console
 
 from cen_cli.reporting import tables
+from cen_cli.reporting.formats import duration
 from cen_cli.results import DryRun, Evaluation, ExpectedScore, ReplacedCount, RunSummary, TrainingPlan
 
 
@@ -160,6 +161,7 @@ def test_dry_run_adds_up_its_memory_and_says_that_it_wrote_nothing(console: Cons
     text = "\n".join(lines)
     assert "about 1.0 GiB = 4.0 MiB parameters + 1.0 GiB activations + 8.0 MiB" in text
     assert "61.3 G per training crop" in text
+    assert f"about {duration(dry.step_seconds * dry.plan.total_steps)}, validations aside" in text
     assert "losses    rgb 2.5  total 5" in text
     assert lines[-1] == "Dry run: nothing was written."
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from cen_cli.reporting import training
 from cen_cli.reporting.training import Clock, TrainingDisplay, end_line, step_line, validation_line
 from cen_cli.results import SILENT, Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport
 
@@ -79,6 +80,25 @@ def test_piped_display_is_one_line_per_event(
 @pytest.fixture
 def terminal() -> Console:
     return Console(file=io.StringIO(), width=100, force_terminal=True, force_interactive=True, color_system=None)
+
+
+def test_progress_is_shown_from_the_first_steps_on(
+    terminal: Console, console: Console, plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(training.time, "monotonic", lambda: now)
+    with TrainingDisplay(console) as lines, TrainingDisplay(terminal) as live:
+        for display in (lines, live):
+            display.on_start(plan)
+        for number in (1, 2, 3):
+            now += 2.0
+            lines.on_progress(1, number, 1000)
+            live.on_progress(1, number, 1000)
+        terminal.print(live._view())
+    shown = [line for line in console.file.getvalue().splitlines() if line.startswith("epoch 1 | step")]
+    assert shown == ["epoch 1 | step 2/1000 | left 0:33:16"]
+    assert "3/1000" in terminal.file.getvalue()
+    assert "left 0:33:14" in terminal.file.getvalue()
 
 
 def test_terminal_display_shows_progress_and_gives_the_terminal_back(
