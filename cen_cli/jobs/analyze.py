@@ -16,7 +16,7 @@ from cen_cli.analysis.attraction import attraction, attraction_probability, gamm
 from cen_cli.analysis.diagnosis import diagnose, with_health, with_what_if
 from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
 from cen_cli.analysis.gain import gain_rows, measure_gains
-from cen_cli.analysis.gammas import recoveries, rows_of_layer
+from cen_cli.analysis.gammas import recoveries, rows_of_layers
 from cen_cli.analysis.what_if import usual_thresholds, what_if
 from cen_cli.data.sample import Batch
 from cen_cli.errors import UsageError
@@ -66,8 +66,8 @@ def analyze(
     Args:
         layer: that of the single-layer plots, by its name or the name's end; absent, the eighth, or the last of fewer.
         against: other networks of the same layers, for the same plots.
-        gradients: so many training batches on which Theorem 1 is held against gradients.
-        gains: so many training batches on which the first-order gains of replacing are held against gammas.
+        gradients: so many training batches on which Theorem 1 is compared with gradients.
+        gains: so many training batches on which the first-order gains of replacing are compared with gammas.
         thresholds: at which the network is scored on `split` without training it again; an empty list takes those
             around its own; absent, this is not done.
         split: "train", "val" or "test".
@@ -98,7 +98,7 @@ def analyze(
         run=None if network.run is None else str(network.run),
         threshold=network.states[0].threshold if network.states else None,
         metric=_metric(recipe),
-        rows=tuple(row for state in network.states for row in rows_of_layer(state, network.modalities)),
+        rows=tuple(rows_of_layers(network.states, network.modalities)),
         diagnosis=diagnosis,
         attraction=measured,
         what_if=tuple(scored) or None,
