@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from cen_cli.errors import CenError, RankError
@@ -31,6 +32,9 @@ Error = TypeVar("Error", bound=CenError)
 
 PATIENCE = timedelta(hours=2)
 """How long a rank waits for another before it gives up, as while rank 0 renders data that the others then find."""
+
+MEETING = timedelta(minutes=2)
+"""How long a rank looks for torchrun, which may have been killed while this one started."""
 
 _joined = False
 
@@ -79,10 +83,12 @@ def joined(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    _joined = True
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
+        store, rank, size = next(rendezvous("env://", timeout=MEETING))
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        _joined = True
         yield
         dist.destroy_process_group()
     except CenError as error:
