@@ -56,6 +56,9 @@ _SAME_SCORES = (
 RecipeSource = str | Path | Mapping[str, Any] | Recipe
 """A recipe's path, the name of a shipped one, its tables, or the recipe itself."""
 
+_LONGEST = 1 << 20
+"""Bytes of a file of recipes; what is larger is none."""
+
 _OWN = ("name", "expected")
 """Keys that belong to the file that states them and are not inherited by `extends`."""
 
@@ -196,10 +199,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_LONGEST + 1)
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(f"{path}: cannot be read: {reason}", hint="check the file's permissions") from error
+    if len(data) > _LONGEST:
+        raise UsageError(f"{path}: larger than {_LONGEST >> 20} MiB, which no recipe is", hint="is it the right file?")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -211,7 +217,7 @@ def _read(path: Path) -> str:
 def _parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also a number of thousands of digits
         hint = "text values need quotes, and each key may be set once: https://toml.io"
         raise RecipeError(source, [f"not valid TOML: {error}"], hint=hint) from error
 
@@ -236,6 +242,9 @@ def _as_changed(layers: list[_Layer], overrides: Mapping[str, Any]) -> list[_Lay
 
 def _resolve(layers: list[_Layer], *, source: str, main: str, problems: list[str]) -> Recipe:
     layers = _drop_inherited(layers)
+    values = leaves(_merged(layers)).items()
+    if huge := [path for path, value in values if isinstance(value, int) and abs(value) >= 2**63]:
+        raise RecipeError(source, [f"{dotted(path)}: a whole number of more than 64 bits" for path in huge])
     recipe, found = validate(_merged(layers))
     problems = [*problems, *(problem.text + _origin(problem, layers, main) for problem in found)]
     if recipe is None or problems:

@@ -26,7 +26,7 @@ from cen_cli.results.health import Health, LoggedHealth, PartHealth, unread_stre
 from cen_cli.results.listener import SILENT, Advance, Listener
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
 from cen_cli.results.pictures import ClassShare, Frame, Prediction, Predictions, Translations
-from cen_cli.results.records import as_json
+from cen_cli.results.records import as_json, from_json
 from cen_cli.results.robustness import AlteredScores, CorruptedScores, Fill, MissingScores, Reliance, Robustness
 from cen_cli.results.scores import (
     ENSEMBLE,
@@ -125,6 +125,7 @@ __all__ = [
     "WrittenReport",
     "as_json",
     "below_threshold",
+    "from_json",
     "is_better",
     "lower_is_better",
     "unread_streams",

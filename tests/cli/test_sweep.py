@@ -88,6 +88,13 @@ def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
     times = cen("sweep", grid, "--dry-run", "--json").document
     assert [entry["member"]["state"] for entry in times] == ["done", "done"]
 
+    outcome = Path("sweeps/grid/on/seed-0/outcome.json")
+    whole = outcome.read_text()
+    for damaged in ("{}", "[]", whole.replace('"seconds"', '"minutes"'), whole.replace("null", '"x"'), "[" * 100_000):
+        outcome.write_text(damaged)
+        assert f"{outcome}: cannot be read" in cen("sweep", grid, "--show", code=2).err
+    outcome.write_text(whole)
+
     plain = grid.read_text()
     for other in (plain.replace('split = "val"', 'split = "train"'), 'checkpoint = "best"\n' + plain):
         grid.write_text(other)  # scores of another split or checkpoint are not those of this sweep

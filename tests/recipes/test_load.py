@@ -331,3 +331,20 @@ def test_theta_and_lambda_are_the_supplements_where_nothing_is_said() -> None:
     exchange = Exchange()
     assert (exchange.threshold, exchange.sparsity) == (1e-2, 1e-3)
     assert exchange.threshold == THRESHOLD == StreamSettings().threshold
+
+
+@pytest.mark.parametrize("digits", [20, 5000])
+def test_numbers_beyond_64_bits_are_named(tmp_path, digits):
+    path = tmp_path / "huge.toml"
+    path.write_text(f'extends = "rooms"\n[train]\nseed = {"9" * digits}\n')
+    with pytest.raises(RecipeError, match=r"more than 64 bits|not valid TOML"):
+        load_recipe(str(path))
+    with pytest.raises(RecipeError, match=r"more than 64 bits|--set"):
+        load_recipe("rooms", [f"train.seed={'9' * digits}"])
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    path = tmp_path / "huge.toml"
+    path.write_bytes(b"# " * (1 << 20))
+    with pytest.raises(UsageError, match="larger than 1 MiB"):
+        load_recipe(str(path))
