@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -15,24 +14,9 @@ from cen_cli.data.transforms import EvalTransform
 from cen_cli.data.views import ViewDataset
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.streams import output_names
-from cen_cli.results import Frame
+from cen_cli.results import PanelRow
 from cen_cli.scoring.segmentation import evaluating, segment_views
 from cen_cli.scoring.test_time_augmentation import SINGLE_SCALE, MultiScaleFlip
-
-
-@dataclasses.dataclass(frozen=True)
-class PanelRow:
-    """One row of a picture panel, as NumPy arrays of one height and width."""
-
-    name: str
-    inputs: dict[str, np.ndarray]
-    """By modality: uint8 [H, W, 3] for images; float32 [H, W] metres, 0 = invalid, for depth."""
-    truth: np.ndarray | None
-    """uint8 [H, W], 255 = void."""
-    predictions: dict[str, np.ndarray]
-    """By branch, then the ensemble: uint8 [H, W]."""
-    frame: Frame | None = None
-    """A region worth looking at."""
 
 
 def panel_rows(

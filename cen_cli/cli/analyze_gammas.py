@@ -31,7 +31,6 @@ def analyze_gammas(
             "--against",
             metavar="CKPT|RUN",
             help="Draw another network of the same layers beside this one; may be given several times.",
-            show_default=False,
         ),
     ] = None,
     gradients: Annotated[
@@ -56,7 +55,7 @@ def analyze_gammas(
         ),
     ] = None,
     split: Annotated[
-        str, typer.Option("--split", metavar="SPLIT", help="Split that --what-if scores: train, val or test.")
+        str, typer.Option(metavar="SPLIT", help="Split that --what-if scores: train, val or test.")
     ] = "val",
     out: Annotated[
         Path | None,

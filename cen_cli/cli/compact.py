@@ -18,11 +18,10 @@ def compact(
             "--out",
             metavar="DIR",
             help="A new folder [default: compact/ of the run, or NAME-compact beside a checkpoint].",
-            show_default=False,
         ),
     ] = None,
     rounds: Annotated[
-        int, typer.Option("--rounds", metavar="N", min=0, help="Rounds of timing, before and after in turn; 0: none.")
+        int, typer.Option(metavar="N", min=0, help="Rounds of timing, before and after in turn; 0: none.")
     ] = 5,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",

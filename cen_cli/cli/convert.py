@@ -21,14 +21,13 @@ class Arch(StrEnum):
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published torch file (.pth).", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published torch file (.pth).")],
     arch: Annotated[
         Arch | None,
         typer.Option(
             "--arch",
             help="What it holds: the authors' segmentation network, generator or discriminator, or torchvision's "
             "ResNet [default: seen from its names].",
-            show_default=False,
         ),
     ] = None,
     inputs: Annotated[
@@ -38,12 +37,9 @@ def convert(
             metavar="NAME...",
             help="The modalities in the order of the file's norms, for example shade texture; commas may join them "
             "[default, for two streams of segmentation: rgb depth].",
-            show_default=False,
         ),
     ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", metavar="NAME", help="What a generator makes.", show_default=False)
-    ] = None,
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="What a generator makes.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -51,7 +47,6 @@ def convert(
             "--out",
             metavar="CKPT",
             help="The file to write, NAME.safetensors [default: beside FILE, under its name].",
-            show_default=False,
         ),
     ] = None,
     json: options.Json = False,

@@ -17,11 +17,7 @@ def check(
     views: Annotated[
         int | None,
         typer.Option(
-            "--views",
-            metavar="N",
-            min=1,
-            help="Open only so many views of each split, spread over it [default: all].",
-            show_default=False,
+            "--views", metavar="N", min=1, help="Open only so many views of each split, spread over it [default: all]."
         ),
     ] = None,
     images: Annotated[
@@ -37,8 +33,7 @@ def check(
         ),
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the pictures [default: <recipe's name>-samples]."),
+        Path | None, typer.Option(metavar="DIR", help="Folder of the pictures [default: <recipe's name>-samples].")
     ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,

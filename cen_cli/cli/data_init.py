@@ -11,10 +11,9 @@ from cen_cli.cli import options
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images.")],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="The recipe to write [default: <DIR's name>.toml]."),
+        Path | None, typer.Option(metavar="FILE", help="The recipe to write [default: <DIR's name>.toml].")
     ] = None,
     target: Annotated[
         str | None,
@@ -22,7 +21,6 @@ def init(
             "--target",
             metavar="NAME",
             help="Translate to this modality [default: label maps are learned where there are any].",
-            show_default=False,
         ),
     ] = None,
     json: options.Json = False,

@@ -22,10 +22,7 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            "--protocol",
-            metavar="strict|paper",
-            help="strict or paper [default: the recipe's eval.protocol].",
-            show_default=False,
+            "--protocol", metavar="strict|paper", help="strict or paper [default: the recipe's eval.protocol]."
         ),
     ] = None,
     scales: Annotated[
@@ -34,21 +31,17 @@ def evaluate(
             "--scales",
             metavar="S,S,...",
             help="Segmentation: label by the mean probabilities at these scales [default: the recipe's eval.scales].",
-            show_default=False,
         ),
     ] = None,
     flip: Annotated[
         bool | None,
         typer.Option(
-            "--flip/--no-flip",
-            help="Segmentation: average with mirror images, too [default: the recipe's eval.flip].",
-            show_default=False,
+            "--flip/--no-flip", help="Segmentation: average with mirror images, too [default: the recipe's eval.flip]."
         ),
     ] = None,
     inception_weights: options.InceptionWeights = None,
     save_images: Annotated[
-        int,
-        typer.Option("--save-images", metavar="N", min=0, help="Also write a panel of the first N views of the split."),
+        int, typer.Option(metavar="N", min=0, help="Also write a panel of the first N views of the split.")
     ] = 0,
     without: Annotated[
         list[str] | None,
@@ -56,7 +49,6 @@ def evaluate(
             "--without",
             metavar="MODALITY",
             help="Score the network as if this modality were missing; may be given several times.",
-            show_default=False,
         ),
     ] = None,
     robustness: Annotated[
@@ -72,7 +64,6 @@ def evaluate(
             metavar="zero|mean|noise|other",
             help="What takes the place of a missing modality [default: zero; all of them with --robustness, where it "
             "may be given several times].",
-            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -82,7 +73,6 @@ def evaluate(
             metavar="N",
             min=0,
             help="Seed of noise, of holes and of which other view lends its image [default: 0].",
-            show_default=False,
         ),
     ] = None,
     confusion: Annotated[
@@ -91,7 +81,6 @@ def evaluate(
             "--confusion",
             metavar="FILE.csv",
             help="Segmentation: write the ensemble's confusion matrix, in pixels, and a picture of it beside.",
-            show_default=False,
         ),
     ] = None,
     out: Annotated[

@@ -21,14 +21,9 @@ class By(StrEnum):
 
 def exchange_stats(
     checkpoint: options.Checkpoint,
-    by: Annotated[
-        By, typer.Option("--by", help="One row per exchanging layer, or per stage of the encoder.")
-    ] = By.LAYER,
+    by: Annotated[By, typer.Option(help="One row per exchanging layer, or per stage of the encoder.")] = By.LAYER,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Folder of the plot [default: plots/ of the run].", show_default=False
-        ),
+        Path | None, typer.Option(metavar="DIR", help="Folder of the plot [default: plots/ of the run].")
     ] = None,
     device: options.Device = "cpu",
     json: options.Json = False,

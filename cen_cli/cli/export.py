@@ -12,9 +12,7 @@ from cen_cli.cli import options
 
 def export(
     checkpoint: options.Checkpoint,
-    onnx: Annotated[
-        Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write, NAME.onnx.", show_default=False)
-    ],
+    onnx: Annotated[Path, typer.Option(metavar="FILE", help="The ONNX file to write, NAME.onnx.")],
     data_root: options.DataRoot = None,
     json: options.Json = False,
 ) -> None:

@@ -15,14 +15,9 @@ def predict(
     checkpoint: options.Checkpoint,
     inputs: Annotated[
         list[str],
-        typer.Option(
-            "--input",
-            metavar="MODALITY=PATH",
-            help="A file, a folder or a list (.txt), once per modality.",
-            show_default=False,
-        ),
+        typer.Option("--input", metavar="MODALITY=PATH", help="A file, a folder or a list (.txt), once per modality."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the pictures.")] = Path("prediction"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")] = Path("prediction"),
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:

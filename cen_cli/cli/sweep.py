@@ -27,7 +27,7 @@ class Form(enum.StrEnum):
 def sweep(
     name: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's path, or the name of a shipped one.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the runs [default: sweeps/<name>].")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the runs [default: sweeps/<name>].")
     ] = None,
     time: Annotated[
         bool, typer.Option("--time", help="With --dry-run: also estimate times, from a few steps of each row.")
@@ -37,7 +37,7 @@ def sweep(
         bool, typer.Option("--dry-run", help="Train nothing; list the members and their state.")
     ] = False,
     shard: Annotated[
-        str, typer.Option("--shard", metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
+        str, typer.Option(metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
     ] = "1/1",
     only: Annotated[
         list[str] | None,
@@ -45,10 +45,9 @@ def sweep(
             "--only",
             metavar="PATTERN",
             help="Train only members whose name matches, such as '*/seed-0'; may be given several times.",
-            show_default=False,
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="Members to train at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Members to train at a time.")] = 1,
     form: Annotated[Form, typer.Option("--as", help="How the table is printed.")] = Form.table,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,

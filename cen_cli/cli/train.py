@@ -16,18 +16,14 @@ _ONE_OF_THEM = "leave out one of them"
 
 def train(
     recipe: Annotated[
-        str | None,
-        typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.", show_default=False),
+        str | None, typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.")
     ] = None,
     run: Annotated[
         str | None,
-        typer.Argument(
-            metavar="RUN", help="With --resume: the run directory [default: the recipe's newest].", show_default=False
-        ),
+        typer.Argument(metavar="RUN", help="With --resume: the run directory [default: the recipe's newest]."),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="The new run directory [default: runs/<recipe>-<yymmdd-hhmmss>]."),
+        Path | None, typer.Option(metavar="DIR", help="The new run directory [default: runs/<recipe>-<yymmdd-hhmmss>].")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run, bit for bit as if it had not stopped.")

@@ -12,10 +12,9 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cen_cli import ranks
 from cen_cli.data.loading import check_target, training_loader
@@ -28,11 +27,11 @@ from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.progress import FitSettings, Pace, Progress
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
+from cen_cli.engine.task import NetworkTask
 from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
 from cen_cli.files import link_or_copy, write_directory, write_json
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.health import watching
-from cen_cli.models.network import StreamNetwork
 from cen_cli.results import (
     Evaluation,
     Listener,
@@ -61,35 +60,12 @@ from cen_cli.runs.gammas import GammaRecorder
 from cen_cli.wording import command, listed
 
 
-class TrainingTask(Protocol):
-    """What a task offers to the loop."""
-
-    model: StreamNetwork
-
-    @property
-    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
-        """Every optimiser whose state belongs to the run, by name."""
-
-    @property
-    def auxiliaries(self) -> Mapping[str, nn.Module]:
-        """Networks that are trained beside the model and only for its sake (a discriminator), by name."""
-
-    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Make one optimiser step; returns the loss terms without waiting for the device."""
-
-    def learning_rates(self, step: int) -> dict[str, float]:
-        """Learning rates by parameter group in optimiser step `step`."""
-
-    def validate(self, after_batch: Any = None, limit: int | None = None) -> Evaluation:
-        """Score the network on the validation split."""
-
-
 class Fit:
     """One training run. `run()` trains from wherever `progress` stands to the end."""
 
     def __init__(
         self,
-        task: TrainingTask,
+        task: NetworkTask,
         train_data: ViewDataset,
         run: RunDirectory,
         settings: FitSettings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from cen_cli.scoring.segmentation import AfterBatch, Scorer
 
 
 @dataclass(kw_only=True, eq=False)
-class NetworkTask:
+class NetworkTask(ABC):
     """One network and everything that its training steps and validations need; what a step is, the tasks say."""
 
     model: StreamNetwork
@@ -54,6 +55,14 @@ class NetworkTask:
     def _forward(self) -> Callable[[Any], ModalOutput]:
         """The network as it is trained; made in the first step, since ranks make it together."""
         return ranks.replicated(torch.compile(self.model) if self.compiled else self.model)
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms that the network's own update minimises and their sum, `total`; `batch` is on the device."""
+
+    @abstractmethod
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Make optimiser step number `step` (0-based); returns the loss terms, detached and still on the device."""
 
     @property
     def auxiliaries(self) -> Mapping[str, nn.Module]:

@@ -3,6 +3,7 @@
 Plain Python values only (no tensors, no torch), so that every record can be written as JSON with `as_json`.
 """
 
+# ruff: noqa: F401 (what is imported here is offered)
 from __future__ import annotations
 
 from cen_cli.results.analysis import ExchangeStatistics, GammaAnalysis, WrittenReport
@@ -25,7 +26,15 @@ from cen_cli.results.conversion import Conversion
 from cen_cli.results.health import Health, LoggedHealth, PartHealth, unread_streams
 from cen_cli.results.listener import SILENT, Advance, Listener
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
-from cen_cli.results.pictures import ClassShare, Frame, Prediction, Predictions, Translations
+from cen_cli.results.pictures import (
+    ClassShare,
+    Frame,
+    PanelRow,
+    Prediction,
+    Predictions,
+    TranslationRow,
+    Translations,
+)
 from cen_cli.results.records import as_json, from_json
 from cen_cli.results.robustness import AlteredScores, CorruptedScores, Fill, MissingScores, Reliance, Robustness
 from cen_cli.results.scores import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from cen_cli import ranks
 from cen_cli.data.loading import evaluation_loader
 from cen_cli.data.modality import ModalitySpec
-from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.metrics import confusion_matrix, segmentation_scores
@@ -72,18 +71,34 @@ class SegmentationScorer:
         limit: int | None = None,
         after_batch: AfterBatch | None = None,
     ) -> Evaluation:
-        """Scores of every branch and the ensemble over `data`, or over its first `limit` batches."""
-        return evaluate_segmentation(
-            model,
-            itertools.islice(evaluation_loader(data, batch=self.batch, workers=self.workers, part=ranks.part()), limit),
-            device=self.device,
-            precision=self.precision,
-            specs=data.specs,
-            class_names=data.class_names,
+        """Scores of every branch and the ensemble over `data`, or its first `limit` batches, each rank its own."""
+        branches, classes = model.branches, len(data.class_names)
+        names = output_names(branches)
+        confusion = torch.zeros(len(names), classes, classes, dtype=torch.int64, device=self.device)
+        samples = 0
+        loader = evaluation_loader(data, batch=self.batch, workers=self.workers, part=ranks.part())
+        with evaluating(model):
+            for batch in itertools.islice(loader, limit):
+                moved = batch.to(self.device)
+                inputs, size = moved.inputs, (moved.target.shape[-2], moved.target.shape[-1])
+                labels = segment_views(model, inputs, data.specs, size, self.augmentation, precision=self.precision)
+                for index, prediction in enumerate(labels):
+                    confusion[index] += confusion_matrix(prediction, moved.target, classes)
+                samples += len(batch.names)
+                if after_batch is not None:
+                    after_batch(samples)
+        counts, sizes = zip(*ranks.gather((confusion.cpu(), samples)), strict=True)
+        confusion = torch.stack(counts).sum(0)
+        return Evaluation(
+            task="segmentation",
             split=split,
             protocol="strict",
-            augmentation=self.augmentation,
-            after_batch=after_batch,
+            samples=sum(sizes),
+            scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion, strict=True)},
+            weights=dict(zip(branches, model.ensemble.weights().tolist(), strict=True)),
+            class_names=data.class_names,
+            notes=(self.augmentation.described(),) if self.augmentation.described() else (),
+            confusion=tuple(map(tuple, confusion[-1].tolist())),
         )
 
 
@@ -131,47 +146,3 @@ def segment_views(
     if augmentation.is_single_scale((height, width)):
         return predict_labels(forward(inputs), size)
     return mean_probabilities(forward, inputs, specs, size, augmentation).argmax(dim=2)
-
-
-def evaluate_segmentation(
-    model: StreamNetwork,
-    batches: Iterable[Batch],
-    *,
-    device: torch.device,
-    precision: Precision,
-    specs: Sequence[ModalitySpec],
-    class_names: tuple[str, ...],
-    split: str,
-    protocol: str,
-    augmentation: MultiScaleFlip,
-    after_batch: AfterBatch | None = None,
-) -> Evaluation:
-    """Score every branch and the ensemble over `batches`, whose modalities `specs` describe; each rank has its own."""
-    branches = model.branches
-    names = output_names(branches)
-    classes = len(class_names)
-    confusion = torch.zeros(len(names), classes, classes, dtype=torch.int64, device=device)
-    samples = 0
-    with evaluating(model):
-        for batch in batches:
-            moved = batch.to(device)
-            height, width = moved.target.shape[-2:]
-            predictions = segment_views(model, moved.inputs, specs, (height, width), augmentation, precision=precision)
-            for index, prediction in enumerate(predictions):
-                confusion[index] += confusion_matrix(prediction, moved.target, classes)
-            samples += len(batch.names)
-            if after_batch is not None:
-                after_batch(samples)
-    counts, sizes = zip(*ranks.gather((confusion.cpu(), samples)), strict=True)
-    confusion = torch.stack(counts).sum(0)
-    return Evaluation(
-        task="segmentation",
-        split=split,
-        protocol=protocol,
-        samples=sum(sizes),
-        scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion, strict=True)},
-        weights=dict(zip(branches, model.ensemble.weights().tolist(), strict=True)),
-        class_names=class_names,
-        notes=(augmentation.described(),) if augmentation.described() else (),
-        confusion=tuple(map(tuple, confusion[-1].tolist())),
-    )
