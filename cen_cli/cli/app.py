@@ -48,13 +48,15 @@ def _group(callback: Callable[..., None]) -> typer.Typer:
     """A group of commands whose help is its callback's docstring."""
     group = typer.Typer(context_settings=_SETTINGS, rich_markup_mode=None, pretty_exceptions_enable=False)
     about, examples = _help(callback)
-    group.callback(help=about, epilog=examples, invoke_without_command=True)(callback)
+    whole = about.partition("\n")[0]
+    group.callback(help=about, short_help=whole, epilog=examples, invoke_without_command=True)(callback)
     return group
 
 
 def _add(group: typer.Typer, name: str, command: Callable[..., None]) -> None:
     about, examples = _help(command)
-    group.command(name, help=about, epilog=examples, context_settings=_SETTINGS)(command)
+    whole = about.partition("\n")[0]  # in the list of commands, where typer would cut it
+    group.command(name, help=about, short_help=whole, epilog=examples, context_settings=_SETTINGS)(command)
 
 
 def _help(function: Callable[..., None]) -> tuple[str, str]:

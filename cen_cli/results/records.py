@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -38,9 +37,9 @@ def from_json(kind: type[T], document: Any, *, absent: float | None = math.nan) 
     """
     from pydantic import ValidationError
 
-    text = json.dumps(document if absent is None else _with_numbers(document))
+    known = document if absent is None else _with_numbers(document)
     try:
-        record: T = _reader(cast(Any, kind)).validate_json(text, strict=True)
+        record: T = _reader(cast(Any, kind)).validate_python(known)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

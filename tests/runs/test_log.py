@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cen_cli.errors import CheckpointError
-from cen_cli.results import RunLog, as_json
+from cen_cli.results import RunLog
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.log import read_log
 
@@ -38,7 +38,7 @@ def test_a_line_that_was_cut_off_is_left_out(run: RunDirectory) -> None:
     whole = read_log(run)
     with run.events.open("a") as file:
         file.write('{"kind": "step", "epo')
-    assert as_json(read_log(run)) == as_json(whole)
+    assert read_log(run) == whole
 
 
 def test_a_run_that_has_not_logged_anything_has_an_empty_log(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_run_that_has_not_logged_anything_has_an_empty_log(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "line",
     [
-        '{"kind": "step", "epoch": "1", "step": 1, "losses": {}, "learning_rates": {}, "replaced": []}',
+        '{"kind": "step", "epoch": "one", "step": 1, "losses": {}, "learning_rates": {}, "replaced": []}',
         '{"kind": "step", "epoch": 1, "step": 1e999, "losses": {}, "learning_rates": {}, "replaced": []}',
         '{"kind": "step", "epoch": 1, "step": 1, "losses": {"total": NaN}, "learning_rates": {}, "replaced": []}',
         "[" * 100_000,
