@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -195,7 +195,7 @@ def _state(member: MemberRun) -> str:
     if member.failure.is_file():
         return "failed"
     if member.lock.exists():
-        with locked(member) as free:
+        with suppress(OSError), locked(member) as free:  # where nothing can be written, nobody trains
             if not free:
                 return "running"
     return "stopped" if whole_directory(RunDirectory(member.folder).last) else "new"

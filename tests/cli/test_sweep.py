@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -186,6 +187,19 @@ def test_a_member_that_another_process_trains_is_left_to_it(cen: Cen, grid: Path
         assert "another process trains it" in ended.err
         states = [entry["member"]["state"] for entry in cen("sweep", grid, "--dry-run", "--json").document]
     assert states == ["running", "new"]
+
+
+def test_a_sweep_that_cannot_be_written_is_shown(cen: Cen, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = Path("sweeps/grid/on/seed-0.lock")
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+
+    def read_only(lock: FileLock, timeout: float) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", lock.lock_file)
+
+    monkeypatch.setattr(FileLock, "acquire", read_only)
+    rows = cen("sweep", grid, "--show", "--json").document["rows"]
+    assert [row["done"] for row in rows] == [0, 0]
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])

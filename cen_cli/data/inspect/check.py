@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cen_cli.data.inspect import problems
-from cen_cli.data.inspect.statistics import ModalityStatistics, Progress, SplitStatistics, split_statistics
+from cen_cli.data.inspect.split_statistics import ModalityStatistics, Progress, SplitStatistics, split_statistics
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS, VOID

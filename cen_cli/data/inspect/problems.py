@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from cen_cli.data.inspect.statistics import ModalityStatistics, SplitStatistics
+from cen_cli.data.inspect.split_statistics import ModalityStatistics, SplitStatistics
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import LABELS
 from cen_cli.errors import DataError, IncompleteError

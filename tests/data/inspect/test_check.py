@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cen_cli.data.inspect.check import check_data
-from cen_cli.data.inspect.statistics import sample
+from cen_cli.data.inspect.split_statistics import sample
 from cen_cli.data.modality import LabelEncoding
 from cen_cli.data.sets.folders import Division, FolderLabels, FolderModality, Folders
 from cen_cli.data.sets.nyudv2 import NYUDv2

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cen_cli.data.inspect.discovery import infer_dataset
-from cen_cli.data.inspect.families import families
+from cen_cli.data.inspect.file_groups import group_files
 from cen_cli.errors import DataError
 from cen_cli.results.findings import InferredDataset, InferredModality
 from tests.own import SIZE, save, scene, write_folder
@@ -79,19 +79,19 @@ def guess(found: InferredDataset, name: str) -> InferredModality:
         ),
     ],
 )
-def test_families_are_told_by_folders_and_names(paths: list[str], patterns: set[str]) -> None:
-    found, left = families(paths)
-    assert {family.pattern for family in found} == patterns
-    assert sum(len(family.files) for family in found) == len(paths)
+def test_groups_are_told_by_folders_and_names(paths: list[str], patterns: set[str]) -> None:
+    found, left = group_files(paths)
+    assert {group.pattern for group in found} == patterns
+    assert sum(len(group.files) for group in found) == len(paths)
     assert left == []
-    keys = [set(family.files) for family in found]
+    keys = [set(group.files) for group in found]
     assert all(part == keys[0] for part in keys)
 
 
 def test_a_few_files_of_another_kind_are_left_over() -> None:
     paths = [f"{m}/{n}.png" for n in NUMBERS for m in ("rgb", "depth")]
-    found, left = families([*paths, "overview.png"])
-    assert {family.pattern for family in found} == {"rgb/{stem}.png", "depth/{stem}.png"}
+    found, left = group_files([*paths, "overview.png"])
+    assert {group.pattern for group in found} == {"rgb/{stem}.png", "depth/{stem}.png"}
     assert left == ["overview.png"]
 
 

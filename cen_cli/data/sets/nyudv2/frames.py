@@ -23,7 +23,7 @@ from torch import Tensor
 from cen_cli.data import tensors
 from cen_cli.data.listing import read_list
 from cen_cli.data.modality import ModalitySpec
-from cen_cli.data.reading import label_table, look_up
+from cen_cli.data.reading import coded_labels, label_table
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.matfile import MatFile
 from cen_cli.data.sets.nyudv2.official import CLASS_OF, FRAMES_OF
@@ -101,7 +101,7 @@ class LabeledFrames:
 
     def read_labels(self, path: str | Path) -> tensors.Mask:
         """Labels uint8 [1, H, W] of a path such as <file>/labels/3. Raises DataError."""
-        return tensors.Mask(torch.from_numpy(look_up(path, self._part(path).T, _TABLE))[None])
+        return coded_labels(path, self._part(path).T, _TABLE)
 
     def _part(self, path: str | Path) -> np.ndarray:
         *_, array, number = Path(path).parts

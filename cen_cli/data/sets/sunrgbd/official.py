@@ -22,11 +22,10 @@ from typing import Any, Literal
 
 import numpy as np
 import scipy.io
-import torch
 
 from cen_cli.data import tensors
 from cen_cli.data.listing import check_files
-from cen_cli.data.reading import label_table, look_up
+from cen_cli.data.reading import coded_labels, label_table
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.matfile import MatFile
 from cen_cli.data.views import Source, ViewFiles
@@ -85,7 +84,7 @@ class SegmentationLabels:
     def read(self, path: str | Path) -> tensors.Mask:
         """Labels uint8 [1, H, W], 0 .. 36 and 255. Raises DataError."""
         values = self._file.referred(_LABEL_ARRAY, (int(Path(path).name) - 1, 0)).T
-        return tensors.Mask(torch.from_numpy(look_up(path, values, FROM_ONE))[None])
+        return coded_labels(path, values, FROM_ONE)
 
 
 @dataclasses.dataclass(frozen=True)
