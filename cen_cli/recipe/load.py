@@ -178,13 +178,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_LONGEST + 1)
+        if path.stat().st_size > _LONGEST:
+            reason = f"larger than {_LONGEST >> 20} MiB, which no recipe is"
+            raise UsageError(f"{path}: {reason}", hint="is it the right file?")
+        data = path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(f"{path}: cannot be read: {reason}", hint="check the file's permissions") from error
-    if len(data) > _LONGEST:
-        raise UsageError(f"{path}: larger than {_LONGEST >> 20} MiB, which no recipe is", hint="is it the right file?")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
