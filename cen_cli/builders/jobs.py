@@ -108,8 +108,9 @@ def training_job(
     set_synchronised(model, recipe.train.sync_bn)
     model = placed(model, device, channels_last=recipe.train.channels_last)
     counts = _class_counts(recipe, class_counts)
-    own = {}
+    own: dict[str, Any] = {}
     if recipe.task == "segmentation":
+        own["accumulate"] = recipe.train.accumulate
         own["loss"] = _pixel_loss(recipe, train_data.class_names, counts, device)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
@@ -125,6 +126,7 @@ def training_job(
         compiled=recipe.train.compile,
         validation=validation,
         scorer=score,
+        ema=recipe.train.ema,
         **own,
     )
     if not ranks.leads():
@@ -217,15 +219,15 @@ def _parameters(task: Task, model: Network) -> dict[str, int]:
 
 def _check_batch_norm(recipe: Recipe, views: int) -> None:
     """Raises UsageError where devices cannot share a batch, or batch norm would see one value per channel."""
-    batch = min(recipe.train.batch, views)
-    if batch % ranks.count():
+    batch, accumulate = min(recipe.train.batch, views), recipe.train.accumulate
+    if batch % (ranks.count() * accumulate):
+        takers = f"{ranks.count()} devices" if accumulate == 1 else f"{ranks.count()} x {accumulate} (train.accumulate)"
         raise UsageError(
-            f"train.batch = {recipe.train.batch} with {views} training views: {ranks.count()} devices take equal parts "
+            f"train.batch = {recipe.train.batch} with {views} training views: {takers} take equal parts "
             f"of a batch, and {batch} views make none",
-            hint=f"a multiple of {ranks.count()}",
+            hint=f"a multiple of {ranks.count() * accumulate}",
         )
-    if not recipe.train.sync_bn:
-        batch //= ranks.count()
+    batch //= accumulate if recipe.train.sync_bn else accumulate * ranks.count()
     if recipe.model.arch == "pspnet" and batch == 1:
         raise UsageError(
             f"train.batch = {recipe.train.batch} with {views} training views: PSPNet pools every image to 1 x 1, which "
@@ -241,8 +243,10 @@ def _check_coarsest_map(recipe: Recipe, batch: int) -> None:
     learns_statistics = not recipe.train.freeze_bn or recipe.model.decoder_norm == "batch"
     if batch * height * width == 1 and learns_statistics:
         frozen = ", or train.freeze_bn = true" if recipe.model.decoder_norm == "none" else ""
+        seen = "" if batch == recipe.train.batch else f", of which a norm sees {batch} at a time,"
         raise UsageError(
-            f"train.batch = {batch} and data.crop = {list(recipe.data.crop)} leave batch norm one value per channel",
+            f"train.batch = {recipe.train.batch}{seen} and data.crop = {list(recipe.data.crop)} leave batch norm one "
+            "value per channel",
             hint=f"a larger batch, or a crop of more than {COARSEST_STRIDE} pixels{frozen}",
         )
 
@@ -259,6 +263,7 @@ def _fit_settings(recipe: Recipe) -> FitSettings:
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
         best_by=best_by(recipe),
+        patience=train.patience,
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from cen_cli import ranks
 from cen_cli.data.loading import check_target, training_loader
@@ -93,10 +93,25 @@ class Fit:
         if not self.directory.last.is_dir():
             self._begin()
         with stop:
-            while self.progress.epoch < self.settings.epochs:
+            while self.progress.epoch < self.settings.epochs and not self._settled():
                 self._train_epoch(stop)
                 self._finish_epoch(stop)
         return self.summary()
+
+    def _settled(self) -> bool:
+        """Whether no better score is to be expected."""
+        settled = self.settings.patience is not None and self.progress.worse >= self.settings.patience
+        if settled:
+            self.listener.on_note(
+                f"training ends after epoch {self.progress.epoch}: no better {self.settings.best_by} for "
+                f"train.patience = {self.settings.patience}"
+            )
+        return settled
+
+    def _beside(self) -> dict[str, nn.Module]:
+        """Networks whose weights a resumed run needs beside those that are kept."""
+        trained = {"trained": self.task.model} if self.task.kept is not self.task.model else {}
+        return {**self.task.auxiliaries, **trained}
 
     def resume(self) -> None:
         """Continue from the run's last checkpoint. Raises CheckpointError where it does not fit."""
@@ -104,13 +119,13 @@ class Fit:
         model, _ = read_tensors(folder / MODEL_FILE)
         training, _ = read_tensors(folder / TRAINING_FILE)
         state = read_state(folder)
-        load_weights(self.task.model, model, folder / MODEL_FILE)
+        load_weights(self.task.kept, model, folder / MODEL_FILE)
         try:
             self.progress = from_json(Progress, state["progress"], absent=None)
             self._check_place()
             for name, optimizer in self.task.optimizers.items():
                 restore_optimizer(optimizer, tensors_under(training, f"{name}/"), state["optimizers"][name])
-            load_auxiliaries(self.task.auxiliaries, training, folder / TRAINING_FILE)
+            load_auxiliaries(self._beside(), training, folder / TRAINING_FILE)
             if ranks.leads() or state.get("ranks", 1) == ranks.count():
                 own = training if ranks.leads() else tensors_under(training, f"rank{ranks.number()}/")
                 restore_rng(own, state["rng"])
@@ -118,6 +133,7 @@ class Fit:
             raise CheckpointError(
                 f"{folder}: not the state of this recipe's training ({error})", hint=PUT_BACK
             ) from error
+        self.task.continue_average(self.progress.step)
         self.losses.restore(self.progress.window, self.progress.window_steps)
         self.gammas.restore(self.directory.gammas, self.progress.step)
         if ranks.leads():
@@ -150,7 +166,7 @@ class Fit:
             best=Evaluation.from_json(progress.best),
             best_step=progress.best_step,
             best_by=self.settings.best_by,
-            replaced=count_replaced(self.exchanging, self.modalities),
+            replaced=count_replaced(exchanging_layers(self.task.kept), self.modalities),
         )
 
     def _begin(self) -> None:
@@ -282,6 +298,7 @@ class Fit:
             )
         improved = progress.best_value is None or is_better(self.settings.best_by, value, than=progress.best_value)
         progress.last = as_json(evaluation)
+        progress.worse = 0 if improved else progress.worse + 1
         if improved:
             progress.best_value, progress.best_step, progress.best = value, progress.step, progress.last
         self._write_event({"kind": "validation", "epoch": epoch, "step": progress.step, "evaluation": progress.last})
@@ -339,13 +356,13 @@ class Fit:
         for name, optimizer in self.task.optimizers.items():
             own, optimizers[name] = optimizer_state(optimizer)
             tensors |= {f"{name}/{key}": value for key, value in own.items()}
-        tensors |= auxiliary_tensors(self.task.auxiliaries)
+        tensors |= auxiliary_tensors(self._beside())
         state: dict[str, Any] = {"progress": dataclasses.asdict(progress), "optimizers": optimizers, "rng": rng}
         state["ranks"] = ranks.count()
         self.gammas.save(self.directory.gammas)
         write_checkpoint(
             self.directory.best if best else self.directory.last,
-            model=self.task.model.state_dict(),
+            model=self.task.kept.state_dict(),
             metadata={**self.metadata, "step": str(progress.step), "epoch": str(progress.epoch)},
             training=tensors,
             state=state,

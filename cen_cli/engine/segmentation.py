@@ -11,6 +11,7 @@ Logits are resized bilinearly to the label's size; void pixels (255) do not coun
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -27,14 +28,19 @@ MODEL = "model"
 
 
 def segmentation_losses(
-    output: ModalOutput, target: Tensor, branches: tuple[str, ...], loss: PixelLoss = PLAIN
+    output: ModalOutput,
+    target: Tensor,
+    branches: tuple[str, ...],
+    loss: PixelLoss = PLAIN,
+    counted: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The loss of each branch, and of the ensemble where there is more than one; target int64 [B, H, W].
 
+    `counted`: what the sum over the pixels is divided by, as `loss.count` has it; absent, that of `target`.
     Resizing is linear, so the ensemble is summed from the resized branches instead of being resized itself.
     """
     resized = [_resized(logits, target) for logits in output.branches]
-    counted = loss.count(target)
+    counted = loss.count(target) if counted is None else counted
     losses = {name: loss(logits, target, counted) for name, logits in zip(branches, resized, strict=True)}
     if len(branches) > 1:
         parts = [weight * logits.detach() for weight, logits in zip(output.weights, resized, strict=True)]
@@ -42,9 +48,9 @@ def segmentation_losses(
     return losses
 
 
-def auxiliary_loss(auxiliary: Tensor, target: Tensor, loss: PixelLoss = PLAIN) -> Tensor:
-    """The loss of the auxiliary logits [M, B, K, h, w], summed over the branches; target int64 [B, H, W]."""
-    counted = loss.count(target)
+def auxiliary_loss(auxiliary: Tensor, target: Tensor, loss: PixelLoss = PLAIN, counted: Tensor | None = None) -> Tensor:
+    """The loss of the auxiliary logits [M, B, K, h, w], summed over the branches; `target`, `counted` as above."""
+    counted = loss.count(target) if counted is None else counted
     losses = [loss(_resized(logits, target), target, counted) for logits in auxiliary]
     return torch.stack(losses).sum()
 
@@ -60,18 +66,32 @@ class SegmentationTask(NetworkTask):
 
     auxiliary_weight: float
     loss: PixelLoss = PLAIN
+    accumulate: int = 1
+    """Parts of a batch that are computed one after the other."""
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """All loss terms of a batch that is on the device; `total` is their sum. Raises nothing; NaN is found later."""
+    def losses(self, batch: Batch, counted: Tensor | None = None) -> dict[str, Tensor]:
+        """All loss terms of a batch that is on the device; `total` is their sum. Raises nothing; NaN is found later.
+
+        `counted`: of the whole batch, where this is a part of it; the terms of the parts then add up to the whole's.
+        """
         output = self.output(batch)
-        terms = segmentation_losses(output, batch.target, self.model.branches, self.loss)
+        terms = segmentation_losses(output, batch.target, self.model.branches, self.loss, counted)
         if output.auxiliary is not None:
-            terms["auxiliary"] = self.auxiliary_weight * auxiliary_loss(output.auxiliary, batch.target, self.loss)
-        return self.with_total(terms)
+            auxiliary = auxiliary_loss(output.auxiliary, batch.target, self.loss, counted)
+            terms["auxiliary"] = self.auxiliary_weight * auxiliary
+        return self.with_total(terms, share=1.0 if counted is None else 1 / self.accumulate)
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Make optimiser step number `step` (0-based); returns the loss terms, detached and still on the device."""
         self.model.train()
-        terms = self.losses(batch.to(self.device))
-        self.update(MODEL, self.model, terms["total"], step, clip_norm=self.clip_norm)
-        return {name: term.detach() for name, term in terms.items()}
+        sums: dict[str, Tensor] = {}
+        self.update(MODEL, self.model, self._totals(batch.to(self.device), sums), step, clip_norm=self.clip_norm)
+        return sums
+
+    def _totals(self, batch: Batch, sums: dict[str, Tensor]) -> Iterator[Tensor]:
+        """What each part of the batch adds to the loss, whose terms are added up in `sums`."""
+        counted = self.loss.count(batch.target)
+        for part in batch.parts(self.accumulate):
+            terms = self.losses(part, counted)
+            sums.update({name: sums.get(name, 0.0) + term.detach() for name, term in terms.items()})
+            yield terms["total"]

@@ -16,7 +16,7 @@ from cen_cli.analysis.attraction import attraction, attraction_probability, gamm
 from cen_cli.analysis.diagnosis import diagnose, with_health, with_what_if
 from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
 from cen_cli.analysis.gain import gain_rows, measure_gains
-from cen_cli.analysis.gammas import recoveries, rows_of_layer
+from cen_cli.analysis.gammas import recoveries, rows_of_layers
 from cen_cli.analysis.what_if import usual_thresholds, what_if
 from cen_cli.data.sample import Batch
 from cen_cli.errors import UsageError
@@ -98,7 +98,7 @@ def analyze(
         run=None if network.run is None else str(network.run),
         threshold=network.states[0].threshold if network.states else None,
         metric=_metric(recipe),
-        rows=tuple(row for state in network.states for row in rows_of_layer(state, network.modalities)),
+        rows=tuple(rows_of_layers(network.states, network.modalities)),
         diagnosis=diagnosis,
         attraction=measured,
         what_if=tuple(scored) or None,

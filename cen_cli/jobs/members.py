@@ -49,11 +49,6 @@ class MemberRun:
     """Which of its checkpoints is scored: `last` or `best`."""
 
     @property
-    def recipe_file(self) -> Path:
-        """The recipe, beside the run directory that it is trained into."""
-        return self.folder.with_name(f"{self.folder.name}.toml")
-
-    @property
     def log(self) -> Path:
         """What the training printed."""
         return self.folder.with_name(f"{self.folder.name}.log")

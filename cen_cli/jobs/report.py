@@ -12,7 +12,7 @@ import numpy as np
 from cen_cli import builders
 from cen_cli.analysis.diagnosis import diagnose, with_health
 from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
-from cen_cli.analysis.gammas import recoveries, rows_of_layer
+from cen_cli.analysis.gammas import recoveries, rows_of_layers
 from cen_cli.builders import LoadedNetwork
 from cen_cli.errors import CenError, UsageError
 from cen_cli.jobs.evaluate import dataset
@@ -109,7 +109,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, 
         expected=expected_of_validation(recipe, best.evaluation) if best else (),
         scored_split=recipe.eval.split,
         diagnosis=diagnosis,
-        gammas=[row for state in several for row in rows_of_layer(state, modalities)],
+        gammas=rows_of_layers(several, modalities),
         recoveries=recoveries(history, states) if history and several else (),
         stages=rows_of_states(states, modalities, "stage") if network.exchanges else (),
         layers=rows_of_states(states, modalities, "layer") if network.exchanges else (),

@@ -191,6 +191,11 @@ def _job(
             "train.freeze_bn = true without pretrained weights freezes statistics that nothing has measured; "
             "losses start huge and may diverge: --set train.freeze_bn=false"
         )
+    if recipe.train.accumulate > 1:
+        seen = recipe.train.batch // recipe.train.accumulate
+        listener.on_note(
+            f"train.accumulate = {recipe.train.accumulate}: batch norms that are not frozen see {seen} views at a time"
+        )
     with listener.counting("rendering rooms") as progress:
         return builders.training_job(
             recipe,

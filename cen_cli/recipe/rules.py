@@ -65,6 +65,12 @@ def _number_of_inputs(inputs: list[str], fusion: str, donors: str, dropout: floa
         yield "exchange.donors", 'of two modalities each has one donor; "mean", or three or more data.inputs'
 
 
+@rule("train.accumulate loss.dice")
+def _dice_of_a_whole_batch(accumulate: int, dice: float) -> Complaints:
+    if accumulate > 1 and dice > 0:
+        yield "train.accumulate", f"loss.dice = {dice} is of a whole batch; 1, or no loss.dice"
+
+
 @rule("model.fusion model.fusion_stage")
 def _fused_at_the_input(fusion: str, stage: str) -> Complaints:
     if fusion in BASELINES and fusion != "concat" and stage == "input":

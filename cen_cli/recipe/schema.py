@@ -302,6 +302,12 @@ class Train(Table):
 
     epochs: int = Field(ge=1, description="Passes over the training split.")
     batch: int = Field(ge=1, description="Views in one step.")
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="Parts into which a step's batch is cut, computed one after the other in that much less memory; "
+        "batch norms see one part at a time.",
+    )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         default="fp32", description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast.'
     )
@@ -324,6 +330,14 @@ class Train(Table):
         lt=1,
         description="Probability with which each modality of a training view is missing (0 as the network sees it); "
         "one at least stays.",
+    )
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Decay, such as 0.999, of an average of the weights over the steps, which then is what is scored "
+        "and saved. Absent: no average.",
+    )
+    patience: Positive | None = Field(
+        default=None, description="Validations without a better score after which training ends. Absent: all epochs."
     )
     validate_every: int = Field(
         default=1, ge=1, description="Epochs between validations; the last epoch is always validated."

@@ -55,6 +55,7 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("schedule.stage_epochs", "schedule.kind", ("staged",)),
     ("schedule.power", "schedule.kind", ("poly",)),
     ("schedule.constant_epochs", "schedule.kind", ("linear",)),
+    ("train.accumulate", "task", ("segmentation",)),
     ("train.freeze_bn", "task", ("segmentation",)),
     ("train.sync_bn", "task", ("segmentation",)),
     ("eval.scales", "task", ("segmentation",)),

@@ -29,10 +29,11 @@ def render_bench(bench: Bench) -> list[RenderableType]:
 
 
 def _times(bench: Bench) -> RenderableType:
-    table = tables.new_table("", numbers=("ms", "range", "views/s"))
-    for name, spread in (("training step", bench.step), ("inference, one batch", bench.inference)):
-        table.add_row(name, _ms(spread.median), _range(spread, MILLI), formats.number(bench.batch / spread.median))
-    return table
+    rows = [
+        (name, _ms(spread.median), _range(spread, MILLI), formats.number(bench.batch / spread.median))
+        for name, spread in (("training step", bench.step), ("inference, one batch", bench.inference))
+    ]
+    return tables.new_table("", numbers=("ms", "range", "views/s"), rows=rows)
 
 
 def _memory(bench: Bench) -> list[RenderableType]:
@@ -48,11 +49,11 @@ def _memory(bench: Bench) -> list[RenderableType]:
 
 
 def _shares(bench: Bench) -> RenderableType:
-    table = tables.new_table("part", numbers=("ms", "%", "range of %"))
-    for item in bench.parts:
-        share = formats.percent(item.share.median, 1)
-        table.add_row(item.part, _ms(item.seconds.median), share, _range(item.share, 100))
-    return table
+    rows = [
+        (item.part, _ms(item.seconds.median), formats.percent(item.share.median, 1), _range(item.share, 100))
+        for item in bench.parts
+    ]
+    return tables.new_table("part", numbers=("ms", "%", "range of %"), rows=rows)
 
 
 def _peaks(bench: Bench) -> RenderableType:

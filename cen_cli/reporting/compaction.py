@@ -48,9 +48,8 @@ def render_export(report: Export, source: str) -> tables.Renderables:
 
 def render_checked(compared: Iterable[Compared], notes: Iterable[str]) -> list[RenderableType]:
     """The images that outputs were compared on, and remarks."""
-    table = tables.new_table("compared on", numbers=("largest difference",))
-    for item in compared:
-        table.add_row(item.images, f"{item.difference:.1e}")
+    rows = [(item.images, f"{item.difference:.1e}") for item in compared]
+    table = tables.new_table("compared on", numbers=("largest difference",), rows=rows)
     return [table, *(f"note: {note}" for note in notes)]
 
 

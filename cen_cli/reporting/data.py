@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cen_cli.reporting import formats
 from cen_cli.reporting.tables import facts, new_table
-from cen_cli.results.findings import DataCheck, Finding, InferredDataset, LabelShare, SplitFacts
+from cen_cli.results.findings import DataCheck, Finding, InferredDataset, SplitFacts
 from cen_cli.wording import command, listed
 
 STYLES = {"error": "bold red", "warning": "bold yellow"}
@@ -48,15 +48,9 @@ def _sizes(sizes: Sequence[tuple[int, int]]) -> str:
 
 def _label_table(splits: Sequence[SplitFacts]) -> Table:
     """The share of the labelled pixels that every class has, by split."""
-    table = new_table("class", numbers=[f"{split.split} %" for split in splits])
-    for number, share in enumerate(splits[0].labels):
-        table.add_row(share.class_name, *(_share(split.labels, number) for split in splits))
-    return table
-
-
-def _share(labels: Sequence[LabelShare], number: int) -> str:
-    share = labels[number].share
-    return formats.percent(share) if share else formats.ABSENT
+    columns = [[formats.percent(line.share or None) for line in split.labels] for split in splits]
+    rows = zip([line.class_name for line in splits[0].labels], *columns, strict=True)
+    return new_table("class", numbers=[f"{split.split} %" for split in splits], rows=rows)
 
 
 def finding_lines(finding: Finding) -> list[Text]:
@@ -101,7 +95,7 @@ def render_draft(inferred: InferredDataset, target: str | None, recipe: str) -> 
         sentences.append(("labels", "; ".join([labels.pattern, *labels.evidence])))
     sentences += [("views", _views(inferred)), *(("note", note) for note in inferred.notes)]
     task = f"a translation to {target}" if target else "a segmentation"
-    advice = "the guesses above may be wrong" + ("" if target else ", and classes need their names")
+    advice = "the conclusions above may be wrong" + ("" if target else ", and classes need their names")
     return [
         table,
         facts(sentences),

@@ -69,13 +69,12 @@ def render_diagnosis(diagnosis: GammaDiagnosis) -> list[RenderableType]:
 
 def render_recovery(recoveries: Sequence[GammaRecovery]) -> list[RenderableType]:
     """Of the pressed gammas that once fell below the threshold, how many came back."""
-    table = tables.new_table("modality", numbers=("fell below", "came back", "above at the end", "% came back"))
+    columns = ("fell below", "came back", "above at the end", "% came back")
+    rows = []
     for item in recoveries:
-        share = item.returned / item.fell if item.fell else None
-        table.add_row(
-            item.modality, str(item.fell), str(item.returned), str(item.ended_above), formats.percent(share, 1)
-        )
-    return ["Pressed gammas over the recorded steps:", table]
+        share = formats.percent(item.returned / item.fell if item.fell else None, 1)
+        rows.append((item.modality, str(item.fell), str(item.returned), str(item.ended_above), share))
+    return ["Pressed gammas over the recorded steps:", tables.new_table("modality", numbers=columns, rows=rows)]
 
 
 def render_attraction(measured: Attraction) -> list[RenderableType]:

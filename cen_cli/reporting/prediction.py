@@ -64,7 +64,4 @@ def render_predictions(done: Predictions) -> list[RenderableType]:
 
 
 def _share_table(classes: Sequence[ClassShare]) -> Table:
-    table = new_table("class", numbers=("share",))
-    for item in classes:
-        table.add_row(item.class_name, percent(item.share))
-    return table
+    return new_table("class", numbers=("share",), rows=[(item.class_name, percent(item.share)) for item in classes])

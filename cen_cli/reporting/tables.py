@@ -43,13 +43,15 @@ def show(console: Console, parts: Iterable[RenderableType]) -> None:
             console.print(part)
 
 
-def new_table(*names: str, numbers: Sequence[str]) -> Table:
+def new_table(*names: str, numbers: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> Table:
     """An open table whose `numbers` columns are right-aligned and never wrapped; the other columns fold."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for name in names:
         table.add_column(name, overflow="fold")
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -144,10 +146,9 @@ def render_class(evaluation: Evaluation) -> list[RenderableType]:
     if not branches:
         return []
     last, last_scores = list(branches.items())[-1]
-    table = new_table("class", numbers=(*branches, f"{last} acc"))
-    for index, name in enumerate(evaluation.class_names):
-        ious = [formats.percent(item.class_iou[index]) for item in branches.values()]
-        table.add_row(name, *ious, formats.percent(last_scores.class_accuracy[index]))
+    columns = [item.class_iou for item in branches.values()] + [last_scores.class_accuracy]
+    rows = [(name, *map(formats.percent, row)) for name, *row in zip(evaluation.class_names, *columns, strict=True)]
+    table = new_table("class", numbers=(*branches, f"{last} acc"), rows=rows)
     return ["IoU per class and, last, accuracy per class, percent", table, *confusion.sentences(evaluation)]
 
 
