@@ -114,8 +114,8 @@ class Harness:
         if (self.folder / "started").exists():
             self.counts[f"{WRONG}{kind} was started"] += 1
 
-    def starve(self) -> None:
-        """Train with too little memory, disk or open files, or with nowhere to print; then finish, and compare."""
+    def starve(self, kind: str = "") -> None:
+        """Train with too little of one kind of thing, drawn where none is named; then finish, and compare."""
         run = self._new_run()
         kinds: dict[str, Callable[[], None]] = {
             "memory": lambda: _limit(resource.RLIMIT_AS, self.random.randint(1 << 29, 6 << 30)),
@@ -124,7 +124,7 @@ class Harness:
             "closed output": lambda: os.closerange(1, 3),
             "full output": lambda: _full(1, 2),
         }
-        kind = self.random.choice([*kinds, "disk", "inodes"])
+        kind = kind or self.random.choice([*kinds, "disk", "inodes"])
         if kind in ("disk", "inodes"):
             self._on_a_small_disk(kind)
             return

@@ -40,7 +40,13 @@ _SETTINGS = {"help_option_names": ["-h", "--help"]}
 _ClickError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Base of the parser's errors; Typer has carried its own copy of click since 0.26, so it is not imported by name."""
 
-_NO_MEMORY = ("out of memory", "t allocate memory", "annot allocate memory", "failed to map segment")
+_NO_MEMORY = (
+    "out of memory",
+    "t allocate memory",
+    "annot allocate memory",
+    "failed to map segment",
+    "Storage size calculation overflowed",
+)
 """How torch, the C library and its loader of programs say that memory is short."""
 
 
@@ -211,7 +217,7 @@ def _of_the_machine(error: Exception) -> tuple[str, str] | None:
     """What the system refused, and what to do; None for any other error."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
-        return "out of memory", "lower train.batch, eval.batch, data.crop or data.workers"
+        return "out of memory", "lower train.batch, eval.batch, data.crop, data.workers or model.width"
     if isinstance(error, RecursionError):
         return "tables or lists are nested too deeply to be read", "write them flatter"
     if isinstance(error, OSError) and error.errno is not None:
