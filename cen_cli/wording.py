@@ -6,6 +6,8 @@ import difflib
 import shlex
 from collections.abc import Iterable
 
+CLOSE = 0.6
+"""Similarity from which on a name counts as a typing error: two wrong letters of five, difflib's own measure."""
 LISTED = 5
 """Entries that a message names of a list before it counts the others."""
 
@@ -35,7 +37,7 @@ def listed(entries: Iterable[object], most: int = LISTED, separator: str = ", ")
 
 def nearest(name: str, names: Iterable[str], most: int = 1) -> list[str]:
     """The names that are close enough to be what was meant, the closest first; none where none is."""
-    return difflib.get_close_matches(name, list(names), n=most, cutoff=0.6)
+    return difflib.get_close_matches(name, list(names), n=most, cutoff=CLOSE)
 
 
 def did_you_mean(name: str, names: Iterable[str], most: int = 1) -> str | None:

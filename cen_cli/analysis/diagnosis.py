@@ -9,11 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cen_cli.analysis.layers import LayerState
-from cen_cli.results import GammaDiagnosis, LoggedHealth, WhatIfRow, is_better, unread_streams
+from cen_cli.results import COLLAPSED, GammaDiagnosis, LoggedHealth, WhatIfRow, is_better, unread_streams
 from cen_cli.wording import listed
-
-COLLAPSED = 0.95
-"""Share of a modality's pressed gammas below the threshold from which on nothing is chosen any more."""
 
 FEW = 0.01
 """Share of every modality's pressed gammas below the threshold below which next to nothing is exchanged."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -41,6 +41,8 @@ from cen_cli.results import Listener, TrainingPlan
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import smallest_pressed_gamma
 
+STAGE = "encoder.stage"
+"""Begins the names of the encoder's groups, where each stage has a rate of its own."""
 COARSEST_STRIDE = 32
 """Pixels of the input, in height and in width, for each position of the ResNets' last feature map."""
 
@@ -178,14 +180,36 @@ def _pixel_loss(
 
 
 def _segmentation(recipe: Recipe, model: Network, **common: Any) -> SegmentationTask:
-    groups = model.parameter_groups()
+    groups = _by_stage(recipe, model)
+    optimizer, stages = recipe.optimizer, [name for name in groups if name.startswith(STAGE)]
+    own = {
+        name: _scaled(optimizer.encoder_lr, optimizer.layer_decay**below) for below, name in enumerate(reversed(stages))
+    }
     return SegmentationTask(
         model=model,
         optimizers={MODEL: _optimizer(recipe, groups)},
-        rates=_rates_of(recipe, groups),
+        rates=_rates_of(recipe, groups) | own,
         auxiliary_weight=recipe.model.auxiliary_weight,
         **common,
     )
+
+
+def _by_stage(recipe: Recipe, model: Network) -> dict[str, list[nn.Parameter]]:
+    """The network's groups; with `optimizer.layer_decay` the encoder's is cut into one for each stage, finest first."""
+    groups = model.parameter_groups()
+    if recipe.optimizer.layer_decay == 1:
+        return groups
+    encoder = {id(parameter) for parameter in groups.pop("encoder")}
+    stages = {
+        f"{STAGE}{number}": [p for module in stage for p in module.parameters() if id(p) in encoder]
+        for number, stage in enumerate(cast(Any, model.encoder).stages(), start=1)
+    }
+    assert sum(map(len, stages.values())) == len(encoder), "a parameter of the encoder is in no stage"
+    return {**stages, **groups}
+
+
+def _scaled(rate: Rate, factor: float) -> Rate:
+    return tuple(each * factor for each in rate) if isinstance(rate, tuple) else rate * factor
 
 
 def _translation(recipe: Recipe, model: Network, **common: Any) -> TranslationTask:
@@ -293,7 +317,7 @@ def _rates(recipe: Recipe) -> dict[str, Rate]:
 def _rates_of(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, Rate]:
     """The rates of those groups that hold parameters."""
     rates = _rates(recipe)
-    return {name: rates[name] for name, parameters in groups.items() if parameters}
+    return {name: rates[name] for name, parameters in groups.items() if parameters and name in rates}
 
 
 def _optimizer(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> torch.optim.Optimizer:

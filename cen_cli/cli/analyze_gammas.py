@@ -36,7 +36,7 @@ def analyze_gammas(
     gradients: Annotated[
         int,
         typer.Option(
-            "--gradients", metavar="N", min=0, help="Hold Theorem 1 against gradients on N training batches (0: don't)."
+            "--gradients", metavar="N", min=0, help="Compare Theorem 1 with gradients on N training batches (0: don't)."
         ),
     ] = 0,
     gains: Annotated[

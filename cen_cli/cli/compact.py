@@ -32,7 +32,7 @@ def compact(
     Filters of replaced channels go, and norms are folded. What a stream makes of a channel that is replaced there and
     nowhere else is read by nobody, so it is no longer computed; the exchange becomes a fixed index. Norms by given
     statistics (batch norms) are folded into the convolutions. Outputs are compared on random images, and on real ones
-    where the recipe's data are at hand, in float32: where they differ by more than 1e-4, nothing is written and the
+    where the recipe's data are there, in float32: where they differ by more than 1e-4, nothing is written and the
     exit code is 1.
 
     What is written, DIR/model.safetensors, is taken by eval, predict, translate, compare and export. It cannot be

@@ -66,8 +66,8 @@ def analyze(
     Args:
         layer: that of the single-layer plots, by its name or the name's end; absent, the eighth, or the last of fewer.
         against: other networks of the same layers, for the same plots.
-        gradients: so many training batches on which Theorem 1 is held against gradients.
-        gains: so many training batches on which the first-order gains of replacing are held against gammas.
+        gradients: so many training batches on which Theorem 1 is compared with gradients.
+        gains: so many training batches on which the first-order gains of replacing are compared with gammas.
         thresholds: at which the network is scored on `split` without training it again; an empty list takes those
             around its own; absent, this is not done.
         split: "train", "val" or "test".

@@ -9,19 +9,17 @@ number of sweeps, on machines that share the folder, may work on one grid.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from cen_cli.engine.signals import StopRequest
-from cen_cli.errors import Interrupted, UsageError
-from cen_cli.files import read_json, whole_directory, write_json
+from cen_cli.errors import Interrupted, SaveError, UsageError
+from cen_cli.files import locked, read_json, whole_directory, write_json
 from cen_cli.processes import fresh_processes
 from cen_cli.results import Evaluation, MemberOutcome, NetworkCost, ReplacedCount, as_json, from_json
 from cen_cli.runs.directory import RunDirectory
@@ -31,6 +29,8 @@ STOPPED = (130, 143, -2, -15)
 """Exit codes of a member that was asked to stop, after or before it listened for that."""
 BUSY = 75
 """Exit code of a child that found its member locked by another process (EX_TEMPFAIL)."""
+LOOK = 1.0
+"""Seconds for which a member's lock may be held by one that only looks whether somebody trains it."""
 
 
 @dataclass(frozen=True)
@@ -123,22 +123,6 @@ def can_be_resumed(member: MemberRun) -> bool:
     return whole_directory(RunDirectory(member.folder).last) is not None
 
 
-@contextmanager
-def locked(member: MemberRun) -> Iterator[bool]:
-    """Hold the member's lock inside; False where another process holds it."""
-    member.lock.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(member.lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
 def run_members(
     members: Sequence[MemberRun],
     train: Callable[[MemberRun], None],
@@ -190,7 +174,7 @@ def _state(member: MemberRun) -> str:
     if member.failure.is_file():
         return "failed"
     if member.lock.exists():
-        with suppress(OSError), locked(member) as free:  # where nothing can be written, nobody trains
+        with suppress(SaveError), locked(member.lock) as free:  # where nothing can be written, nobody trains
             if not free:
                 return "running"
     return "stopped" if whole_directory(RunDirectory(member.folder).last) else "new"

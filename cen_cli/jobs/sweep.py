@@ -18,17 +18,17 @@ from cen_cli import builders
 from cen_cli.analysis.sweeps import Claim, RowPlan, sweep_rows, sweep_verdicts
 from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
-from cen_cli.files import write_bytes
+from cen_cli.files import locked, write_bytes
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
 from cen_cli.jobs.export import evaluated_size
 from cen_cli.jobs.members import (
     BUSY,
+    LOOK,
     STOPPED,
     MemberRun,
     can_be_resumed,
     check_unchanged,
     last_words,
-    locked,
     outcome_of,
     run_members,
     write_outcome,
@@ -237,9 +237,11 @@ def _train_member(
     """In a process of its own: train or resume a member, score it, mark it as done; ends by an exit code."""
     end_with_parent()
     torch.set_num_threads(max(torch.get_num_threads() // jobs, 1))
-    with locked(member) as free:
+    with locked(member.lock, patience=LOOK) as free:
         if not free:
             sys.exit(BUSY)
+        if outcome_of(member).state == "done":
+            return  # by another process, since this one's turn was planned
         with member.log.open("a", encoding="utf-8") as log:
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())

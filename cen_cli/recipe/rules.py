@@ -188,7 +188,7 @@ def _windows_overlap(window: list[int] | None, stride: list[int] | None) -> Comp
     if stride is not None and window is None:
         yield "eval.stride", "steps of eval.window, which is absent"
     elif stride and window and any(step > side for step, side in zip(stride, window, strict=True)):
-        yield "eval.stride", f"at most eval.window = {show_value(window)}, lest pixels are left out"
+        yield "eval.stride", f"at most eval.window = {show_value(window)}, or pixels would be left out"
 
 
 @rule("data.inputs data.normalize")

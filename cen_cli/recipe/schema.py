@@ -259,6 +259,11 @@ class Optimizer(Table):
     )
     encoder_lr: Rate = Field(description="Learning rate of the encoder.")
     decoder_lr: Rate = Field(description="Learning rate of the decoder and of the ensemble's weights.")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="What the encoder's rate is multiplied by from each stage to the next finer one, such as 0.7: the "
+        "last stage has encoder_lr. Gammas that exchange keep gamma_lr.",
+    )
     gamma_lr: Rate | None = Field(
         default=None, description="Learning rate of the exchanging norms' gammas. Absent: encoder_lr."
     )

@@ -35,7 +35,7 @@ class Variant(Table):
     """One row: what it changes of the base recipe."""
 
     label: str = Field(default="", description="How tables and plots call the row. Empty: its name.")
-    set: dict[str, Any] = Field(default={}, description="Tables of a recipe that go before those of the base.")
+    set: dict[str, Any] = Field(default={}, description="Tables of a recipe that override those of the base.")
     seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)] | None = Field(
         default=None, description="Seeds of this row alone. Absent: the sweep's."
     )
@@ -102,7 +102,7 @@ class Sweep(Table):
     split: Literal["train", "val", "test"] = Field(default="test", description="The split that members are scored on.")
     checkpoint: Literal["last", "best"] = Field(default="last", description="The checkpoint that is scored.")
     metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="Columns, as branch.metric.")
-    reference: Annotated[str, Field(min_length=1)] = Field(description="The variant that all others are held against.")
+    reference: Annotated[str, Field(min_length=1)] = Field(description="The variant that all others are compared with.")
     groups: dict[str, Group] = Field(default={}, description="Parts with a base recipe each.")
     variants: dict[str, Variant] = Field(description="Rows.")
     paper: dict[str, Numbers] = Field(default={}, description="The paper's numbers of a sweep without groups.")

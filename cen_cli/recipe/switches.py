@@ -19,6 +19,7 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("exchange.choose_every", "exchange.choose", ("gamma", "gain")),
     ("exchange.sparsity", "exchange.choose", ("gamma", "none", "random", "all")),
     ("exchange.sparsity_scale", "exchange.choose", ("gamma", "none")),
+    ("optimizer.layer_decay", "model.arch", ("refinenet", "pspnet")),
     ("optimizer.gamma_lr", "model.fusion", ("exchange",)),
     ("optimizer.gamma_weight_decay", "model.fusion", ("exchange",)),
     ("data.rooms", "data.kind", ("rooms",)),

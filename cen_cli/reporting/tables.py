@@ -16,6 +16,7 @@ from rich.table import Table
 
 from cen_cli.reporting import confusion, formats, scores
 from cen_cli.results import (
+    COLLAPSED,
     ENSEMBLE,
     DryRun,
     Evaluation,
@@ -29,9 +30,8 @@ from cen_cli.wording import command
 
 Renderables = Sequence[RenderableType]
 
-SATURATED = 0.95
-"""Share of the pressed part above which so many channels are replaced that nothing is chosen any more."""
-ALERT = "saturated: lower exchange.sparsity"
+ALERT = "collapsed: lower exchange.sparsity"
+"""Said of a modality with more than the share `COLLAPSED` of its pressed part replaced."""
 
 
 def show(console: Console, parts: Iterable[RenderableType]) -> None:
@@ -232,7 +232,7 @@ def replaced_line(replaced: Sequence[ReplacedCount]) -> str:
 def replaced_words(item: ReplacedCount) -> str:
     """One modality's replaced share of its pressed channels, with the alert where nearly all are gone."""
     words = f"{item.modality} {formats.percent(item.share_of_pressed, 1)}%"
-    return f"{words} ({ALERT})" if item.share_of_pressed > SATURATED else words
+    return f"{words} ({ALERT})" if item.share_of_pressed > COLLAPSED else words
 
 
 def catalog_table(kind: str, summaries: Mapping[str, str]) -> Table:

@@ -21,7 +21,7 @@ from cen_cli.results.channels import (
     WhatIfRow,
 )
 from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
-from cen_cli.results.conventions import SPLITS, VOID, below_threshold
+from cen_cli.results.conventions import COLLAPSED, SPLITS, VOID, below_threshold
 from cen_cli.results.conversion import Conversion
 from cen_cli.results.health import Health, LoggedHealth, PartHealth, unread_streams
 from cen_cli.results.listener import SILENT, Advance, Listener

@@ -188,7 +188,7 @@ def test_scales_mirror_images_and_windows_are_used_and_named(
         (
             (),
             ("eval.window=[8,8]", "eval.stride=[4,9]"),
-            "eval.stride = [4, 9]: at most eval.window = [8, 8], lest pixels are left out",
+            "eval.stride = [4, 9]: at most eval.window = [8, 8], or pixels would be left out",
         ),
     ],
 )

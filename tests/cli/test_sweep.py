@@ -110,7 +110,10 @@ def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
 
 
 def test_a_killed_sweep_goes_on_where_it_was(cen: Cen, grid: Path) -> None:
-    """Killed with -9 in the middle of a member, its child saves and ends; what comes out is as if nothing happened."""
+    """Killed with -9 in the middle of a member, its child saves and ends; what comes out is as if nothing happened.
+
+    Of two sweeps that race for the member one goes on with it.
+    """
     grid.write_text(grid.read_text().replace("epochs = 1", "epochs = 10\ncheckpoint_every = 3"))
     words = ["-m", "cen_cli", "sweep", str(grid), "--device", "cpu", "--shard", "1/2"]
     run = Path("sweeps") / "grid" / "on" / "seed-0"
@@ -121,9 +124,16 @@ def test_a_killed_sweep_goes_on_where_it_was(cen: Cen, grid: Path) -> None:
     process.wait()
     _wait_for(lambda: _free(run.with_name("seed-0.lock")))
     assert not (run / "outcome.json").exists()
-    listed = cen("sweep", grid, "--shard", "1/2", "--device", "cpu", "--json")
-    assert listed.document["rows"][0]["done"] == 1
-    assert "continuing after step" in run.with_name("seed-0.log").read_text()
+    with subprocess.Popen([sys.executable, *words, "--out", "sweeps/grid"], stderr=subprocess.DEVNULL) as rival:
+        cen("sweep", grid, "--shard", "1/2", "--device", "cpu")
+    assert rival.returncode == 0
+    assert cen("sweep", grid, "--show", "--json").document["rows"][0]["done"] == 1
+    log = run.with_name("seed-0.log").read_text()
+    assert log.count("continuing after step") == 1
+    assert log.count("finished 40 steps") == 1
+    lines = map(json.loads, (run / "events.jsonl").read_text().splitlines())
+    steps = [line["step"] for line in lines if line["kind"] == "step"]
+    assert steps == sorted(set(steps))
 
     cen("sweep", grid, "--shard", "1/2", "--device", "cpu", "--out", "whole")
     expected, _ = read_tensors(Path("whole/on/seed-0/checkpoints/last/model.safetensors"))
