@@ -102,11 +102,14 @@ def survey_parts(survey: Survey, target: str | None, recipe: str) -> list[Render
     sentences += [("views", _views(survey)), *(("note", note) for note in survey.notes)]
     task = f"a translation to {target}" if target else "a segmentation"
     advice = "the guesses above may be wrong" + ("" if target else ", and classes need their names")
+    inputs = [part.name for part in survey.modalities if part.name != target]
+    asked = [f"after the first training, which fusion to take: cen sweep fusions --recipe {recipe} --budget 2h"]
     return [
         table,
         facts(sentences),
         f"wrote {recipe}: {task}. Open it: {advice}.",
         f"next: cen data check {recipe}, then: cen train {recipe}",
+        *(asked if len(inputs) > 1 else []),
     ]
 
 
