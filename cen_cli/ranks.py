@@ -196,6 +196,12 @@ def per_rank(total: Tensor) -> Tensor:
     return total if count() == 1 else averaged({"total": total.double()})["total"].to(torch.float32)
 
 
+def summed(x: Tensor) -> Tensor:
+    """The sum over the ranks; the gradient reaches each of them."""
+    total: Tensor = x if count() == 1 else _Sum.apply(x, None)
+    return total
+
+
 def gathered(x: Tensor, dim: int, group: Any = None) -> Tensor:
     """The tensors of all ranks, of one shape, side by side along `dim`; the gradient reaches each of them.
 
@@ -203,8 +209,8 @@ def gathered(x: Tensor, dim: int, group: Any = None) -> Tensor:
     """
     slots = [torch.zeros_like(x)] * dist.get_world_size(group)
     slots[dist.get_rank(group)] = x
-    summed: Tensor = _Sum.apply(torch.cat(slots, dim), group)
-    return summed
+    whole: Tensor = _Sum.apply(torch.cat(slots, dim), group)
+    return whole
 
 
 class _Sum(torch.autograd.Function):

@@ -169,7 +169,7 @@ def _members(thing: type) -> Iterator[str]:
 
 def _records() -> list[type]:
     """The records that public functions return, and those that they are made of, by name."""
-    known = {name: getattr(results, name) for name in results.__all__}
+    known = {name: item for name, item in vars(results).items() if not inspect.ismodule(item)}
     functions = [getattr(cen_cli, name) for name in cen_cli.__all__ if name not in ELSEWHERE]
     functions += [getattr(metrics, name) for name in metrics.__all__]
     found: set[str] = set()

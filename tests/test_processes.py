@@ -1,7 +1,11 @@
+import os
 import subprocess
 import sys
+import time
 
 import pytest
+
+from cen_cli.processes import end_with_parent
 
 SCRIPT = """
 import sys
@@ -28,3 +32,39 @@ def test_a_script_without_a_main_guard_starts_processes_and_runs_once(tmp_path, 
         timeout=120,
     )
     assert (process.returncode, process.stdout) == (0, "ran\n21 7\n"), process.stderr
+
+
+PARENT = """
+import sys, time
+from cen_cli.processes import fresh_processes
+from tests.test_processes import wait_for_the_parent
+
+with fresh_processes() as context:
+    child = context.Process(target=wait_for_the_parent)
+    child.start()
+print(child.pid, flush=True)
+time.sleep(100)
+"""
+
+
+def wait_for_the_parent() -> None:
+    end_with_parent()
+    time.sleep(100)
+
+
+def test_a_process_does_not_outlive_the_one_that_started_it():
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 60
+    while _lives(child):
+        assert time.monotonic() < deadline, "an orphan"
+        time.sleep(0.05)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -14,8 +14,8 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from cen_cli.analysis.predictions import PanelRow, as_array, panel_row
-from cen_cli.analysis.translations import TranslationRow, rendered, translate_view, translation_row
+from cen_cli.analysis.predictions import as_array, panel_row
+from cen_cli.analysis.translations import rendered, translate_view, translation_row
 from cen_cli.data import tensors
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView
@@ -24,7 +24,7 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
-from cen_cli.results import Frame
+from cen_cli.results import Frame, PanelRow, TranslationRow
 from cen_cli.scoring.translation import NormStatistics
 from cen_cli.wording import did_you_mean
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -19,27 +18,8 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.metrics.pictures import as_pictures
 from cen_cli.models.translator import Translator
-from cen_cli.results import Frame
+from cen_cli.results import TranslationRow
 from cen_cli.scoring.translation import NormStatistics, Protocol, translating
-
-
-@dataclasses.dataclass(frozen=True)
-class TranslationRow:
-    """One row of a contact sheet, as NumPy arrays of one height and width.
-
-    Pictures are uint8 [H, W, 3], depth maps float32 [H, W] in metres with 0 = invalid.
-    """
-
-    name: str
-    inputs: dict[str, np.ndarray]
-    """By modality."""
-    images: dict[str, np.ndarray]
-    """By branch, then the ensemble."""
-    truth: np.ndarray | None
-    frame: Frame | None = None
-    """A region worth looking at."""
-    quantity: tuple[str, str, float] = ("depth", "m", 0.0)
-    """What depth maps measure, their unit, and what 0 measures; an empty name where that is not one thing."""
 
 
 def translate_view(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,12 +15,14 @@ from cen_cli.builders.checkpoints import labels_of
 from cen_cli.builders.data import Progress, dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
 from cen_cli.builders.scoring import best_by, scorer
+from cen_cli.data.class_counts import count_classes
 from cen_cli.data.loading import training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.fit import Fit
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import build_optimizer
+from cen_cli.engine.pixel_loss import PixelLoss, class_weights
 from cen_cli.engine.progress import FitSettings
 from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
 from cen_cli.engine.seeding import seed_everything
@@ -39,6 +41,8 @@ from cen_cli.results import Listener, TrainingPlan
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import smallest_pressed_gamma
 
+STAGE = "encoder.stage"
+"""Begins the names of the encoder's groups, where each stage has a rate of its own."""
 COARSEST_STRIDE = 32
 """Pixels of the input, in height and in width, for each position of the ResNets' last feature map."""
 
@@ -56,6 +60,8 @@ class TrainingJob:
     settings: FitSettings
     fingerprint: dict[str, str]
     """By split: the fingerprint of the files that are learned from and validated on."""
+    class_counts: list[list[int]] | None = None
+    """As `count_classes` returns them, where class weights are made from them."""
 
     def start(self, run: RunDirectory, listener: Listener) -> Fit:
         """The run, ready to train from its first step (or to `resume`)."""
@@ -81,10 +87,12 @@ def training_job(
     progress: Progress | None = None,
     inception_weights: Path | None = None,
     initial_weights: str | None = None,
+    class_counts: list[list[int]] | None = None,
 ) -> TrainingJob:
     """Build data, networks, optimisers and schedule of a recipe; seeds every generator first.
 
-    `initial_weights` goes before the recipe's model.weights.
+    `initial_weights` goes before the recipe's model.weights. `class_counts`: of the training split, where they are
+    known already.
 
     Raises DeviceError, DataError, CheckpointError (initial weights), UnavailableError (weights that a score needs) or
     UsageError.
@@ -101,6 +109,11 @@ def training_job(
     set_frozen_statistics(model.get_submodule("encoder.junctions"), False)  # a baseline's blocks have nothing loaded
     set_synchronised(model, recipe.train.sync_bn)
     model = placed(model, device, channels_last=recipe.train.channels_last)
+    counts = _class_counts(recipe, class_counts)
+    own: dict[str, Any] = {}
+    if recipe.task == "segmentation":
+        own["accumulate"] = recipe.train.accumulate
+        own["loss"] = _pixel_loss(recipe, train_data.class_names, counts, device)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
     task = TASKS[recipe.task](
@@ -115,6 +128,8 @@ def training_job(
         compiled=recipe.train.compile,
         validation=validation,
         scorer=score,
+        ema=recipe.train.ema,
+        **own,
     )
     if not ranks.leads():
         seed_everything(recipe.train.seed, ranks.number())
@@ -137,18 +152,64 @@ def training_job(
         start=model.start,
     )
     fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
-    return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint)
+    return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint, counts)
+
+
+def _class_counts(recipe: Recipe, known: list[list[int]] | None) -> list[list[int]] | None:
+    if known is not None or recipe.loss.class_weights not in ("inverse", "median"):
+        return known
+    return count_classes(dataset(recipe, "train")).tolist()
+
+
+def _pixel_loss(
+    recipe: Recipe, class_names: Sequence[str], counts: list[list[int]] | None, device: torch.device
+) -> PixelLoss:
+    """Raises UsageError where a list of weights is not one for each class, or all of them are 0."""
+    asked, weights = recipe.loss.class_weights, None
+    if isinstance(asked, tuple):
+        if len(asked) != len(class_names) or not any(asked):
+            raise UsageError(
+                f"loss.class_weights holds {len(asked)} numbers, and there are {len(class_names)} classes",
+                hint='one number for each class, not all of them 0; or "median"',
+            )
+        weights = torch.tensor(asked, device=device)
+    elif counts is not None:
+        pixels, shown = torch.tensor(counts, dtype=torch.float64)
+        weights = class_weights(pixels, shown, asked).to(device)
+    return PixelLoss(weights, recipe.loss.label_smoothing, recipe.loss.focal_gamma, recipe.loss.dice)
 
 
 def _segmentation(recipe: Recipe, model: Network, **common: Any) -> SegmentationTask:
-    groups = model.parameter_groups()
+    groups = _by_stage(recipe, model)
+    optimizer, stages = recipe.optimizer, [name for name in groups if name.startswith(STAGE)]
+    own = {
+        name: _scaled(optimizer.encoder_lr, optimizer.layer_decay**below) for below, name in enumerate(reversed(stages))
+    }
     return SegmentationTask(
         model=model,
         optimizers={MODEL: _optimizer(recipe, groups)},
-        rates=_rates_of(recipe, groups),
+        rates=_rates_of(recipe, groups) | own,
         auxiliary_weight=recipe.model.auxiliary_weight,
         **common,
     )
+
+
+def _by_stage(recipe: Recipe, model: Network) -> dict[str, list[nn.Parameter]]:
+    """The network's groups; with `optimizer.layer_decay` the encoder's is cut into one for each stage, finest first."""
+    groups = model.parameter_groups()
+    if recipe.optimizer.layer_decay == 1:
+        return groups
+    encoder = {id(parameter) for parameter in groups.pop("encoder")}
+    stages = {
+        f"{STAGE}{number}": [p for module in stage for p in module.parameters() if id(p) in encoder]
+        for number, stage in enumerate(cast(Any, model.encoder).stages(), start=1)
+    }
+    assert sum(map(len, stages.values())) == len(encoder), "a parameter of the encoder is in no stage"
+    return {**stages, **groups}
+
+
+def _scaled(rate: Rate, factor: float) -> Rate:
+    return tuple(each * factor for each in rate) if isinstance(rate, tuple) else rate * factor
 
 
 def _translation(recipe: Recipe, model: Network, **common: Any) -> TranslationTask:
@@ -182,15 +243,15 @@ def _parameters(task: Task, model: Network) -> dict[str, int]:
 
 def _check_batch_norm(recipe: Recipe, views: int) -> None:
     """Raises UsageError where devices cannot share a batch, or batch norm would see one value per channel."""
-    batch = min(recipe.train.batch, views)
-    if batch % ranks.count():
+    batch, accumulate = min(recipe.train.batch, views), recipe.train.accumulate
+    if batch % (ranks.count() * accumulate):
+        takers = f"{ranks.count()} devices" if accumulate == 1 else f"{ranks.count()} x {accumulate} (train.accumulate)"
         raise UsageError(
-            f"train.batch = {recipe.train.batch} with {views} training views: {ranks.count()} devices take equal parts "
+            f"train.batch = {recipe.train.batch} with {views} training views: {takers} take equal parts "
             f"of a batch, and {batch} views make none",
-            hint=f"a multiple of {ranks.count()}",
+            hint=f"a multiple of {ranks.count() * accumulate}",
         )
-    if not recipe.train.sync_bn:
-        batch //= ranks.count()
+    batch //= accumulate if recipe.train.sync_bn else accumulate * ranks.count()
     if recipe.model.arch == "pspnet" and batch == 1:
         raise UsageError(
             f"train.batch = {recipe.train.batch} with {views} training views: PSPNet pools every image to 1 x 1, which "
@@ -206,8 +267,10 @@ def _check_coarsest_map(recipe: Recipe, batch: int) -> None:
     learns_statistics = not recipe.train.freeze_bn or recipe.model.decoder_norm == "batch"
     if batch * height * width == 1 and learns_statistics:
         frozen = ", or train.freeze_bn = true" if recipe.model.decoder_norm == "none" else ""
+        seen = "" if batch == recipe.train.batch else f", of which a norm sees {batch} at a time,"
         raise UsageError(
-            f"train.batch = {batch} and data.crop = {list(recipe.data.crop)} leave batch norm one value per channel",
+            f"train.batch = {recipe.train.batch}{seen} and data.crop = {list(recipe.data.crop)} leave batch norm one "
+            "value per channel",
             hint=f"a larger batch, or a crop of more than {COARSEST_STRIDE} pixels{frozen}",
         )
 
@@ -224,6 +287,7 @@ def _fit_settings(recipe: Recipe) -> FitSettings:
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
         best_by=best_by(recipe),
+        patience=train.patience,
     )
 
 
@@ -253,7 +317,7 @@ def _rates(recipe: Recipe) -> dict[str, Rate]:
 def _rates_of(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, Rate]:
     """The rates of those groups that hold parameters."""
     rates = _rates(recipe)
-    return {name: rates[name] for name, parameters in groups.items() if parameters}
+    return {name: rates[name] for name, parameters in groups.items() if parameters and name in rates}
 
 
 def _optimizer(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> torch.optim.Optimizer:

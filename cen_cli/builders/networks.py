@@ -80,16 +80,16 @@ def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
         light=model.light,
         norm=model.decoder_norm == "batch",
         joint=model.classifier == "concat",
-        **_segmenter_parts(recipe, weights),
+        **_segmenter_arguments(recipe, weights),
     )
 
 
 def _pspnet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
     auxiliary = recipe.model.auxiliary_weight > 0
-    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **_segmenter_parts(recipe, weights))
+    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **_segmenter_arguments(recipe, weights))
 
 
-class _SegmenterParts(TypedDict):
+class _SegmenterArguments(TypedDict):
     backbone: str
     width: int
     encoder_width: int
@@ -99,7 +99,7 @@ class _SegmenterParts(TypedDict):
     fusion: Fusion | None
 
 
-def _segmenter_parts(recipe: Recipe, weights: str) -> _SegmenterParts:
+def _segmenter_arguments(recipe: Recipe, weights: str) -> _SegmenterArguments:
     """What every segmentation network is told, whatever its decoder."""
     model = recipe.model
     assert model.backbone is not None, "a checked recipe names one"

@@ -9,6 +9,7 @@ import typer
 
 from cen_cli.cli import options
 from cen_cli.errors import UsageError
+from cen_cli.wording import command
 
 if TYPE_CHECKING:
     from cen_cli.results import GammaAnalysis
@@ -30,13 +31,12 @@ def analyze_gammas(
             "--against",
             metavar="CKPT|RUN",
             help="Draw another network of the same layers beside this one; may be given several times.",
-            show_default=False,
         ),
     ] = None,
     gradients: Annotated[
         int,
         typer.Option(
-            "--gradients", metavar="N", min=0, help="Hold Theorem 1 against gradients on N training batches (0: don't)."
+            "--gradients", metavar="N", min=0, help="Compare Theorem 1 with gradients on N training batches (0: don't)."
         ),
     ] = 0,
     gains: Annotated[
@@ -55,7 +55,7 @@ def analyze_gammas(
         ),
     ] = None,
     split: Annotated[
-        str, typer.Option("--split", metavar="SPLIT", help="Split that --what-if scores: train, val or test.")
+        str, typer.Option(metavar="SPLIT", help="Split that --what-if scores: train, val or test.")
     ] = "val",
     out: Annotated[
         Path | None,
@@ -109,7 +109,7 @@ def analyze_gammas(
     if json:
         console.print_json({**as_json(found), "next": following})
     else:
-        tables.show(console.out(), [*exchange_tables.analysis_parts(found), f"next: {following}"])
+        tables.show(console.out(), [*exchange_tables.render_analysis(found), f"next: {following}"])
 
 
 def _thresholds(text: str | None) -> list[float]:
@@ -124,6 +124,8 @@ def _next_command(checkpoint: str, found: GammaAnalysis) -> str:
     """Train again with what the diagnosis proposes; else look on."""
     settings = found.diagnosis.settings
     if not settings:
-        return f"cen exchange-stats {checkpoint}"
+        return command("exchange-stats", checkpoint)
     recipe = f"{found.run}/recipe.toml" if found.run else "RECIPE"
-    return " ".join([f"cen train {recipe}", *(f"--set {key}={value:g}" for key, value in settings.items())])
+    return command(
+        "train", recipe, *(word for key, value in settings.items() for word in ("--set", f"{key}={value:g}"))
+    )

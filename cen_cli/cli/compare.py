@@ -12,13 +12,9 @@ from cen_cli.errors import UsageError
 
 
 def compare(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Two or more runs or checkpoints.", show_default=False)
-    ],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs or checkpoints.")],
     split: options.Split = None,
-    images: Annotated[
-        int, typer.Option("--images", metavar="N", min=0, help="Also draw N views, those that --by says.")
-    ] = 0,
+    images: Annotated[int, typer.Option(metavar="N", min=0, help="Also draw N views, those that --by says.")] = 0,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -26,22 +22,18 @@ def compare(
             metavar="difference|darkest|brightest",
             help="difference: where the networks differ most; darkest or brightest: by their mean luminance; may be"
             " given several times, N views for each [default: difference].",
-            show_default=False,
         ),
     ] = None,
     views: Annotated[
         list[str] | None,
         typer.Option(
-            "--views",
-            metavar="NAME",
-            help="Draw the view of this name, instead; may be given several times.",
-            show_default=False,
+            "--views", metavar="NAME", help="Draw the view of this name, instead; may be given several times."
         ),
     ] = None,
     branches: Annotated[
         bool, typer.Option("--branches", help="Draw what each branch makes, too, not the final outputs alone.")
     ] = False,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture.")] = Path("comparison.png"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The picture.")] = Path("comparison.png"),
     inception_weights: options.InceptionWeights = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
@@ -85,6 +77,6 @@ def compare(
     if json:
         console.print_json({**as_json(report), "picture": str(out) if drawn else None})
         return
-    tables.show(console.out(), sweeps.sweep_parts(report))
+    tables.show(console.out(), sweeps.render_sweep(report))
     if drawn:
         console.note(f"picture: {out}")

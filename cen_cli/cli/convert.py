@@ -21,14 +21,13 @@ class Arch(StrEnum):
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published torch file (.pth).", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published torch file (.pth).")],
     arch: Annotated[
         Arch | None,
         typer.Option(
             "--arch",
             help="What it holds: the authors' segmentation network, generator or discriminator, or torchvision's "
             "ResNet [default: seen from its names].",
-            show_default=False,
         ),
     ] = None,
     inputs: Annotated[
@@ -38,12 +37,9 @@ def convert(
             metavar="NAME...",
             help="The modalities in the order of the file's norms, for example shade texture; commas may join them "
             "[default, for two streams of segmentation: rgb depth].",
-            show_default=False,
         ),
     ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", metavar="NAME", help="What a generator makes.", show_default=False)
-    ] = None,
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="What a generator makes.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -51,7 +47,6 @@ def convert(
             "--out",
             metavar="CKPT",
             help="The file to write, NAME.safetensors [default: beside FILE, under its name].",
-            show_default=False,
         ),
     ] = None,
     json: options.Json = False,
@@ -72,10 +67,10 @@ def convert(
     """
     from cen_cli.jobs import convert as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.conversion import conversion_parts
+    from cen_cli.reporting.conversion import render_conversion
 
     report = job.convert(file, arch=arch and arch.value, inputs=inputs or (), target=target, out=out)
     if json:
         console.print_json(report)
     else:
-        tables.show(console.out(), conversion_parts(report))
+        tables.show(console.out(), render_conversion(report))

@@ -13,7 +13,7 @@ from cen_cli.cli import options
 if TYPE_CHECKING:
     from cen_cli.results.findings import WrittenData
 
-Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.", show_default=False)]
+Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")]
 Size = Annotated[int, typer.Option("--size", metavar="PIXELS", min=32, max=4096, help="Side of the square images.")]
 Views = Annotated[int, typer.Option("--views", metavar="N", min=1, max=1000, help="Views of each room.")]
 TrainRooms = Annotated[int, typer.Option("--train-rooms", metavar="N", min=0, max=10_000, help="Rooms for training.")]
@@ -25,7 +25,6 @@ Domains = Annotated[
         "--domains",
         metavar="NAMES",
         help="What to write of each view, as names between commas; may be given several times. All by default.",
-        show_default=False,
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed gives other rooms.")]
@@ -43,10 +42,7 @@ Palette = Annotated[
     typer.Option("--palette-style", help="random: free colours. house: colours that follow from shape and material."),
 ]
 Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers", metavar="N", min=1, help="Rendering processes; one per processor by default.", show_default=False
-    ),
+    int | None, typer.Option("--workers", metavar="N", min=1, help="Rendering processes; one per processor by default.")
 ]
 
 
@@ -117,11 +113,11 @@ class NyuDepth(StrEnum):
 
 
 def prepare(
-    dataset: Annotated[Prepared, typer.Argument(metavar="SET", help="The data set: nyudv2.", show_default=False)],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="nyu_depth_v2_labeled.mat.", show_default=False)],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.", show_default=False)],
+    dataset: Annotated[Prepared, typer.Argument(metavar="SET", help="The data set: nyudv2.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="nyu_depth_v2_labeled.mat.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
     depth: Annotated[
-        NyuDepth, typer.Option("--depth", help="filled: inpainted, as most work uses it. raw: 0 where unmeasured.")
+        NyuDepth, typer.Option(help="filled: inpainted, as most work uses it. raw: 0 where unmeasured.")
     ] = NyuDepth.FILLED,
     json: options.Json = False,
 ) -> None:

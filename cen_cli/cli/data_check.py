@@ -9,6 +9,7 @@ import typer
 
 from cen_cli.cli import options
 from cen_cli.errors import DataError
+from cen_cli.wording import command
 
 
 def check(
@@ -16,11 +17,7 @@ def check(
     views: Annotated[
         int | None,
         typer.Option(
-            "--views",
-            metavar="N",
-            min=1,
-            help="Open only so many views of each split, spread over it [default: all].",
-            show_default=False,
+            "--views", metavar="N", min=1, help="Open only so many views of each split, spread over it [default: all]."
         ),
     ] = None,
     images: Annotated[
@@ -36,8 +33,7 @@ def check(
         ),
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the pictures [default: <recipe's name>-samples]."),
+        Path | None, typer.Option(metavar="DIR", help="Folder of the pictures [default: <recipe's name>-samples].")
     ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
@@ -66,7 +62,7 @@ def check(
     from cen_cli.jobs import data as job
     from cen_cli.recipe.load import load_recipe
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.data import check_parts
+    from cen_cli.reporting.data import render_check
     from cen_cli.reporting.progress import Terminal
 
     settings = load_recipe(recipe, overrides or (), data_root)
@@ -74,8 +70,8 @@ def check(
     if json:
         console.print_json(found)
     else:
-        root = f" --data-root {data_root}" if data_root else ""
-        tables.show(console.out(), check_parts(found, f"cen train {recipe}{root}"))
+        root = ("--data-root", data_root) if data_root else ()
+        tables.show(console.out(), render_check(found, command("train", recipe, *root)))
     if images:
         for path in job.draw_samples(settings, found, images, out or Path(f"{settings.name}-samples")):
             console.note(f"picture: {path}")

@@ -12,9 +12,7 @@ from cen_cli.cli import options
 
 def export(
     checkpoint: options.Checkpoint,
-    onnx: Annotated[
-        Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write, NAME.onnx.", show_default=False)
-    ],
+    onnx: Annotated[Path, typer.Option(metavar="FILE", help="The ONNX file to write, NAME.onnx.")],
     data_root: options.DataRoot = None,
     json: options.Json = False,
 ) -> None:
@@ -33,7 +31,7 @@ def export(
     """
     from cen_cli.jobs import export as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.compaction import export_parts
+    from cen_cli.reporting.compaction import render_export
     from cen_cli.results import as_json
 
     report = job.export(checkpoint, onnx, data_root=data_root)
@@ -41,4 +39,4 @@ def export(
         document = {"checkpoint": checkpoint, "written": str(onnx), "file_bytes": report.files[str(onnx)]}
         console.print_json({**document, **as_json(report)})
     else:
-        tables.show(console.out(), export_parts(report, checkpoint))
+        tables.show(console.out(), render_export(report, checkpoint))

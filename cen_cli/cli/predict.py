@@ -15,14 +15,9 @@ def predict(
     checkpoint: options.Checkpoint,
     inputs: Annotated[
         list[str],
-        typer.Option(
-            "--input",
-            metavar="MODALITY=PATH",
-            help="A file, a folder or a list (.txt), once per modality.",
-            show_default=False,
-        ),
+        typer.Option("--input", metavar="MODALITY=PATH", help="A file, a folder or a list (.txt), once per modality."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the pictures.")] = Path("prediction"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")] = Path("prediction"),
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
@@ -55,13 +50,13 @@ def predict(
         if json:
             console.print_json(many)
         else:
-            tables.show(console.out(), prediction.predictions_parts(many))
+            tables.show(console.out(), prediction.render_predictions(many))
         return
     done = job.predict(checkpoint, files, out=out, device=device)
     if json:
         console.print_json(done)
     else:
-        tables.show(console.out(), prediction.prediction_parts(done))
+        tables.show(console.out(), prediction.render_prediction(done))
 
 
 def _files(inputs: list[str]) -> dict[str, str]:

@@ -11,11 +11,9 @@ from cen_cli.cli import options
 
 
 def report(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run directory, or a checkpoint in one.", show_default=False)
-    ],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run directory, or a checkpoint in one.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="The page [default: report.html in the run].")
+        Path | None, typer.Option(metavar="FILE", help="The page [default: report.html in the run].")
     ] = None,
     images: Annotated[
         int,

@@ -36,7 +36,7 @@ def sweep(
         typer.Option("--budget", metavar="TIME", help="Train as many seeds as fit into this time, such as 2h or 90m."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the runs [default: sweeps/<name>].")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the runs [default: sweeps/<name>].")
     ] = None,
     time: Annotated[
         bool, typer.Option("--time", help="With --dry-run: also estimate times, from a few steps of each row.")
@@ -46,7 +46,7 @@ def sweep(
         bool, typer.Option("--dry-run", help="Train nothing; list the members and their state.")
     ] = False,
     shard: Annotated[
-        str, typer.Option("--shard", metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
+        str, typer.Option(metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
     ] = "1/1",
     only: Annotated[
         list[str] | None,
@@ -54,10 +54,9 @@ def sweep(
             "--only",
             metavar="PATTERN",
             help="Train only members whose name matches, such as '*/seed-0'; may be given several times.",
-            show_default=False,
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="Members to train at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Members to train at a time.")] = 1,
     form: Annotated[Form, typer.Option("--as", help="How the table is printed.")] = Form.table,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
@@ -91,15 +90,12 @@ def sweep(
 
     if show and dry_run:
         raise UsageError("--show prints results, --dry-run what is to be trained", hint="leave out one of them")
+    if time and not dry_run:
+        raise UsageError("--time estimates without training", hint="give it with --dry-run")
     if budget is not None and (show or dry_run):
         raise UsageError("--budget is for training, and nothing is to be trained", hint="leave it out")
-    common: dict[str, Any] = {
-        "recipe": recipe,
-        "out": out,
-        "changes": overrides or (),
-        "data_root": data_root,
-        "device": device,
-    }
+    common: dict[str, Any] = {"recipe": recipe, "out": out, "changes": overrides or (), "data_root": data_root}
+    common["device"] = device
     shown = Terminal(partial(_print, form=form, json=json))
     common |= {"only": only or ["*"], "shard": _shard(shard), "listener": shown}
     if dry_run:
@@ -107,7 +103,7 @@ def sweep(
         if json:
             console.print_json(planned)
         else:
-            tables.show(console.out(), sweeps.members_parts(planned))
+            tables.show(console.out(), sweeps.render_members(planned))
         return
     common["budget"] = None if budget is None else _seconds(budget)
     report = job.sweep(
@@ -147,4 +143,4 @@ def _print(report: SweepReport, *, form: Form, json: bool) -> None:
     elif form is Form.csv:
         console.print_text(sweeps.sweep_csv(report))
     else:
-        tables.show(console.out(), sweeps.sweep_parts(report))
+        tables.show(console.out(), sweeps.render_sweep(report))

@@ -16,18 +16,14 @@ _ONE_OF_THEM = "leave out one of them"
 
 def train(
     recipe: Annotated[
-        str | None,
-        typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.", show_default=False),
+        str | None, typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.")
     ] = None,
     run: Annotated[
         str | None,
-        typer.Argument(
-            metavar="RUN", help="With --resume: the run directory [default: the recipe's newest].", show_default=False
-        ),
+        typer.Argument(metavar="RUN", help="With --resume: the run directory [default: the recipe's newest]."),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="The new run directory [default: runs/<recipe>-<yymmdd-hhmmss>]."),
+        Path | None, typer.Option(metavar="DIR", help="The new run directory [default: runs/<recipe>-<yymmdd-hhmmss>].")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run, bit for bit as if it had not stopped.")
@@ -86,7 +82,7 @@ def train(
             console.print_json({"recipe": dump_toml(resolved), "dry_run": dry})
         else:
             console.print_text(dump_toml(resolved))
-            tables.show(console.out(), tables.dry_run_parts(dry))
+            tables.show(console.out(), tables.render_dry_run(dry))
         return
     with nullcontext(Terminal()) if json else TrainingDisplay() as listener:
         common: dict[str, Any] = {"changes": changes, "data_root": data_root, "listener": listener}
@@ -97,7 +93,7 @@ def train(
     if json:
         console.print_json({"summary": summary, "expected": summary.expected})
     else:
-        tables.show(console.out(), tables.summary_parts(summary, summary.expected))
+        tables.show(console.out(), tables.render_summary(summary, summary.expected))
     check_expected(summary.expected)
 
 

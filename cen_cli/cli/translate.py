@@ -29,7 +29,6 @@ def translate(
             metavar="IMAGES",
             help="Your own images, before --inputs or behind a --: for each input, in that order, one file or one "
             "folder [default: views of the recipe's data set].",
-            show_default=False,
         ),
     ] = None,
     inputs: Annotated[
@@ -39,19 +38,15 @@ def translate(
             metavar="NAME...",
             help="What is given, for example shade texture: all words up to the next option. May be repeated; commas "
             "may join names [default: the inputs of --ckpt].",
-            show_default=False,
         ),
     ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", metavar="NAME", help="What is to be made.", show_default=False)
-    ] = None,
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="What is to be made.")] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
             "--ckpt",
             metavar="CKPT|RUN",
             help="The network [default: the newest finished run in runs/ with these inputs and this target].",
-            show_default=False,
         ),
     ] = None,
     split: options.Split = None,
@@ -62,12 +57,11 @@ def translate(
             metavar="N",
             min=1,
             help=f"Only the first N views [default: {VIEWS} of a split, all of your own].",
-            show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="A new folder [default: translations/<name of run or checkpoint>]."),
+        typer.Option(metavar="DIR", help="A new folder [default: translations/<name of run or checkpoint>]."),
     ] = None,
     protocol: Annotated[
         Protocol | None,
@@ -75,7 +69,6 @@ def translate(
             "--protocol",
             help="strict: images as the network makes them. paper: as the authors' release evaluates, dropout draws "
             "and every image is stretched [default: the recipe's eval.protocol].",
-            show_default=False,
         ),
     ] = None,
     overrides: options.Overrides = None,
@@ -104,7 +97,7 @@ def translate(
     from cen_cli.jobs import translate as job
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.progress import Terminal
-    from cen_cli.reporting.translation import translation_parts
+    from cen_cli.reporting.translation import render_translation
 
     done = job.translate(
         images or (),
@@ -122,7 +115,7 @@ def translate(
     if json:
         console.print_json(done)
     else:
-        tables.show(console.out(), translation_parts(done))
+        tables.show(console.out(), render_translation(done))
     if done.skipped:
         total = done.views + len(done.skipped)
         raise DataError(f"{len(done.skipped)} of {total} views were skipped, see above; the others are written")

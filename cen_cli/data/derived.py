@@ -98,13 +98,10 @@ def _fit_planes(
 
 def _window_sum(values: np.ndarray, reach: int) -> np.ndarray:
     """Sums [H, W] over the square of 2 reach + 1 pixels around each pixel, as far as it lies in the picture."""
-    for axis in (0, 1):
-        length = values.shape[axis]
-        running = np.insert(np.cumsum(values, axis), 0, 0.0, axis)
-        place = np.arange(length)
-        last, first = np.minimum(place + reach + 1, length), np.maximum(place - reach, 0)
-        values = running.take(last, axis) - running.take(first, axis)
-    return values
+    from scipy.ndimage import uniform_filter  # a fifth of a second, which others need not wait for
+
+    side = 2 * reach + 1
+    return uniform_filter(values, side, mode="constant") * side**2
 
 
 def _best_windows(planes: np.ndarray, residual: np.ndarray, reach: int) -> np.ndarray:

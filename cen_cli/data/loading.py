@@ -185,11 +185,13 @@ def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_heed_the_main_process_alone, daemon=True).start()
+        threading.Thread(target=_heed_the_main_process_alone, args=(os.getppid(),), daemon=True).start()
 
 
-def _heed_the_main_process_alone() -> None:
-    """End at a SIGTERM that the main process sent, and pass over those of others."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
+def _heed_the_main_process_alone(main: int) -> None:
+    """End at a SIGTERM that the main process sent, or once that is gone; pass over those of others."""
+    while os.getppid() == main:
+        received = signal.sigtimedwait({signal.SIGTERM}, 1)
+        if received is not None and received.si_pid == main:
+            break
     os._exit(0)

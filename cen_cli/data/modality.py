@@ -52,7 +52,7 @@ class Encoding:
 class LabelEncoding:
     """How label maps of one's own store classes; any other stored value is refused.
 
-    A colour counts as one number, 65536 red + 256 green + blue.
+    A colour counts as one number of 24 bits, 65536 red + 256 green + blue, so that it is looked up as a label is.
     """
 
     values: tuple[int, ...]

@@ -112,14 +112,12 @@ class Pattern:
         return DataError(what, hint=hint)
 
 
-def find_together(
-    root: Path, patterns: Mapping[str, Pattern], *, hint: str | None = None
-) -> dict[str, dict[ViewKey, str]]:
+def find_together(root: Path, patterns: Mapping[str, Pattern]) -> dict[str, dict[ViewKey, str]]:
     """The files of every pattern by view, where numbers in the names may be padded differently (`dsm_02`, `top_2`).
 
     Views are called as the first pattern that has them calls them. Raises DataError as `Pattern.find` does.
     """
-    found = {name: pattern.find(root, hint=hint) for name, pattern in patterns.items()}
+    found = {name: pattern.find(root) for name, pattern in patterns.items()}
     if any(len({padded_alike(key) for key in files}) < len(files) for files in found.values()):
         return found  # 1.png and 01.png are two views
     called: dict[ViewKey, ViewKey] = {}

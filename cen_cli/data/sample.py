@@ -130,6 +130,15 @@ class Batch:
         """The batch in page-locked memory (called by the loader where CUDA is available)."""
         return self._each(Tensor.pin_memory)
 
+    def parts(self, count: int) -> list[Batch]:
+        """The batch cut into `count` of equal size, which must divide it."""
+        size = len(self.names) // count
+        return [self._cut(slice(start, start + size)) for start in range(0, len(self.names), size)]
+
+    def _cut(self, kept: slice) -> Batch:
+        views = self._each(lambda tensor: tensor[kept])
+        return dataclasses.replace(views, names=self.names[kept], files=self.files[kept])
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return dataclasses.replace(
             self,

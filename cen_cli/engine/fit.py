@@ -11,13 +11,13 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn, Protocol
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
-import torch
 from torch import Tensor, nn
 
 from cen_cli import ranks
-from cen_cli.data.loading import BatchLoader, check_target, training_loader
+from cen_cli.data.loading import check_target, training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
@@ -27,11 +27,11 @@ from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.progress import FitSettings, Pace, Progress
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
+from cen_cli.engine.task import NetworkTask
 from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
 from cen_cli.files import link_or_copy, write_directory, write_json
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.health import watching
-from cen_cli.models.network import StreamNetwork
 from cen_cli.results import (
     Evaluation,
     Listener,
@@ -56,30 +56,7 @@ from cen_cli.runs.checkpoint import (
 )
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import GammaRecorder
-from cen_cli.wording import listed
-
-
-class TrainingTask(Protocol):
-    """What a task offers to the loop."""
-
-    model: StreamNetwork
-
-    @property
-    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
-        """Every optimiser whose state belongs to the run, by name."""
-
-    @property
-    def auxiliaries(self) -> Mapping[str, nn.Module]:
-        """Networks that are trained beside the model and only for its sake (a discriminator), by name."""
-
-    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Make one optimiser step; returns the loss terms without waiting for the device."""
-
-    def learning_rates(self, step: int) -> dict[str, float]:
-        """Learning rates by parameter group in optimiser step `step`."""
-
-    def validate(self, after_batch: Any = None, limit: int | None = None) -> Evaluation:
-        """Score the network on the validation split."""
+from cen_cli.wording import command, listed
 
 
 class Fit:
@@ -87,7 +64,7 @@ class Fit:
 
     def __init__(
         self,
-        task: TrainingTask,
+        task: NetworkTask,
         train_data: ViewDataset,
         run: RunDirectory,
         settings: FitSettings,
@@ -115,10 +92,25 @@ class Fit:
         if not self.directory.last.is_dir():
             self._begin()
         with stop:
-            while self.progress.epoch < self.settings.epochs:
+            while self.progress.epoch < self.settings.epochs and not self._settled():
                 self._train_epoch(stop)
                 self._finish_epoch(stop)
         return self.summary()
+
+    def _settled(self) -> bool:
+        """Whether no better score is to be expected."""
+        settled = self.settings.patience is not None and self.progress.worse >= self.settings.patience
+        if settled:
+            self.listener.on_note(
+                f"training ends after epoch {self.progress.epoch}: no better {self.settings.best_by} for "
+                f"train.patience = {self.settings.patience}"
+            )
+        return settled
+
+    def _beside(self) -> dict[str, nn.Module]:
+        """Networks whose weights a resumed run needs beside those that are kept."""
+        trained = {"trained": self.task.model} if self.task.kept is not self.task.model else {}
+        return {**self.task.auxiliaries, **trained}
 
     def resume(self) -> None:
         """Continue from the run's last checkpoint. Raises CheckpointError where it does not fit."""
@@ -126,12 +118,12 @@ class Fit:
         model, _ = read_tensors(folder / MODEL_FILE)
         training, _ = read_tensors(folder / TRAINING_FILE)
         state = read_state(folder)
-        load_weights(self.task.model, model, folder / MODEL_FILE)
+        load_weights(self.task.kept, model, folder / MODEL_FILE)
         try:
             self.progress = Progress(**state["progress"])
             for name, optimizer in self.task.optimizers.items():
                 restore_optimizer(optimizer, tensors_under(training, f"{name}/"), state["optimizers"][name])
-            load_auxiliaries(self.task.auxiliaries, training, folder / TRAINING_FILE)
+            load_auxiliaries(self._beside(), training, folder / TRAINING_FILE)
             if ranks.leads() or state.get("ranks", 1) == ranks.count():
                 own = training if ranks.leads() else tensors_under(training, f"rank{ranks.number()}/")
                 restore_rng(own, state["rng"])
@@ -139,6 +131,7 @@ class Fit:
             raise CheckpointError(
                 f"{folder}: not the state of this recipe's training ({error})", hint=PUT_BACK
             ) from error
+        self.task.continue_average(self.progress.step)
         self.losses.restore(self.progress.window, self.progress.window_steps)
         self.gammas.restore(self.directory.gammas, self.progress.step)
         if ranks.leads():
@@ -163,7 +156,7 @@ class Fit:
             best=Evaluation.from_json(progress.best),
             best_step=progress.best_step,
             best_by=self.settings.best_by,
-            replaced=count_replaced(self.exchanging, self.modalities),
+            replaced=count_replaced(exchanging_layers(self.task.kept), self.modalities),
         )
 
     def _begin(self) -> None:
@@ -190,17 +183,19 @@ class Fit:
             part=ranks.part(),
         )
         started = time.monotonic()
-        for batch in self._saving_where_a_worker_dies(loader):
-            self._agree(stop, batch)
-            terms = self._step(batch)
-            progress.step += 1
-            progress.batch += 1
-            self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
-            now = time.monotonic()
-            progress.seconds += now - started
-            self.pace.add(now - started)
-            started = now
-            self._after_step()
+        with self._saving_where_a_worker_dies():
+            for batch in loader:
+                self._agree(stop, batch)
+                terms = self._step(batch)
+                progress.step += 1
+                progress.batch += 1
+                self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
+                now = time.monotonic()
+                progress.seconds += now - started
+                self.pace.add(now - started)
+                started = now
+                self.listener.on_progress(progress.epoch + 1, progress.step, self.total_steps)
+                self._after_step()
 
     def _agree(self, stop: StopRequest, batch: Batch) -> None:
         """Stop where any rank is asked to. Raises DataError where none of them has a pixel to learn from."""
@@ -230,16 +225,19 @@ class Fit:
         if ranks.leads():
             self.directory.append_event(event)
 
-    def _saving_where_a_worker_dies(self, loader: BatchLoader) -> Iterator[Batch]:
-        """The loader's batches; between two of them the run can be saved, whatever became of its workers."""
+    @contextmanager
+    def _saving_where_a_worker_dies(self) -> Iterator[None]:
+        """Between two batches of the loader inside the run can be saved, whatever became of its workers."""
         try:
-            yield from loader
+            yield
         except WorkerError as error:
             if ranks.count() > 1:
                 raise  # the others are in the middle of a step
             self._save()
             saved = f"{error.message}\nthe run is saved at step {self.progress.step} of {self.total_steps}"
-            raise WorkerError(saved, hint=f"{error.hint}; then: cen train --resume {self.directory.root}") from error
+            raise WorkerError(
+                saved, hint=f"{error.hint}; then: {command('train', '--resume', self.directory.root)}"
+            ) from error
 
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""
@@ -273,7 +271,8 @@ class Fit:
 
         started = time.monotonic()
         try:
-            evaluation = self.task.validate(after_batch=leave_between_batches)
+            with self._saving_where_a_worker_dies():
+                evaluation = self.task.validate(after_batch=leave_between_batches)
         except ranks.Left:
             self._stop(*ranks.largest(stop.signal or 0))
         progress = self.progress
@@ -284,11 +283,12 @@ class Fit:
                 DataError(
                     f"validation of epoch {epoch}: {self.settings.best_by} is undefined, no pixel of the split is "
                     "valid",
-                    hint="look at the label maps, or at the target images, of the validation split",
+                    hint="check the label maps, or the target images, of the validation split",
                 )
             )
         improved = progress.best_value is None or is_better(self.settings.best_by, value, than=progress.best_value)
         progress.last = as_json(evaluation)
+        progress.worse = 0 if improved else progress.worse + 1
         if improved:
             progress.best_value, progress.best_step, progress.best = value, progress.step, progress.last
         self._write_event({"kind": "validation", "epoch": epoch, "step": progress.step, "evaluation": progress.last})
@@ -346,13 +346,13 @@ class Fit:
         for name, optimizer in self.task.optimizers.items():
             own, optimizers[name] = optimizer_state(optimizer)
             tensors |= {f"{name}/{key}": value for key, value in own.items()}
-        tensors |= auxiliary_tensors(self.task.auxiliaries)
+        tensors |= auxiliary_tensors(self._beside())
         state: dict[str, Any] = {"progress": dataclasses.asdict(progress), "optimizers": optimizers, "rng": rng}
         state["ranks"] = ranks.count()
         self.gammas.save(self.directory.gammas)
         write_checkpoint(
             self.directory.best if best else self.directory.last,
-            model=self.task.model.state_dict(),
+            model=self.task.kept.state_dict(),
             metadata={**self.metadata, "step": str(progress.step), "epoch": str(progress.epoch)},
             training=tensors,
             state=state,
@@ -381,6 +381,6 @@ class Fit:
             Interrupted(
                 signal_number,
                 f"stopped at step {self.progress.step} of {self.total_steps}; the run is saved",
-                hint=f"continue it with: cen train --resume {self.directory.root}",
+                hint=f"continue it with: {command('train', '--resume', self.directory.root)}",
             )
         )

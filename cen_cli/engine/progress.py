@@ -20,6 +20,8 @@ class Progress:
     best_step: int = 0
     best: dict[str, Any] | None = None
     last: dict[str, Any] | None = None
+    worse: int = 0
+    """Validations since the best one."""
     window: dict[str, float] = dataclasses.field(default_factory=dict)
     """Sums of the loss terms over the unfinished log interval."""
     window_steps: int = 0
@@ -41,6 +43,8 @@ class FitSettings:
     log_every: int
     checkpoint_every: int
     best_by: str
+    patience: int | None
+    """Validations without a better score after which training ends; None: all epochs."""
 
 
 class Pace:

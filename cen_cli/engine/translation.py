@@ -105,12 +105,12 @@ class TranslationTask(NetworkTask):
             with torch.no_grad():
                 output = self.output(batch)
         loss = self.discriminator_loss(self._discriminate, batch, output)
-        self.update(DISCRIMINATOR, discriminator, loss, step, clip_norm=None)
+        self.update(DISCRIMINATOR, discriminator, [loss], step, clip_norm=None)
         return loss
 
     def _step_generator(self, batch: Batch, output: ModalOutput | None, step: int) -> dict[str, Tensor]:
         terms = self._generator_losses(batch, output or self.output(batch))
-        self.update(GENERATOR, self.model, terms["total"], step, clip_norm=self.clip_norm)
+        self.update(GENERATOR, self.model, [terms["total"]], step, clip_norm=self.clip_norm)
         return terms
 
     def _generator_losses(self, batch: Batch, output: ModalOutput) -> dict[str, Tensor]:

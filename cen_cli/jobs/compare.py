@@ -40,7 +40,7 @@ def compare(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> SweepReport:
-    """Score several networks on one split, side by side; the first is what the others are held against.
+    """Score several networks on one split, side by side; the others are compared with the first.
 
     Args:
         runs: two or more; those of one recipe that differ in their seed alone count as one network, two checkpoints of

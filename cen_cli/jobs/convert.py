@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cen_cli.files import check_free
 from cen_cli.jobs.translators import domain_names
 from cen_cli.results import Conversion
 from cen_cli.runs.checkpoint import write_tensors
+from cen_cli.wording import command
 
 SUFFIX = ".safetensors"
 
@@ -45,8 +47,8 @@ def _following(report: Conversion, written: Path) -> tuple[str, ...]:
     """Commands that take the result."""
     images = " ".join(f"{name}.png" for name in report.inputs)
     commands = {
-        "resnet": (f"cen train RECIPE --set model.weights={written}",),
-        "unet": (f"cen translate {images} --ckpt {written}", f"cen exchange-stats {written}"),
-        "refinenet": (f"cen eval {written} --data-root DIR", f"cen exchange-stats {written}"),
+        "resnet": (command("train", "RECIPE", "--set", f"model.weights={written}"),),
+        "unet": (f"cen translate {images} --ckpt {shlex.quote(str(written))}", command("exchange-stats", written)),
+        "refinenet": (command("eval", written, "--data-root", "DIR"), command("exchange-stats", written)),
     }
     return commands.get(report.kind, ())

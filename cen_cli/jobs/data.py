@@ -10,7 +10,7 @@ from pathlib import Path
 from cen_cli import builders
 from cen_cli.analysis.samples import sample_rows
 from cen_cli.builders.draft import default_target, draft, recipe_name, with_statistics
-from cen_cli.data.inspect.discovery import survey
+from cen_cli.data.inspect.discovery import infer_dataset
 from cen_cli.data.rooms import DOMAINS, RoomsSettings, prepare
 from cen_cli.data.sets.nyudv2.frames import Depth
 from cen_cli.data.sets.nyudv2.prepare import FOLDERS, write_folders
@@ -21,8 +21,8 @@ from cen_cli.reporting.files import write_png
 from cen_cli.reporting.panels import sample_panel
 from cen_cli.reporting.plots import class_shares
 from cen_cli.results import SILENT, Advance, Listener
-from cen_cli.results.findings import DataCheck, Survey, WrittenData
-from cen_cli.wording import did_you_mean
+from cen_cli.results.findings import DataCheck, InferredDataset, WrittenData
+from cen_cli.wording import command, did_you_mean
 
 RECIPES = {"random": "rooms", "house": "rooms-translate"}
 """The shipped recipe that is made for rooms of a style."""
@@ -83,7 +83,7 @@ def write_nyudv2(
             Path(out).absolute(),
             lambda folder: written.append(write_folders(Path(file), folder, depth=depth, progress=progress)),
         )
-    return WrittenData(str(out), written[0], FOLDERS, f"cen train nyudv2 --data-root {out}")
+    return WrittenData(str(out), written[0], FOLDERS, command("train", "nyudv2", "--data-root", out))
 
 
 def check(recipe: Recipe, *, views: int | None = None, listener: Listener = SILENT) -> DataCheck:
@@ -99,7 +99,7 @@ def check(recipe: Recipe, *, views: int | None = None, listener: Listener = SILE
 
 def draft_recipe(
     folder: Path, file: Path | None = None, *, target: str | None = None, listener: Listener = SILENT
-) -> tuple[Path, str | None, Survey]:
+) -> tuple[Path, str | None, InferredDataset]:
     """Write a draft recipe for a folder that nobody prepared, by default <its name>.toml.
 
     Returns the file, what is translated to (None in a segmentation), and what was found. Raises UsageError where the
@@ -109,7 +109,7 @@ def draft_recipe(
     elsewhere = "give another file with --out"
     check_free(path, elsewhere)
     with listener.counting("reading modalities") as progress:
-        found = survey(folder.resolve(), progress=progress)
+        found = infer_dataset(folder.resolve(), progress=progress)
     made = target or default_target(found)
     text = draft(found, recipe_name(path.stem), file=str(path), target=made)
     write_bytes(path, text.encode(), hint=elsewhere)
@@ -117,7 +117,7 @@ def draft_recipe(
 
 
 def draw_samples(recipe: Recipe, check: DataCheck, count: int, folder: Path) -> list[Path]:
-    """Draw `count` samples of each split that was looked at as the network sees them, and the shares of the classes.
+    """Draw `count` samples of each split that was checked as the network sees them, and the shares of the classes.
 
     Those of train are augmented as in the first epoch. Raises SaveError.
     """
@@ -140,7 +140,9 @@ def write_statistics(file: str | Path, recipe: Recipe, check: DataCheck) -> None
     Raises UsageError for a shipped recipe, for a translation, and where the recipe states them already.
     """
     if not Path(file).is_file():
-        raise UsageError(f"--statistics: {file}: no file of a recipe of your own", hint=f"cen recipes copy {file}")
+        raise UsageError(
+            f"--statistics: {file} is a shipped recipe, which stays as it is", hint=command("recipes", "copy", file)
+        )
     if recipe.task == "translation":
         raise UsageError(f"--statistics: {file}: a translation brings every image to [-1, 1]")
     text = Path(file).read_text(encoding="utf-8")

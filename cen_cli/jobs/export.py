@@ -28,6 +28,7 @@ from cen_cli.recipe.load import override
 from cen_cli.results import Compaction, Export
 from cen_cli.runs.checkpoint import MODEL_FILE, write_tensors
 from cen_cli.runs.directory import Located, locate
+from cen_cli.wording import command
 
 COMPACT = "compact"
 ONNX = ".onnx"
@@ -61,7 +62,7 @@ def compact(
         raise UsageError(
             f"{source}: nothing to compact: no channel is replaced, and instance norms by each image's own statistics "
             "cannot be folded",
-            hint=f"cen exchange-stats {source} shows what is replaced",
+            hint=f"{command('exchange-stats', source)} shows what is replaced",
         )
     tensors, metadata = compact_tensors(loaded.network), builders.labels_of_compact_network(loaded)
     made = builders.from_tensors(tensors, metadata, located.model_file).network.eval()

@@ -19,18 +19,18 @@ from cen_cli.analysis.advice import fusion_advice
 from cen_cli.analysis.sweeps import Claim, RowPlan, sweep_rows, sweep_verdicts
 from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
-from cen_cli.files import write_bytes
+from cen_cli.files import locked, write_bytes
 from cen_cli.jobs.budget import Row, train_within
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
 from cen_cli.jobs.export import evaluated_size
 from cen_cli.jobs.members import (
     BUSY,
+    LOOK,
     STOPPED,
     MemberRun,
     can_be_resumed,
     check_unchanged,
-    end_with_parent,
-    locked,
+    last_words,
     outcome_of,
     run_members,
     write_outcome,
@@ -39,6 +39,7 @@ from cen_cli.jobs.sweep_pictures import draw
 from cen_cli.jobs.train import resume, train
 from cen_cli.models.cost import macs
 from cen_cli.models.exchange import count_replaced, exchanging_layers
+from cen_cli.processes import end_with_parent
 from cen_cli.recipe import Recipe, catalog, dump_toml, parse_recipe
 from cen_cli.recipe.load import RecipeSource, differences
 from cen_cli.recipe.overrides import Changes
@@ -95,6 +96,7 @@ def sweep(
         listener.on_note(f"{grid.folder}: no such folder; nothing has been trained there")
     failed: list[str] = []
     if not show:
+        _check_data(grid.sweep, [member for member, run in chosen if outcome_of(run).state != "done"])
         ways = partial(
             _train_member,
             device=device,
@@ -208,6 +210,14 @@ def _differing(own: str, wanted: str) -> list[str]:
 # ---- training ----
 
 
+def _check_data(sweep: Sweep, left: Sequence[Member]) -> None:
+    """Open the data of members that are to be trained: what is not there stops all of them before the first one."""
+    different = {repr(member.recipe.data): member.recipe for member in left if member.recipe.data.kind != "rooms"}
+    for recipe in different.values():
+        for split in dict.fromkeys(("train", "val", sweep.split)):
+            builders.dataset(recipe, split)
+
+
 def _train_all(
     runs: Sequence[MemberRun], train_member: partial[None], metric: str, jobs: int, listener: Listener
 ) -> list[str]:
@@ -225,6 +235,7 @@ def _train_all(
             return
         if outcome.state != "done" and code not in STOPPED:
             failed.append(str(run.log))
+            listener.on_note(f"{run.log}, exit code {code}: {last_words(run)}")
         listener.on_member(outcome, metric=metric, ended=ended, total=len(left))
 
     if left:
@@ -282,9 +293,11 @@ def _train_member(
     """In a process of its own: train or resume a member, score it, mark it as done; ends by an exit code."""
     end_with_parent()
     torch.set_num_threads(max(torch.get_num_threads() // jobs, 1))
-    with locked(member) as free:
+    with locked(member.lock, patience=LOOK) as free:
         if not free:
             sys.exit(BUSY)
+        if outcome_of(member).state == "done":
+            return  # by another process, since this one's turn was planned
         with member.log.open("a", encoding="utf-8") as log:
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())

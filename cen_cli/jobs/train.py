@@ -21,6 +21,7 @@ from cen_cli.results import SILENT, Bench, DryRun, Listener, RunSummary
 from cen_cli.runs.directory import RunDirectory, check_free, create_run, default_root, newest_run, open_run
 from cen_cli.runs.environment import describe_environment
 from cen_cli.runs.log import read_environment
+from cen_cli.wording import command
 
 UNDIVIDED_COMPILED = (
     "train.compile = true: the parts of a compiled step cannot be told apart; "
@@ -59,6 +60,8 @@ def train(
 
         def create() -> RunDirectory:
             environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
+            if job.class_counts is not None:
+                environment["class_counts"] = job.class_counts
             run = create_run(root, recipe=dump_toml(resolved), environment=environment)
             held.enter_context(run.held())
             return run
@@ -88,7 +91,7 @@ def resume(
     if recipe is None and list(changes):
         raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
     if run is None and recipe is None:
-        raise UsageError("which run is to be resumed?", hint="cen train --resume DIR")
+        raise UsageError("--resume needs a run, or the recipe whose newest run is meant", hint="cen train --resume RUN")
     with ranks.joined(resolve_device(device)), ExitStack() as held:
         listener = listener if ranks.leads() else SILENT
         wanted = ranks.in_turn(lambda: None if recipe is None else load_recipe(recipe, changes, data_root))
@@ -105,7 +108,8 @@ def resume(
                 _check_same(own, wanted, directory)
             if data_root is not None:
                 own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
-            job = _job(own, device, inception_weights, listener)
+            counts = read_environment(directory).get("class_counts")
+            job = _job(own, device, inception_weights, listener, counts)
             _check_data(job, directory)
             return job
 
@@ -160,7 +164,7 @@ def _check_same(own: Recipe, wanted: Recipe, run: RunDirectory) -> None:
     if differing:
         raise UsageError(
             f"{run.root} was trained by another recipe: {', '.join(differing)} differ",
-            hint=f"continue it by its own recipe with: cen train --resume {run.root}",
+            hint=f"continue it by its own recipe with: {command('train', '--resume', run.root)}",
         )
 
 
@@ -175,14 +179,31 @@ def _check_data(job: TrainingJob, run: RunDirectory) -> None:
         )
 
 
-def _job(recipe: Recipe, device: str, inception_weights: Path | None, listener: Listener) -> TrainingJob:
+def _job(
+    recipe: Recipe,
+    device: str,
+    inception_weights: Path | None,
+    listener: Listener,
+    class_counts: list[list[int]] | None = None,
+) -> TrainingJob:
     if recipe.train.freeze_bn and recipe.model.weights == "none":
         listener.on_note(
             "train.freeze_bn = true without pretrained weights freezes statistics that nothing has measured; "
             "losses start huge and may diverge: --set train.freeze_bn=false"
         )
+    if recipe.train.accumulate > 1:
+        seen = recipe.train.batch // recipe.train.accumulate
+        listener.on_note(
+            f"train.accumulate = {recipe.train.accumulate}: batch norms that are not frozen see {seen} views at a time"
+        )
     with listener.counting("rendering rooms") as progress:
-        return builders.training_job(recipe, device_name=device, progress=progress, inception_weights=inception_weights)
+        return builders.training_job(
+            recipe,
+            device_name=device,
+            progress=progress,
+            inception_weights=inception_weights,
+            class_counts=class_counts,
+        )
 
 
 def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bool) -> RunSummary:

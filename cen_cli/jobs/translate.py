@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_cli.analysis.translations import TranslationRow, rendered, translate_view, translation_row
+from cen_cli.analysis.translations import rendered, translate_view, translation_row
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView
 from cen_cli.data.tensors import DepthMap
@@ -24,7 +24,7 @@ from cen_cli.jobs.translators import LoadedTranslator, domain, domain_names, fin
 from cen_cli.recipe import Recipe
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.reporting.translation import write_contact_sheet, write_measurement, write_translated
-from cen_cli.results import SILENT, Listener, Translations
+from cen_cli.results import SILENT, Listener, TranslationRow, Translations
 
 MOST_ROWS = 16
 """Rows of the contact sheet, which shows the first views."""

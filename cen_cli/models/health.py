@@ -1,6 +1,6 @@
 """Which parts of a network live: dead units, and whether a gradient of the task arrives.
 
-While a network is watched, its layers are looked at as they run. A unit, that is a channel of one stream, is *dead*
+While a network is watched, its layers are observed as they run. A unit, that is a channel of one stream, is *dead*
 where it is positive nowhere in the batch and no gradient reaches it: a ReLU behind it has shut it off, and nothing can
 open it again. A part to whose layers no gradient arrives at all learns nothing, dead or not; its gammas fall under the
 L1 penalty unopposed, which is no choice of channels. Gradients are those of the loss with respect to a layer's output,

@@ -102,7 +102,7 @@ def known_norms(module: nn.Module, *, allow_others: bool) -> dict[str, tuple[nn.
     kinds = _known_kinds()
     found = {}
     for name, layer in module.named_modules():
-        kind = kinds.get(type(layer)) or _seen_to_be(layer)
+        kind = kinds.get(type(layer)) or _inferred_kind(layer)
         if kind is not None:
             found[name] = (layer, kind)
         elif _has_statistics(layer) and not allow_others:
@@ -184,7 +184,7 @@ def _known_kinds() -> dict[type[nn.Module], NormKind]:
     return _OF_TORCH | others
 
 
-def _seen_to_be(layer: nn.Module) -> NormKind | None:
+def _inferred_kind(layer: nn.Module) -> NormKind | None:
     """What a subclass of a batch or instance norm is, where it computes its parent's norm and then its children."""
     parent = next(
         (kind for known, kind in _OF_TORCH.items() if known in NORMALISING and isinstance(layer, known)), None

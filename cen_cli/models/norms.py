@@ -36,19 +36,9 @@ SHARING: dict[str, tuple[Share, Share]] = {
 """Sharing mode -> (gamma and beta, mean and variance)."""
 
 
-class ModalBatchNorm2d(nn.Module):
-    """Batch normalisation of M streams, each with its own gamma, beta, mean and variance unless shared (P Eq. 5).
+class _NormByStatistics(nn.Module):
+    """Gamma, beta and running statistics of M streams: gamma 1, beta 0, mean 0, variance 1."""
 
-    `channels` is C and `modalities` M; gamma (`weight`) and beta (`bias`) are [M, C], or [1, C] with
-    `affine="shared"`, running mean and variance by `statistics` likewise; `eps` and `momentum` are torch's.
-    With everything private it equals M `nn.BatchNorm2d`, one per stream, in training and in evaluation.
-    `frozen = True` normalises by the running statistics in training too, and leaves them as they are; gamma and beta
-    still learn. `synchronised = True` normalises by the batch of all processes that train together (`process_group`:
-    of some of them), as `nn.SyncBatchNorm` does.
-    """
-
-    synchronised = False
-    process_group: Any = None
     weight: nn.Parameter
     bias: nn.Parameter
     running_mean: Tensor
@@ -65,10 +55,35 @@ class ModalBatchNorm2d(nn.Module):
         momentum: float = 0.1,
     ) -> None:
         super().__init__()
-        _allocate(self, channels, modalities, affine, statistics)
+        _allocate_affine(self, channels, modalities, affine)
+        rows = _count_rows("statistics", statistics, modalities)
+        self.register_buffer("running_mean", torch.zeros(rows, channels))
+        self.register_buffer("running_var", torch.ones(rows, channels))
         self.channels, self.modalities = channels, modalities
         self.eps, self.momentum = eps, momentum
-        self.frozen = False
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        affine, statistics = (
+            "private" if len(table) == self.modalities else "shared" for table in (self.weight, self.running_mean)
+        )
+        return f"{self.channels}, modalities={self.modalities}, affine={affine}, statistics={statistics}"
+
+
+class ModalBatchNorm2d(_NormByStatistics):
+    """Batch normalisation of M streams, each with its own gamma, beta, mean and variance unless shared (P Eq. 5).
+
+    `channels` is C and `modalities` M; gamma (`weight`) and beta (`bias`) are [M, C], or [1, C] with
+    `affine="shared"`, running mean and variance by `statistics` likewise; `eps` and `momentum` are torch's.
+    With everything private it equals M `nn.BatchNorm2d`, one per stream, in training and in evaluation.
+    `frozen = True` normalises by the running statistics in training too, and leaves them as they are; gamma and beta
+    still learn. `synchronised = True` normalises by the batch of all processes that train together (`process_group`:
+    of some of them), as `nn.SyncBatchNorm` does.
+    """
+
+    synchronised = False
+    process_group: Any = None
+    frozen = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [M*B, C, H, W], modality-major; the result has x's shape, dtype and memory format."""
@@ -104,10 +119,6 @@ class ModalBatchNorm2d(nn.Module):
             running.copy_(followed)
         return y
 
-    def extra_repr(self) -> str:
-        """What `print(module)` shows."""
-        return _describe(self)
-
 
 class ModalSyncBatchNorm2d(ModalBatchNorm2d):
     """A `ModalBatchNorm2d` that is synchronised: what an `nn.SyncBatchNorm` becomes."""
@@ -115,7 +126,7 @@ class ModalSyncBatchNorm2d(ModalBatchNorm2d):
     synchronised = True
 
 
-class ModalInstanceNorm2d(nn.Module):
+class ModalInstanceNorm2d(_NormByStatistics):
     """Instance normalisation of M streams with gamma, beta and running statistics (S Section 2, U-Net).
 
     `channels`, `modalities`, `affine`, `statistics`, `eps` and `momentum` are those of `ModalBatchNorm2d`.
@@ -128,26 +139,7 @@ class ModalInstanceNorm2d(nn.Module):
     and these then follow the values themselves and their squared distances from the running mean.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(
-        self,
-        channels: int,
-        modalities: int,
-        *,
-        affine: Share = "private",
-        statistics: Share = "private",
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-    ) -> None:
-        super().__init__()
-        _allocate(self, channels, modalities, affine, statistics)
-        self.channels, self.modalities = channels, modalities
-        self.eps, self.momentum = eps, momentum
-        self.use_running_statistics = False
+    use_running_statistics = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [M*B, C, H, W], modality-major; the result has x's shape, dtype and memory format."""
@@ -202,10 +194,6 @@ class ModalInstanceNorm2d(nn.Module):
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
         self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
 
-    def extra_repr(self) -> str:
-        """What `print(module)` shows."""
-        return _describe(self)
-
 
 class ModalLayerNorm2d(nn.Module):
     """Layer normalisation over channels, at every position, with gamma and beta of each of M streams unless shared."""
@@ -259,14 +247,6 @@ def set_norm_statistics(model: nn.Module, statistics: str) -> None:
     for module in model.modules():
         if isinstance(module, ModalInstanceNorm2d):
             module.use_running_statistics = statistics == "running"
-
-
-def _allocate(norm: nn.Module, channels: int, modalities: int, affine: Share, statistics: Share) -> None:
-    """Give `norm` its four tensors: gamma 1, beta 0, mean 0, variance 1."""
-    _allocate_affine(norm, channels, modalities, affine)
-    rows = _count_rows("statistics", statistics, modalities)
-    norm.register_buffer("running_mean", torch.zeros(rows, channels))
-    norm.register_buffer("running_var", torch.ones(rows, channels))
 
 
 def _allocate_affine(norm: nn.Module, channels: int, modalities: int, affine: Share) -> None:
@@ -361,9 +341,3 @@ def _scale_and_shift(x: Tensor, scale: Tensor, shift: Tensor, modalities: int) -
 
 def _at_least_float32(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
-
-
-def _describe(norm: BatchOrInstanceNorm) -> str:
-    affine = "private" if norm.weight.shape[0] == norm.modalities else "shared"
-    statistics = "private" if norm.running_mean.shape[0] == norm.modalities else "shared"
-    return f"{norm.channels}, modalities={norm.modalities}, affine={affine}, statistics={statistics}"

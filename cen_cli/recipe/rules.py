@@ -65,6 +65,12 @@ def _number_of_inputs(inputs: list[str], fusion: str, donors: str, dropout: floa
         yield "exchange.donors", 'of two modalities each has one donor; "mean", or three or more data.inputs'
 
 
+@rule("train.accumulate loss.dice")
+def _dice_of_a_whole_batch(accumulate: int, dice: float) -> Complaints:
+    if accumulate > 1 and dice > 0:
+        yield "train.accumulate", f"loss.dice = {dice} is of a whole batch; 1, or no loss.dice"
+
+
 @rule("model.fusion model.fusion_stage")
 def _fused_at_the_input(fusion: str, stage: str) -> Complaints:
     if fusion in BASELINES and fusion != "concat" and stage == "input":
@@ -182,7 +188,7 @@ def _windows_overlap(window: list[int] | None, stride: list[int] | None) -> Comp
     if stride is not None and window is None:
         yield "eval.stride", "steps of eval.window, which is absent"
     elif stride and window and any(step > side for step, side in zip(stride, window, strict=True)):
-        yield "eval.stride", f"at most eval.window = {show_value(window)}, lest pixels are left out"
+        yield "eval.stride", f"at most eval.window = {show_value(window)}, or pixels would be left out"
 
 
 @rule("data.inputs data.normalize")

@@ -232,6 +232,25 @@ class Gan(Table):
     )
 
 
+class Loss(Table):
+    """What a segmentation's label maps cost, at every branch and the ensemble; void pixels never count."""
+
+    class_weights: Literal["none", "inverse", "median"] | Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (
+        Field(
+            default="none",
+            description='Weights of the classes. "inverse": by their pixels in the training split. "median": median '
+            "frequency balancing, by their pixels in the views that show them; or one number for each class.",
+        )
+    )
+    label_smoothing: Fraction = Field(
+        default=0.0, description="Share of the target that is spread over all classes in cross entropy."
+    )
+    focal_gamma: NonNegative = Field(
+        default=0.0, description="Exponent of the focal loss, (1 - p)^gamma before cross entropy; 2 is usual, 0: none."
+    )
+    dice: NonNegative = Field(default=0.0, description="Weight of the soft Dice loss beside cross entropy.")
+
+
 class Optimizer(Table):
     """The optimiser, by group of parameters. A learning rate is one number, or one per stage (`staged`)."""
 
@@ -240,6 +259,11 @@ class Optimizer(Table):
     )
     encoder_lr: Rate = Field(description="Learning rate of the encoder.")
     decoder_lr: Rate = Field(description="Learning rate of the decoder and of the ensemble's weights.")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="What the encoder's rate is multiplied by from each stage to the next finer one, such as 0.7: the "
+        "last stage has encoder_lr. Gammas that exchange keep gamma_lr.",
+    )
     gamma_lr: Rate | None = Field(
         default=None, description="Learning rate of the exchanging norms' gammas. Absent: encoder_lr."
     )
@@ -283,6 +307,12 @@ class Train(Table):
 
     epochs: int = Field(ge=1, description="Passes over the training split.")
     batch: int = Field(ge=1, description="Views in one step.")
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="Parts into which a step's batch is cut, computed one after the other in that much less memory; "
+        "batch norms see one part at a time.",
+    )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         default="fp32", description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast.'
     )
@@ -305,6 +335,14 @@ class Train(Table):
         lt=1,
         description="Probability with which each modality of a training view is missing (0 as the network sees it); "
         "one at least stays.",
+    )
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Decay, such as 0.999, of an average of the weights over the steps, which then is what is scored "
+        "and saved. Absent: no average.",
+    )
+    patience: Positive | None = Field(
+        default=None, description="Validations without a better score after which training ends. Absent: all epochs."
     )
     validate_every: int = Field(
         default=1, ge=1, description="Epochs between validations; the last epoch is always validated."
@@ -341,7 +379,7 @@ class Eval(Table):
     )
     scales: Annotated[tuple[AboveZero, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=(1.0,),
-        description="Scales at which `cen eval` and `cen predict` look at a view; probabilities are averaged. "
+        description="Scales at which `cen eval` and `cen predict` label a view; probabilities are averaged. "
         "Validations while training take scale 1.",
     )
     flip: bool = Field(default=False, description="Average with the mirror image, at every scale; as for scales.")
@@ -381,6 +419,7 @@ class Recipe(Table):
     data: Data = Field(description="What is learned from.")
     model: Model = Field(description="The network.")
     unet: UNet = Field(default=UNet(), description="The generator of a translation network.")
+    loss: Loss = Field(default=Loss(), description="The loss of a segmentation network.")
     gan: Gan = Field(default=Gan(), description="The loss of a translation network.")
     sharing: Sharing = Field(default=Sharing(), description="What the streams share.")
     exchange: Exchange = Field(default=Exchange(), description="Channel exchanging.")

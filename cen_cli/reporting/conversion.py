@@ -9,7 +9,7 @@ from cen_cli.wording import listed
 MOST_LISTED = 3
 
 
-def conversion_parts(report: Conversion) -> tables.Parts:
+def render_conversion(report: Conversion) -> tables.Renderables:
     """What was found in the file and written, what was left out, and what to do next."""
     made = f" -> {report.target}" if report.target else ""
     pairs = [

@@ -49,7 +49,7 @@ UNFOLDED = 20
 """Names of layers up to this length stay on one line."""
 
 
-def gamma_parts(rows: Sequence[GammaRow]) -> list[RenderableType]:
+def render_gamma(rows: Sequence[GammaRow]) -> list[RenderableType]:
     """One row per layer and modality, then what the columns mean."""
     layers = [row.layer for row in rows]
     names = formats.short_names(layers)
@@ -60,25 +60,24 @@ def gamma_parts(rows: Sequence[GammaRow]) -> list[RenderableType]:
     return [*_heading(layers), table, *GAMMA_LEGEND]
 
 
-def diagnosis_parts(diagnosis: GammaDiagnosis) -> list[RenderableType]:
+def render_diagnosis(diagnosis: GammaDiagnosis) -> list[RenderableType]:
     """The verdict, the numbers behind it, and what to change."""
     lines = [("diagnosis", diagnosis.verdict)]
     lines += [("because" if not index else "", text) for index, text in enumerate(diagnosis.evidence)]
     return [tables.facts([*lines, ("advice", diagnosis.advice)])]
 
 
-def recovery_parts(recoveries: Sequence[GammaRecovery]) -> list[RenderableType]:
+def render_recovery(recoveries: Sequence[GammaRecovery]) -> list[RenderableType]:
     """Of the pressed gammas that once fell below the threshold, how many came back."""
-    table = tables.new_table("modality", numbers=("fell below", "came back", "above at the end", "% came back"))
+    columns = ("fell below", "came back", "above at the end", "% came back")
+    rows = []
     for item in recoveries:
-        share = item.returned / item.fell if item.fell else None
-        table.add_row(
-            item.modality, str(item.fell), str(item.returned), str(item.ended_above), formats.percent(share, 1)
-        )
-    return ["Pressed gammas over the recorded steps:", table]
+        share = formats.percent(item.returned / item.fell if item.fell else None, 1)
+        rows.append((item.modality, str(item.fell), str(item.returned), str(item.ended_above), share))
+    return ["Pressed gammas over the recorded steps:", tables.new_table("modality", numbers=columns, rows=rows)]
 
 
-def attraction_parts(measured: Attraction) -> list[RenderableType]:
+def render_attraction(measured: Attraction) -> list[RenderableType]:
     """Theorem 1 against gradients, per modality; against the fates of fallen gammas; and what the columns mean."""
     events = tables.new_table("modality", numbers=("gammas", "predicted", "observed", "Brier", "constant", "replaced"))
     fates = tables.new_table("modality", numbers=("fell", "stayed", "% stayed", "predicted", "Brier"))
@@ -101,7 +100,7 @@ def attraction_parts(measured: Attraction) -> list[RenderableType]:
     return parts
 
 
-def gain_parts(rows: Sequence[GainRow]) -> list[RenderableType]:
+def render_gain(rows: Sequence[GainRow]) -> list[RenderableType]:
     """What replacing gains, one row per layer and modality, then what the columns mean."""
     layers = [row.layer for row in rows]
     names = formats.short_names(layers)
@@ -117,7 +116,7 @@ def _gain(value: float) -> str:
     return formats.ABSENT if math.isnan(value) else f"{value:+.1e}"
 
 
-def what_if_parts(rows: Sequence[WhatIfRow], metric: str, own: float) -> list[RenderableType]:
+def render_what_if(rows: Sequence[WhatIfRow], metric: str, own: float) -> list[RenderableType]:
     """What would be replaced and scored at other thresholds; the network's own is marked."""
     score = metric.rpartition(".")[2]
     modalities = [count.modality for count in rows[0].replaced]
@@ -134,7 +133,7 @@ def what_if_parts(rows: Sequence[WhatIfRow], metric: str, own: float) -> list[Re
     return [heading, table]
 
 
-def exchange_parts(rows: Sequence[ExchangeRow], *, by: str = "layer") -> list[RenderableType]:
+def render_exchange(rows: Sequence[ExchangeRow], *, by: str = "layer") -> list[RenderableType]:
     """One row per layer (or stage) and modality with the totals last, then what the columns mean."""
     layers = [row.layer for row in rows if row.layer != TOTAL]
     names = [*formats.short_names(layers), *(TOTAL for _ in rows[len(layers) :])]
@@ -161,7 +160,7 @@ def _donors(row: ExchangeRow) -> str:
     return ", ".join(f"{name} {formats.percent(part, 0)}" for name, part in row.donors.items())
 
 
-def steps_parts(records: Sequence[ReplacedAtStep]) -> list[RenderableType]:
+def render_steps(records: Sequence[ReplacedAtStep]) -> list[RenderableType]:
     """Replaced channels in a few records of a run, one row per record and modality."""
     with_epochs = all(record.epoch is not None for record in records)
     table = tables.new_table(numbers=("step", *(["epoch"] if with_epochs else [])))
@@ -194,16 +193,16 @@ def _heading(layers: Sequence[str]) -> list[str]:
     return [f"Layers of {prefix}:"] if prefix else []
 
 
-def analysis_parts(found: GammaAnalysis) -> list[RenderableType]:
+def render_analysis(found: GammaAnalysis) -> list[RenderableType]:
     """What was found of a network's gammas, in reading order."""
     parts: list[RenderableType] = [f"checkpoint: {found.checkpoint}"]
-    parts += gamma_parts(found.rows) if found.rows else []
+    parts += render_gamma(found.rows) if found.rows else []
     if found.recoveries:
-        parts += recovery_parts(found.recoveries)
+        parts += render_recovery(found.recoveries)
     elif found.rows:
         parts += ["No recorded gammas beside this checkpoint: no recovery counts, no plots over steps."]
-    parts += attraction_parts(found.attraction) if found.attraction else []
-    parts += gain_parts(found.gains) if found.gains else []
+    parts += render_attraction(found.attraction) if found.attraction else []
+    parts += render_gain(found.gains) if found.gains else []
     if found.what_if and found.threshold is not None:
-        parts += what_if_parts(found.what_if, found.metric, found.threshold)
-    return [*parts, *diagnosis_parts(found.diagnosis), *(f"plot: {path}" for path in found.plots)]
+        parts += render_what_if(found.what_if, found.metric, found.threshold)
+    return [*parts, *render_diagnosis(found.diagnosis), *(f"plot: {path}" for path in found.plots)]

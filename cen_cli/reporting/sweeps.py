@@ -46,7 +46,7 @@ def _conventions(report: SweepReport, mark: str) -> list[str]:
     return [f"{scored}; reference: {report.reference}", words, *once]
 
 
-def sweep_parts(report: SweepReport) -> list[RenderableType]:
+def render_sweep(report: SweepReport) -> list[RenderableType]:
     """The report's tables and verdicts in reading order."""
     parts: list[RenderableType] = [Text(report.title), *map(Text, _conventions(report, "a bar"))]
     for group, rows in _by_group(report.rows).items():
@@ -91,7 +91,7 @@ def sweep_csv(report: SweepReport) -> str:
     return text.getvalue()
 
 
-def members_parts(planned: Sequence[PlannedMember]) -> list[RenderableType]:
+def render_members(planned: Sequence[PlannedMember]) -> list[RenderableType]:
     """Every member with its state, and how long it took or may take."""
     table = new_table("member", "run", numbers=("seed", "state", "time"))
     for entry in planned:

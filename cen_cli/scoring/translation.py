@@ -105,10 +105,10 @@ class TranslationScorer:
     ) -> Evaluation:
         """Scores of every branch and the ensemble over `data`, or over its first `limit` batches without distances."""
         distances = self.distances if limit is None and len(data) > 1 else None
-        seen = ranks.gather(self._look(model, data, limit, after_batch, distances))
+        seen = ranks.gather(self._translate(model, data, limit, after_batch, distances))
         return ranks.by_first(lambda: self._evaluation(model, data, split, seen, distances))
 
-    def _look(
+    def _translate(
         self,
         model: StreamNetwork,
         data: ViewDataset,

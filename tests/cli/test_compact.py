@@ -154,7 +154,7 @@ def test_it_translates_as_its_original(translation: Path, compact_translation: P
     ("words", "message"),
     [
         (("exchange-stats",), "its exchange is a fixed index"),
-        (("analyze-gammas",), "it has no gammas to look into"),
+        (("analyze-gammas",), "it has no gammas to analyse"),
         (("compact",), "it is compact already"),
         (("train", "--resume"), "a checkpoint without its run"),
     ],

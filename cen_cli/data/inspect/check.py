@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cen_cli.data.inspect import problems
-from cen_cli.data.inspect.statistics import ModalityStatistics, Progress, SplitStatistics, split_statistics
+from cen_cli.data.inspect.split_statistics import ModalityStatistics, Progress, SplitStatistics, split_statistics
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS, VOID
@@ -61,7 +61,7 @@ def _split_facts(part: SplitStatistics) -> SplitFacts:
     return SplitFacts(
         split=part.split,
         views=len(part.data),
-        looked_at=len(part.indices),
+        opened=len(part.indices),
         modalities=tuple(_modality_facts(modality, len(names)) for modality in part.modalities.values()),
         labels=tuple(LabelShare(name, part.labels[label] / max(total, 1)) for label, name in enumerate(names)),
     )

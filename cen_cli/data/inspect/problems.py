@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from cen_cli.data.inspect.statistics import ModalityStatistics, SplitStatistics
+from cen_cli.data.inspect.split_statistics import ModalityStatistics, SplitStatistics
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import LABELS
 from cen_cli.errors import DataError, IncompleteError
@@ -24,6 +24,7 @@ LARGE_ENOUGH = 64 * 64
 """Pixels of a picture of which the number of different values says something."""
 NOTABLE, LARGE = 0.01, 0.5
 """Shares of pixels that are worth a warning, and an error."""
+RARE = 0.1  # of an equal share of the pixels
 PEAK = 0.05
 """Share of one value above which it may mean that nothing was measured."""
 STEREO = ("disparity", "stereo")
@@ -217,7 +218,12 @@ def labels(part: SplitStatistics) -> Iterator[Finding]:
     if absent:
         where = "never shown" if len(part.indices) == len(part.data) else "not shown in the views looked at"
         yield Finding("warning", part.split, LABELS, f"{len(absent)} of {len(names)} classes {where}: {listed(absent)}")
-    label, share = max(counts, key=counts.__getitem__), max(counts.values()) / sum(counts.values())
+    known = sum(counts.values())
+    rare = [name for label, name in enumerate(names) if 0 < counts.get(label, 0) < known * RARE / len(names)]
+    if rare:
+        text = f"{len(rare)} of {len(names)} classes have under a tenth of an equal share of the pixels: {listed(rare)}"
+        yield Finding("warning", part.split, LABELS, text, 'loss.class_weights = "median" would let them count more')
+    label, share = max(counts, key=counts.__getitem__), max(counts.values()) / known
     if share > 0.995 and len(names) > 1:
         yield Finding("warning", part.split, LABELS, f"{share:.1%} of the labelled pixels are {names[label]!r}")
 

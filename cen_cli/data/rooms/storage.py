@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
@@ -24,14 +24,13 @@ from pathlib import Path
 
 import platformdirs
 
-from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.encoding import encode
 from cen_cli.data.rooms.render import render_scene, view_camera
 from cen_cli.data.rooms.scene import build_scene
 from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, RoomsSettings
 from cen_cli.errors import DataError, UsageError
-from cen_cli.files import unwritable, write_bytes
-from cen_cli.processes import fresh_processes
+from cen_cli.files import write_bytes
+from cen_cli.processes import end_with_parent, fresh_processes
 from cen_cli.results import SPLITS
 
 MANIFEST = "manifest.json"
@@ -100,7 +99,10 @@ def prepare(
     Raises UsageError for an unknown domain, and for `keyed=False` on a folder that holds other rooms; SaveError where
     the folder cannot be written; DataError where a rendering process was killed.
     """
-    wanted = _known(domains)
+    unknown = [domain for domain in domains if domain not in DOMAINS]
+    if unknown:
+        raise UsageError(f"unknown domain {unknown[0]!r}", hint=f"the rooms have {', '.join(DOMAINS)}")
+    wanted = tuple(domain for domain in DOMAINS if domain in domains)
     base = default_folder() if folder is None else Path(folder)
     root = base / settings_key(settings) if keyed else base
     records = _read_manifest(root, settings)
@@ -115,16 +117,8 @@ def prepare(
 
     report(0)
     if pending:
-        _make_folders(root, settings, wanted)
         _render_all(root, settings, pending, _worker_count(workers, len(pending)), sound, report)
     return root
-
-
-def _known(domains: Sequence[str]) -> tuple[str, ...]:
-    for domain in domains:
-        if domain not in DOMAINS:
-            raise UsageError(f"unknown domain {domain!r}", hint=f"the rooms have {', '.join(DOMAINS)}")
-    return tuple(domain for domain in DOMAINS if domain in domains)
 
 
 def _worker_count(workers: int | None, rooms: int) -> int:
@@ -192,7 +186,7 @@ def _rendered(
             yield task, _render_room(root, settings, task)
         return
     with fresh_processes() as context:
-        pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
+        pool = ProcessPoolExecutor(workers, context, initializer=_leave_signals)
     try:
         with fresh_processes():  # the pool starts them as work comes in
             rooms = {pool.submit(_render_room, root, settings, room): room for room in pending}
@@ -205,8 +199,9 @@ def _rendered(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Let Ctrl-C stop the caller alone, which then ends its processes."""
+def _leave_signals() -> None:
+    """Let Ctrl-C stop the caller alone, which then ends its processes; end where it is gone."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -216,7 +211,8 @@ def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
     records = Records()
     for view, domains in task.missing:
         camera = view_camera(scene, settings, task.split, task.room, view)
-        records.cameras[f"{task.split}/{task.room:04d}_{view}"] = _describe(camera)
+        described = (*camera.position, camera.yaw, camera.pitch, camera.field_of_view)
+        records.cameras[f"{task.split}/{task.room:04d}_{view}"] = [round(value, 6) for value in described]
         pictures = render_scene(scene, settings, task.split, task.room, view, domains, camera)
         for domain, values in pictures.items():
             data = encode(domain, values)
@@ -226,21 +222,8 @@ def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
     return records
 
 
-def _describe(camera: Camera) -> list[float]:
-    return [round(value, 6) for value in (*camera.position, camera.yaw, camera.pitch, camera.field_of_view)]
-
-
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _make_folders(root: Path, settings: RoomsSettings, domains: Iterable[str]) -> None:
-    for split in SPLITS:
-        for domain in domains if settings.rooms(split) else ():
-            try:
-                (root / split / domain).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise unwritable(root / split / domain, error, ROOM_LEFT) from error
 
 
 def _read_manifest(root: Path, settings: RoomsSettings) -> Records:

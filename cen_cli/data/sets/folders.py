@@ -69,9 +69,14 @@ class FolderModality:
         Photographs by ImageNet's statistics, everything else so that its range becomes [-1, 1]; in a translation
         everything. Raises DataError for a measurement without a range.
         """
+        if self.kind == "measurement" and self.range is None:
+            raise DataError(f"modality {name!r}: a measurement needs its range, in its unit")
+        low, high = self.range or FULL_RANGE[self.stored]
+        scale, unit, bands, convert = self.scale or 1.0, self.unit or "", self.bands or None, self.convert or None
+        encoding = Encoding(self.stored, self.channels, low, high, scale, self.invalid, unit, bands, convert)
         if self.kind == "measurement":
-            return self._measurement(name)
-        encoding = self._encoding(*(self.range or FULL_RANGE[self.stored]))
+            half = (high - low) / 2
+            return ModalitySpec(name, "depth", mean=(half, half, half), std=(half, half, half), encoding=encoding)
         photograph = self.kind == "photograph" and not translation
         return ModalitySpec(
             name,
@@ -82,19 +87,6 @@ class FolderModality:
             mirror_sum=(255 if encoding.plain else 1) if self.kind == "normals" else None,
             encoding=encoding,
         )
-
-    def _measurement(self, name: str) -> ModalitySpec:
-        if self.range is None:
-            raise DataError(f"modality {name!r}: a measurement needs its range, in its unit")
-        low, high = self.range
-        half = (high - low) / 2
-        encoding = self._encoding(low, high)
-        return ModalitySpec(name, "depth", mean=(half, half, half), std=(half, half, half), encoding=encoding)
-
-    def _encoding(self, low: float, high: float) -> Encoding:
-        scale, unit = self.scale or 1.0, self.unit or ""
-        bands, convert = self.bands or None, self.convert or None
-        return Encoding(self.stored, self.channels, low, high, scale, self.invalid, unit, bands, convert)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,18 +184,14 @@ def divided(groups: Iterable[str], shares: tuple[float, float, float], seed: int
     Raises DataError where there are fewer groups than parts.
     """
     names = sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
-    _, val, test = shares
-    sizes = {"val": max(1, round(val * len(names))), "test": max(1, round(test * len(names))) if test else 0}
-    if sum(sizes.values()) >= len(names):
+    val = max(1, round(shares[1] * len(names)))
+    test = max(1, round(shares[2] * len(names))) if shares[2] else 0
+    if val + test >= len(names):
         raise DataError(
             f"{len(names)} groups of views cannot be divided into train, val{' and test' if test else ''}",
             hint="give lists (data.train_list, data.val_list), or other data.folders.shares",
         )
-    last_val, last_test = sizes["val"], sizes["val"] + sizes["test"]
-    return {
-        name: "val" if index < last_val else "test" if index < last_test else "train"
-        for index, name in enumerate(names)
-    }
+    return {name: "val" if n < val else "test" if n < val + test else "train" for n, name in enumerate(names)}
 
 
 def _keys_of_split(

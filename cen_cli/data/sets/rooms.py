@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Unpack
 
 from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, SHORT_NAMES, ModalitySpec, Normalization
-from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together
+from cen_cli.data.patterns import Pattern, ViewKey, complete
 from cen_cli.data.rooms import CLASS_NAMES, DEPTH_INVALID, DEPTH_UNITS, EDGE_UNITS
 from cen_cli.data.sample import LABELS, TARGET, check_split
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
@@ -114,8 +114,9 @@ class Rooms(FileViews):
         check_split(split)
         root, keys = Path(folder), (*inputs, LABELS if target is None else TARGET)
         domains = dict(zip(keys, domains_of(inputs, target), strict=True))
+        hint = "`cen data rooms` renders the rooms into a folder"
         patterns = {key: Pattern(f"{split}/{domain}/{{stem}}.png") for key, domain in domains.items()}
-        found = find_together(root, patterns, hint="`cen data rooms` renders the rooms into a folder")
+        found = {key: pattern.find(root, hint=hint) for key, pattern in patterns.items()}
         everything = sorted(set().union(*found.values()), key=ViewKey.place)
         complete(root, split, everything, found, hint="delete the folder to have it rendered again")
         views = [ViewFiles(key.stem, {name: files[key] for name, files in found.items()}) for key in everything]

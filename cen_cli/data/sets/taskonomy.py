@@ -32,7 +32,7 @@ from typing import Unpack
 
 from cen_cli.data.listing import read_list, root_of
 from cen_cli.data.modality import ModalitySpec, Normalization, full_name
-from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together
+from cen_cli.data.patterns import Pattern, ViewKey, complete
 from cen_cli.data.sample import TARGET
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
 from cen_cli.errors import DataError, UsageError
@@ -122,7 +122,7 @@ class Taskonomy(FileViews):
         pattern = f"{split}/{{domain}}/{{{{stem}}}}.png" if own_splits else "{domain}/{{stem}}_domain_{domain}.png"
         domains = {**{name: full_name(name) for name in inputs}, TARGET: full_name(target)}
         patterns = {domain: Pattern(pattern.format(domain=domain)) for domain in domains.values()}
-        found = find_together(folder, patterns, hint=SOURCE)
+        found = {domain: each.find(folder, hint=SOURCE) for domain, each in patterns.items()}
         everything = sorted(set().union(*found.values()), key=ViewKey.place)
         if path is not None:
             keys = sorted(read_list(path, _listed_view, hint=LIST_HINT, unique=True), key=ViewKey.place)

@@ -171,10 +171,15 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def read_state(file: Path) -> dict[str, Tensor]:
-    """The state dict that a file holds. Raises CheckpointError where it holds none."""
+def check_there(file: Path) -> None:
+    """Raises CheckpointError where there is no such file of weights."""
     if not file.is_file():
         raise CheckpointError(f"{file}: no such weights file", hint='give a path, "imagenet" or "none"')
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The state dict that a file holds. Raises CheckpointError where it holds none."""
+    check_there(file)
     content = _read_safetensors(file) if file.suffix == ".safetensors" else read_torch_file(file)
     for key in WRAPPED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

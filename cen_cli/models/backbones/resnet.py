@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
 from cen_cli.errors import CheckpointError
-from cen_cli.models.backbones.pretrained import read_resnet_weights
+from cen_cli.models.backbones.pretrained import check_there, read_resnet_weights
 from cen_cli.models.conversion import Convolution, convert_children, convert_layers, fuse_input
 from cen_cli.models.fusion.placement import Fusion, PassOn, place
 from cen_cli.models.norms import ModalBatchNorm2d
@@ -120,8 +121,12 @@ def resnet_encoder(
     if width < 1:
         raise ValueError(f"encoder width = {width}: at least 1 is needed")
     random = weights in (None, "none")
-    if width != 64 and not random:
-        raise CheckpointError(f"{weights}: weights of width 64, and the encoder's is {width}")
+    if weights is not None and width != 64 and not random:
+        if weights != "imagenet":
+            check_there(Path(weights).expanduser())
+        raise CheckpointError(
+            f"{weights}: weights of width 64, and the encoder's is {width}", hint="--set model.encoder_width=64"
+        )
     depth = RESNETS[name]
     if dilated and not depth.bottlenecks:
         raise ValueError(f"backbone {name!r}: dilated stages need bottleneck blocks: resnet50, resnet101 or resnet152")

@@ -23,7 +23,7 @@ from torch import Tensor
 from cen_cli.data import tensors
 from cen_cli.data.listing import read_list
 from cen_cli.data.modality import ModalitySpec
-from cen_cli.data.reading import label_table, look_up
+from cen_cli.data.reading import coded_labels, label_table
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.matfile import MatFile
 from cen_cli.data.sets.nyudv2.official import CLASS_OF, FRAMES_OF
@@ -63,18 +63,14 @@ def find_frames(path: Path, split: str, columns: Mapping[str, str], *, depth: De
     return Source(path, views, read=file.read, labels=file.read_labels)
 
 
-class LabeledFrames:
+class LabeledFrames(MatFile):
     """Frames of the file; a map is named by its path, <file>/<array>/<number>."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = MatFile(path)
 
     def count(self, arrays: Sequence[str]) -> int:
         """The number of frames. Raises DataError where arrays are not of the data set's form."""
         counts = {}
         for name in arrays:
-            shape = self._file.shape(name)
+            shape = self.shape(name)
             expected = "[N, 3, W, H]" if name == "images" else "[N, W, H]"
             if len(shape) != expected.count(",") + 1 or (name == "images" and shape[1] != 3):
                 raise DataError(
@@ -89,7 +85,7 @@ class LabeledFrames:
 
     def read(self, path: str | Path, spec: ModalitySpec) -> Tensor:
         """An Image uint8 [3, H, W], or a DepthMap in metres, of a path such as <file>/images/3. Raises DataError."""
-        values = self._part(path)
+        values = self._frame(path)
         if spec.kind == "image" and spec.derived != "normal":
             if values.dtype != np.uint8:
                 raise DataError(f"{path}: the image is of {values.dtype}, expected uint8")
@@ -101,11 +97,11 @@ class LabeledFrames:
 
     def read_labels(self, path: str | Path) -> tensors.Mask:
         """Labels uint8 [1, H, W] of a path such as <file>/labels/3. Raises DataError."""
-        return tensors.Mask(torch.from_numpy(look_up(path, self._part(path).T, _TABLE))[None])
+        return coded_labels(path, self._frame(path).T, _TABLE)
 
-    def _part(self, path: str | Path) -> np.ndarray:
+    def _frame(self, path: str | Path) -> np.ndarray:
         *_, array, number = Path(path).parts
-        return self._file.part(array, int(number) - 1)
+        return self.part(array, int(number) - 1)
 
 
 def _interleaved(values: np.ndarray) -> np.ndarray:
