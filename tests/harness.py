@@ -1,7 +1,9 @@
 """Kills, starves and feeds commands with hostile input at random, and counts what came out: python -m tests.harness.
 
+With --ranks 2 each training is one of two processes that torchrun starts, and one of them is killed, or the launcher.
+
 What was killed or starved is finished afterwards and must end with the bytes of a run that was never touched; what
-cannot be done must be refused with a message, within a minute, and never be scored. `tests/test_harness.py` runs a
+cannot be done must be refused with a message, within two minutes, and never be scored. `tests/test_harness.py` runs a
 small part of it; docs/reliability.md has the figures of a long one.
 """
 
@@ -12,18 +14,21 @@ import os
 import random
 import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tests.tiny import write_nyudv2, write_recipe
 
 CEN = [sys.executable, "-m", "cen_cli"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 SETTINGS = ["--set", "train.log_every=1", "--set", "train.checkpoint_every=2", "--device", "cpu"]
 SAME = (
     "gammas.safetensors",
@@ -65,8 +70,9 @@ HOSTILE: dict[str, bytes] = {
 class Harness:
     """One tiny recipe, its untouched run, and what was done to others; `counts` holds how each ended."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, ranks: int = 1) -> None:
         self.folder, self.random = folder, random.Random(seed)
+        self.launch = CEN if ranks == 1 else [*TORCHRUN, str(ranks), *CEN[1:]]
         self.data = write_nyudv2(folder / "data", train=16)
         self.recipe = write_recipe(folder / "tiny.toml", self.data)
         self.straight = folder / "straight"
@@ -81,6 +87,8 @@ class Harness:
         run = self._new_run()
         for _ in range(self.random.randint(1, 3)):
             self._kill([self._command(run)])
+            while list(_trainings_of(run)):  # the others end, once they know
+                time.sleep(0.1)
         self._finish(run, "killed")
 
     def damage(self) -> None:
@@ -158,7 +166,15 @@ class Harness:
 
     def _command(self, run: Path) -> list[str]:
         begun = any((run / "checkpoints" / name).is_dir() for name in ("last", "last.old"))
-        return [*CEN, "train", *(["--resume", str(run)] if begun else [str(self.recipe), "--out", str(run), *SETTINGS])]
+        words = ["--resume", str(run)] if begun else [str(self.recipe), "--out", str(run), *SETTINGS]
+        return [*self.launch, "train", *words]
+
+    def _kill_one_of(self, launcher: int) -> None:
+        """The process, or one of those that it has started."""
+        children = Path(f"/proc/{launcher}/task/{launcher}/children")
+        started = children.read_text().split() if self.launch is not CEN and children.exists() else []
+        with suppress(ProcessLookupError):
+            os.kill(self.random.choice([launcher, *map(int, started)]), signal.SIGKILL)
 
     def _train(self, run: Path) -> None:
         done = self._run(self._command(run))
@@ -178,7 +194,7 @@ class Harness:
             try:
                 process.wait(self.random.uniform(0.2, 1.0) * self.seconds)
             except subprocess.TimeoutExpired:
-                process.kill()
+                self._kill_one_of(process.pid)
                 process.wait()
                 self.counts["kills"] += 1
 
@@ -240,27 +256,28 @@ def _full(*descriptors: int) -> None:
         os.dup2(full, descriptor)
 
 
+def _trainings_of(run: Path) -> Iterator[int]:
+    """Processes that still train it: those that were started with its folder's name."""
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if f"\0{run}\0" in line.read_text():
+                yield int(line.parent.name)
+
+
 def main() -> int:
     """Take turns until the time is up, and write down what came of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ranks", type=int, default=1)
     given = parser.parse_args()
     deadline = time.monotonic() + 60 * given.minutes
     with tempfile.TemporaryDirectory() as folder:
-        harness = Harness(Path(folder), given.seed)
-        turns = (
-            harness.kill,
-            harness.starve,
-            harness.damage,
-            harness.feed,
-            harness.sweep,
-            harness.starve,
-            harness.feed,
-        )
+        harness = Harness(Path(folder), given.seed, given.ranks)
+        turns = (harness.kill, harness.starve, harness.damage, harness.feed, harness.sweep)
         number = 0
         while time.monotonic() < deadline:
-            turns[number % len(turns)]()
+            turns[number % len(turns) if given.ranks == 1 else 0]()
             number += 1
     for name, count in sorted(harness.counts.items()):
         sys.stdout.write(f"{count:5} {name}\n")
