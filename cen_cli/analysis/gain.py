@@ -23,7 +23,7 @@ from cen_cli.results import GainRow
 Floats = npt.NDArray[np.float32]
 
 
-def measure_gains(
+def estimate_gains(
     model: nn.Module, task_loss: Callable[[Batch], Tensor], batches: Iterable[Batch]
 ) -> dict[str, Floats]:
     """Mean gain of every channel over some batches: by layer, [M, C]; empty where nothing exchanges.

@@ -73,7 +73,7 @@ def _cen(
         bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,
 ) -> None:
-    """Channel Exchanging Networks: train, evaluate and look into networks that fuse aligned image modalities.
+    """Channel Exchanging Networks: train, evaluate and analyse networks that fuse aligned image modalities.
 
     Examples:
         cen recipes ls

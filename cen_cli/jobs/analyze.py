@@ -15,13 +15,13 @@ from cen_cli import builders
 from cen_cli.analysis.attraction import attraction, attraction_probability, gamma_gradients
 from cen_cli.analysis.diagnosis import diagnose, with_health, with_what_if
 from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
-from cen_cli.analysis.gain import gain_rows, measure_gains
+from cen_cli.analysis.gain import estimate_gains, gain_rows
 from cen_cli.analysis.gammas import recoveries, rows_of_layers
 from cen_cli.analysis.what_if import usual_thresholds, what_if
 from cen_cli.data.sample import Batch
 from cen_cli.errors import UsageError
-from cen_cli.jobs.evaluate import dataset
-from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_replaced, load_exchanging
+from cen_cli.jobs.evaluate import counted_evaluations, dataset
+from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_gammas, draw_replaced, load_exchanging
 from cen_cli.models.device import resolve_device
 from cen_cli.models.network import StreamNetwork
 from cen_cli.recipe import Recipe
@@ -180,7 +180,7 @@ def _gains(
         raise UsageError(
             f"--gains: {network.source} exchanges nothing", hint="a network whose channels may be replaced"
         )
-    found = _over_batches(measure_gains, network, recipe, batches, device, listener)
+    found = _over_batches(estimate_gains, network, recipe, batches, device, listener)
     return gain_rows(found, network.states, network.modalities)
 
 
@@ -236,15 +236,12 @@ def _what_if(
     score = builders.scorer(recipe.model_copy(update={"train": train}), resolve_device(device), training=True)
     data = dataset(recipe, listener)
     builders.check_fits(network.loaded, data, network.source)
-    total, before = len(data) * len(set(thresholds)), 0
     with listener.counting("evaluating") as advance:
+        counts = counted_evaluations(advance, len(data), len(set(thresholds)))
 
         def evaluate(model: nn.Module) -> Evaluation:
             assert isinstance(model, StreamNetwork), "the network itself"
-            nonlocal before
-            done = before
-            before += len(data)
-            return score(model, data, split=recipe.eval.split, after_batch=lambda views: advance(done + views, total))
+            return score(model, data, split=recipe.eval.split, after_batch=next(counts))
 
         return what_if(network.loaded.network, network.modalities, thresholds, evaluate)
 
@@ -255,15 +252,11 @@ def _what_if(
 def _draw(compared: Sequence[ExchangingNetwork], layer: str, measured: Attraction | None, folder: Path) -> list[Path]:
     """Write the plots and return their paths; those over steps only where there is a history."""
     network = compared[0]
-    drawn = [each.as_drawn() for each in compared]
     ratios = np.linspace(0, 4, 200)
     written = [
-        gamma_plots.gamma_proportions(drawn, layer, folder / "gamma-proportions.png"),
-        gamma_plots.all_proportions(drawn, folder / "gamma-proportions-all.png"),
+        *draw_gammas(compared, layer, folder),
         gamma_plots.theorem_1(ratios, attraction_probability(ratios), measured, folder / "theorem-1.png"),
     ]
-    if any(each.history for each in drawn):
-        written += [gamma_plots.gamma_trajectories(drawn, layer, folder / "gamma-trajectories.png")]
     if network.exchange_history is not None:
         written.append(draw_replaced(network, folder))
     return written

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.recipe.schema import BEST_BY
 from cen_cli.recipe.wording import perhaps
 from cen_cli.reporting.files import unless_unwritable, write_png
-from cen_cli.results import SILENT, Evaluation, EvaluationReport, Fill, Listener, Robustness
+from cen_cli.results import SILENT, Advance, Evaluation, EvaluationReport, Fill, Listener, Robustness
 from cen_cli.runs.directory import locate
+from cen_cli.scoring.segmentation import AfterBatch
 
 Score = Callable[[ViewDataset], Evaluation]
 
@@ -92,21 +93,19 @@ def robustness(
     builders.check_fits(model, data, source)
     scorer = builders.checkpoint_scorer(recipe, resolve_device(device), locate(checkpoint).model_file)
     plan = plan_robustness(data, tuple(dict.fromkeys(fills)), seed=seed)
-    views, before = plan.evaluations * len(data), 0
     with listener.counting("evaluating") as advance:
+        counts = counted_evaluations(advance, len(data), plan.evaluations)
 
         def score(altered: ViewDataset) -> Evaluation:
-            nonlocal before
-            done = before
-            before += len(data)
-            return scorer(
-                model.network,
-                altered,
-                split=recipe.eval.split,
-                after_batch=lambda seen: advance(done + seen, views),
-            )
+            return scorer(model.network, altered, split=recipe.eval.split, after_batch=next(counts))
 
         return score_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
+
+
+def counted_evaluations(advance: Advance, views: int, evaluations: int) -> Iterator[AfterBatch]:
+    """For each of so many evaluations of the same `views`, what it calls after a batch: all are counted as one work."""
+    for number in range(evaluations):
+        yield partial(_advance, advance, views * evaluations, number * views)
 
 
 def default_plots(checkpoint: str | Path) -> Path:
@@ -143,14 +142,14 @@ def scoring(
 
     def score(views: ViewDataset) -> Evaluation:
         with listener.counting(f"evaluating {source}") as advance:
-            done = partial(_advance, advance, len(views))
-            return scorer(model.network, views, split=recipe.eval.split, after_batch=done)
+            (count,) = counted_evaluations(advance, len(views), 1)
+            return scorer(model.network, views, split=recipe.eval.split, after_batch=count)
 
     return score
 
 
-def _advance(advance: Callable[[int, int], None], views: int, done: int) -> None:
-    advance(done, views)
+def _advance(advance: Advance, total: int, before: int, done: int) -> None:
+    advance(before + done, total)
 
 
 def _place(checkpoint: str | Path) -> Path:

@@ -11,7 +11,7 @@ from cen_cli.analysis.exchange import replaced_shares
 from cen_cli.analysis.gammas import GammaHistory, history_of_run
 from cen_cli.analysis.layers import LayerState, layer_states
 from cen_cli.builders import LoadedNetwork
-from cen_cli.reporting import plots
+from cen_cli.reporting import gamma_plots, plots
 from cen_cli.reporting.gamma_plots import NetworkGammas
 from cen_cli.results import LoggedHealth
 from cen_cli.runs.directory import RunDirectory, locate
@@ -85,6 +85,18 @@ def load_exchanging(checkpoint: str | Path, device: str) -> ExchangingNetwork:
 def default_layer(names: Sequence[str]) -> str | None:
     """The layer of the single-layer plots where none is asked for: the eighth, or the last; None without layers."""
     return names[min(EIGHTH, len(names) - 1)] if names else None
+
+
+def draw_gammas(networks: Sequence[ExchangingNetwork], layer: str, folder: Path) -> list[Path]:
+    """Write the plots of gammas, one layer's and all, and over the steps where there is a history."""
+    drawn = [network.as_drawn() for network in networks]
+    written = [
+        gamma_plots.gamma_proportions(drawn, layer, folder / "gamma-proportions.png"),
+        gamma_plots.all_proportions(drawn, folder / "gamma-proportions-all.png"),
+    ]
+    if any(network.history for network in networks):
+        written.append(gamma_plots.gamma_trajectories(drawn, layer, folder / "gamma-trajectories.png"))
+    return written
 
 
 def draw_replaced(network: ExchangingNetwork, folder: Path, *, steps_per_epoch: int | None = None) -> Path:

@@ -16,12 +16,11 @@ from cen_cli.analysis.gammas import recoveries, rows_of_layers
 from cen_cli.builders import LoadedNetwork
 from cen_cli.errors import CenError, UsageError
 from cen_cli.jobs.evaluate import dataset
-from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_replaced, load_exchanging
+from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_gammas, draw_replaced, load_exchanging
 from cen_cli.jobs.expected import expected_of_validation
 from cen_cli.jobs.pictures import picture_of_views
 from cen_cli.recipe import Recipe, changed_from_defaults, parse_recipe
 from cen_cli.recipe.load import override
-from cen_cli.reporting import gamma_plots
 from cen_cli.reporting.curves import draw_curves
 from cen_cli.reporting.html import image_content, write_page
 from cen_cli.reporting.plots import draw_confusion
@@ -128,11 +127,7 @@ def _plots(log: RunLog, network: ExchangingNetwork, best: Evaluation | None) -> 
         folder = Path(name)
         drawn = draw_curves(log, network.loaded.network.branches, folder)
         if layer is not None and len(network.modalities) > 1:
-            gammas = [network.as_drawn()]
-            drawn.append(gamma_plots.gamma_proportions(gammas, layer, folder / "gamma-proportions.png"))
-            drawn.append(gamma_plots.all_proportions(gammas, folder / "gamma-proportions-all.png"))
-            if network.history is not None:
-                drawn.append(gamma_plots.gamma_trajectories(gammas, layer, folder / "gamma-trajectories.png"))
+            drawn += draw_gammas([network], layer, folder)
         if best is not None and best.confusion:
             drawn.append(draw_confusion(best, folder / "confusion.png"))
         if network.exchange_history is not None and network.exchanges:
@@ -172,9 +167,9 @@ def _commands(run: str, recipe: Recipe, progress: RunProgress, settings: Mapping
     return [
         *pressing,
         (f"Score it on the split {recipe.eval.split}", f"cen eval {name}"),
-        ("Look into its gammas", f"cen analyze-gammas {name}"),
+        ("Analyse its gammas", f"cen analyze-gammas {name}"),
         use,
-        ("Hold it against another run", f"cen compare {name} OTHER-RUN --images 4"),
+        ("Compare it with another run", f"cen compare {name} OTHER-RUN --images 4"),
     ]
 
 

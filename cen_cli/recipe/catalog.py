@@ -45,8 +45,8 @@ def _find(name_or_path: str, there: dict[str, Path], kind: str, folder: Path) ->
     name = path.stem if path.parent == folder and path.suffix == ".toml" else name_or_path
     if path.is_file() or name in there:
         return path if path.is_file() else there[name]
-    question = did_you_mean(path.name.removesuffix(".toml"), there, most=3) or ""
-    hint = f"{question} (`cen recipes ls` lists all)".strip()
+    question = did_you_mean(path.name.removesuffix(".toml"), there, most=3)
+    hint = f"{question} (`cen recipes ls` lists all)" if question else "`cen recipes ls` lists all"
     raise UsageError(f"no {kind} {name_or_path!r}: neither a file nor a shipped {kind}", hint=hint)
 
 

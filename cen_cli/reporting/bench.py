@@ -24,7 +24,7 @@ def render_bench(bench: Bench) -> list[RenderableType]:
     parts: list[RenderableType] = [tables.facts(heading), _times(bench), *_memory(bench)]
     if bench.parts:
         parts += ["Where the time of a training iteration goes, loading included:", _shares(bench)]
-    parts += ["What its convolutions and matrix products reach, and the peak of this machine:", _peaks(bench)]
+    parts += ["What a step's convolutions and matrix products reach, and the peak here:", _peaks(bench)]
     return [*parts, *(f"note: {note}" for note in bench.notes)]
 
 
