@@ -105,7 +105,7 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
 
 def by_key(recipe: Recipe) -> dict[str, str]:
     """Dotted key -> value, as text, of all that `dump_toml` writes."""
-    return {dotted(path): str(value) for path, value in leaves(_effective(recipe)).items()}
+    return {dotted(path): str(value) for path, value in leaves(effective(recipe)).items()}
 
 
 def dump_toml(recipe: Recipe) -> str:

@@ -91,6 +91,7 @@ class MLflow:
     def __init__(self, run: Path, recipe: Mapping[str, str], step: int) -> None:
         from mlflow import MlflowClient
 
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # newer versions write folders only where this is set
         self._client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", (run.resolve() / "mlruns").as_uri()))
         experiment = self._client.get_experiment_by_name("cen")
         number = experiment.experiment_id if experiment else self._client.create_experiment("cen")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +48,30 @@ def read_mlflow(run: Path) -> tuple[Kept, dict[str, str], dict[str, int]]:
     return numbers, dict(found.data.params), {name: len(values) for name, values in gammas.items()}
 
 
+def records(content: bytes) -> Iterator[bytes]:
+    """What a file of W&B holds: after 7 bytes, LevelDB's log format (blocks of 32 KiB; checksum, length, kind, part)."""
+    place, parts = 7, b""
+    while place + 7 <= len(content):
+        if 32768 - place % 32768 < 7:
+            place += 32768 - place % 32768
+            continue
+        length, kind = struct.unpack_from("<HB", content, place + 4)
+        parts += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield parts
+            parts = b""
+
+
 def read_wandb(run: Path) -> tuple[Kept, dict[str, str], dict[str, int]]:
     """As `read_tensorboard`."""
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
     (file,) = (run / "wandb").rglob("*.wandb")
-    store = DataStore()
-    store.open_for_scan(str(file))
     numbers: Kept = {}
     recipe: dict[str, str] = {}
     sizes: dict[str, int] = {}
-    while (data := store.scan_data()) is not None:
+    for data in records(file.read_bytes()):
         record = wandb_internal_pb2.Record.FromString(data)
         for item in record.run.config.update:
             recipe[item.key] = json.loads(item.value_json)
