@@ -49,7 +49,7 @@ def read_mlflow(run: Path) -> tuple[Kept, dict[str, str], dict[str, int]]:
 
 
 def records(content: bytes) -> Iterator[bytes]:
-    """What a file of W&B holds: after 7 bytes, LevelDB's log format (blocks of 32 KiB; checksum, length, kind, part)."""
+    """What a file of W&B holds: after 7 bytes, LevelDB's log format (32 KiB blocks of checksum, length, kind, part)."""
     place, parts = 7, b""
     while place + 7 <= len(content):
         if 32768 - place % 32768 < 7:
