@@ -206,14 +206,19 @@ def _draw(compared: Sequence[ExchangingNetwork], layer: str, measured: Attractio
     """Write the plots and return their paths; those over steps only where there is a history."""
     network = compared[0]
     drawn = [each.as_drawn() for each in compared]
-    ratios = np.linspace(0, 4, 200)
     written = [
         gamma_plots.gamma_proportions(drawn, layer, folder / "gamma-proportions.png"),
         gamma_plots.all_proportions(drawn, folder / "gamma-proportions-all.png"),
-        gamma_plots.theorem_1(ratios, attraction_probability(ratios), measured, folder / "theorem-1.png"),
+        draw_theorem_1(folder, measured),
     ]
     if any(each.history for each in drawn):
         written += [gamma_plots.gamma_trajectories(drawn, layer, folder / "gamma-trajectories.png")]
     if network.history is not None:
         written.append(draw_replaced(network, folder))
     return written
+
+
+def draw_theorem_1(folder: Path, measured: Attraction | None = None) -> Path:
+    """The curve of Theorem 1 (S-Fig 4), beside it what was measured of a network; returns the file in `folder`."""
+    ratios = np.linspace(0, 4, 200)
+    return gamma_plots.theorem_1(ratios, attraction_probability(ratios), measured, folder / "theorem-1.png")

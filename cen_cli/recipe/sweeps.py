@@ -184,6 +184,7 @@ def members(sweep: Sweep, source: Path, overrides: Changes = (), data_root: str 
                     continue
                 unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
                 found[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
+    problems |= dict.fromkeys(_twins(found) if given else ())
     for text in texts:
         if found and all(text in member.unread for member in found.values()):
             problems[f"--set {text!r}: no member reads this key"] = None
@@ -191,6 +192,16 @@ def members(sweep: Sweep, source: Path, overrides: Changes = (), data_root: str 
         raise RecipeError(str(source), list(problems), hint="each variant must be a valid recipe with its base")
     order = sorted(found, key=lambda place: place[0])  # stable: groups and variants stay in the file's order
     return tuple(found[place] for place in order)
+
+
+def _twins(found: Mapping[tuple[int, str, str], Member]) -> Iterator[str]:
+    """Rows that are one recipe with the overrides: their labels would tell of a difference that is not there."""
+    seen: dict[str, str] = {}
+    for (index, group, variant), member in found.items():
+        plain = f"{index} {group} {member.recipe.model_copy(update={'name': ''})!r}"
+        first = seen.setdefault(plain, variant)
+        if first != variant:
+            yield f"with these --set the variants {first} and {variant} are the same"
 
 
 def paper_numbers(sweep: Sweep, group: str, variant: str) -> Numbers:

@@ -142,3 +142,10 @@ def test_shipped_sweeps_are_valid_and_say_how_to_run_them(name: str) -> None:
     assert f"cen sweep {name}" in text.partition("\n\n")[0]
     found = members(load_sweep(name), path)
     assert len({member.name for member in found}) == len(found)
+
+
+def test_a_setting_that_makes_two_rows_one_is_refused(write) -> None:
+    path = write(SWEEP)
+    with pytest.raises(RecipeError) as caught:
+        grid(path, "exchange.choose='all'", "exchange.sparsity=0")
+    assert caught.value.problems == ("with these --set the variants on and off are the same",)
