@@ -18,14 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from benchmarks import segmentation
 from benchmarks.plain import plain_from
 from benchmarks.timing import Row, measure, show
 from cen_cli import builders
-from cen_cli.analysis.compaction import NETWORK, Network, compare, described, works
-from cen_cli.analysis.equality import random_probes
+from cen_cli.analysis.compaction import NETWORK, Network, compaction_report, compare, part_forwards
+from cen_cli.analysis.equality import random_batches
 from cen_cli.models.compact import compact_tensors, compacted
 from cen_cli.models.network import PARTS
 from cen_cli.models.norms import set_norm_statistics
@@ -81,10 +80,10 @@ def networks(options: argparse.Namespace) -> Iterator[tuple[str, Network]]:
 def costs(network: Network, compact: Network, options: argparse.Namespace) -> Compaction:
     """Equality and everything that needs no clock. Raises MismatchError where outputs differ."""
     size = (options.size, options.size)
-    probes = random_probes(network.modalities, size, getattr(network, "size_multiple", 1))
-    compared = compare(network, compact, probes)
+    batches = random_batches(network.modalities, size, getattr(network, "size_multiple", 1))
+    compared = compare(network, compact, batches)
     stored = (network.state_dict(), compact_tensors(network))
-    return described(network, compact, stored, compared, size=size, device=torch.device("cpu"), rounds=0)
+    return compaction_report(network, compact, stored, compared, size=size, device=torch.device("cpu"), rounds=0)
 
 
 def report(found: Compaction) -> None:
@@ -107,7 +106,8 @@ def times(name: str, network: Network, compact: Network, options: argparse.Names
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     stack = torch.randn(len(network.modalities), 3, options.size, options.size, device=device)
     plain = plain_from(network).to(device).eval() if _is_refinenet(network, options) else None
-    before, after = (works(net.to(device).to(memory_format=layout), moved(stack, layout)) for net in (network, compact))
+    stack = stack.contiguous(memory_format=layout)
+    before, after = (part_forwards(net.to(device).to(memory_format=layout), stack) for net in (network, compact))
     rows = [measure(f"{name}, {part}", before[part], after[part], options) for part in (*PARTS, NETWORK)]
     if plain is None:
         return rows
@@ -122,11 +122,6 @@ def times(name: str, network: Network, compact: Network, options: argparse.Names
 
 def _is_refinenet(network: Network, options: argparse.Namespace) -> bool:
     return isinstance(network, Segmenter) and not options.checkpoints
-
-
-def moved(stack: Tensor, layout: torch.memory_format) -> Tensor:
-    """The images in a network's memory format."""
-    return stack.contiguous(memory_format=layout)
 
 
 if __name__ == "__main__":

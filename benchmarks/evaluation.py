@@ -41,7 +41,8 @@ from benchmarks.plain_translation import plain_translator_from
 from benchmarks.timing import Row, measure, show
 from benchmarks.translation import our_generator
 from cen_cli.metrics.features import DIMENSION
-from cen_cli.metrics.inception import InceptionFeatures, as_pictures
+from cen_cli.metrics.inception import InceptionFeatures
+from cen_cli.metrics.pictures import as_pictures
 from cen_cli.models.translator import Translator
 from cen_cli.reporting.files import write_png
 

@@ -13,6 +13,8 @@ class CenError(Exception):
     """An error that a user can act on: shown as a message and a hint, never as a traceback."""
 
     exit_code = 1
+    said_elsewhere = False
+    """Whether another process of the same training says it."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -39,6 +41,10 @@ class IncompleteError(DataError):
 
 class WorkerError(DataError):
     """A process that loads data ended, most often for lack of memory."""
+
+
+class RankError(CenError):
+    """Another process of a training on several devices ended."""
 
 
 class CheckpointError(CenError):

@@ -7,13 +7,16 @@ full disk or a read-only folder raises SaveError and leaves what was there befor
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from cen_cli.errors import SaveError, UsageError
 
@@ -135,6 +138,29 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, patience: float = 0.0) -> Iterator[bool]:
+    """Hold the lock file `path` inside; False where another process holds it, also after `patience` seconds.
+
+    It ends with the process that holds it, and holds between machines where their shared folder passes on locks. Raises
+    SaveError where the folder cannot be written or passes on none.
+    """
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=patience)
+    except Timeout:
+        yield False
+        return
+    except (OSError, NotImplementedError) as error:
+        refused = error if isinstance(error, OSError) else OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        raise unwritable(path, refused) from error
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def unwritable(path: Path, error: OSError, hint: str = RESUME) -> SaveError:

@@ -21,17 +21,19 @@ PACKAGE = Path(__file__).parents[1] / "cen_cli"
 
 _FLOOR = {"errors", "files", "wording"}
 _GROUND = {"results", *_FLOOR}
-_PARTS = {"models", "data", "metrics", *_GROUND}
+_PARTS = {"models", "data", "metrics", "processes", "ranks", *_GROUND}
 _WORK = {"runs", "scoring", *_PARTS}
 _ALL = {"builders", "recipe", "engine", "analysis", *_WORK}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "wording": set(),
+    "processes": set(),
     "files": {"errors"},
+    "ranks": {"errors"},
     "results": set(),
     "recipe": _FLOOR,
-    "models": _GROUND,
-    "data": _GROUND,
+    "models": {"ranks", *_GROUND},
+    "data": {"processes", *_GROUND},
     "metrics": _GROUND,
     "runs": _PARTS,
     "scoring": _PARTS,

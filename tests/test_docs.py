@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pydoc
 import re
 import shlex
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -19,7 +21,7 @@ from cen_cli.recipe.problems import keys_named
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 COMMANDS_WITH_RECIPE = (["train"], ["recipes", "show"], ["recipes", "copy"])
 TABLES = "data|model|sharing|exchange|optimizer|schedule|train|eval"
 PLACEHOLDER = re.compile(r"[A-Z]+")
@@ -95,16 +97,40 @@ def test_commands_are_shown():
     assert len(ALL_COMMANDS) > 20
 
 
-@pytest.mark.parametrize("line", ALL_COMMANDS)
-def test_command_lines_parse(line):
-    command, words, path = typer.main.get_command(app), words_of(line), "cen"
+def command_of(words: list[str]) -> tuple[str, Any, list[str]]:
+    """The command that the words begin with: its path, itself, and the words after it."""
+    command, path = typer.main.get_command(app), "cen"
     while words and words[0] in getattr(command, "commands", {}):
         path, command, words = f"{path} {words[0]}", command.commands[words[0]], words[1:]
+    return path, command, words
+
+
+@pytest.mark.parametrize("line", ALL_COMMANDS)
+def test_command_lines_parse(line):
+    path, command, words = command_of(words_of(line))
     if words in (["--help"], ["--version"]):
         return
     assert words or not hasattr(command, "commands"), f"{path} alone does nothing"
     assert not hasattr(command, "commands"), f"{path} has no command {words[0]}"
     command.make_context(path, words)  # raises for an option that does not exist, a value that does not fit
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_options_in_running_text_exist(page):
+    for code in re.findall(r"`(cen [^`]*)`", page.read_text()):
+        _, command, words = command_of(" ".join(code.split()).split(" ")[1:])
+        options = {"--help", *(name for option in command.params for name in option.opts)}
+        unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in options]
+        assert unknown == [], f"{relative(page)}: {code}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_files_and_names_of_the_package_exist(page):
+    text = page.read_text()
+    for file in re.findall(r"(?<![\w/.])((?:cen_cli|tests|benchmarks|examples|docs)/[\w/-]*(?:\.\w+)?)", text):
+        assert (ROOT / file).exists(), f"{relative(page)}: {file}"
+    for name in set(re.findall(r"\bcen_cli(?:\.\w+)+", text)):
+        assert pydoc.locate(name) is not None, f"{relative(page)}: {name}"
 
 
 @pytest.mark.parametrize("line", ALL_COMMANDS)

@@ -1,6 +1,9 @@
+import shlex
+from pathlib import Path
+
 import pytest
 
-from cen_cli.wording import did_you_mean, listed, nearest
+from cen_cli.wording import command, did_you_mean, listed, nearest
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,9 @@ def test_asks_only_where_something_is_close():
         "did you mean 'line' or 'link'?",
     )
     assert did_you_mean("zzz", ["depth"]) is None
+
+
+def test_a_command_can_be_pasted_into_a_shell():
+    words = ["train", "--resume", "my runs/it's; rm x", Path("a b")]
+    assert shlex.split(command(*words)) == ["cen", *map(str, words)]
+    assert command("eval", "runs/quick") == "cen eval runs/quick"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from cen_cli.analysis.equality import Probe, check_equal
-from cen_cli.models.compact import compact_sites, computed_channels
+from cen_cli.analysis.equality import ComparedBatch, check_equal
+from cen_cli.models.compact import compact_sites
 from cen_cli.models.cost import Work, in_turn, macs
 from cen_cli.models.exchange import exchanging_layers
 from cen_cli.models.network import PARTS
@@ -20,21 +20,20 @@ from cen_cli.scoring.segmentation import evaluating
 
 NETWORK = "network"
 
-Progress = Callable[[int, int], None]
 Network = Segmenter | Translator
 
 
-def compare(model: Network, compact: Network, probes: Iterable[Probe]) -> tuple[Compared, ...]:
-    """How far the outputs are apart on every probe. Raises MismatchError where that is too far. Both on the CPU."""
+def compare(model: Network, compact: Network, batches: Iterable[ComparedBatch]) -> tuple[Compared, ...]:
+    """How far the outputs are apart on every batch. Raises MismatchError where that is too far. Both on the CPU."""
     compared = []
-    for probe in probes:
+    for batch in batches:
         with evaluating(model), evaluating(compact):
-            expected, obtained = (network(probe.inputs).named(model.branches) for network in (model, compact))
-        compared.append(Compared(probe.name, check_equal(expected, obtained, probe, "the compact network")))
+            expected, obtained = (network(batch.inputs).named(model.branches) for network in (model, compact))
+        compared.append(Compared(batch.name, check_equal(expected, obtained, batch, "the compact network")))
     return tuple(compared)
 
 
-def described(
+def compaction_report(
     model: Network,
     compact: Network,
     stored: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
@@ -49,27 +48,29 @@ def described(
 
     Costs are those of one view of `size`, all modalities; times are measured in so many `rounds` (0: not at all).
     """
-    sites, masks = compact_sites(model), [layer.replaced().cpu() for layer in exchanging_layers(model).values()]
-    replaced = _by_modality(model, masks)
-    removed = _by_modality(model, [~computed_channels(mask) for mask in masks])
+    sites = compact_sites(model)
+    exchanging = set(exchanging_layers(model).values())
+    removed = [~site.computed for site in sites if site.layer in exchanging]
     x = torch.randn(len(model.modalities), 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
-    costs = (works(model.to(device), x), works(compact.to(device), x))
-    parts = [
-        PartCost(
+    forwards = (part_forwards(model.to(device), x), part_forwards(compact.to(device), x))
+    parts = []
+    for part in (*PARTS, NETWORK):
+        before, after = (works[part] for works in forwards)
+        cost = PartCost(
             part=part,
-            macs=(macs(costs[0][part]), macs(costs[1][part])),
+            macs=(macs(before), macs(after)),
             parameters=(_numbers(stored[0], part), _numbers(stored[1], part)),
             memory=(_bytes(_part(model, part)), _bytes(_part(compact, part))),
-            seconds=tuple(in_turn(costs[0][part], costs[1][part], device, rounds)) if rounds else (),
+            seconds=tuple(in_turn(before, after, device, rounds)) if rounds else (),
         )
-        for part in (*PARTS, NETWORK)
-    ]
+        parts.append(cost)
+    instance = sum(isinstance(layer, ModalInstanceNorm2d) for layer in model.modules())
     return Compaction(
-        replaced=replaced,
-        removed=removed,
-        channels=sum(mask.shape[1] for mask in masks),
+        replaced=_by_modality(model, [layer.replaced().cpu() for layer in exchanging]),
+        removed=_by_modality(model, removed) if exchanging else {},
+        channels=sum(layer.norm.channels for layer in exchanging),
         folded=sum(site.folds for site in sites),
-        kept=_instance_norms(model) - sum(isinstance(site.norm, ModalInstanceNorm2d) and site.folds for site in sites),
+        kept=instance - sum(isinstance(site.norm, ModalInstanceNorm2d) and site.folds for site in sites),
         size=size,
         parts=tuple(parts),
         compared=tuple(compared),
@@ -79,42 +80,25 @@ def described(
     )
 
 
-def works(network: Network, x: Tensor) -> dict[str, Work]:
-    """A forward of every part, and of all of it, on the stack x [M*B, 3, H, W]."""
+def part_forwards(network: Network, x: Tensor) -> dict[str, Work]:
+    """A forward of every part, and of all of it, on the stack x [M*B, 3, H, W], in evaluation."""
     network.eval()
     with torch.inference_mode():
         features = network.encoder(x)
-        logits = network.decoder(features)
-
-    def encoder() -> None:
-        with torch.inference_mode():
-            network.encoder(x)
-
-    def decoder() -> None:
-        with torch.inference_mode():
-            network.decoder(features)
-
-    def ensemble() -> None:
-        with torch.inference_mode():
-            network.ensemble.combine(logits)
-
-    def whole() -> None:
-        with torch.inference_mode():
-            network(x)
-
-    return {"encoder": encoder, "decoder": decoder, "ensemble": ensemble, NETWORK: whole}
+        predictions = network.decoder(features)
+    forwards: dict[str, Work] = {
+        "encoder": lambda: network.encoder(x),
+        "decoder": lambda: network.decoder(features),
+        "ensemble": lambda: network.ensemble.combine(predictions),
+        NETWORK: lambda: network(x),
+    }
+    return {part: torch.inference_mode()(forward) for part, forward in forwards.items()}
 
 
 def _by_modality(model: Network, masks: Sequence[Tensor]) -> dict[str, int]:
-    """Masks, bool [M, C], of all layers -> how often True for each modality; empty without any."""
-    if not masks:
-        return {}
-    counts = torch.stack([mask.sum(1) for mask in masks]).sum(0)
-    return dict(zip(model.modalities, counts.tolist(), strict=True))
-
-
-def _instance_norms(model: nn.Module) -> int:
-    return sum(isinstance(module, ModalInstanceNorm2d) for module in model.modules())
+    """Masks, bool [M, C], of all layers -> how often True for each modality; empty where nothing is exchanged."""
+    counts = [sum(int(mask[m].sum()) for mask in masks) for m in range(len(model.modalities))]
+    return dict(zip(model.modalities, counts, strict=True)) if masks else {}
 
 
 def _part(network: nn.Module, part: str) -> nn.Module:

@@ -13,17 +13,18 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from torchvision import tv_tensors
 
-from cen_cli.analysis.predictions import PanelRow, as_array, panel_row
-from cen_cli.analysis.translations import TranslationRow, rendered, translate_view, translation_row
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.analysis.predictions import as_array, panel_row
+from cen_cli.analysis.translations import rendered, translate_view, translation_row
+from cen_cli.data import tensors
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
-from cen_cli.results import Frame
+from cen_cli.results import Frame, PanelRow, TranslationRow
 from cen_cli.scoring.translation import NormStatistics
 from cen_cli.wording import did_you_mean
 
@@ -159,7 +160,7 @@ def luminance(views: Iterable[RawView]) -> float:
     seen = [*views]
     images = {name: image for view in reversed(seen) for name, image in view.inputs.items()}
     pictures = {name: image for name, image in images.items() if not isinstance(image, DepthMap)}
-    made = [view.target for view in seen if isinstance(view.target, tv_tensors.Image)]
+    made = [view.target for view in seen if isinstance(view.target, tensors.Image)]
     chosen = next(iter([*(pictures[name] for name in pictures if name == "rgb"), *pictures.values(), *made]), None)
     if chosen is None:
         raise UsageError(f"{seen[0].name}: no picture among inputs and target whose light could be measured")

@@ -9,11 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cen_cli.analysis.layers import LayerState
-from cen_cli.results import GammaDiagnosis, LoggedHealth, WhatIfRow, is_better, unread_streams
+from cen_cli.results import COLLAPSED, GammaDiagnosis, LoggedHealth, WhatIfRow, is_better, unread_streams
 from cen_cli.wording import listed
-
-COLLAPSED = 0.95
-"""Share of a modality's pressed gammas below the threshold from which on nothing is chosen any more."""
 
 FEW = 0.01
 """Share of every modality's pressed gammas below the threshold below which next to nothing is exchanged."""
@@ -29,7 +26,7 @@ NOTABLE = 0.01
 
 _NEEDS_EXCHANGE = 'nothing is replaced; exchange needs model.fusion = "exchange" and two or more data.inputs'
 _LET_IT_LIVE = (
-    "let the network behind these layers live, then look at the gammas again: schedule.warmup_steps, a lower "
+    "let the network behind these layers live, then analyse the gammas again: schedule.warmup_steps, a lower "
     'optimizer.decoder_lr, or model.decoder_norm = "batch"'
 )
 _SWITCHED_OFF = 'nothing is replaced; with exchange.choose = "gamma" the gammas choose what is'
@@ -97,7 +94,7 @@ def with_health(found: GammaDiagnosis, states: Sequence[LayerState], log: Sequen
     fallen = sum(int((state.below & state.pressed)[unread[state.name]].sum()) for state in layers)
     said = (
         f"no gradient of the task reached {listed(state.name for state in layers)} in most of the {len(log)} steps that"
-        f" were looked at: {fallen} gammas are below the threshold there because nothing held them, which is no choice"
+        f" were recorded: {fallen} gammas are below the threshold there because nothing held them, which is no choice"
     )
     return GammaDiagnosis("unread", (said, *found.evidence), _LET_IT_LIVE)
 
@@ -108,7 +105,7 @@ def with_health(found: GammaDiagnosis, states: Sequence[LayerState], log: Sequen
 def _fixed(states: Sequence[LayerState], evidence: tuple[str, ...]) -> GammaDiagnosis:
     allowed = sum(int(state.replaceable.sum()) for state in states)
     said = f"{_replaced(states)} of {allowed} channels that may be replaced are replaced whatever their gammas say"
-    return GammaDiagnosis("fixed", (said, *evidence), "a control: no channel was chosen by its gamma")
+    return GammaDiagnosis("fixed", (said, *evidence), "nothing needs changing: no threshold chose them")
 
 
 def _collapsed(full: Sequence[str], evidence: tuple[str, ...], sparsity: float) -> GammaDiagnosis:

@@ -17,29 +17,37 @@ REAL_VIEWS = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Probe:
+class ComparedBatch:
     """A batch of images that networks are compared on."""
 
     name: str
     inputs: dict[str, Tensor]
     """By modality: float32 [B, 3, H, W], normalised."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = next(iter(self.inputs.values())).shape[-2:]
+        return height, width
 
-def random_probes(modalities: Sequence[str], size: tuple[int, int], multiple: int) -> list[Probe]:
+
+def random_batches(modalities: Sequence[str], size: tuple[int, int], multiple: int) -> list[ComparedBatch]:
     """Normal noise at two sizes and two batch sizes: B = 2 at `size`, B = 1 at the next taller and wider one.
 
-    `multiple`: what both sides must be multiples of.
+    `multiple`: what both sides must be multiples of; 0 for one size alone.
     """
     height, width = size
     shapes = [(2, 3, height, width), (1, 3, height + multiple, width + 2 * multiple)]
     generator = torch.Generator().manual_seed(0)
     return [
-        Probe(f"random, {_described(shape)}", {name: torch.randn(shape, generator=generator) for name in modalities})
+        ComparedBatch(
+            f"random, {_sizes(shape)}", {name: torch.randn(shape, generator=generator) for name in modalities}
+        )
         for shape in shapes
     ]
 
 
-def real_probes(data: ViewDataset, split: str, multiple: int) -> list[Probe]:
+def real_batches(data: ViewDataset, split: str, multiple: int) -> list[ComparedBatch]:
     """The first two views of a split: as a batch where they have one size, and side by side as one wide image.
 
     None where their sides are no multiples of `multiple`, or there is no view.
@@ -53,18 +61,20 @@ def real_probes(data: ViewDataset, split: str, multiple: int) -> list[Probe]:
     batch = {name: torch.stack([sample[name] for sample in samples] if alike else [first[name]]) for name in first}
     second = last if alike else first
     wide = {name: torch.cat([first[name], second[name]], dim=-1)[None] for name in first}
-    return [Probe(f"{split} views, {_described(next(iter(x.values())).shape)}", x) for x in (batch, wide)]
+    return [ComparedBatch(f"{split} views, {_sizes(next(iter(x.values())).shape)}", x) for x in (batch, wide)]
 
 
-def _described(shape: Sequence[int]) -> str:
+def _sizes(shape: Sequence[int]) -> str:
     count, _, height, width = shape
     return f"{count} of {height} x {width}"
 
 
-def check_equal(expected: Mapping[str, Tensor], obtained: Mapping[str, Tensor], probe: Probe, what: str) -> float:
+def check_equal(
+    expected: Mapping[str, Tensor], obtained: Mapping[str, Tensor], batch: ComparedBatch, what: str
+) -> float:
     """The largest difference of any output, as `TOLERANCE` counts it.
 
-    Raises MismatchError, which names probe and output, where it is larger than that, or not a number.
+    Raises MismatchError, which names batch and output, where it is larger than that, or not a number.
     """
     differences = {name: _difference(tensor, obtained[name]) for name, tensor in expected.items()}
     worst = max(
@@ -72,7 +82,7 @@ def check_equal(expected: Mapping[str, Tensor], obtained: Mapping[str, Tensor], 
     )
     if not differences[worst] <= TOLERANCE:
         raise MismatchError(
-            f"{what}: its output {worst} differs by {differences[worst]:.1e} on {probe.name} "
+            f"{what}: its output {worst} differs by {differences[worst]:.1e} on {batch.name} "
             f"({TOLERANCE:.0e} is allowed); nothing was written"
         )
     return differences[worst]

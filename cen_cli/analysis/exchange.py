@@ -40,10 +40,35 @@ def rows_of_states(
     if groups:
         groups[TOTAL] = list(states)
     return [
-        ExchangeRow(count.modality, count.replaced, count.pressed, count.channels, name, _donors(group, m, modalities))
+        ExchangeRow(
+            count.modality,
+            count.replaced,
+            count.pressed,
+            count.channels,
+            name,
+            donors=_donors(group, m, modalities),
+            mixed=_mixed(group, m),
+            gain=_gain(group, m),
+        )
         for name, group in groups.items()
         for m, count in enumerate(_counts([(state.replaced, state.pressed) for state in group], modalities))
     ]
+
+
+def _mixed(states: Sequence[LayerState], m: int) -> float | None:
+    """How much gates mix into the channels of modality m that may be replaced."""
+    gated = [state.mixing[m, state.replaceable[m]] for state in states if state.mixing is not None]
+    return float(np.concatenate(gated).mean()) if gated else None
+
+
+def _gain(states: Sequence[LayerState], m: int) -> tuple[float, float] | None:
+    """Mean gain of the replaced channels of modality m, and of those that may be and are kept."""
+    chosen = [(state.gain[m], state.replaced[m], state.replaceable[m]) for state in states if state.gain is not None]
+    if not chosen:
+        return None
+    parts = ([gain[now] for gain, now, _ in chosen], [gain[allowed & ~now] for gain, now, allowed in chosen])
+    replaced, kept = (np.concatenate(part) for part in parts)
+    return (float(replaced.mean()) if len(replaced) else np.nan, float(kept.mean()) if len(kept) else np.nan)
 
 
 def _donors(states: Sequence[LayerState], m: int, modalities: Sequence[str]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A network as an ONNX graph whose batch and image size are open, and how that is checked.
+"""A network as an ONNX graph whose batch and, but for timm's encoders, image size are open, and how that is checked.
 
 Inputs are named after the modalities, outputs `branch_NAME` for every branch (a graph's names are unique, and a branch
 has that of its modality) and `ensemble`. All the same numbers come out as of the network itself: normalised float32
@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cen_cli.analysis.equality import Probe, check_equal
+from cen_cli.analysis.equality import ComparedBatch, check_equal
 from cen_cli.errors import CheckpointError, MismatchError, UnavailableError
+from cen_cli.models.backbones.staged import StagedEncoder
 from cen_cli.models.portable import make_portable
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.translator import Translator
@@ -60,6 +61,11 @@ def fewest_pixels(network: Network) -> int:
     return getattr(network, "size_multiple", SHORTEST_SIDE)
 
 
+def takes_one_size(network: Network) -> bool:
+    """Whether the graph is for one image size: torch's exporter takes minutes over open ones of timm's encoders."""
+    return isinstance(network.encoder, StagedEncoder)
+
+
 class _Graph(nn.Module):
     """The network with one argument for each modality, and a tuple of its outputs."""
 
@@ -72,19 +78,21 @@ class _Graph(nn.Module):
         return tuple(output.named(self.network.branches).values())
 
 
-def onnx_file(network: Network, metadata: Mapping[str, str]) -> bytes:
+def onnx_file(network: Network, metadata: Mapping[str, str], size: tuple[int, int]) -> bytes:
     """The content of an ONNX file of the network, which is on the CPU; `metadata` become its properties.
+
+    `size`: height and width of the images where the graph takes one size; else those are open.
 
     Raises CheckpointError for a network that is too large for one file, or that torch cannot export.
     """
-    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    if size > LARGEST_FILE:
-        raise CheckpointError(f"its weights take {size / 2**30:.1f} GiB, and an ONNX file holds 2 GiB at most")
+    stored = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if stored > LARGEST_FILE:
+        raise CheckpointError(f"its weights take {stored / 2**30:.1f} GiB, and an ONNX file holds 2 GiB at most")
     copied = copy.deepcopy(network).eval()
     make_portable(copied)
     try:
         with _quiet(), torch.inference_mode():
-            exported = _exported(copied)
+            exported = _exported(copied, size)
     except Exception as error:  # the exporter raises many kinds
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(
@@ -95,13 +103,17 @@ def onnx_file(network: Network, metadata: Mapping[str, str]) -> bytes:
     return content
 
 
-def _exported(network: Network) -> torch.onnx.ONNXProgram:
-    """The graph, traced in evaluation with open sizes."""
-    multiple = getattr(network, "size_multiple", 1)
-    side = multiple * max(2, -(-TRACED_SIDE // multiple))
-    images = tuple(torch.zeros(2, 3, side, side + multiple) for _ in network.modalities)
-    sizes = (tuple(_open_sizes(multiple) for _ in images),)
-    program = torch.export.export(_Graph(network), images, dynamic_shapes=sizes, strict=False)
+def _exported(network: Network, size: tuple[int, int]) -> torch.onnx.ONNXProgram:
+    """The graph, traced in evaluation with an open batch, and open sizes where it can have them."""
+    axes: dict[int, Any] = {0: torch.export.Dim("B", min=2)}
+    if not takes_one_size(network):
+        multiple = getattr(network, "size_multiple", 1)
+        side = multiple * max(2, -(-TRACED_SIDE // multiple))
+        size = (side, side + multiple)
+        axes |= _open_sizes(multiple)
+    images = tuple(torch.zeros(2, 3, *size) for _ in network.modalities)
+    shapes = (tuple(axes for _ in images),)
+    program = torch.export.export(_Graph(network), images, dynamic_shapes=shapes, strict=False)
     exported = torch.onnx.export(
         program,
         images,
@@ -116,10 +128,10 @@ def _exported(network: Network) -> torch.onnx.ONNXProgram:
 
 
 def _open_sizes(multiple: int) -> dict[int, Any]:
-    """Axes of an image batch that are not fixed: B, H and W."""
+    """Height and width as axes that are not fixed."""
     fewest = SHORTEST_SIDE if multiple == 1 else 2
     height, width = (torch.export.Dim(name, min=fewest) for name in ("h", "w"))
-    return {0: torch.export.Dim("B", min=2), 2: multiple * height, 3: multiple * width}
+    return {2: multiple * height, 3: multiple * width}
 
 
 @contextmanager
@@ -136,7 +148,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def compare_onnx(network: Network, content: bytes, probes: Iterable[Probe]) -> tuple[Compared, ...]:
+def compare_onnx(network: Network, content: bytes, batches: Iterable[ComparedBatch]) -> tuple[Compared, ...]:
     """How far the file's outputs are from the network's, on the CPU. Raises MismatchError where that is too far."""
     import onnxruntime
 
@@ -146,11 +158,11 @@ def compare_onnx(network: Network, content: bytes, probes: Iterable[Probe]) -> t
         raise MismatchError(f"ONNX Runtime cannot read the exported graph: {error}; nothing was written") from error
     names = graph_outputs(network)
     compared = []
-    for probe in probes:
+    for batch in batches:
         with evaluating(network):
-            outputs = network(probe.inputs).named(network.branches).values()
+            outputs = network(batch.inputs).named(network.branches).values()
         expected = dict(zip(names, outputs, strict=True))
-        made = session.run(names, {name: image.numpy() for name, image in probe.inputs.items()})
+        made = session.run(names, {name: image.numpy() for name, image in batch.inputs.items()})
         obtained = {name: torch.from_numpy(array) for name, array in zip(names, made, strict=True)}
-        compared.append(Compared(probe.name, check_equal(expected, obtained, probe, "the exported graph")))
+        compared.append(Compared(batch.name, check_equal(expected, obtained, batch, "the exported graph")))
     return tuple(compared)

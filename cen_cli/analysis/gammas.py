@@ -27,7 +27,12 @@ Record = npt.NDArray[np.float32]
 
 def gamma_rows(model: nn.Module, modalities: Sequence[str]) -> list[GammaRow]:
     """The distribution of |gamma| per exchanging layer and modality, in network order."""
-    return [row for state in layer_states(model) for row in rows_of_layer(state, modalities)]
+    return rows_of_layers(layer_states(model), modalities)
+
+
+def rows_of_layers(states: Sequence[LayerState], modalities: Sequence[str]) -> list[GammaRow]:
+    """The same of layers as they stood."""
+    return [row for state in states for row in rows_of_layer(state, modalities)]
 
 
 def rows_of_layer(state: LayerState, modalities: Sequence[str]) -> list[GammaRow]:

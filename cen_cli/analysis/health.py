@@ -24,11 +24,15 @@ def health(network: nn.Module, batch: Batch | Inputs, loss: Callable[[Any], Tens
         batch: what it takes (one [B, C, H, W] per modality, or a stack), or a batch of our data sets.
         loss: what the network returns -> a scalar. Absent: the mean square of all that it returns, which tells what is
             connected, not what the task wants.
+
+    Returns:
+        for each part the share of dead units and of positive values, in [0, 1], of its worst layer, and the norm of the
+        gradient that arrives.
     """
-    looked_at = copy.deepcopy(network).train()
+    opened = copy.deepcopy(network).train()
     inputs = batch.inputs if isinstance(batch, Batch) else batch
-    with torch.enable_grad(), watching(looked_at) as watch:
-        output = looked_at(inputs)
+    with torch.enable_grad(), watching(opened) as watch:
+        output = opened(inputs)
         value = loss(output) if loss is not None else torch.stack([x.square().mean() for x in _tensors(output)]).sum()
         value.backward()
     return watch.health()

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from torch import Tensor, nn
 
+from cen_cli.models.choices import LargestGains
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.results import below_threshold
 
@@ -34,9 +36,13 @@ class LayerState:
     """Where a channel may be replaced, [M, C]; nowhere while exchange is switched off or has no donors."""
     threshold: float
     fixed: Mask | None = None
-    """The channels that are replaced whatever the gammas say, [M, C]; None where the gammas choose."""
+    """The channels that are replaced whatever the threshold says, [M, C]; None where it chooses."""
     donor: npt.NDArray[np.int64] | None = None
     """The modality that gives to a replaced channel, [M, C]; None where the mean of the others does."""
+    mixing: Floats | None = None
+    """How much of the others gates mix into each channel, in [0, 1], [M, C]; None where there are no gates."""
+    gain: Floats | None = None
+    """The first-order gains by which channels were chosen, [M, C]; None where they were not."""
 
     def under(self, gammas: Floats) -> Mask:
         """Which of these, signed or not, are below the threshold, [..., M, C]."""
@@ -74,11 +80,17 @@ def layer_states(model: nn.Module) -> tuple[LayerState, ...]:
             pressed=layer.pressed.cpu().numpy(),
             replaceable=layer.replaceable.cpu().numpy() & (layer.active and layer.modalities > 1),
             threshold=float(layer.threshold),
-            fixed=None if layer.fixed is None else layer.fixed.cpu().numpy(),
-            donor=None if layer.donor is None else layer.donor.cpu().numpy(),
+            fixed=_array(layer.fixed if layer.gate is None else layer.replaced()),
+            donor=_array(layer.donor),
+            mixing=_array(None if layer.gate is None else layer.mixing),
+            gain=_array(layer.choice.gain if isinstance(layer.choice, LargestGains) else None),
         )
         for name, layer in exchange_layers(model).items()
     )
+
+
+def _array(tensor: Tensor | None) -> npt.NDArray[Any] | None:
+    return None if tensor is None else tensor.detach().cpu().numpy()
 
 
 def stage_of(layer: str) -> str:

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView, collate
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import EvalTransform
 from cen_cli.data.views import ViewDataset
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.streams import output_names
-from cen_cli.results import Frame
-from cen_cli.scoring.segmentation import evaluating, look_and_label
-from cen_cli.scoring.test_time_augmentation import ONE_LOOK, Averaging
-
-
-@dataclasses.dataclass(frozen=True)
-class PanelRow:
-    """One row of a picture panel, as NumPy arrays of one height and width."""
-
-    name: str
-    inputs: dict[str, np.ndarray]
-    """By modality: uint8 [H, W, 3] for images; float32 [H, W] metres, 0 = invalid, for depth."""
-    truth: np.ndarray | None
-    """uint8 [H, W], 255 = void."""
-    predictions: dict[str, np.ndarray]
-    """By branch, then the ensemble: uint8 [H, W]."""
-    frame: Frame | None = None
-    """A region worth looking at."""
+from cen_cli.results import PanelRow
+from cen_cli.scoring.segmentation import evaluating, segment_views
+from cen_cli.scoring.test_time_augmentation import SINGLE_SCALE, MultiScaleFlip
 
 
 def panel_rows(
@@ -40,12 +25,12 @@ def panel_rows(
     data: ViewDataset,
     indices: Iterable[int],
     *,
-    averaging: Averaging = ONE_LOOK,
+    augmentation: MultiScaleFlip = SINGLE_SCALE,
 ) -> Iterator[PanelRow]:
     """What the network predicts on some views of a data set, beside inputs and truth; `specs`: its modalities."""
     for index in indices:
         view = data.view(index)
-        yield panel_row(model, specs, view, size=view.size, averaging=averaging)
+        yield panel_row(model, specs, view, size=view.size, augmentation=augmentation)
 
 
 def panel_row(
@@ -54,12 +39,12 @@ def panel_row(
     view: RawView,
     *,
     size: tuple[int, int],
-    averaging: Averaging = ONE_LOOK,
+    augmentation: MultiScaleFlip = SINGLE_SCALE,
 ) -> PanelRow:
     """What the network predicts on one view; label maps are brought to `size` (height, width)."""
     batch = collate([EvalTransform()(view, specs)]).to(next(model.parameters()).device)
     with evaluating(model):
-        labels = look_and_label(model, batch.inputs, specs, size, averaging)
+        labels = segment_views(model, batch.inputs, specs, size, augmentation)
     maps = labels[:, 0].to(torch.uint8).cpu().numpy()
     return PanelRow(
         name=view.name,

@@ -74,7 +74,7 @@ def _left_out(specs: Sequence[ModalitySpec]) -> Iterator[str]:
             yield f"{spec.name}: {', '.join(reasons)}"
 
 
-def measure_robustness(data: ViewDataset, plan: Plan, score: Score, *, metric: str) -> Robustness:
+def score_robustness(data: ViewDataset, plan: Plan, score: Score, *, metric: str) -> Robustness:
     """Score whole inputs, then all that is planned; drops are those of `metric`, named without a branch."""
     full = score(data)
     found = {alteration: score_altered(data, alteration, score) for alteration in plan.alterations}

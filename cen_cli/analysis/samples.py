@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from torch import Tensor
 
-from cen_cli.analysis.predictions import PanelRow
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.normalization import denormalize
 from cen_cli.data.views import ViewDataset
+from cen_cli.results import PanelRow
 
 
 def sample_rows(data: ViewDataset, indices: Iterable[int]) -> Iterator[PanelRow]:

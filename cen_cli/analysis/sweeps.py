@@ -50,7 +50,8 @@ def sweep_rows(
         done = [outcome for outcome in own if outcome.evaluation is not None]
         failed = sum(outcome.state == "failed" for outcome in own)
         counts = (len(own), len(done), failed)
-        rows.append(SweepRow(plan.group, plan.variant, plan.label, *counts, tuple(cells), *_replaced(done)))
+        cost = next((outcome.cost for outcome in done if outcome.cost is not None), None)
+        rows.append(SweepRow(plan.group, plan.variant, plan.label, *counts, tuple(cells), *_replaced(done), cost))
     return tuple(rows)
 
 

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from torch import Tensor
-from torchvision import tv_tensors
 
 from cen_cli.analysis.predictions import as_array
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data import tensors
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.normalization import denormalize
 from cen_cli.data.sample import RawView, collate
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import EvalTransform, resize
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
-from cen_cli.metrics.inception import as_pictures
+from cen_cli.metrics.pictures import as_pictures
 from cen_cli.models.translator import Translator
-from cen_cli.results import Frame
+from cen_cli.results import TranslationRow
 from cen_cli.scoring.translation import NormStatistics, Protocol, translating
-
-
-@dataclasses.dataclass(frozen=True)
-class TranslationRow:
-    """One row of a contact sheet, as NumPy arrays of one height and width.
-
-    Pictures are uint8 [H, W, 3], depth maps float32 [H, W] in metres with 0 = invalid.
-    """
-
-    name: str
-    inputs: dict[str, np.ndarray]
-    """By modality."""
-    images: dict[str, np.ndarray]
-    """By branch, then the ensemble."""
-    truth: np.ndarray | None
-    frame: Frame | None = None
-    """A region worth looking at."""
-    quantity: tuple[str, str, float] = ("depth", "m", 0.0)
-    """What depth maps measure, their unit, and what 0 measures; an empty name where that is not one thing."""
 
 
 def translate_view(
@@ -70,12 +51,12 @@ def rendered(
     Pictures become uint8 [H, W, 3], depth float32 [H, W] metres; by protocol paper both become pictures, stretched
     between their own minimum and maximum.
     """
-    stored: tv_tensors.Image | DepthMap
+    stored: tensors.Image | DepthMap
     if protocol == "paper":
-        stored = tv_tensors.Image(as_pictures(image[None], stretch=True)[0])
+        stored = tensors.Image(as_pictures(image[None], stretch=True)[0])
     else:
         values = denormalize(image, spec)
-        stored = DepthMap(values) if spec.kind == "depth" else tv_tensors.Image(values)
+        stored = DepthMap(values) if spec.kind == "depth" else tensors.Image(values)
     return as_array(stored if size is None else resize(stored, size))
 
 

@@ -4,6 +4,7 @@ Every choice that a recipe offers is a literal table here, so a name can be foun
 takes plain arguments.
 """
 
+# ruff: noqa: F401 (what is imported here is offered)
 from __future__ import annotations
 
 from cen_cli.builders.checkpoints import (
@@ -11,41 +12,14 @@ from cen_cli.builders.checkpoints import (
     check_fits,
     check_statistics,
     check_trainable,
+    from_tensors,
+    labels_of_compact_network,
     labels_of_network,
     load,
 )
-from cen_cli.builders.compact import Compacted, compact
 from cen_cli.builders.data import at_hand, check, dataset, palette
 from cen_cli.builders.jobs import TrainingJob, training_job
 from cen_cli.builders.networks import Network, network
 from cen_cli.builders.published import Converted, convert
-from cen_cli.builders.scoring import DISTANCES, averaging, best_by, checkpoint_scorer, scorer
+from cen_cli.builders.scoring import DISTANCES, best_by, checkpoint_scorer, multi_scale_flip, scorer
 from cen_cli.builders.trained import TaskLoss, task_loss_of
-
-__all__ = [
-    "DISTANCES",
-    "Compacted",
-    "Converted",
-    "LoadedNetwork",
-    "Network",
-    "TaskLoss",
-    "TrainingJob",
-    "at_hand",
-    "averaging",
-    "best_by",
-    "check",
-    "check_fits",
-    "check_statistics",
-    "check_trainable",
-    "checkpoint_scorer",
-    "compact",
-    "convert",
-    "dataset",
-    "labels_of_network",
-    "load",
-    "network",
-    "palette",
-    "scorer",
-    "task_loss_of",
-    "training_job",
-]

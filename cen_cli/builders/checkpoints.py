@@ -29,9 +29,10 @@ COMPACT_FORM = "1"
 
 @dataclasses.dataclass(frozen=True)
 class LoadedNetwork:
-    """A trained network, with how it was trained and on what; called like the network.
+    """A trained network, with how it was trained and on what.
 
-    Whatever else is asked of it (`parameters()`, `branches`, ...) is the network's.
+    Called like the network: `loaded(images)` takes normalised float32 [B, 3, H, W] by modality, or one stacked tensor,
+    and returns a `ModalOutput`. Whatever else is asked of it (`parameters()`, `branches`, ...) is the network's.
     """
 
     network: Network
@@ -72,10 +73,15 @@ class LoadedNetwork:
 
 
 def load(path: str | Path, device: str = "cpu") -> LoadedNetwork:
-    """A trained network in eval mode, from a run directory, a checkpoint directory or a `model.safetensors`.
+    """A trained network, in evaluation mode.
 
-    Raises UsageError for a path that does not exist, CheckpointError for a file that is damaged or does not fit its
-    recipe.
+    Args:
+        path: a run directory (its best checkpoint, or the last), a checkpoint directory or a `model.safetensors`.
+        device: "cpu", "cuda", "cuda:N", "mps", or "auto" for the fastest that is there.
+
+    Raises:
+        UsageError: there is no such path, or no such device.
+        CheckpointError: the file is damaged or does not fit its recipe.
     """
     file = locate(path).model_file
     tensors, metadata = read_tensors(file)
@@ -144,6 +150,11 @@ def labels_of(
 def labels_of_network(model: LoadedNetwork) -> dict[str, str]:
     """The same for a loaded network."""
     return labels_of(model.recipe, model.class_names, model.specs, model.target)
+
+
+def labels_of_compact_network(model: LoadedNetwork) -> dict[str, str]:
+    """The same for the compact form of a loaded network."""
+    return {**labels_of_network(model), COMPACT: COMPACT_FORM}
 
 
 class _Labels(TypedDict):

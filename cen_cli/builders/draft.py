@@ -1,4 +1,4 @@
-"""A survey of a folder -> a recipe that reads it, written for people: every guess stands beside its evidence.
+"""What a folder holds -> a recipe that reads it, written for people: every conclusion stands beside its evidence.
 
 The network is small and the images are brought to a small size, so that the first run ends soon on any machine.
 """
@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cen_cli.errors import DataError, UsageError
 from cen_cli.recipe.wording import perhaps
-from cen_cli.results.findings import DataCheck, LabelsGuess, ModalityFacts, ModalityGuess, Survey
+from cen_cli.results.findings import DataCheck, InferredDataset, InferredLabels, InferredModality, ModalityFacts
+from cen_cli.wording import command
 
 LONG_SIDE = 144
 """Pixels of the longer side to which larger views are brought."""
@@ -22,44 +23,44 @@ WIDTH = 100
 """Characters of a line of the recipe, comments included."""
 
 
-def default_target(survey: Survey) -> str | None:
+def default_target(inferred: InferredDataset) -> str | None:
     """What a translation would make, where there are no label maps: the photograph, else the last modality.
 
     Raises DataError where there are label maps that cannot be read: a translation is not what was meant.
     """
-    if survey.labels is not None:
+    if inferred.labels is not None:
         return None
-    if survey.unread_labels:
+    if inferred.unread_labels:
         raise DataError(
-            f"{survey.folder}: {'; '.join(survey.unread_labels)}",
+            f"{inferred.folder}: {'; '.join(inferred.unread_labels)}",
             hint="store the label maps as PNG files of one number a pixel; or --target NAME drafts a translation",
         )
-    photographs = [modality.name for modality in survey.modalities if modality.meaning.kind == "photograph"]
-    return photographs[0] if photographs else survey.modalities[-1].name
+    photographs = [modality.name for modality in inferred.modalities if modality.meaning.kind == "photograph"]
+    return photographs[0] if photographs else inferred.modalities[-1].name
 
 
-def draft(survey: Survey, name: str, *, file: str, target: str | None = None) -> str:
+def draft(inferred: InferredDataset, name: str, *, file: str, target: str | None = None) -> str:
     """The recipe as TOML: a segmentation, or with `target` a translation. `file` is what it will be called.
 
     Raises UsageError where `target` is no modality, or the only one.
     """
-    names = [modality.name for modality in survey.modalities]
+    names = [modality.name for modality in inferred.modalities]
     if target is not None and target not in names:
         raise UsageError(f"--target {target}: one of {', '.join(names)}{perhaps(target, names)}")
-    if target is None and survey.labels is None:
+    if target is None and inferred.labels is None:
         raise UsageError("without label maps there is nothing but a translation to draft", hint="give --target NAME")
     inputs = [other for other in names if other != target]
     if not inputs:
         raise UsageError(f"--target {target}: it is the only modality, and a translation needs an input")
-    size = _size(survey, translation=target is not None)
-    lines = [*_head(survey, inputs, target, file), "", *_data(survey, name, inputs, target, size)]
-    for modality in survey.modalities:
+    size = _size(inferred, translation=target is not None)
+    lines = [*_head(inferred, inputs, target, file), "", *_data(inferred, name, inputs, target, size)]
+    for modality in inferred.modalities:
         lines += ["", *_modality(modality)]
     if target is None:
-        assert survey.labels is not None, "checked above"
-        lines += ["", *_labels(survey.labels)]
+        assert inferred.labels is not None, "checked above"
+        lines += ["", *_labels(inferred.labels)]
     lines += ["", *(_translation(len(inputs)) if target is not None else _segmentation(len(inputs)))]
-    return "\n".join([*lines, "", *_training(survey)]) + "\n"
+    return "\n".join([*lines, "", *_training(inferred)]) + "\n"
 
 
 def with_statistics(text: str, check: DataCheck, inputs: Sequence[str]) -> str:
@@ -104,65 +105,65 @@ def recipe_name(folder: str) -> str:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _head(survey: Survey, inputs: Sequence[str], target: str | None, file: str) -> Iterator[str]:
+def _head(inferred: InferredDataset, inputs: Sequence[str], target: str | None, file: str) -> Iterator[str]:
     what = f"Translation to {target}" if target else "Segmentation"
-    yield f"# {what} from {' and '.join(inputs)}: a draft for the folder {survey.folder}"
+    yield f"# {what} from {' and '.join(inputs)}: a draft for the folder {inferred.folder}"
     yield "#"
-    yield f"# Check: cen data check {file}"
-    yield f"# Train: cen train {file}"
+    yield f"# Check: {command('data', 'check', file)}"
+    yield f"# Train: {command('train', file)}"
     yield "#"
     yield from comment(
-        f"What [data] says was concluded from {survey.looked_at} files of each modality at most (of label maps: all). "
+        f"What [data] says was concluded from {inferred.opened} files of each modality at most (of label maps: all). "
         "What was seen stands above each table. Read it, and correct what is wrong: docs/own-data.md explains the keys."
     )
-    for note in survey.notes:
+    for note in inferred.notes:
         yield from comment(f"Note: {note}")
 
 
 def _data(
-    survey: Survey, name: str, inputs: Sequence[str], target: str | None, size: tuple[int, int] | None
+    inferred: InferredDataset, name: str, inputs: Sequence[str], target: str | None, size: tuple[int, int] | None
 ) -> Iterator[str]:
     yield f'task = "{"segmentation" if target is None else "translation"}"'
     yield f'name = "{name}"'
     yield ""
     yield "[data]"
     yield 'kind = "folders"'
-    yield f"root = {_text(survey.folder)}"
+    yield f"root = {_text(inferred.folder)}"
     yield f"inputs = {_list(inputs)}"
     if target is not None:
         yield f'target = "{target}"'
-    height, width = size or survey.size
+    height, width = size or inferred.size
     if size is not None:
-        stored = f"views have {survey.size[0]} x {survey.size[1]} pixels"
+        stored = f"views have {inferred.size[0]} x {inferred.size[1]} pixels"
         yield f"resize = [{height}, {width}] # {stored}; larger is better, and slower"
     yield f"crop = [{_crop(height)}, {_crop(width)}]"
     yield "cache = true"
-    if survey.complete < survey.views:
-        yield f"skip_incomplete = true # {survey.views - survey.complete} of {survey.views} views lack a file"
+    if inferred.complete < inferred.views:
+        yield f"skip_incomplete = true # {inferred.views - inferred.complete} of {inferred.views} views lack a file"
     yield ""
     yield "[data.folders]"
-    yield from _split(survey)
+    yield from _split(inferred)
 
 
-def _split(survey: Survey) -> Iterator[str]:
-    if survey.splits:
-        yield from comment(f"The folders themselves divide the views: {', '.join(survey.splits)}.")
-        if "val" not in survey.splits:
+def _split(inferred: InferredDataset) -> Iterator[str]:
+    if inferred.splits:
+        yield from comment(f"The folders themselves divide the views: {', '.join(inferred.splits)}.")
+        if "val" not in inferred.splits:
             yield from comment("None of them is for validation: a share of train is, at random.")
             yield "shares = [0.8, 0.2, 0.0] # of train and val; test is as the folders have it, or val"
-    elif survey.groups:
-        yield from comment(f"The {survey.groups} groups are divided, so that no group is in two splits.")
-        yield "shares = [0.7, 0.15, 0.15] # of train, val and test" if survey.groups > 5 else _two_parts()
+    elif inferred.groups:
+        yield from comment(f"The {inferred.groups} groups are divided, so that no group is in two splits.")
+        yield "shares = [0.7, 0.15, 0.15] # of train, val and test" if inferred.groups > 5 else _two_parts()
     else:
         yield from comment("The views are divided at random. If neighbours show the same scene, list them instead.")
-        yield "shares = [0.7, 0.15, 0.15] # of train, val and test" if survey.complete > 5 else _two_parts()
+        yield "shares = [0.7, 0.15, 0.15] # of train, val and test" if inferred.complete > 5 else _two_parts()
 
 
 def _two_parts() -> str:
     return "shares = [0.7, 0.3, 0.0] # of train and val; there are too few for a test of their own"
 
 
-def _modality(modality: ModalityGuess) -> Iterator[str]:
+def _modality(modality: InferredModality) -> Iterator[str]:
     meaning = modality.meaning
     yield from comment(f"{modality.files} files, {_files(modality)}: {'; '.join(meaning.evidence)}.")
     yield f"[data.folders.modalities.{modality.name}]"
@@ -184,7 +185,7 @@ def _modality(modality: ModalityGuess) -> Iterator[str]:
         yield f"invalid = {_list(meaning.invalid)}"
 
 
-def _labels(labels: LabelsGuess) -> Iterator[str]:
+def _labels(labels: InferredLabels) -> Iterator[str]:
     yield from comment(f"{labels.files} files, {_files(labels)}: {'; '.join(labels.evidence)}.")
     yield "[data.folders.labels]"
     yield f"pattern = {_text(labels.pattern)}"
@@ -237,21 +238,21 @@ def _translation(inputs: int) -> tuple[str, ...]:
     )
 
 
-def _training(survey: Survey) -> Iterator[str]:
+def _training(inferred: InferredDataset) -> Iterator[str]:
     yield "[train]"
     yield "epochs = 20"
-    yield f"batch = {max(2, min(8, survey.complete // 4))}"
+    yield f"batch = {max(2, min(8, inferred.complete // 4))}"
     yield "validate_every = 5"
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-def _size(survey: Survey, *, translation: bool) -> tuple[int, int] | None:
+def _size(inferred: InferredDataset, *, translation: bool) -> tuple[int, int] | None:
     """What views are brought to: smaller where they are large, one size where they have several; None: as they are."""
-    height, width = survey.size
-    sizes = [size for modality in survey.modalities for size in modality.sizes]
-    several = len({*sizes, *(survey.labels.sizes if survey.labels else ())}) > 1
+    height, width = inferred.size
+    sizes = [size for modality in inferred.modalities for size in modality.sizes]
+    several = len({*sizes, *(inferred.labels.sizes if inferred.labels else ())}) > 1
     odd = translation and (height % STRIDE or width % STRIDE)
     factor = LONG_SIDE / max(height, width)
     if factor >= 1 and not several and not odd:
@@ -266,7 +267,7 @@ def _crop(side: int) -> int:
     return max(STRIDE, side // STRIDE * STRIDE)
 
 
-def _files(part: ModalityGuess | LabelsGuess) -> str:
+def _files(part: InferredModality | InferredLabels) -> str:
     height, width = part.sizes[0]
     others = f" and {len(part.sizes) - 1} other sizes" if len(part.sizes) > 1 else ""
     return f"{', '.join(part.types)}, {height} x {width}{others}"

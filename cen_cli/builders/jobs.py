@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from cen_cli import ranks
 from cen_cli.builders.checkpoints import labels_of
 from cen_cli.builders.data import Progress, dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
 from cen_cli.builders.scoring import best_by, scorer
+from cen_cli.data.class_counts import count_classes
 from cen_cli.data.loading import training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.fit import Fit, FitSettings
+from cen_cli.engine.fit import Fit
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import build_optimizer
+from cen_cli.engine.pixel_loss import PixelLoss, class_weights
+from cen_cli.engine.progress import FitSettings
 from cen_cli.engine.schedules import Rate, Schedule, first_exchange_step
 from cen_cli.engine.seeding import seed_everything
 from cen_cli.engine.segmentation import MODEL, SegmentationTask
@@ -27,16 +31,18 @@ from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import UsageError
 from cen_cli.models.device import resolve_device, resolve_precision
 from cen_cli.models.exchange import exchange_layers, exchanging_layers
-from cen_cli.models.freezing import freeze_first_stages
 from cen_cli.models.fusion.align import alignment_penalty
-from cen_cli.models.norms import set_frozen_statistics
+from cen_cli.models.norms import set_frozen_statistics, set_synchronised
 from cen_cli.models.sparsity import sparsity_penalty
+from cen_cli.models.stages import freeze_first_stages
 from cen_cli.recipe.load import changed_from_defaults
 from cen_cli.recipe.schema import Recipe
 from cen_cli.results import Listener, TrainingPlan
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import smallest_pressed_gamma
 
+STAGE = "encoder.stage"
+"""Begins the names of the encoder's groups, where each stage has a rate of its own."""
 COARSEST_STRIDE = 32
 """Pixels of the input, in height and in width, for each position of the ResNets' last feature map."""
 
@@ -54,6 +60,8 @@ class TrainingJob:
     settings: FitSettings
     fingerprint: dict[str, str]
     """By split: the fingerprint of the files that are learned from and validated on."""
+    class_counts: list[list[int]] | None = None
+    """As `count_classes` returns them, where class weights are made from them."""
 
     def start(self, run: RunDirectory, listener: Listener) -> Fit:
         """The run, ready to train from its first step (or to `resume`)."""
@@ -79,10 +87,12 @@ def training_job(
     progress: Progress | None = None,
     inception_weights: Path | None = None,
     initial_weights: str | None = None,
+    class_counts: list[list[int]] | None = None,
 ) -> TrainingJob:
     """Build data, networks, optimisers and schedule of a recipe; seeds every generator first.
 
-    `initial_weights` goes before the recipe's model.weights.
+    `initial_weights` goes before the recipe's model.weights. `class_counts`: of the training split, where they are
+    known already.
 
     Raises DeviceError, DataError, CheckpointError (initial weights), UnavailableError (weights that a score needs) or
     UsageError.
@@ -92,12 +102,18 @@ def training_job(
     train_data = dataset(recipe, "train", training=True, progress=progress)
     validation = dataset(recipe, "val", progress=progress)
     _check_batch_norm(recipe, views=len(train_data))
-    seed_everything(recipe.train.seed)
+    seed_everything(recipe.train.seed)  # the same everywhere: all ranks draw the same weights
     model = network(recipe, len(train_data.class_names), weights=initial_weights)
     set_frozen_statistics(model.encoder, recipe.train.freeze_bn)
     freeze_first_stages(model.encoder, recipe.model.frozen_stages)
     set_frozen_statistics(model.get_submodule("encoder.junctions"), False)  # a baseline's blocks have nothing loaded
+    set_synchronised(model, recipe.train.sync_bn)
     model = placed(model, device, channels_last=recipe.train.channels_last)
+    counts = _class_counts(recipe, class_counts)
+    own: dict[str, Any] = {}
+    if recipe.task == "segmentation":
+        own["accumulate"] = recipe.train.accumulate
+        own["loss"] = _pixel_loss(recipe, train_data.class_names, counts, device)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
     task = TASKS[recipe.task](
@@ -105,17 +121,22 @@ def training_job(
         model,
         schedule=schedule,
         penalties=_penalties(recipe),
+        sparsity=recipe.exchange.penalty if recipe.model.fusion == "exchange" else 0.0,
         clip_norm=recipe.optimizer.clip_norm,
         device=device,
         precision=resolve_precision(recipe.train.precision, device),
         compiled=recipe.train.compile,
         validation=validation,
         scorer=score,
+        ema=recipe.train.ema,
+        **own,
     )
+    if not ranks.leads():
+        seed_everything(recipe.train.seed, ranks.number())
     plan = TrainingPlan(
         name=recipe.name,
         task=recipe.task,
-        device=str(device),
+        device=str(device) if ranks.count() == 1 else f"{ranks.count()} x {device.type}",
         precision=task.precision,
         modalities=recipe.data.inputs,
         train_samples=len(train_data),
@@ -131,18 +152,64 @@ def training_job(
         start=model.start,
     )
     fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
-    return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint)
+    return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint, counts)
+
+
+def _class_counts(recipe: Recipe, known: list[list[int]] | None) -> list[list[int]] | None:
+    if known is not None or recipe.loss.class_weights not in ("inverse", "median"):
+        return known
+    return count_classes(dataset(recipe, "train")).tolist()
+
+
+def _pixel_loss(
+    recipe: Recipe, class_names: Sequence[str], counts: list[list[int]] | None, device: torch.device
+) -> PixelLoss:
+    """Raises UsageError where a list of weights is not one for each class, or all of them are 0."""
+    asked, weights = recipe.loss.class_weights, None
+    if isinstance(asked, tuple):
+        if len(asked) != len(class_names) or not any(asked):
+            raise UsageError(
+                f"loss.class_weights holds {len(asked)} numbers, and there are {len(class_names)} classes",
+                hint='one number for each class, not all of them 0; or "median"',
+            )
+        weights = torch.tensor(asked, device=device)
+    elif counts is not None:
+        pixels, shown = torch.tensor(counts, dtype=torch.float64)
+        weights = class_weights(pixels, shown, asked).to(device)
+    return PixelLoss(weights, recipe.loss.label_smoothing, recipe.loss.focal_gamma, recipe.loss.dice)
 
 
 def _segmentation(recipe: Recipe, model: Network, **common: Any) -> SegmentationTask:
-    groups = model.parameter_groups()
+    groups = _by_stage(recipe, model)
+    optimizer, stages = recipe.optimizer, [name for name in groups if name.startswith(STAGE)]
+    own = {
+        name: _scaled(optimizer.encoder_lr, optimizer.layer_decay**below) for below, name in enumerate(reversed(stages))
+    }
     return SegmentationTask(
         model=model,
         optimizers={MODEL: _optimizer(recipe, groups)},
-        rates=_rates_of(recipe, groups),
+        rates=_rates_of(recipe, groups) | own,
         auxiliary_weight=recipe.model.auxiliary_weight,
         **common,
     )
+
+
+def _by_stage(recipe: Recipe, model: Network) -> dict[str, list[nn.Parameter]]:
+    """The network's groups; with `optimizer.layer_decay` the encoder's is cut into one for each stage, finest first."""
+    groups = model.parameter_groups()
+    if recipe.optimizer.layer_decay == 1:
+        return groups
+    encoder = {id(parameter) for parameter in groups.pop("encoder")}
+    stages = {
+        f"{STAGE}{number}": [p for module in stage for p in module.parameters() if id(p) in encoder]
+        for number, stage in enumerate(cast(Any, model.encoder).stages(), start=1)
+    }
+    assert sum(map(len, stages.values())) == len(encoder), "a parameter of the encoder is in no stage"
+    return {**stages, **groups}
+
+
+def _scaled(rate: Rate, factor: float) -> Rate:
+    return tuple(each * factor for each in rate) if isinstance(rate, tuple) else rate * factor
 
 
 def _translation(recipe: Recipe, model: Network, **common: Any) -> TranslationTask:
@@ -175,8 +242,16 @@ def _parameters(task: Task, model: Network) -> dict[str, int]:
 
 
 def _check_batch_norm(recipe: Recipe, views: int) -> None:
-    """Raises UsageError where batch norm would see one value per channel, which has no variance."""
-    batch = min(recipe.train.batch, views)
+    """Raises UsageError where devices cannot share a batch, or batch norm would see one value per channel."""
+    batch, accumulate = min(recipe.train.batch, views), recipe.train.accumulate
+    if batch % (ranks.count() * accumulate):
+        takers = f"{ranks.count()} devices" if accumulate == 1 else f"{ranks.count()} x {accumulate} (train.accumulate)"
+        raise UsageError(
+            f"train.batch = {recipe.train.batch} with {views} training views: {takers} take equal parts "
+            f"of a batch, and {batch} views make none",
+            hint=f"a multiple of {ranks.count() * accumulate}",
+        )
+    batch //= accumulate if recipe.train.sync_bn else accumulate * ranks.count()
     if recipe.model.arch == "pspnet" and batch == 1:
         raise UsageError(
             f"train.batch = {recipe.train.batch} with {views} training views: PSPNet pools every image to 1 x 1, which "
@@ -192,8 +267,10 @@ def _check_coarsest_map(recipe: Recipe, batch: int) -> None:
     learns_statistics = not recipe.train.freeze_bn or recipe.model.decoder_norm == "batch"
     if batch * height * width == 1 and learns_statistics:
         frozen = ", or train.freeze_bn = true" if recipe.model.decoder_norm == "none" else ""
+        seen = "" if batch == recipe.train.batch else f", of which a norm sees {batch} at a time,"
         raise UsageError(
-            f"train.batch = {batch} and data.crop = {list(recipe.data.crop)} leave batch norm one value per channel",
+            f"train.batch = {recipe.train.batch}{seen} and data.crop = {list(recipe.data.crop)} leave batch norm one "
+            "value per channel",
             hint=f"a larger batch, or a crop of more than {COARSEST_STRIDE} pixels{frozen}",
         )
 
@@ -210,6 +287,7 @@ def _fit_settings(recipe: Recipe) -> FitSettings:
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
         best_by=best_by(recipe),
+        patience=train.patience,
     )
 
 
@@ -231,6 +309,7 @@ def _rates(recipe: Recipe) -> dict[str, Rate]:
         "decoder": optimizer.decoder_lr,
         "gamma": optimizer.encoder_lr if optimizer.gamma_lr is None else optimizer.gamma_lr,
         "ensemble": optimizer.decoder_lr,
+        "gate": optimizer.decoder_lr,
         DISCRIMINATOR: optimizer.encoder_lr if optimizer.discriminator_lr is None else optimizer.discriminator_lr,
     }
 
@@ -238,13 +317,13 @@ def _rates(recipe: Recipe) -> dict[str, Rate]:
 def _rates_of(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, Rate]:
     """The rates of those groups that hold parameters."""
     rates = _rates(recipe)
-    return {name: rates[name] for name, parameters in groups.items() if parameters}
+    return {name: rates[name] for name, parameters in groups.items() if parameters and name in rates}
 
 
 def _optimizer(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> torch.optim.Optimizer:
     optimizer = recipe.optimizer
     decay, gamma = optimizer.weight_decay, optimizer.gamma_weight_decay
-    decays = dict.fromkeys(groups, decay) | {"gamma": decay if gamma is None else gamma, "ensemble": 0.0}
+    decays = dict.fromkeys(groups, decay) | {"gamma": decay if gamma is None else gamma, "ensemble": 0.0, "gate": 0.0}
     return build_optimizer(
         groups, kind=optimizer.kind, momentum=optimizer.momentum, betas=optimizer.betas, weight_decay=decays
     )
@@ -253,7 +332,7 @@ def _optimizer(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> 
 def _penalties(recipe: Recipe) -> dict[str, Penalty]:
     """What the recipe's way of fusing adds to the loss, by the name of the term."""
     weighted = {
-        "exchange": ("sparsity", recipe.exchange.sparsity, sparsity_penalty),
+        "exchange": ("sparsity", recipe.exchange.penalty, sparsity_penalty),
         "align": ("alignment", recipe.model.alignment, alignment_penalty),
     }
     if recipe.model.fusion not in weighted:
@@ -267,12 +346,12 @@ def _first_exchange(recipe: Recipe, model: Network, schedule: Schedule, rate: Ra
     smallest = smallest_pressed_gamma(layers)
     if smallest is None:
         return None
-    if any(layer.fixed is not None for layer in layers.values()):
+    if any(layer.choice is not None for layer in layers.values()):
         return 0
     return first_exchange_step(
         schedule,
         rate,
-        sparsity=recipe.exchange.sparsity,
+        sparsity=recipe.exchange.penalty,
         gap=smallest - recipe.exchange.threshold,
         optimizer=recipe.optimizer.kind,
         momentum=recipe.optimizer.momentum,

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from cen_cli.builders.fine_tuning import own_checkpoint, start_from
-from cen_cli.models.exchange import allot_donors, fix_random_channels
-from cen_cli.models.freezing import freeze_first_stages
+from cen_cli.models.choices import Choice, LargestGains, RandomShare, SmallestGammas, SoftGates, choose_channels
+from cen_cli.models.exchange import allot_donors
 from cen_cli.models.fusion.align import AlignFusion
 from cen_cli.models.fusion.average import AverageFusion
 from cen_cli.models.fusion.concat import ConcatFusion
@@ -20,8 +20,10 @@ from cen_cli.models.fusion.self_attention import SelfAttentionFusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.segmenter import Segmenter, pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
+from cen_cli.models.sparsity import scale_by_gradients
+from cen_cli.models.stages import exchange_only_in, freeze_first_stages, make_first_stages_private
 from cen_cli.models.translator import Translator, unet_translator
-from cen_cli.recipe.schema import Recipe
+from cen_cli.recipe.schema import Exchange, Recipe
 from cen_cli.runs.checkpoint import read_tensors
 
 Network = Segmenter | Translator
@@ -32,16 +34,42 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
     weights = weights or recipe.model.weights
     trained = own_checkpoint(weights)
     built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights if trained is None else "none")
+    make_first_stages_private(built.encoder, len(recipe.data.inputs), recipe.sharing.private_stages or 0)
     if trained is not None:
         tensors, labels = read_tensors(trained)
         built.start = start_from(built, built.modalities, tensors, json.loads(labels["modalities"]), trained)
     freeze_first_stages(built.encoder, recipe.model.frozen_stages)
-    share = {"random": recipe.exchange.share, "all": 1.0}.get(recipe.exchange.choose)
-    if share is not None:
-        fix_random_channels(built, share, recipe.train.seed)
-    if recipe.exchange.donors == "groups":
-        allot_donors(built, recipe.train.seed)
+    if recipe.model.fusion == "exchange":
+        _set_exchange(built, recipe)
     return built
+
+
+def _set_exchange(built: Network, recipe: Recipe) -> None:
+    """Where it exchanges, who chooses, who gives, what presses."""
+    exchange, seed = recipe.exchange, recipe.train.seed
+    if exchange.stages is not None:
+        exchange_only_in(built.encoder, exchange.stages)
+    choice = _choice(exchange)
+    if choice is not None:
+        choose_channels(built, choice, seed)
+    if exchange.donors == "groups":
+        allot_donors(built, seed)
+    if exchange.sparsity_scale == "layer" and exchange.penalty > 0:
+        scale_by_gradients(built)
+
+
+def _choice(exchange: Exchange) -> Choice | None:
+    """Who chooses the channels; None where the threshold does, or nobody."""
+    budget = exchange.budget
+    if exchange.choose == "gain":
+        assert budget is not None, "a checked recipe has one"
+        return LargestGains(budget, exchange.steps_between_choices)
+    if exchange.choose == "gate":
+        return SoftGates(budget)
+    if exchange.choose == "gamma":
+        return None if budget is None else SmallestGammas(budget, exchange.steps_between_choices)
+    share = {"random": budget or exchange.share, "all": 1.0}.get(exchange.choose)
+    return None if share is None else RandomShare(share)
 
 
 def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
@@ -51,16 +79,17 @@ def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
         classes,
         light=model.light,
         norm=model.decoder_norm == "batch",
-        **_segmenter_parts(recipe, weights),
+        joint=model.classifier == "concat",
+        **_segmenter_arguments(recipe, weights),
     )
 
 
 def _pspnet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
     auxiliary = recipe.model.auxiliary_weight > 0
-    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **_segmenter_parts(recipe, weights))
+    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **_segmenter_arguments(recipe, weights))
 
 
-class _SegmenterParts(TypedDict):
+class _SegmenterArguments(TypedDict):
     backbone: str
     width: int
     encoder_width: int
@@ -70,7 +99,7 @@ class _SegmenterParts(TypedDict):
     fusion: Fusion | None
 
 
-def _segmenter_parts(recipe: Recipe, weights: str) -> _SegmenterParts:
+def _segmenter_arguments(recipe: Recipe, weights: str) -> _SegmenterArguments:
     """What every segmentation network is told, whatever its decoder."""
     model = recipe.model
     assert model.backbone is not None, "a checked recipe names one"
@@ -147,6 +176,7 @@ def _streams(recipe: Recipe) -> StreamSettings:
         replace=exchange.replace,
         exchange=fused and exchange.choose != "none",
         gamma_init=exchange.gamma_init if fused else None,
+        decoder_conv=recipe.sharing.decoder,
     )
 
 

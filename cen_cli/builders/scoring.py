@@ -16,7 +16,7 @@ from cen_cli.models.network import StreamNetwork
 from cen_cli.recipe.schema import BEST_BY, Recipe
 from cen_cli.results import Evaluation
 from cen_cli.scoring.segmentation import Scorer, SegmentationScorer
-from cen_cli.scoring.test_time_augmentation import Averaging
+from cen_cli.scoring.test_time_augmentation import MultiScaleFlip
 
 DISTANCES = ("fid", "kid")
 
@@ -26,9 +26,9 @@ def best_by(recipe: Recipe) -> str:
     return recipe.train.best_by or BEST_BY[recipe.task]
 
 
-def averaging(recipe: Recipe, *, training: bool = False) -> Averaging:
-    """The looks at a view from which it is labelled; validations (`training`) take one scale and no mirror image."""
-    several = Averaging() if training else Averaging(recipe.eval.scales, recipe.eval.flip)
+def multi_scale_flip(recipe: Recipe, *, training: bool = False) -> MultiScaleFlip:
+    """How a view is labelled in test; validations (`training`) take one scale and no mirror image."""
+    several = MultiScaleFlip() if training else MultiScaleFlip(recipe.eval.scales, recipe.eval.flip)
     return dataclasses.replace(several, window=recipe.eval.window, stride=recipe.eval.stride)
 
 
@@ -66,7 +66,7 @@ def scorer(
             precision,
             batch=recipe.eval.batch,
             workers=recipe.data.workers,
-            averaging=averaging(recipe, training=training),
+            augmentation=multi_scale_flip(recipe, training=training),
         )
     return _translation_scorer(recipe, device, training=training, inception_weights=inception_weights)
 

@@ -9,6 +9,7 @@ import typer
 
 from cen_cli.cli import options
 from cen_cli.errors import UsageError
+from cen_cli.wording import command
 
 if TYPE_CHECKING:
     from cen_cli.results import GammaAnalysis
@@ -26,7 +27,9 @@ def analyze_gammas(
     layer: Annotated[
         str | None,
         typer.Option(
-            "--layer", help="Layer of the single-layer plots [default: the eighth exchanging layer, or the last]."
+            "--layer",
+            metavar="LAYER",
+            help="Layer of the single-layer plots [default: the eighth exchanging layer, or the last].",
         ),
     ] = None,
     against: Annotated[
@@ -35,13 +38,18 @@ def analyze_gammas(
             "--against",
             metavar="CKPT|RUN",
             help="Draw another network of the same layers beside this one; may be given several times.",
-            show_default=False,
         ),
     ] = None,
     gradients: Annotated[
         int,
         typer.Option(
-            "--gradients", metavar="N", min=0, help="Hold Theorem 1 against gradients on N training batches (0: don't)."
+            "--gradients", metavar="N", min=0, help="Compare Theorem 1 with gradients on N training batches (0: don't)."
+        ),
+    ] = 0,
+    gains: Annotated[
+        int,
+        typer.Option(
+            "--gains", metavar="N", min=0, help="Measure what replacing gains, on N training batches (0: don't)."
         ),
     ] = 0,
     what_if: Annotated[
@@ -53,11 +61,15 @@ def analyze_gammas(
             "--thresholds", metavar="T,T,...", help="Those of --what-if [default: decades around the network's own]."
         ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Split that --what-if scores: train, val or test.")] = "val",
+    split: Annotated[
+        str, typer.Option(metavar="SPLIT", help="Split that --what-if scores: train, val or test.")
+    ] = "val",
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Folder of the plots [default: plots/ of the run, CKPT-plots beside it, else here]."
+            "--out",
+            metavar="DIR",
+            help="Folder of the plots [default: plots/ of the run, CKPT-plots beside it, else here].",
         ),
     ] = None,
     overrides: options.Overrides = None,
@@ -65,11 +77,13 @@ def analyze_gammas(
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """Show how |gamma| is distributed per layer and modality, say what that means, and draw it.
+    """Show whether the gammas are healthy: tables, plots, words.
+
+    The tables hold the distribution of |gamma| per layer and modality; the diagnosis says what they mean.
 
     A run directory also gives the gammas' history: how many came back after they fell below the threshold, and plots of
-    gammas and of replaced channels against the step. --gradients and --what-if read the recipe's data set. Without a
-    network the curve of Theorem 1 is drawn (S-Fig 4).
+    gammas and of replaced channels against the step. --gradients, --gains and --what-if read the recipe's data set.
+    Without a network the curve of Theorem 1 is drawn (S-Fig 4).
 
     Examples:
 
@@ -77,7 +91,7 @@ def analyze_gammas(
 
         cen analyze-gammas runs/rooms-261123-101500 --against runs/rooms-none-261123-111500
 
-        cen analyze-gammas runs/rooms-261123-101500 --gradients 40 --what-if
+        cen analyze-gammas runs/rooms-261123-101500 --gradients 40 --gains 20 --what-if
 
         cen analyze-gammas checkpoints/best/model.safetensors --layer layer3.0.bn1 --out figures --json
     """
@@ -87,7 +101,7 @@ def analyze_gammas(
     from cen_cli.results import as_json
 
     if checkpoint is None:
-        if layer or against or gradients or what_if or thresholds or overrides:
+        if layer or against or gradients or gains or what_if or thresholds or overrides:
             raise UsageError("no network is named", hint="CKPT|RUN; without it Theorem 1's curve is all that is drawn")
         plot = draw_theorem_1(out or Path())
         if json:
@@ -100,6 +114,7 @@ def analyze_gammas(
         layer=layer,
         against=against or (),
         gradients=gradients,
+        gains=gains,
         thresholds=_thresholds(thresholds) if what_if or thresholds is not None else None,
         split=split,
         out=out,
@@ -112,7 +127,7 @@ def analyze_gammas(
     if json:
         console.print_json({**as_json(found), "next": following})
     else:
-        tables.show(console.out(), [*exchange_tables.analysis_parts(found), f"next: {following}"])
+        tables.show(console.out(), [*exchange_tables.render_analysis(found), f"next: {following}"])
 
 
 def _thresholds(text: str | None) -> list[float]:
@@ -127,6 +142,8 @@ def _next_command(checkpoint: str, found: GammaAnalysis) -> str:
     """Train again with what the diagnosis proposes; else look on."""
     settings = found.diagnosis.settings
     if not settings:
-        return f"cen exchange-stats {checkpoint}"
+        return command("exchange-stats", checkpoint)
     recipe = f"{found.run}/recipe.toml" if found.run else "RECIPE"
-    return " ".join([f"cen train {recipe}", *(f"--set {key}={value:g}" for key, value in settings.items())])
+    return command(
+        "train", recipe, *(word for key, value in settings.items() for word in ("--set", f"{key}={value:g}"))
+    )

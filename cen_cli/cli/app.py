@@ -34,7 +34,7 @@ from cen_cli.cli import (
     train,
     translate,
 )
-from cen_cli.errors import CenError, Interrupted
+from cen_cli.errors import CenError, Interrupted, UsageError
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 _ClickError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -73,7 +73,7 @@ def _cen(
         bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,
 ) -> None:
-    """Channel Exchanging Networks: train, evaluate and look into networks that fuse aligned image modalities.
+    """Channel Exchanging Networks: train, evaluate and analyse networks that fuse aligned image modalities.
 
     Examples:
         cen recipes ls
@@ -84,11 +84,17 @@ def _cen(
     if version:
         typer.echo(f"cen {cen_cli.__version__}")
         raise typer.Exit
+    if context.invoked_subcommand != "train" and "TORCHELASTIC_RUN_ID" in os.environ:
+        from cen_cli import ranks
+
+        if ranks.launched():
+            hint = "only training takes several processes: start it without torchrun"
+            raise ranks.common(UsageError(f"cen {context.invoked_subcommand} under torchrun", hint=hint))
     _help_alone(context)
 
 
 def _recipes(context: typer.Context) -> None:
-    """List, print and copy the recipes that come with cen.
+    """List, print and copy recipes.
 
     Examples:
         cen recipes ls
@@ -98,7 +104,7 @@ def _recipes(context: typer.Context) -> None:
 
 
 def _data(context: typer.Context) -> None:
-    """Look at data before training on them, start from a folder of your own, write sets as folders.
+    """Check data, draft a recipe, write data sets as files.
 
     Examples:
         cen data init orchard
@@ -183,7 +189,8 @@ def _report(error: Exception) -> int:
 
     if isinstance(error, CenError):
         kind = "interrupted" if isinstance(error, Interrupted) else "error"
-        print_error(error.message, error.hint, kind=kind)
+        if not error.said_elsewhere:
+            print_error(error.message, error.hint, kind=kind)
         return error.exit_code
     if isinstance(error, _ClickError):
         return _report_request(error)

@@ -12,20 +12,20 @@ from cen_cli.cli import options
 def bench(
     recipe: options.RecipeName,
     batch: Annotated[
-        int | None,
-        typer.Option("--batch", metavar="N", min=1, help="Views in a step [default: the recipe's train.batch]."),
+        int | None, typer.Option(metavar="N", min=1, help="Views in a step [default: the recipe's train.batch].")
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds, over which medians and ranges are.")] = 5,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps in each round, whose times are averaged.")] = 2,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds, over which medians and ranges are.")] = 5,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps in each round, whose times are averaged.")] = 2,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Measure a recipe on this machine: training step, inference, memory, and which part takes how much of the time.
+    """Profile a recipe on this machine: times, memory, parts.
 
-    Trains a new network for a few steps and throws it away; writes nothing. Every time is the median over the rounds,
-    with the range beside it. What the step reaches stands beside what a matrix product and a convolution reach here.
+    Measures a training step and inference, the memory they hold, and which part takes how much of the time. Trains a
+    new network for a few steps and throws it away; writes nothing. Every time is the median over the rounds, with the
+    range beside it. What the step reaches stands beside what a matrix product and a convolution reach here.
 
     Examples:
 
@@ -37,7 +37,7 @@ def bench(
     """
     from cen_cli.jobs import train as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.bench import bench_parts
+    from cen_cli.reporting.bench import render_bench
     from cen_cli.reporting.progress import Terminal
 
     changes = options.changes(overrides, train__batch=batch)
@@ -46,4 +46,4 @@ def bench(
     if json:
         console.print_json(found)
     else:
-        tables.show(console.out(), bench_parts(found))
+        tables.show(console.out(), render_bench(found))

@@ -18,25 +18,25 @@ def compact(
             "--out",
             metavar="DIR",
             help="A new folder [default: compact/ of the run, or NAME-compact beside a checkpoint].",
-            show_default=False,
         ),
     ] = None,
     rounds: Annotated[
-        int, typer.Option("--rounds", metavar="N", min=0, help="Rounds of timing, before and after in turn; 0: none.")
+        int, typer.Option(metavar="N", min=0, help="Rounds of timing, before and after in turn; 0: none.")
     ] = 5,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Make a trained network smaller for inference: filters of replaced channels go, norms are folded.
+    """Make a trained network smaller for inference.
 
-    What a stream makes of a channel that is replaced there and nowhere else is read by nobody, so it is no longer
-    computed; the exchange becomes a fixed index. Norms by given statistics (batch norms) are folded into the
-    convolutions. Outputs are compared on random images, and on real ones where the recipe's data are at hand, in
-    float32: where they differ by more than 1e-4, nothing is written and the exit code is 1.
+    Filters of replaced channels go, and norms are folded. What a stream makes of a channel that is replaced there and
+    nowhere else is read by nobody, so it is no longer computed; the exchange becomes a fixed index. Norms by given
+    statistics (batch norms) are folded into the convolutions. Outputs are compared on random images, and on real ones
+    where the recipe's data are there, in float32: where they differ by more than 1e-4, nothing is written and the
+    exit code is 1.
 
     What is written, DIR/model.safetensors, is taken by eval, predict, translate, compare and export. It cannot be
-    trained further, and has no gammas to look into.
+    trained further, and has no gammas to analyse.
 
     Examples:
         cen compact runs/rooms-261123-101500
@@ -45,7 +45,7 @@ def compact(
     """
     from cen_cli.jobs import export as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.compaction import compaction_parts
+    from cen_cli.reporting.compaction import render_compaction
     from cen_cli.results import as_json
 
     report = job.compact(checkpoint, out=out, rounds=rounds, data_root=data_root, device=device)
@@ -56,4 +56,4 @@ def compact(
         document = {"checkpoint": source, "written": written, "file_bytes": list(report.files.values())}
         console.print_json({**document, **as_json(report), "next": following})
     else:
-        tables.show(console.out(), compaction_parts(report, following))
+        tables.show(console.out(), render_compaction(report, following))

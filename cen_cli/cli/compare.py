@@ -12,46 +12,38 @@ from cen_cli.errors import UsageError
 
 
 def compare(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Two or more runs or checkpoints.", show_default=False)
-    ],
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, val or test [default: the first recipe's eval.split].")
-    ] = None,
-    images: Annotated[
-        int, typer.Option("--images", metavar="N", min=0, help="Also draw N views, those that --by says.")
-    ] = 0,
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs or checkpoints.")],
+    split: options.Split = None,
+    images: Annotated[int, typer.Option(metavar="N", min=0, help="Also draw N views, those that --by says.")] = 0,
     by: Annotated[
         list[str] | None,
         typer.Option(
             "--by",
+            metavar="difference|darkest|brightest",
             help="difference: where the networks differ most; darkest or brightest: by their mean luminance; may be"
             " given several times, N views for each [default: difference].",
-            show_default=False,
         ),
     ] = None,
     views: Annotated[
         list[str] | None,
         typer.Option(
-            "--views",
-            metavar="NAME",
-            help="Draw the view of this name, instead; may be given several times.",
-            show_default=False,
+            "--views", metavar="NAME", help="Draw the view of this name, instead; may be given several times."
         ),
     ] = None,
     branches: Annotated[
         bool, typer.Option("--branches", help="Draw what each branch makes, too, not the final outputs alone.")
     ] = False,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture.")] = Path("comparison.png"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The picture.")] = Path("comparison.png"),
     inception_weights: options.InceptionWeights = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Score runs on one split and print them side by side; the first is what the others are held against.
+    """Score several runs, and print them side by side.
 
-    Runs of one recipe that differ in their seed count as one network: mean, spread, a paired test. The picture shows
-    inputs, truth and one column a network, with the region framed in which they differ most.
+    The first is what the others are compared with. Runs of one recipe that differ in their seed count as one network:
+    mean, spread, a paired test. The picture shows inputs, truth and one column a network, with the region framed in
+    which they differ most.
 
     Examples:
 
@@ -85,6 +77,6 @@ def compare(
     if json:
         console.print_json({**as_json(report), "picture": str(out) if drawn else None})
         return
-    tables.show(console.out(), sweeps.sweep_parts(report))
+    tables.show(console.out(), sweeps.render_sweep(report))
     if drawn:
         console.note(f"picture: {out}")

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cen_cli.cli import options
-from cen_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from cen_cli.results import Conversion
-
-SUFFIX = ".safetensors"
 
 
 class Arch(StrEnum):
@@ -29,14 +21,13 @@ class Arch(StrEnum):
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published torch file (.pth).", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published torch file (.pth).")],
     arch: Annotated[
         Arch | None,
         typer.Option(
             "--arch",
             help="What it holds: the authors' segmentation network, generator or discriminator, or torchvision's "
             "ResNet [default: seen from its names].",
-            show_default=False,
         ),
     ] = None,
     inputs: Annotated[
@@ -46,12 +37,9 @@ def convert(
             metavar="NAME...",
             help="The modalities in the order of the file's norms, for example shade texture; commas may join them "
             "[default, for two streams of segmentation: rgb depth].",
-            show_default=False,
         ),
     ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", metavar="NAME", help="What a generator makes.", show_default=False)
-    ] = None,
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="What a generator makes.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -59,17 +47,17 @@ def convert(
             "--out",
             metavar="CKPT",
             help="The file to write, NAME.safetensors [default: beside FILE, under its name].",
-            show_default=False,
         ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Convert a published torch file: the authors' checkpoints, or torchvision's weights of a ResNet.
+    """Convert a published checkpoint for use by these commands.
 
-    Which network it is, its depth, classes, levels, channels and number of modalities are seen from the names and
-    shapes of its tensors. What becomes of segmentation networks and generators carries a recipe, so that eval, predict,
-    translate, exchange-stats and analyze-gammas take it as it is; a ResNet's becomes a file for model.weights. Nothing
-    in FILE is executed, and nothing is overwritten.
+    FILE is one of the authors' checkpoints, or torchvision's weights of a ResNet. Which network it is, its depth,
+    classes, levels, channels and number of modalities are seen from the names and shapes of its tensors. What becomes
+    of segmentation networks and generators carries a recipe, so that eval, predict, translate, exchange-stats and
+    analyze-gammas take it as it is; a ResNet's becomes a file for model.weights. Nothing in FILE is executed, and
+    nothing is overwritten.
 
     Examples:
         cen convert nyudv2-resnet101.pth
@@ -77,43 +65,12 @@ def convert(
         cen convert resnet101-63fe2227.pth -o resnet101.safetensors
         cen convert network.pth --arch refinenet --inputs rgb depth normal --json
     """
-    from cen_cli import builders
-    from cen_cli.files import check_free
-    from cen_cli.jobs.translators import domain_names
+    from cen_cli.jobs import convert as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.conversion import conversion_parts
-    from cen_cli.results import as_json
-    from cen_cli.runs.checkpoint import write_tensors
+    from cen_cli.reporting.conversion import render_conversion
 
-    written = out or file.with_suffix(SUFFIX)
-    _check_suffix(written)
-    check_free(written, "give another name with -o")
-    names = domain_names(inputs or (), target)
-    converted = builders.convert(file, kind=arch and arch.value, inputs=names, target=target)
-    write_tensors(written, converted.tensors, converted.metadata)
-    following = _next(converted.report, written)
+    report = job.convert(file, arch=arch and arch.value, inputs=inputs or (), target=target, out=out)
     if json:
-        document = {"file": str(file), "checkpoint": str(written), **as_json(converted.report), "next": following}
-        console.print_json(document)
+        console.print_json(report)
     else:
-        tables.show(console.out(), conversion_parts(converted.report, str(file), str(written), following))
-
-
-def _check_suffix(path: Path) -> None:
-    """Raises UsageError for a name that the commands would not know as a checkpoint's."""
-    if path.suffix != SUFFIX:
-        raise UsageError(
-            f"-o {path}: checkpoints are files that end in {SUFFIX}", hint=f"-o {path.with_suffix(SUFFIX)}"
-        )
-
-
-def _next(report: Conversion, written: Path) -> Sequence[str]:
-    """Commands that take the result."""
-    if report.kind == "resnet":
-        return [f"cen train RECIPE --set model.weights={written}"]
-    if report.kind == "unet":
-        images = " ".join(f"{name}.png" for name in report.inputs)
-        return [f"cen translate {images} --ckpt {written}", f"cen exchange-stats {written}"]
-    if report.kind == "refinenet":
-        return [f"cen eval {written} --data-root DIR", f"cen exchange-stats {written}"]
-    return []
+        tables.show(console.out(), render_conversion(report))

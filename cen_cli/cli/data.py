@@ -11,9 +11,9 @@ import typer
 from cen_cli.cli import options
 
 if TYPE_CHECKING:
-    from cen_cli.data.rooms import RoomsSettings
+    from cen_cli.results.findings import WrittenData
 
-Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.", show_default=False)]
+Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")]
 Size = Annotated[int, typer.Option("--size", metavar="PIXELS", min=32, max=4096, help="Side of the square images.")]
 Views = Annotated[int, typer.Option("--views", metavar="N", min=1, max=1000, help="Views of each room.")]
 TrainRooms = Annotated[int, typer.Option("--train-rooms", metavar="N", min=0, max=10_000, help="Rooms for training.")]
@@ -25,7 +25,6 @@ Domains = Annotated[
         "--domains",
         metavar="NAMES",
         help="What to write of each view, as names between commas; may be given several times. All by default.",
-        show_default=False,
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed gives other rooms.")]
@@ -43,15 +42,8 @@ Palette = Annotated[
     typer.Option("--palette-style", help="random: free colours. house: colours that follow from shape and material."),
 ]
 Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers", metavar="N", min=1, help="Rendering processes; one per processor by default.", show_default=False
-    ),
+    int | None, typer.Option("--workers", metavar="N", min=1, help="Rendering processes; one per processor by default.")
 ]
-
-
-RECIPES = {PaletteStyle.RANDOM: "rooms", PaletteStyle.HOUSE: "rooms-translate"}
-"""The recipe that is made for rooms of a style."""
 
 
 def rooms(
@@ -67,9 +59,10 @@ def rooms(
     workers: Workers = None,
     json: options.Json = False,
 ) -> None:
-    """Write the built-in rooms as PNG files: OUT/SPLIT/DOMAIN/ROOM_VIEW.png.
+    """Write the built-in rooms as PNG files.
 
-    What is there already is kept, so an interrupted run goes on where it stopped.
+    They lie at OUT/SPLIT/DOMAIN/ROOM_VIEW.png. What is there already is kept, so an interrupted run goes on where it
+    stopped.
 
     Examples:
 
@@ -78,10 +71,10 @@ def rooms(
         cen data rooms pairs --domains rgb,depth_sensor,labels
         cen data rooms house --palette-style house --domains reshading,edge_texture,rgb_clean
     """
-    from cen_cli.data.rooms import RoomsSettings, prepare
-    from cen_cli.reporting import console, progress
+    from cen_cli.data.rooms import RoomsSettings
+    from cen_cli.jobs.data import write_rooms
+    from cen_cli.reporting.progress import Terminal
 
-    chosen = _known_domains(domains)
     settings = RoomsSettings(
         size=size,
         seed=seed,
@@ -91,44 +84,19 @@ def rooms(
         views=views,
         palette_style=palette_style.value,
     )
-    total = views * (train_rooms + val_rooms + test_rooms)
-    with progress.counting("rendering", total) as advance:
-        folder = prepare(settings, out, domains=chosen, workers=workers, progress=advance, keyed=False)
+    chosen = [name.strip() for names in domains or () for name in names.split(",")]
+    _show(write_rooms(out, settings, domains=chosen, workers=workers, listener=Terminal()), json=json)
+
+
+def _show(written: WrittenData, *, json: bool) -> None:
+    from cen_cli.reporting import console
+
     if json:
-        console.print_json({"folder": str(folder), "views": total, "domains": chosen})
+        console.print_json(written)
         return
-    console.print_text(str(folder))
-    console.note(f"{total} views of {len(chosen)} domains{_training_with(RECIPES[palette_style], settings, out)}")
-
-
-def _training_with(recipe: str, settings: RoomsSettings, folder: Path) -> str:
-    """The command that trains a recipe on these rooms; nothing where a split that it needs is empty."""
-    from dataclasses import asdict
-
-    from cen_cli.recipe import load_recipe
-
-    if not (settings.train_rooms and settings.val_rooms and settings.test_rooms):
-        return ""
-    data = load_recipe(recipe).data
-    changed = {key: value for key, value in asdict(settings).items() if value != getattr(data.rooms, key)}
-    words = [f"--set data.rooms.{key}={value}" for key, value in changed.items()]
-    if "size" in changed:
-        words.append(f"--set data.crop=[{settings.size},{settings.size}]")
-    return f"; next: {' '.join(['cen train', recipe, '--data-root', str(folder), *words])}"
-
-
-def _known_domains(names: list[str] | None) -> tuple[str, ...]:
-    """The domains asked for, in the renderer's order; all where none is named."""
-    from cen_cli.data.rooms import DOMAINS
-    from cen_cli.errors import UsageError
-    from cen_cli.wording import did_you_mean
-
-    asked = [name.strip() for names_ in names or () for name in names_.split(",")]
-    for name in asked:
-        if name not in DOMAINS:
-            hint = did_you_mean(name, DOMAINS) or f"known domains: {', '.join(DOMAINS)}"
-            raise UsageError(f"--domains: unknown domain {name!r}", hint=hint)
-    return tuple(name for name in DOMAINS if not asked or name in asked)
+    console.print_text(written.folder)
+    following = f"; next: {written.next}" if written.next else ""
+    console.note(f"{written.views} views of {len(written.domains)} domains{following}")
 
 
 class Prepared(StrEnum):
@@ -145,15 +113,17 @@ class NyuDepth(StrEnum):
 
 
 def prepare(
-    dataset: Annotated[Prepared, typer.Argument(metavar="SET", help="The data set: nyudv2.", show_default=False)],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="nyu_depth_v2_labeled.mat.", show_default=False)],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.", show_default=False)],
+    dataset: Annotated[Prepared, typer.Argument(metavar="SET", help="The data set: nyudv2.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="nyu_depth_v2_labeled.mat.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
     depth: Annotated[
-        NyuDepth, typer.Option("--depth", help="filled: inpainted, as most work uses it. raw: 0 where unmeasured.")
+        NyuDepth, typer.Option(help="filled: inpainted, as most work uses it. raw: 0 where unmeasured.")
     ] = NyuDepth.FILLED,
     json: options.Json = False,
 ) -> None:
-    """Turn the official file of a data set into folders of images, which are smaller and quicker to read.
+    """Turn a data set's official file into folders of images.
+
+    These are smaller and quicker to read.
 
     nyudv2: OUT/rgb, OUT/masks and OUT/depth, 1449 PNG files each, cut to the inside of the white border (468 x 625),
     and the lists of the official split. OUT appears when all of it is written, or not at all.
@@ -163,22 +133,8 @@ def prepare(
         cen data prepare nyudv2 nyu_depth_v2_labeled.mat nyudv2
         cen data prepare nyudv2 nyu_depth_v2_labeled.mat nyudv2-raw --depth raw
     """
-    from cen_cli.data.sets.nyudv2.prepare import write_folders
-    from cen_cli.files import check_free, write_new_directory
-    from cen_cli.reporting import console, progress
+    from cen_cli.jobs.data import write_nyudv2
+    from cen_cli.reporting.progress import Terminal
 
     assert dataset is Prepared.NYUDV2
-    check_free(out, "give a new folder")
-    written = 0
-
-    def fill(folder: Path) -> None:
-        nonlocal written
-        with progress.counting("writing frames") as advance:
-            written = write_folders(file, folder, depth=depth.value, progress=advance)
-
-    write_new_directory(out.absolute(), fill)
-    if json:
-        console.print_json({"folder": str(out), "views": written})
-        return
-    console.print_text(str(out))
-    console.note(f"{written} views; next: cen train nyudv2 --data-root {out}")
+    _show(write_nyudv2(file, out, depth=depth.value, listener=Terminal()), json=json)

@@ -1,9 +1,7 @@
-"""`cen data check`: looks at a recipe's data before they are trained on."""
+"""`cen data check`: checks a recipe's data before they are trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +9,7 @@ import typer
 
 from cen_cli.cli import options
 from cen_cli.errors import DataError
-
-Advance = Callable[[int, int], None]
+from cen_cli.wording import command
 
 
 def check(
@@ -20,11 +17,7 @@ def check(
     views: Annotated[
         int | None,
         typer.Option(
-            "--views",
-            metavar="N",
-            min=1,
-            help="Open only so many views of each split, spread over it [default: all].",
-            show_default=False,
+            "--views", metavar="N", min=1, help="Open only so many views of each split, spread over it [default: all]."
         ),
     ] = None,
     images: Annotated[
@@ -40,14 +33,13 @@ def check(
         ),
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the pictures [default: <recipe's name>-samples]."),
+        Path | None, typer.Option(metavar="DIR", help="Folder of the pictures [default: <recipe's name>-samples].")
     ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     json: options.Json = False,
 ) -> None:
-    """Look at a recipe's data before training on them.
+    """Check a recipe's data before training on them.
 
     Opens the views of train, val and test and shows what their files hold beside what is expected: types, sizes,
     ranges, invalid pixels, classes. Says in words what looks wrong: views without partners, labels outside the classes
@@ -67,20 +59,19 @@ def check(
 
         cen data check my-recipe.toml --images 8 --statistics
     """
-    from cen_cli import builders
     from cen_cli.jobs import data as job
     from cen_cli.recipe.load import load_recipe
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.data import check_parts
+    from cen_cli.reporting.data import render_check
+    from cen_cli.reporting.progress import Terminal
 
     settings = load_recipe(recipe, overrides or (), data_root)
-    with _progress() as progress:
-        found = builders.check(settings, wanted=views, progress=progress)
+    found = job.check(settings, views=views, listener=Terminal())
     if json:
         console.print_json(found)
     else:
-        root = f" --data-root {data_root}" if data_root else ""
-        tables.show(console.out(), check_parts(found, f"cen train {recipe}{root}"))
+        root = ("--data-root", data_root) if data_root else ()
+        tables.show(console.out(), render_check(found, command("train", recipe, *root)))
     if images:
         for path in job.draw_samples(settings, found, images, out or Path(f"{settings.name}-samples")):
             console.note(f"picture: {path}")
@@ -89,17 +80,3 @@ def check(
     if statistics:
         job.write_statistics(recipe, settings, found)
         console.note(f"wrote mean and deviation of {', '.join(settings.data.inputs)} into {recipe}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], Advance]]:
-    """One bar after the other, named after the split that is looked at."""
-    from cen_cli.reporting.progress import counting
-
-    with ExitStack() as bars:
-
-        def start(split: str) -> Advance:
-            bars.close()
-            return bars.enter_context(counting(f"looking at {split}"))
-
-        yield start

@@ -11,10 +11,9 @@ from cen_cli.cli import options
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images.")],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="The recipe to write [default: <DIR's name>.toml]."),
+        Path | None, typer.Option(metavar="FILE", help="The recipe to write [default: <DIR's name>.toml].")
     ] = None,
     target: Annotated[
         str | None,
@@ -22,16 +21,15 @@ def init(
             "--target",
             metavar="NAME",
             help="Translate to this modality [default: label maps are learned where there are any].",
-            show_default=False,
         ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Look at a folder of images and write a draft recipe for it.
+    """Write a draft recipe for a folder of images.
 
     Finds out by their names which files belong together, and by their contents what they are: photographs, other
     images, measurements such as depth with their invalid values, label maps with their classes. The recipe says beside
-    every guess what it rests on. An existing file is never overwritten.
+    everything it concluded what that rests on. An existing file is never overwritten.
 
     Examples:
 
@@ -43,11 +41,11 @@ def init(
     """
     from cen_cli.jobs import data as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.data import survey_parts
+    from cen_cli.reporting.data import render_draft
     from cen_cli.reporting.progress import Terminal
 
     file, made, found = job.draft_recipe(folder, out, target=target, listener=Terminal())
     if json:
         console.print_json({"recipe": str(file), "target": made, "survey": found})
     else:
-        tables.show(console.out(), survey_parts(found, made, str(file)))
+        tables.show(console.out(), render_draft(found, made, str(file)))

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 def evaluate(
     checkpoint: options.Checkpoint,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, val or test [default: the recipe's eval.split].")
-    ] = None,
+    split: options.Split = None,
     protocol: Annotated[
         str | None,
-        typer.Option("--protocol", help="strict or paper [default: the recipe's eval.protocol].", show_default=False),
+        typer.Option(
+            "--protocol", metavar="strict|paper", help="strict or paper [default: the recipe's eval.protocol]."
+        ),
     ] = None,
     scales: Annotated[
         str | None,
@@ -31,20 +31,17 @@ def evaluate(
             "--scales",
             metavar="S,S,...",
             help="Segmentation: label by the mean probabilities at these scales [default: the recipe's eval.scales].",
-            show_default=False,
         ),
     ] = None,
     flip: Annotated[
         bool | None,
         typer.Option(
-            "--flip/--no-flip",
-            help="Segmentation: average with mirror images, too [default: the recipe's eval.flip].",
-            show_default=False,
+            "--flip/--no-flip", help="Segmentation: average with mirror images, too [default: the recipe's eval.flip]."
         ),
     ] = None,
     inception_weights: options.InceptionWeights = None,
     save_images: Annotated[
-        int, typer.Option("--save-images", min=0, help="Also write a panel of the first N views of the split.")
+        int, typer.Option(metavar="N", min=0, help="Also write a panel of the first N views of the split.")
     ] = 0,
     without: Annotated[
         list[str] | None,
@@ -52,7 +49,6 @@ def evaluate(
             "--without",
             metavar="MODALITY",
             help="Score the network as if this modality were missing; may be given several times.",
-            show_default=False,
         ),
     ] = None,
     robustness: Annotated[
@@ -68,7 +64,6 @@ def evaluate(
             metavar="zero|mean|noise|other",
             help="What takes the place of a missing modality [default: zero; all of them with --robustness, where it "
             "may be given several times].",
-            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -78,7 +73,6 @@ def evaluate(
             metavar="N",
             min=0,
             help="Seed of noise, of holes and of which other view lends its image [default: 0].",
-            show_default=False,
         ),
     ] = None,
     confusion: Annotated[
@@ -87,19 +81,20 @@ def evaluate(
             "--confusion",
             metavar="FILE.csv",
             help="Segmentation: write the ensemble's confusion matrix, in pixels, and a picture of it beside.",
-            show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder of pictures [default: images/ of the run; plots/ with --robustness]."),
+        typer.Option(
+            "--out", metavar="DIR", help="Folder of pictures [default: images/ of the run; plots/ with --robustness]."
+        ),
     ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Score a checkpoint on a split: per branch, for the ensemble, and per class.
+    """Score a network per branch, ensemble and class.
 
     Translations are scored by MAE, MSE, PSNR, SSIM and, where the Inception weights are at hand, FID and KID. Scores
     that the recipe expects are shown beside; one that is missed ends the command with exit code 1.
@@ -130,8 +125,9 @@ def evaluate(
     from cen_cli.reporting.progress import Terminal
 
     _check(without, fill, seed, robustness=robustness, pictures=save_images, distances=inception_weights is not None)
+    _check_files(confusion, out, robustness=robustness, pictures=save_images)
     changes = options.changes(overrides, eval__protocol=protocol, eval__flip=flip)
-    changes += [f"eval.scales=[{scales}]"] if scales is not None else []
+    changes += [("eval.scales", _scales(scales))] if scales is not None else []
     common: dict[str, Any] = {"split": split, "changes": changes, "seed": seed or 0, "data_root": data_root}
     common |= {"device": device, "listener": Terminal()}
     if robustness:
@@ -146,10 +142,18 @@ def evaluate(
         inception_weights=inception_weights,
         **common,
     )
+    _show(report, json=json)
     if confusion is not None:
         _write_confusion(report.evaluation, confusion)
-    _show(report, json=json)
     check_expected(report.expected)
+
+
+def _scales(text: str) -> list[float] | str:
+    """Numbers between commas; what is none is left to the recipe's check."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return text
 
 
 def _check(
@@ -174,15 +178,27 @@ def _check(
         raise UsageError("--without takes one --fill", hint="--robustness compares them")
 
 
+def _check_files(confusion: Path | None, out: Path | None, *, robustness: bool, pictures: int) -> None:
+    """Raises UsageError for files that cannot be written, or would not be."""
+    if confusion is not None and robustness:
+        raise UsageError("--confusion is of whole inputs; leave it out, or --robustness")
+    if confusion is not None and confusion.is_dir():
+        raise UsageError(
+            f"--confusion {confusion}: is a folder, and the matrix is one file", hint="--confusion FILE.csv"
+        )
+    if out is not None and not (robustness or pictures):
+        raise UsageError("--out is the folder of pictures", hint="--save-images N or --robustness draws some")
+
+
 def _show(report: EvaluationReport, *, json: bool) -> None:
     from cen_cli.reporting import console, tables
 
     if json:
         console.print_json(report)
         return
-    tables.show(console.out(), tables.evaluation_parts(report.evaluation, report.expected))
+    tables.show(console.out(), tables.render_evaluation(report.evaluation, report.expected))
     if report.evaluation.class_names:
-        tables.show(console.out(), tables.class_parts(report.evaluation))
+        tables.show(console.out(), tables.render_class(report.evaluation))
     if report.images:
         console.note(f"pictures: {report.images}")
 
@@ -204,11 +220,11 @@ def _robustness(checkpoint: str, arguments: dict[str, Any], out: Path | None, *,
     from cen_cli.jobs import evaluate as job
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.files import unless_unwritable
-    from cen_cli.reporting.robustness import robustness_parts, write_corruptions
+    from cen_cli.reporting.robustness import render_robustness, write_corruptions
 
     report = job.robustness(checkpoint, **arguments)
     if not json:  # before the plot, which a folder that cannot be written to would cost
-        tables.show(console.out(), robustness_parts(report))
+        tables.show(console.out(), render_robustness(report))
     draw = partial(write_corruptions, (out or job.default_plots(checkpoint)) / "robustness.png", report)
     plot = draw() if out else unless_unwritable(draw)
     if json:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cen_cli.cli import options
+from cen_cli.wording import command
 
 
 class By(StrEnum):
@@ -20,20 +21,18 @@ class By(StrEnum):
 
 def exchange_stats(
     checkpoint: options.Checkpoint,
-    by: Annotated[
-        By, typer.Option("--by", help="One row per exchanging layer, or per stage of the encoder.")
-    ] = By.LAYER,
+    by: Annotated[By, typer.Option(help="One row per exchanging layer, or per stage of the encoder.")] = By.LAYER,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder of the plot [default: plots/ of the run].", show_default=False),
+        Path | None, typer.Option(metavar="DIR", help="Folder of the plot [default: plots/ of the run].")
     ] = None,
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """Count replaced channels per layer and modality, with their donors and totals.
+    """Count replaced channels per layer and modality.
 
-    With three modalities and more, each donor stands with its part of the donors' |gamma|. A run directory also gives
-    the replaced share over the recorded steps, and a plot of it: layers against epochs.
+    Each row names the donors, whose mean takes the channels' place. With three modalities and more, each donor stands
+    with its part of the donors' |gamma|. A run directory also gives the replaced share over the recorded steps, and a
+    plot of it: layers against epochs.
 
     Examples:
         cen exchange-stats runs/rooms-261123-101500
@@ -54,8 +53,8 @@ def exchange_stats(
     if not found.exchanges:
         tables.show(console.out(), ["This network was built without exchange: nothing is replaced."])
         return
-    tables.show(console.out(), exchange_tables.exchange_parts(found.rows, by=by.value))
+    tables.show(console.out(), exchange_tables.render_exchange(found.rows, by=by.value))
     if found.steps:
-        tables.show(console.out(), exchange_tables.steps_parts(found.steps))
+        tables.show(console.out(), exchange_tables.render_steps(found.steps))
     last = f"plot: {found.plot}" if found.plot else "No recorded gammas beside this checkpoint: nothing over training."
-    tables.show(console.out(), [last, f"next: cen analyze-gammas {checkpoint}"])
+    tables.show(console.out(), [last, f"next: {command('analyze-gammas', checkpoint)}"])

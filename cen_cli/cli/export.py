@@ -12,17 +12,16 @@ from cen_cli.cli import options
 
 def export(
     checkpoint: options.Checkpoint,
-    onnx: Annotated[
-        Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write, NAME.onnx.", show_default=False)
-    ],
+    onnx: Annotated[Path, typer.Option(metavar="FILE", help="The ONNX file to write, NAME.onnx.")],
     data_root: options.DataRoot = None,
     json: options.Json = False,
 ) -> None:
-    """Write a trained network as one ONNX file, with any batch and any size of images that the network takes.
+    """Write a trained network as one ONNX file.
 
-    Inputs are named after the modalities, outputs branch_NAME for each branch and ensemble. What the file says is
-    compared with what the network says, in float32, at two sizes and two batch sizes, on random images and on real ones
-    where the recipe's data are at hand: where it differs by more than 1e-4, nothing is written and the exit code is 1.
+    It takes any batch, and images of any size that the network takes. Inputs are named after the modalities, outputs
+    branch_NAME for each branch and ensemble. What the file says is compared with what the network says, in float32, at
+    two sizes and two batch sizes, on random images and on real ones where the recipe's data are at hand: where it
+    differs by more than 1e-4, nothing is written and the exit code is 1.
 
     Needs the extra packages onnx, onnxscript and onnxruntime. A compact network (cen compact) makes a faster file.
 
@@ -32,7 +31,7 @@ def export(
     """
     from cen_cli.jobs import export as job
     from cen_cli.reporting import console, tables
-    from cen_cli.reporting.compaction import export_parts
+    from cen_cli.reporting.compaction import render_export
     from cen_cli.results import as_json
 
     report = job.export(checkpoint, onnx, data_root=data_root)
@@ -40,4 +39,4 @@ def export(
         document = {"checkpoint": checkpoint, "written": str(onnx), "file_bytes": report.files[str(onnx)]}
         console.print_json({**document, **as_json(report)})
     else:
-        tables.show(console.out(), export_parts(report, checkpoint))
+        tables.show(console.out(), render_export(report, checkpoint))

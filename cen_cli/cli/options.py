@@ -11,30 +11,19 @@ import typer
 if TYPE_CHECKING:
     from cen_cli.recipe.overrides import Change
 
-RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.", show_default=False)
-]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.")]
 Checkpoint = Annotated[
-    str,
-    typer.Argument(
-        metavar="CKPT|RUN", help="A run directory, a checkpoint directory or a model.safetensors.", show_default=False
-    ),
+    str, typer.Argument(metavar="CKPT|RUN", help="A run directory, a checkpoint directory or a model.safetensors.")
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="TABLE.KEY=VALUE",
-        help="Change a key of the recipe; may be given several times.",
-        show_default=False,
-    ),
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a key of the recipe; may be given several times."),
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="Where to compute: auto, cpu, cuda, cuda:N or mps.")
 ]
 Seed = Annotated[
-    int | None,
-    typer.Option("--seed", metavar="N", min=0, help="Seed, in place of the recipe's train.seed.", show_default=False),
+    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed, in place of the recipe's train.seed.")
 ]
 DataRoot = Annotated[
     str | None,
@@ -44,7 +33,6 @@ DataRoot = Annotated[
         envvar="CEN_DATA",
         show_envvar=True,
         help="Folder of the data set, in place of the recipe's data.root.",
-        show_default=False,
     ),
 ]
 InceptionWeights = Annotated[
@@ -53,14 +41,13 @@ InceptionWeights = Annotated[
         "--inception-weights",
         metavar="PATH",
         help="File of the Inception weights that FID and KID are measured with [default: torch-fidelity's own place].",
-        show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help="Folder to write into.", show_default=False),
+Split = Annotated[
+    str | None, typer.Option("--split", metavar="SPLIT", help="train, val or test [default: the recipe's eval.split].")
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write into.")]
 INPUTS = "--inputs"
 """Takes several values: see `spread_inputs`."""
 

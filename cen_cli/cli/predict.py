@@ -15,18 +15,17 @@ def predict(
     checkpoint: options.Checkpoint,
     inputs: Annotated[
         list[str],
-        typer.Option(
-            "--input", help="MODALITY=PATH of a file, a folder or a list (.txt), once per modality.", show_default=False
-        ),
+        typer.Option("--input", metavar="MODALITY=PATH", help="A file, a folder or a list (.txt), once per modality."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path("prediction"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")] = Path("prediction"),
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Label aligned images: writes label maps and overlays, and prints what was found.
+    """Label images by a trained segmentation network.
 
-    Files are stored as the training data were (8-bit RGB; 16-bit depth in the data set's own unit) and are of one size.
-    The label map, a palette PNG of class indices, has that size too.
+    Writes label maps and overlays, and prints the share of each class. Files are stored as the training data were
+    (8-bit RGB; 16-bit depth in the data set's own unit) and are of one size. The label map, a palette PNG of class
+    indices, has that size too.
 
     With a folder for each modality, or a text file that lists paths, every view is labelled, into labels/ and overlay/.
     Files of one view have one name in all folders, or stand in one line of all lists. What is there already is kept, so
@@ -51,13 +50,13 @@ def predict(
         if json:
             console.print_json(many)
         else:
-            tables.show(console.out(), prediction.predictions_parts(many))
+            tables.show(console.out(), prediction.render_predictions(many))
         return
     done = job.predict(checkpoint, files, out=out, device=device)
     if json:
         console.print_json(done)
     else:
-        tables.show(console.out(), prediction.prediction_parts(done))
+        tables.show(console.out(), prediction.render_prediction(done))
 
 
 def _files(inputs: list[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cen_cli.cli import options
+from cen_cli.wording import command
 
 Destination = Annotated[
     Path, typer.Argument(metavar="[TO]", help="File or folder to write; the current folder by default.")
@@ -15,7 +16,7 @@ Destination = Annotated[
 
 
 def ls(json: options.Json = False) -> None:
-    """List the shipped recipes, and the sweeps that train several of them as one table.
+    """List the recipes and sweeps that come with cen.
 
     Examples:
 
@@ -87,11 +88,11 @@ def copy(recipe: options.RecipeName, to: Destination = Path(), json: options.Jso
 
     source = catalog.find(recipe)
     target = to / source.name if to.is_dir() else to
-    elsewhere = f"give another name: cen recipes copy {recipe} my-{source.name}"
+    elsewhere = f"give another name: {command('recipes', 'copy', recipe, f'my-{source.name}')}"
     check_free(target, elsewhere)
     write_bytes(target, source.read_bytes(), hint=elsewhere)
     if json:
         console.print_json({"path": str(target)})
         return
     console.print_text(str(target))
-    console.note(f"next: cen train {target}")
+    console.note(f"next: {command('train', target)}")

@@ -11,23 +11,25 @@ from cen_cli.cli import options
 
 
 def report(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run directory, or a checkpoint in one.", show_default=False)
-    ],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run directory, or a checkpoint in one.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="The page [default: report.html in the run].")
+        Path | None, typer.Option(metavar="FILE", help="The page [default: report.html in the run].")
     ] = None,
     images: Annotated[
-        int, typer.Option("--images", min=0, help="Views of the split whose pictures are shown; 0 reads no data.")
+        int,
+        typer.Option(
+            "--images", metavar="N", min=0, help="Views of the split whose pictures are shown; 0 reads no data."
+        ),
     ] = 4,
     data_root: options.DataRoot = None,
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """Write one HTML page about a run: verdict, scores, curves, exchange, gammas, pictures, recipe, environment.
+    """Write all about a run on one HTML page.
 
-    The page holds everything and loads nothing, so it can be mailed or opened anywhere. Scores are those of the run's
-    validations; nothing is evaluated again. Where the data are not at hand, the page says so in the pictures' place.
+    Verdict, scores, curves, exchange, gammas, pictures, recipe, environment: the page holds everything and loads
+    nothing, so it can be mailed or opened anywhere. Scores are those of the run's validations; nothing is evaluated
+    again. Where the data are not at hand, the page says so in the pictures' place.
 
     Examples:
 

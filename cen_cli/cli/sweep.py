@@ -27,7 +27,7 @@ class Form(enum.StrEnum):
 def sweep(
     name: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's path, or the name of a shipped one.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the runs [default: sweeps/<name>].")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the runs [default: sweeps/<name>].")
     ] = None,
     time: Annotated[
         bool, typer.Option("--time", help="With --dry-run: also estimate times, from a few steps of each row.")
@@ -37,7 +37,7 @@ def sweep(
         bool, typer.Option("--dry-run", help="Train nothing; list the members and their state.")
     ] = False,
     shard: Annotated[
-        str, typer.Option("--shard", metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
+        str, typer.Option(metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
     ] = "1/1",
     only: Annotated[
         list[str] | None,
@@ -45,10 +45,9 @@ def sweep(
             "--only",
             metavar="PATTERN",
             help="Train only members whose name matches, such as '*/seed-0'; may be given several times.",
-            show_default=False,
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Members to train at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Members to train at a time.")] = 1,
     form: Annotated[Form, typer.Option("--as", help="How the table is printed.")] = Form.table,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
@@ -56,11 +55,12 @@ def sweep(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Train every member of a sweep that is not done yet, then print the table.
+    """Train a grid of runs, and print its table.
 
-    A member is one row with one seed; it is an ordinary run directory. The same command continues where it stopped, and
-    several may work on one folder. Scores are mean and spread over seeds beside the paper's numbers, with a paired test
-    against the reference row and a verdict on each of the paper's orderings.
+    Trains every member of the sweep that is not done yet. A member is one row with one seed; it is an ordinary run
+    directory. The same command continues where it stopped, and several may work on one folder. Scores are mean and
+    spread over seeds beside the paper's numbers, with a paired test against the reference row and a verdict on each of
+    the paper's orderings.
 
     Examples:
 
@@ -79,6 +79,8 @@ def sweep(
 
     if show and dry_run:
         raise UsageError("--show prints results, --dry-run what is to be trained", hint="leave out one of them")
+    if time and not dry_run:
+        raise UsageError("--time estimates without training", hint="give it with --dry-run")
     common: dict[str, Any] = {"out": out, "changes": overrides or (), "data_root": data_root, "device": device}
     shown = Terminal(partial(_print, form=form, json=json))
     common |= {"only": only or ["*"], "shard": _shard(shard), "listener": shown}
@@ -87,7 +89,7 @@ def sweep(
         if json:
             console.print_json(planned)
         else:
-            tables.show(console.out(), sweeps.members_parts(planned))
+            tables.show(console.out(), sweeps.render_members(planned))
         return
     report = job.sweep(
         name, show=show, jobs=jobs, inception_weights=inception_weights, member_listener=TrainingDisplay, **common
@@ -115,4 +117,4 @@ def _print(report: SweepReport, *, form: Form, json: bool) -> None:
     elif form is Form.csv:
         console.print_text(sweeps.sweep_csv(report))
     else:
-        tables.show(console.out(), sweeps.sweep_parts(report))
+        tables.show(console.out(), sweeps.render_sweep(report))

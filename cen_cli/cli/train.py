@@ -16,14 +16,14 @@ _ONE_OF_THEM = "leave out one of them"
 
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe: a path, or the name of a shipped one.", show_default=False)
+        str | None, typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.")
     ] = None,
     run: Annotated[
         str | None,
-        typer.Argument(help="With --resume: the run directory (default: the recipe's newest).", show_default=False),
+        typer.Argument(metavar="RUN", help="With --resume: the run directory [default: the recipe's newest]."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The new run directory [default: runs/<recipe>-<yymmdd-hhmmss>].")
+        Path | None, typer.Option(metavar="DIR", help="The new run directory [default: runs/<recipe>-<yymmdd-hhmmss>].")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run, bit for bit as if it had not stopped.")
@@ -52,6 +52,8 @@ def train(
         cen train rooms --set train.epochs=3 --seed 1 --out runs/quick
 
         cen train --resume runs/quick
+
+        torchrun --nproc-per-node 2 -m cen_cli train nyudv2 --data-root /data/nyudv2
     """
     if resume and dry_run:
         raise UsageError("--dry-run shows what a new run would do; --resume continues an old one", hint=_ONE_OF_THEM)
@@ -64,6 +66,7 @@ def train(
             "cen train takes one recipe" + (f", and got also {run!r}" if run else ""),
             hint="see the shipped ones with: cen recipes ls",
         )
+    from cen_cli import ranks
     from cen_cli.jobs import train as job
     from cen_cli.jobs.expected import check_expected
     from cen_cli.recipe.load import dump_toml, load_recipe
@@ -79,16 +82,18 @@ def train(
             console.print_json({"recipe": dump_toml(resolved), "dry_run": dry})
         else:
             console.print_text(dump_toml(resolved))
-            tables.show(console.out(), tables.dry_run_parts(dry))
+            tables.show(console.out(), tables.render_dry_run(dry))
         return
     with nullcontext(Terminal()) if json else TrainingDisplay() as listener:
         common: dict[str, Any] = {"changes": changes, "data_root": data_root, "listener": listener}
         common |= {"inception_weights": inception_weights, "device": device}
         summary = job.resume(run, recipe=recipe, **common) if resume else job.train(str(recipe), out=out, **common)
+    if not ranks.leads():
+        return
     if json:
         console.print_json({"summary": summary, "expected": summary.expected})
     else:
-        tables.show(console.out(), tables.summary_parts(summary, summary.expected))
+        tables.show(console.out(), tables.render_summary(summary, summary.expected))
     check_expected(summary.expected)
 
 

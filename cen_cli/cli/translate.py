@@ -29,7 +29,6 @@ def translate(
             metavar="IMAGES",
             help="Your own images, before --inputs or behind a --: for each input, in that order, one file or one "
             "folder [default: views of the recipe's data set].",
-            show_default=False,
         ),
     ] = None,
     inputs: Annotated[
@@ -39,24 +38,18 @@ def translate(
             metavar="NAME...",
             help="What is given, for example shade texture: all words up to the next option. May be repeated; commas "
             "may join names [default: the inputs of --ckpt].",
-            show_default=False,
         ),
     ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", metavar="NAME", help="What is to be made.", show_default=False)
-    ] = None,
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="What is to be made.")] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
             "--ckpt",
             metavar="CKPT|RUN",
             help="The network [default: the newest finished run in runs/ with these inputs and this target].",
-            show_default=False,
         ),
     ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, val or test [default: the recipe's eval.split].")
-    ] = None,
+    split: options.Split = None,
     count: Annotated[
         int | None,
         typer.Option(
@@ -64,12 +57,11 @@ def translate(
             metavar="N",
             min=1,
             help=f"Only the first N views [default: {VIEWS} of a split, all of your own].",
-            show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="A new folder [default: translations/<name of run or checkpoint>]."),
+        typer.Option(metavar="DIR", help="A new folder [default: translations/<name of run or checkpoint>]."),
     ] = None,
     protocol: Annotated[
         Protocol | None,
@@ -77,7 +69,6 @@ def translate(
             "--protocol",
             help="strict: images as the network makes them. paper: as the authors' release evaluates, dropout draws "
             "and every image is stretched [default: the recipe's eval.protocol].",
-            show_default=False,
         ),
     ] = None,
     overrides: options.Overrides = None,
@@ -85,12 +76,13 @@ def translate(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Translate images: of each view what every input's branch makes of it, and what their ensemble does.
+    """Make images of another modality by a translation network.
 
-    Names are those of Taskonomy's domains or in short shade, texture, edge, depth, normal, rgb. Your own files are
-    stored as the training data were (8-bit pictures; 16-bit depth and edges in the data set's own units); all inputs
-    of a view show the same scene, pixel by pixel, and have one size. They are brought to the network's size, and
-    what it makes back to the size of your files. Files of folders belong together by their name.
+    Of each view, what every input's branch makes of it, and what their ensemble does. Names are those of Taskonomy's
+    domains or in short shade, texture, edge, depth, normal, rgb. Your own files are stored as the training data were
+    (8-bit pictures; 16-bit depth and edges in the data set's own units); all inputs of a view show the same scene,
+    pixel by pixel, and have one size. They are brought to the network's size, and what it makes back to the size of
+    your files. Files of folders belong together by their name.
 
     Writes OUT/<view>_<branch>.png and OUT/<view>_ensemble.png, pictures with 8 bits and depth with 16 as the data set
     stores it, and OUT/contact_sheet.png: inputs, branches, ensemble and, where known, the truth. Views that cannot be
@@ -105,7 +97,7 @@ def translate(
     from cen_cli.jobs import translate as job
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.progress import Terminal
-    from cen_cli.reporting.translation import translation_parts
+    from cen_cli.reporting.translation import render_translation
 
     done = job.translate(
         images or (),
@@ -123,7 +115,7 @@ def translate(
     if json:
         console.print_json(done)
     else:
-        tables.show(console.out(), translation_parts(done))
+        tables.show(console.out(), render_translation(done))
     if done.skipped:
         total = done.views + len(done.skipped)
         raise DataError(f"{len(done.skipped)} of {total} views were skipped, see above; the others are written")

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
+from cen_cli.data import tensors
 from cen_cli.data.sample import TARGET, RawView
 
 
@@ -41,7 +41,7 @@ class ViewCache:
         if not self._filled[index]:
             return None
         maps = {
-            key: tv_tensors.wrap(self._slots[key][index].permute(2, 0, 1), like=like)
+            key: tensors.wrap(self._slots[key][index].permute(2, 0, 1), like=like)
             for key, like in _stored(self._example).items()
         }
         target = maps.pop(TARGET, None)

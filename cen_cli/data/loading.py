@@ -17,11 +17,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cen_cli.data.sample import LABELS, TARGET, Batch, Sample, collate
-from cen_cli.data.sampler import EpochBatches
+from cen_cli.data.sampler import EpochBatches, share
 from cen_cli.data.views import Key, ViewDataset
 from cen_cli.errors import CenError, DataError, WorkerError
 from cen_cli.results import VOID
 from cen_cli.wording import listed
+
+WHOLE = (0, 1)
+"""The one part that is everything."""
 
 
 class BatchLoader:
@@ -87,21 +90,33 @@ def _dead_worker(reason: str) -> WorkerError:
 
 
 def training_loader(
-    dataset: ViewDataset, batch: int, workers: int = 0, *, seed: int, epoch: int, start_batch: int = 0
+    dataset: ViewDataset,
+    batch: int,
+    workers: int = 0,
+    *,
+    seed: int,
+    epoch: int,
+    start_batch: int = 0,
+    part: tuple[int, int] = WHOLE,
 ) -> BatchLoader:
     """Shuffled batches of one epoch from batch `start_batch` on, augmented by the data set's transform.
 
-    The last batch is dropped where it is incomplete, unless it is the only one. Raises DataError for a batch without a
-    single pixel to learn from: all labels void, or nothing measured in the images to be translated to.
+    The last batch is dropped where it is incomplete, unless it is the only one. `part` (i, n) loads the i-th, from 0,
+    of n equal parts of each batch. Raises DataError for a whole batch that `check_target` refuses.
     """
-    order = EpochBatches(len(dataset), batch, seed, epoch, start_batch)
-    return _loader(_Fetch(dataset, needs_target=True), order, workers)
+    order = EpochBatches(len(dataset), batch, seed, epoch, start_batch, part)
+    return _loader(_Fetch(dataset, needs_target=part == WHOLE), order, workers)
 
 
-def evaluation_loader(dataset: ViewDataset, batch: int = 1, workers: int = 0) -> BatchLoader:
-    """All views in order, `batch` at a time, the last ones perhaps fewer; of these, views of one size make a batch."""
+def evaluation_loader(
+    dataset: ViewDataset, batch: int = 1, workers: int = 0, part: tuple[int, int] = WHOLE
+) -> BatchLoader:
+    """All views in order, `batch` at a time, the last ones perhaps fewer; of these, views of one size make a batch.
+
+    `part` (i, n) loads the i-th, from 0, of n parts of these batches.
+    """
     indices = list(range(len(dataset)))
-    order = [indices[start : start + batch] for start in range(0, len(indices), batch)]
+    order = share([indices[start : start + batch] for start in range(0, len(indices), batch)], part)
     return _loader(_Fetch(dataset, needs_target=False), order, workers)
 
 
@@ -117,7 +132,7 @@ class _Fetch(Dataset[Any]):
             batches = [collate(samples) for samples in _by_size([self._dataset.sample(key) for key in keys])]
             if self._needs_target:
                 for batch in batches:
-                    _check_target(batch)
+                    check_target(batch)
         except CenError as error:
             return error
         return batches
@@ -131,7 +146,8 @@ def _by_size(samples: Sequence[Sample]) -> Iterable[list[Sample]]:
     return groups.values()
 
 
-def _check_target(batch: Batch) -> None:
+def check_target(batch: Batch) -> None:
+    """Raises DataError for a batch without a single pixel to learn from: all void, or nothing measured in images."""
     if bool(batch.target_valid.any()):
         return
     files = [files.get(LABELS, files.get(TARGET, name)) for name, files in zip(batch.names, batch.files, strict=True)]
@@ -169,11 +185,13 @@ def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_heed_the_main_process_alone, daemon=True).start()
+        threading.Thread(target=_heed_the_main_process_alone, args=(os.getppid(),), daemon=True).start()
 
 
-def _heed_the_main_process_alone() -> None:
-    """End at a SIGTERM that the main process sent, and pass over those of others."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
+def _heed_the_main_process_alone(main: int) -> None:
+    """End at a SIGTERM that the main process sent, or once that is gone; pass over those of others."""
+    while os.getppid() == main:
+        received = signal.sigtimedwait({signal.SIGTERM}, 1)
+        if received is not None and received.si_pid == main:
+            break
     os._exit(0)

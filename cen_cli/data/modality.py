@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from torchvision import tv_tensors
-
 from cen_cli.errors import DataError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -18,15 +16,6 @@ HALF = (0.5, 0.5, 0.5)
 Triple = tuple[float, float, float]
 Normalization = Mapping[str, tuple[float | Sequence[float], float | Sequence[float]]]
 """By modality: (mean, std), each one number for all three channels or one number per channel."""
-
-
-class DepthMap(tv_tensors.Mask):
-    """Depth in metres (or inverse depth, as disparity), float32 [1, H, W]; 0 means that nothing was measured.
-
-    Or another measurement of the user's own, in its unit, counted from the lowest value of its range; measured pixels
-    are above 0 even there. A kind of mask to torchvision: resized by the nearest pixel (never a mean over an edge or
-    over an invalid pixel) and padded with 0.
-    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +52,7 @@ class Encoding:
 class LabelEncoding:
     """How label maps of one's own store classes; any other stored value is refused.
 
-    A colour counts as one number, 65536 red + 256 green + blue.
+    A colour counts as one number of 24 bits, 65536 red + 256 green + blue, so that it is looked up as a label is.
     """
 
     values: tuple[int, ...]

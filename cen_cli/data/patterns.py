@@ -14,12 +14,12 @@ from __future__ import annotations
 import dataclasses
 import glob
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cen_cli.data.views import describe_folder
-from cen_cli.errors import DataError, UsageError
-from cen_cli.wording import nearest
+from cen_cli.data.listing import describe_folder
+from cen_cli.errors import DataError, IncompleteError, UsageError
+from cen_cli.wording import listed, nearest
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -27,6 +27,10 @@ SPLIT_WORDS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """How {split} may be spelled."""
+
+
+MOST_NAMED = 3
+"""Views that a message names of those that lack a file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,16 +75,15 @@ class Pattern:
         group = "/".join(value for name, value in fields.items() if name.startswith("group"))
         return ViewKey(SPLIT_WORDS[split.lower()] if split else "", group, fields["stem"])
 
-    def find(self, root: Path) -> dict[ViewKey, str]:
-        """The files below `root` by view, as paths within it.
+    def find(self, root: Path, *, hint: str | None = None) -> dict[ViewKey, str]:
+        """The files below `root` by view, as paths within it, hidden ones left out.
 
         Raises DataError where there are none, and where two are of one view.
         """
         found: dict[ViewKey, str] = {}
-        for path in sorted(root.glob(self._glob)):
-            name = path.relative_to(root).as_posix()
+        for name in sorted(glob.glob(self._glob, root_dir=root)):
             key = self.key(name)
-            if key is None or path.name.startswith("."):
+            if key is None:
                 continue
             if key in found:
                 raise DataError(
@@ -89,26 +92,24 @@ class Pattern:
                 )
             found[key] = name
         if not found:
-            raise self._nothing(root)
+            raise self._nothing(root, hint)
         return found
 
-    def _nothing(self, root: Path) -> DataError:
+    def _nothing(self, root: Path, hint: str | None) -> DataError:
         """What there is instead: of the deepest folder of the pattern that exists."""
-        folder = root
+        folder, lacking = root, ""
         for part in self.text.split("/")[:-1]:
-            if _is_open(part) or any(sign in part for sign in "{*"):
+            if any(sign in part for sign in "{*"):
                 break
             if not (folder / part).is_dir():
-                names = [entry.name for entry in folder.iterdir() if entry.is_dir()]
-                close = nearest(part, names)
-                hint = f"did you mean {self.text.replace(part, close[0], 1)!r}?" if close else None
-                return DataError(
-                    f"no file matches the pattern {self.text!r}: no folder {folder / part}; "
-                    f"of {folder}: {describe_folder(folder)}",
-                    hint=hint,
-                )
+                close = nearest(part, [path.name for path in folder.glob("*/")])
+                hint = f"did you mean {self.text.replace(part, close[0], 1)!r}?" if close and not hint else hint
+                lacking = f": no folder {folder / part}"
+                break
             folder = folder / part
-        return DataError(f"no file matches the pattern {self.text!r} in {root}; of {folder}: {describe_folder(folder)}")
+        where = lacking or f" in {root}"
+        what = f"no file matches the pattern {self.text!r}{where}; of {folder}: {describe_folder(folder)}"
+        return DataError(what, hint=hint)
 
 
 def find_together(root: Path, patterns: Mapping[str, Pattern]) -> dict[str, dict[ViewKey, str]]:
@@ -126,6 +127,32 @@ def find_together(root: Path, patterns: Mapping[str, Pattern]) -> dict[str, dict
     return {name: {called[padded_alike(key)]: path for key, path in files.items()} for name, files in found.items()}
 
 
+def complete(
+    root: Path,
+    split: str,
+    keys: Sequence[ViewKey],
+    found: Mapping[str, Mapping[ViewKey, str]],
+    *,
+    skip: bool = False,
+    hint: str,
+) -> list[ViewKey]:
+    """The views that have all their files; `found` is what `find_together` gives.
+
+    Raises IncompleteError where others are not to be left out (`skip`), or none is complete.
+    """
+    lacking = {name: [key.name for key in keys if key not in files] for name, files in found.items()}
+    whole = [key for key in keys if all(key in files for files in found.values())]
+    if len(whole) == len(keys) or (skip and whole):
+        return whole
+    lacks = "; ".join(f"{name}: {listed(names, MOST_NAMED)}" for name, names in lacking.items() if names)
+    raise IncompleteError(
+        f"{root}: {len(keys) - len(whole)} of {len(keys)} {split} views lack a file, of {lacks}",
+        lacking,
+        views=len(keys),
+        hint=hint if whole else "the files of one view need the same {stem}",
+    )
+
+
 def padded_alike(key: ViewKey) -> ViewKey:
     """The view's key with all numbers unpadded."""
     return dataclasses.replace(key, group=same_numbers(key.group), stem=same_numbers(key.stem))
@@ -137,12 +164,11 @@ def same_numbers(name: str) -> str:
 
 
 def _is_open(token: str) -> bool:
-    return token == "*" or token in ("{stem}", "{group}", "{split}")
+    return token in ("*", "{stem}", "{group}", "{split}")
 
 
 def _regex(token: str, number: int) -> str:
-    if token == "*":
-        return "[^/]*"
-    if token == "{group}":
-        return f"(?P<group{number}>[^/]+)"
-    return f"(?P<{token[1:-1]}>[^/]+)" if _is_open(token) else re.escape(token)
+    if token == "*" or not _is_open(token):
+        return "[^/]*" if token == "*" else re.escape(token)
+    name = f"group{number}" if token == "{group}" else token[1:-1]
+    return f"(?P<{name}>[^/]+)"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 
+from cen_cli.data import tensors
 from cen_cli.data.decoding import (
     EIGHT_BIT,
     LOSSY,
@@ -25,9 +25,11 @@ from cen_cli.data.decoding import (
     describe_mode,
     take_bands,
 )
-from cen_cli.data.modality import DepthMap, Encoding, LabelEncoding
+from cen_cli.data.modality import Encoding, LabelEncoding
+from cen_cli.data.tensors import DepthMap
 from cen_cli.errors import DataError
 from cen_cli.results import VOID
+from cen_cli.wording import listed
 
 UNKNOWN = 254
 """In a table of labels: no label."""
@@ -46,7 +48,7 @@ _TINY = 1e-6
 """Share of a measurement's range that its lowest value lies above 0, since 0 means that nothing was measured."""
 
 
-def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) -> tv_tensors.Image:
+def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) -> tensors.Image:
     """Read an 8-bit RGB or grey image (only RGB, with `colour`), or where `scale` is above 255 a 16-bit grey one.
 
     Returns uint8 [3 or 1, H, W] for 8 bits, float32 [1, H, W] = value / `scale`, at most 1, for 16 bits (`scale` is the
@@ -56,13 +58,13 @@ def read_image(path: str | Path, *, scale: float = 255.0, colour: bool = False) 
     mode, values = decoded.mode, decoded.values
     if scale > VOID:
         if mode in SIXTEEN_BIT:
-            return tv_tensors.Image(_planes(np.minimum(values.astype(np.float32) / np.float32(scale), np.float32(1))))
+            return tensors.Image(_planes(np.minimum(values.astype(np.float32) / np.float32(scale), np.float32(1))))
         raise DataError(
             f"{path}: the image is {describe_mode(mode)}, expected 16-bit grey (full scale {scale:g})",
             hint="8-bit copies have lost the scale: use the 16-bit files of the data set",
         )
     if mode == "RGB" or (mode == "L" and not colour):
-        return tv_tensors.Image(_planes(values))
+        return tensors.Image(_planes(values))
     expected = "8-bit RGB" if colour else "8-bit RGB or grey"
     hint = "a palette image looks like a label map: is it the right file?" if mode == "P" else None
     raise DataError(f"{path}: the image is {describe_mode(mode)}, expected {expected}", hint=hint)
@@ -106,33 +108,42 @@ def _rotated_back(values: np.ndarray) -> np.ndarray:
     return units
 
 
-def read_labels(path: str | Path, *, classes: int) -> tv_tensors.Mask:
+def read_labels(path: str | Path, *, classes: int) -> tensors.Mask:
     """Read a label map, 8-bit grey or palette (the indices count, not the colours): uint8 [1, H, W].
 
     Raises DataError for colour images, lossy formats, unreadable files, and labels other than 0 .. classes - 1 and 255.
     """
     values = read_label_values(path)
-    _check_labels(path, values, classes)
-    return tv_tensors.Mask(torch.from_numpy(values)[None])
+    outside = np.unique(values[(values >= classes) & (values != VOID)]).tolist()
+    if outside:
+        start = f"labels seem to start at 1 with 0 as void: subtract 1 and store void as {VOID}, or say "
+        raise DataError(
+            f"{path}: label {listed(outside)} is none of the {classes} classes 0 .. {classes - 1} or {VOID} (void)",
+            hint=f"{start}data.label_start = 1 (NYUDv2)" if outside == [classes] else None,
+        )
+    return _mask(values)
 
 
-def read_coded_labels(path: str | Path, *, table: np.ndarray) -> tv_tensors.Mask:
+def read_coded_labels(path: str | Path, *, table: np.ndarray) -> tensors.Mask:
     """As `read_labels`, where `table` (of `label_table`) says which label each stored value means."""
-    return tv_tensors.Mask(torch.from_numpy(look_up(path, read_label_values(path), table))[None])
+    return coded_labels(path, read_label_values(path), table)
 
 
 def read_label_values(path: str | Path) -> np.ndarray:
     """The stored values of a label map, uint8 [H, W]. Raises DataError for colour images and lossy formats."""
     decoded = decode(path)
-    mode, kind, values = decoded.mode, decoded.format, decoded.values
-    if mode not in ("L", "P"):
+    if decoded.mode not in ("L", "P"):
         raise DataError(
-            f"{path}: the label map is {describe_mode(mode)}, expected 8-bit grey or palette",
+            f"{path}: the label map is {describe_mode(decoded.mode)}, expected 8-bit grey or palette",
             hint="store class indices, not colours, as an 8-bit PNG",
         )
-    if kind in LOSSY:
-        raise DataError(f"{path}: the label map is a {kind} file, which changes labels", hint="store it as a PNG")
-    return values
+    _refuse_lossy(path, decoded, "store it as a PNG")
+    return decoded.values
+
+
+def _refuse_lossy(path: str | Path, decoded: Decoded, hint: str) -> None:
+    if decoded.format in LOSSY:
+        raise DataError(f"{path}: the label map is a {decoded.format} file, which changes labels", hint=hint)
 
 
 def label_table(labels: Mapping[int, int]) -> np.ndarray:
@@ -142,25 +153,30 @@ def label_table(labels: Mapping[int, int]) -> np.ndarray:
     return table
 
 
+def coded_labels(path: str | Path, values: np.ndarray, table: np.ndarray) -> tensors.Mask:
+    """Labels, uint8 [1, H, W], of stored values [H, W]. Raises DataError naming `path` for values without a label."""
+    return _mask(look_up(path, values, table))
+
+
 def look_up(path: str | Path, values: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Labels, uint8 [H, W], of stored values. Raises DataError naming `path` for values without a label."""
     values = np.ascontiguousarray(values)
     if values.dtype == np.uint8:  # three times as fast as the general way
-        found = np.frombuffer(bytearray(values).translate(table[:256].tobytes()), dtype=np.uint8).reshape(values.shape)
-        unknown = found == UNKNOWN
+        labels = np.frombuffer(bytearray(values).translate(table[:256].tobytes()), dtype=np.uint8).reshape(values.shape)
+        unknown = labels == UNKNOWN
     else:
-        found = table.take(values, mode="clip")
-        unknown = (found == UNKNOWN) | (values >= len(table))
+        labels = table.take(values, mode="clip")
+        unknown = (labels == UNKNOWN) | (values >= len(table))
     if unknown.any():
-        known, found_outside = np.flatnonzero(table != UNKNOWN), np.unique(values[unknown]).tolist()
+        known, outside = np.flatnonzero(table != UNKNOWN), np.unique(values[unknown]).tolist()
         raise DataError(
-            f"{path}: the label map holds {_listed(found_outside)}, expected values from {known[0]} to {known[-1]}",
+            f"{path}: the label map holds {listed(outside)}, expected values from {known[0]} to {known[-1]}",
             hint="is it the right file, and of this data set?",
         )
-    return found
+    return labels
 
 
-def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False) -> tv_tensors.Image | DepthMap:
+def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False) -> tensors.Image | DepthMap:
     """Read an image or, with `measured`, a measurement of one's own, whose encoding is stated.
 
     Returns an Image, uint8 [1 or 3, H, W] as stored where `encoding.plain`, else float32 in [0, 1]; or a DepthMap,
@@ -168,12 +184,12 @@ def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False
     """
     values = _encoded(path, encoding)
     if encoding.plain and not measured:
-        return tv_tensors.Image(_planes(values))
+        return tensors.Image(_planes(values))
     meant = values.astype(np.float32) / np.float32(encoding.scale)
     span = encoding.high - encoding.low
     if not measured:
         unit = np.clip((np.nan_to_num(meant) - np.float32(encoding.low)) / np.float32(span), 0, 1)
-        return tv_tensors.Image(_planes(unit))
+        return tensors.Image(_planes(unit))
     above = np.clip(meant - np.float32(encoding.low), _TINY * span, span)
     above[~measured_pixels(values, encoding.invalid)] = 0.0
     return DepthMap(torch.from_numpy(above)[None])
@@ -213,7 +229,7 @@ def decode_encoded(path: str | Path, encoding: Encoding) -> Decoded:
     return take_bands(path, decoded, encoding.bands) if encoding.bands else decoded
 
 
-def read_class_map(path: str | Path, encoding: LabelEncoding) -> tv_tensors.Mask:
+def read_class_map(path: str | Path, encoding: LabelEncoding) -> tensors.Mask:
     """Read a label map of one's own: uint8 [1, H, W], the position of each stored value among the classes, or `VOID`.
 
     Raises DataError for lossy formats, unreadable files, and stored values that are neither a class nor void.
@@ -226,7 +242,7 @@ def read_class_map(path: str | Path, encoding: LabelEncoding) -> tv_tensors.Mask
     unknown = np.abs(known[place] - stored) > encoding.tolerance
     if unknown.any():
         raise _unknown_labels(path, np.unique(stored[unknown]).tolist(), encoding)
-    return tv_tensors.Mask(torch.from_numpy(labels[place])[None])
+    return _mask(labels[place])
 
 
 def stored_labels(path: str | Path, *, color: bool, lossy: bool = False) -> np.ndarray:
@@ -247,11 +263,9 @@ def stored_labels(path: str | Path, *, color: bool, lossy: bool = False) -> np.n
         )
     if mode == "F" and not whole_numbers(values):
         raise DataError(f"{path}: the label map holds floats that are no whole numbers", hint="store it as a PNG")
-    if decoded.format in LOSSY and not lossy:
-        raise DataError(
-            f"{path}: the label map is a {decoded.format} file, which changes labels",
-            hint="store it as a PNG; of two classes, such as 0 and 255, data.folders.labels.tolerance = 127 tells them",
-        )
+    if not lossy:
+        hint = "store it as a PNG; of two classes, such as 0 and 255, data.folders.labels.tolerance = 127 tells them"
+        _refuse_lossy(path, decoded, hint)
     stored = values.astype(np.int64)
     return stored @ np.array([65536, 256, 1]) if color else stored
 
@@ -271,15 +285,14 @@ def whole_numbers(values: np.ndarray) -> bool:
 
 
 def _unknown_labels(path: str | Path, found: Sequence[int], encoding: LabelEncoding) -> DataError:
-    shown = [shown_label(value, color=encoding.color) for value in found]
-    listed = ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
+    shown = listed([shown_label(value, color=encoding.color) for value in found])
     what = "colour" if encoding.color else "label"
     keys = "colors and void_colors" if encoding.color else "first, values and void"
     first, last = encoding.values[0], encoding.values[-1]
     hint = f"{keys} in [data.folders.labels] say what is stored"
     if not encoding.color and found == [last + 1] and last - first + 1 == len(encoding.values):
         hint = f"labels seem to start at {first + 1}: data.folders.labels.first = {first + 1}"
-    return DataError(f"{path}: {what} {listed} is none of the {len(encoding.values)} classes and not void", hint=hint)
+    return DataError(f"{path}: {what} {shown} is none of the {len(encoding.values)} classes and not void", hint=hint)
 
 
 def shown_label(value: int, *, color: bool) -> str:
@@ -287,23 +300,8 @@ def shown_label(value: int, *, color: bool) -> str:
     return f"[{value >> 16}, {value >> 8 & 255}, {value & 255}]" if color else str(value)
 
 
-def _check_labels(path: str | Path, values: np.ndarray, classes: int) -> None:
-    outside = (values >= classes) & (values != VOID)
-    if not outside.any():
-        return
-    found = sorted(set(values[outside].tolist()))
-    hint = None
-    if found == [classes]:
-        hint = f"labels seem to start at 1 with 0 as void: subtract 1 and store void as {VOID}"
-        hint += ", or say data.label_start = 1 (NYUDv2)"
-    raise DataError(
-        f"{path}: label {_listed(found)} is none of the {classes} classes 0 .. {classes - 1} or {VOID} (void)",
-        hint=hint,
-    )
-
-
-def _listed(values: list[int]) -> str:
-    return ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+def _mask(labels: np.ndarray) -> tensors.Mask:
+    return tensors.Mask(torch.from_numpy(labels)[None])
 
 
 def _planes(values: np.ndarray) -> torch.Tensor:

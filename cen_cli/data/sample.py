@@ -17,10 +17,11 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data import tensors
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.normalization import normalize
+from cen_cli.data.tensors import DepthMap
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS
 
@@ -43,9 +44,9 @@ class RawView:
     """One view as stored: not normalised, nothing cut away or mirrored."""
 
     name: str
-    inputs: dict[str, tv_tensors.Image | DepthMap]
+    inputs: dict[str, tensors.Image | DepthMap]
     """By modality: an Image, uint8 in [0, 255] or float32 in [0, 1], [1 or 3, H, W]; or a DepthMap."""
-    target: tv_tensors.Mask | tv_tensors.Image | DepthMap | None
+    target: tensors.Mask | tensors.Image | DepthMap | None
     """Labels: a Mask, uint8 [1, H, W], class indices and `VOID`. Translation: an Image or a DepthMap, as the inputs.
     None where the view has neither."""
     files: dict[str, str]
@@ -128,6 +129,15 @@ class Batch:
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory (called by the loader where CUDA is available)."""
         return self._each(Tensor.pin_memory)
+
+    def parts(self, count: int) -> list[Batch]:
+        """The batch cut into `count` of equal size, which must divide it."""
+        size = len(self.names) // count
+        return [self._cut(slice(start, start + size)) for start in range(0, len(self.names), size)]
+
+    def _cut(self, kept: slice) -> Batch:
+        views = self._each(lambda tensor: tensor[kept])
+        return dataclasses.replace(views, names=self.names[kept], files=self.files[kept])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return dataclasses.replace(

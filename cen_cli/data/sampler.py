@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 def mixed_seed(*numbers: int) -> int:
@@ -24,10 +27,13 @@ class EpochBatches:
     """The batches of one epoch, each a list of (epoch, index), from batch `start_batch` on.
 
     The order is a permutation drawn from (seed, epoch) alone, so an epoch entered in its middle goes on exactly as it
-    would have. The last batch is dropped where it is incomplete, unless it is the only one.
+    would have. The last batch is dropped where it is incomplete, unless it is the only one. `part` (i, n) takes the
+    i-th, from 0, of n equal parts of each batch.
     """
 
-    def __init__(self, length: int, batch: int, seed: int, epoch: int, start_batch: int = 0) -> None:
+    def __init__(
+        self, length: int, batch: int, seed: int, epoch: int, start_batch: int = 0, part: tuple[int, int] = (0, 1)
+    ) -> None:
         if batch < 1 or start_batch < 0:
             raise ValueError(f"batch must be at least 1 and start_batch at least 0, not {batch} and {start_batch}")
         self.length = length
@@ -35,6 +41,7 @@ class EpochBatches:
         self.seed = seed
         self.epoch = epoch
         self.start_batch = start_batch
+        self.part = part
 
     def __len__(self) -> int:
         return max(0, batches_per_epoch(self.length, self.batch) - self.start_batch)
@@ -44,4 +51,10 @@ class EpochBatches:
         order = torch.randperm(self.length, generator=generator).tolist()
         for number in range(self.start_batch, batches_per_epoch(self.length, self.batch)):
             chosen = order[number * self.batch : (number + 1) * self.batch]
-            yield [(self.epoch, index) for index in chosen]
+            yield [(self.epoch, index) for index in share(chosen, self.part)]
+
+
+def share(items: list[T], part: tuple[int, int]) -> list[T]:
+    """The i-th, from 0, of n consecutive parts that differ by one item at most; `part` is (i, n)."""
+    index, parts = part
+    return items[len(items) * index // parts : len(items) * (index + 1) // parts]

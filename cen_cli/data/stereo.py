@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cen_cli.data.modality import DepthMap
 from cen_cli.data.reading import read_units
+from cen_cli.data.tensors import DepthMap
 from cen_cli.errors import DataError
 
 STEP = 1 / 256

@@ -1,8 +1,9 @@
 """From a raw view to a sample: one geometry for all modalities and the target.
 
 Images are resized bilinearly with anti-aliasing, depth and labels by the nearest pixel (pixel centres aligned), with
-torchvision's v2 kernels. Everything happens on the stored type (uint8, metres). What a crop reaches beyond the view is
-not valid, `VOID` in label maps and, once normalised, 0 in every image (its mean colour, no depth).
+torchvision's v2 kernels, imported where they are used (that takes more than a second). Everything happens on the stored
+type (uint8, metres). What a crop reaches beyond the view is not valid, `VOID` in label maps and, once normalised, 0 in
+every image (its mean colour, no depth).
 
 Augmentation draws from the generator that it is handed and from nothing else: a sample depends on its seed only.
 """
@@ -10,31 +11,32 @@ Augmentation draws from the generator that it is handed and from nothing else: a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from cen_cli.data.altered.modality_dropout import drop_modalities
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import TARGET, RawView, Sample
+from cen_cli.data.tensors import Mask, wrap
 from cen_cli.errors import DataError
 from cen_cli.results import VOID
 
-Map = TypeVar("Map", tv_tensors.Image, tv_tensors.Mask)
+Pair = tuple[Tensor, Tensor]
+"""Stored values [C, H, W], or labels [H, W], and where they are valid, bool [1, H, W]."""
 
 
-def resize(image: Map, size: tuple[int, int]) -> Map:
+def resize(image: Tensor, size: tuple[int, int]) -> Any:
     """Bring one map [C, H, W] to `size` = (height, width): images bilinearly, depth and labels by the nearest pixel."""
     if tuple(image.shape[-2:]) == size:
         return image
-    mode = InterpolationMode.NEAREST_EXACT if isinstance(image, tv_tensors.Mask) else InterpolationMode.BILINEAR
-    resized = F.resize_image(image.as_subclass(Tensor), list(size), interpolation=mode, antialias=True)
-    return tv_tensors.wrap(resized, like=image)
+    from torchvision.transforms.v2 import InterpolationMode, functional
+
+    mode = InterpolationMode.NEAREST_EXACT if isinstance(image, Mask) else InterpolationMode.BILINEAR
+    resized = functional.resize_image(image.as_subclass(Tensor), list(size), interpolation=mode, antialias=True)
+    return wrap(resized, like=image)
 
 
 def resize_view(view: RawView, size: tuple[int, int] | None) -> RawView:
@@ -58,12 +60,7 @@ class EvalTransform:
     ) -> Sample:
         """Turn a view into a sample of the same size; the generator is not used. `target`: what it is translated to."""
         del generator
-        pairs = {spec.name: _masked(view.inputs[spec.name], spec) for spec in specs}
-        if target is None:
-            return _sample(view, pairs, _labels(view.target, view.size), specs)
-        if view.target is None:
-            return _sample(view, pairs, _no_image(view.size), specs)
-        return _sample(view, pairs, _masked(view.target, target), specs, target)
+        return _sample(view, specs, target, view.size, _masked, _labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +78,13 @@ class ColorJitter:
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Change an RGB image [3, H, W] (uint8, or float in [0, 1]) by what is switched on, in random order."""
+        from torchvision.transforms.v2 import functional
+
         changes = [
-            (F.adjust_brightness_image, max(0.0, 1 - self.brightness), 1 + self.brightness),
-            (F.adjust_contrast_image, max(0.0, 1 - self.contrast), 1 + self.contrast),
-            (F.adjust_saturation_image, max(0.0, 1 - self.saturation), 1 + self.saturation),
-            (F.adjust_hue_image, -self.hue, self.hue),
+            (functional.adjust_brightness_image, max(0.0, 1 - self.brightness), 1 + self.brightness),
+            (functional.adjust_contrast_image, max(0.0, 1 - self.contrast), 1 + self.contrast),
+            (functional.adjust_saturation_image, max(0.0, 1 - self.saturation), 1 + self.saturation),
+            (functional.adjust_hue_image, -self.hue, self.hue),
         ]
         active = [change for change in changes if change[1] < change[2]]
         for position in torch.randperm(len(active), generator=generator).tolist():
@@ -123,7 +122,7 @@ class _Geometry:
             left, right = right, left
         return left, right, max(-self.top, 0), max(self.top + rows - height, 0)
 
-    def cut(self, image: Map) -> Tensor:
+    def cut(self, image: Tensor) -> Tensor:
         """Scale, cut and mirror one map: a plain tensor of what lies inside the view."""
         rows, columns = self.window
         inside = resize(image, self.size).as_subclass(Tensor)[..., rows, columns]
@@ -177,32 +176,18 @@ class TrainTransform:
 
         `target`: what the view is translated to; None where its target is a label map.
         """
-        sample = self._complete(view, specs, generator, target)
-        return drop_modalities(sample, self.modality_dropout, generator) if self.modality_dropout else sample
-
-    def _complete(
-        self,
-        view: RawView,
-        specs: Sequence[ModalitySpec],
-        generator: torch.Generator,
-        target: ModalitySpec | None,
-    ) -> Sample:
-        """With all its modalities."""
         geometry = self._draw(view.size, generator)
-        pairs = {spec.name: self._image(view.inputs[spec.name], spec, geometry, generator) for spec in specs}
-        if view.target is None:
-            return _sample(view, pairs, _labels(None, self.crop) if target is None else _no_image(self.crop), specs)
-        if target is not None:
-            return _sample(view, pairs, self._image(view.target, target, geometry, generator), specs, target)
-        labels, valid = _labels(geometry.cut(view.target), self.crop)
-        return _sample(view, pairs, (geometry.pad(labels, VOID), geometry.pad(valid, False)), specs)
 
-    def _image(
-        self, image: Tensor, spec: ModalitySpec, geometry: _Geometry, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """One image [C, H, W] of a view as stored, [C, *crop], and where it is valid, bool [1, *crop]."""
-        inside, valid = _masked(self._recolored(geometry.cut(image), spec, geometry, generator), spec)
-        return geometry.pad(inside, 0), geometry.pad(valid, False)
+        def image(stored: Tensor, spec: ModalitySpec) -> Pair:
+            inside, valid = _masked(self._recolored(geometry.cut(stored), spec, geometry, generator), spec)
+            return geometry.pad(inside, 0), geometry.pad(valid, False)
+
+        def labels(stored: Tensor) -> Pair:
+            inside, valid = _labels(geometry.cut(stored))
+            return geometry.pad(inside, VOID), geometry.pad(valid, False)
+
+        sample = _sample(view, specs, target, self.crop, image, labels)
+        return drop_modalities(sample, self.modality_dropout, generator) if self.modality_dropout else sample
 
     def _draw(self, size: tuple[int, int], generator: torch.Generator) -> _Geometry:
         factor = _uniform(*self.scale, generator)
@@ -238,38 +223,45 @@ def _offset(spare: int, generator: torch.Generator) -> int:
     return start if spare > 0 else -start
 
 
-def _masked(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
-    """The stored values of an image [C, H, W], and where something was measured, bool [1, H, W]."""
+def _masked(image: Tensor, spec: ModalitySpec) -> Pair:
+    """The stored values of an image, and where something was measured."""
     stored = image.as_subclass(Tensor)
     if spec.kind == "image":
         return stored, torch.ones(1, *stored.shape[-2:], dtype=torch.bool)
     return stored, torch.from_numpy(stored.numpy() > 0)  # NumPy compares several times as fast
 
 
-def _labels(labels: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Labels [1, H, W] as a target [H, W] and where it is valid, [1, H, W]; all void where there are none."""
-    stored = torch.full((1, *size), VOID, dtype=torch.uint8) if labels is None else labels.as_subclass(Tensor)
+def _labels(labels: Tensor) -> Pair:
+    """Labels [1, H, W] as a target, and where they are not void."""
+    stored = labels.as_subclass(Tensor)
     return stored[0], torch.from_numpy(stored.numpy() != VOID)
-
-
-def _no_image(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """The target of a view that has no image to be translated to: nothing in it is to be normalised."""
-    return torch.zeros(3, *size), torch.zeros(1, *size, dtype=torch.bool)
 
 
 def _sample(
     view: RawView,
-    pairs: dict[str, tuple[Tensor, Tensor]],
-    truth: tuple[Tensor, Tensor],
     specs: Sequence[ModalitySpec],
-    target: ModalitySpec | None = None,
+    target: ModalitySpec | None,
+    size: tuple[int, int],
+    image: Callable[[Tensor, ModalitySpec], Pair],
+    labels: Callable[[Tensor], Pair],
 ) -> Sample:
+    """The sample of a view by what is made of its images and labels; void, or 0, where it has no target."""
+    pairs = {spec.name: image(view.inputs[spec.name], spec) for spec in specs}
+    pending = {spec.name: spec for spec in specs}
+    if view.target is None:
+        nothing = torch.full(size, VOID, dtype=torch.uint8) if target is None else torch.zeros(3, *size)
+        truth = nothing, torch.zeros(1, *size, dtype=torch.bool)
+    elif target is None:
+        truth = labels(view.target)
+    else:
+        truth = image(view.target, target)
+        pending[TARGET] = target
     return Sample(
         name=view.name,
-        inputs={name: image for name, (image, _) in pairs.items()},
+        inputs={name: stored for name, (stored, _) in pairs.items()},
         valid={name: valid for name, (_, valid) in pairs.items()},
         target=truth[0],
         target_valid=truth[1],
         files=view.files,
-        pending={spec.name: spec for spec in specs} | ({} if target is None else {TARGET: target}),
+        pending=pending,
     )

@@ -12,19 +12,20 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
+from cen_cli.data import tensors
 from cen_cli.data.cache import ViewCache
 from cen_cli.data.derived import surface_normals, texture_edges
-from cen_cli.data.modality import SHORT_NAMES, DepthMap, ModalitySpec, Normalization
+from cen_cli.data.modality import SHORT_NAMES, ModalitySpec, Normalization
 from cen_cli.data.reading import read_depth, read_encoded, read_image, read_labels
 from cen_cli.data.sample import LABELS, TARGET, RawView, Sample
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.data.stereo import read_disparity, read_stereo_depth
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import EvalTransform, resize_view
 from cen_cli.data.transforms import resize as resize_map
 from cen_cli.errors import DataError, UsageError
-from cen_cli.wording import did_you_mean, listed
+from cen_cli.wording import did_you_mean
 
 STRETCHED = 1.05
 """Ratio of height to width by which maps of one view may differ, where they are resized."""
@@ -37,7 +38,7 @@ Transform = Callable[[RawView, Sequence[ModalitySpec], torch.Generator, Modality
 ReadMap = Callable[[str | Path, ModalitySpec], Tensor]
 """Reads what is stored of a modality: an Image or a DepthMap."""
 
-ReadLabels = Callable[[str | Path], tv_tensors.Mask]
+ReadLabels = Callable[[str | Path], tensors.Mask]
 """Reads a label map: uint8 [1, H, W], class indices and `VOID`."""
 
 
@@ -162,7 +163,9 @@ def read_view(
     _check_sizes(stored, used)
     if frame is not None:
         stored = {key: _cut(image, frame) for key, image in stored.items()}
-    maps = {key: _derived(image, wanted[key][1]) if key in wanted else image for key, image in stored.items()}
+    maps: dict[str, Any] = {
+        key: _derived(image, wanted[key][1]) if key in wanted else image for key, image in stored.items()
+    }
     truth = maps.pop(LABELS, None) if target is None else maps.pop(TARGET, None)
     view = RawView(name, {spec.name: maps[spec.name] for spec in specs}, truth, used)
     return resize_view(view, resize)
@@ -207,7 +210,7 @@ def _crop_depth(maps: dict[str, Tensor]) -> dict[str, Tensor]:
 def _cut(image: Tensor, frame: Frame) -> Tensor:
     if image.shape[-2:] != frame.size:
         return image
-    return tv_tensors.wrap(image.as_subclass(Tensor)[:, frame.rows, frame.columns], like=image)
+    return tensors.wrap(image.as_subclass(Tensor)[:, frame.rows, frame.columns], like=image)
 
 
 def _check_sizes(maps: Mapping[str, Tensor], files: Mapping[str, str]) -> None:
@@ -245,49 +248,41 @@ def choose_specs(
     inputs: Sequence[str],
     normalize: Normalization | None = None,
     *,
+    target: str | None = None,
     names: Mapping[str, str] = SHORT_NAMES,
-) -> tuple[ModalitySpec, ...]:
-    """The specs of `inputs`, called as they are there and normalised by `normalize` where it names them.
+) -> tuple[tuple[ModalitySpec, ...], ModalitySpec | None]:
+    """The specs of `inputs` and of what they are translated to, called as they are there.
 
-    `available` is by full name, which `names` gives for short ones. Raises UsageError for unknown names and where two
-    inputs are one domain.
+    `available` is by full name, which `names` gives for short ones. Inputs are normalised by `normalize` where it names
+    them; in a translation there is nothing to be, since images lie in [-1, 1] as the network's output does. Raises
+    UsageError for unknown names, and where two inputs, or the target and an input, are one domain.
     """
     full = [_known(name, available, names, "input") for name in inputs]
     if not inputs or len(set(full)) != len(full):
         twice = [name for name, domain in zip(inputs, full, strict=True) if full.count(domain) > 1]
         reason = f": {' and '.join(twice)} are the same" if len(set(twice)) > 1 else ""
         raise UsageError(f"inputs must be one or more different modalities, not {list(inputs)}{reason}")
-    overrides = {_known(name, available, names, "modality to normalise"): v for name, v in (normalize or {}).items()}
-    specs = [dataclasses.replace(available[domain], name=name) for name, domain in zip(inputs, full, strict=True)]
-    return tuple(
-        spec.normalized_by(*overrides[domain]) if domain in overrides else spec
-        for spec, domain in zip(specs, full, strict=True)
-    )
-
-
-def choose_target(
-    available: Mapping[str, ModalitySpec],
-    inputs: Sequence[str],
-    target: str,
-    normalize: Normalization | None = None,
-    *,
-    names: Mapping[str, str] = SHORT_NAMES,
-) -> ModalitySpec:
-    """The spec of what `inputs` are translated to. Raises UsageError where it is unknown or one of the inputs.
-
-    Nothing is left to `normalize` here: images lie in [-1, 1] as the network's output does.
-    """
-    domain = _known(target, available, names, "target")
-    for name in inputs:
-        if names.get(name, name) == domain:
-            also = "" if name == target else f" ({name} and {target} are the same)"
+    chosen = {
+        name: dataclasses.replace(available[domain], name=name) for name, domain in zip(inputs, full, strict=True)
+    }
+    if target is not None:
+        domain = _known(target, available, names, "target")
+        if domain in full:
+            same = inputs[full.index(domain)]
+            also = "" if same == target else f" ({same} and {target} are the same)"
             raise UsageError(f"the target {target!r} is one of the inputs{also}", hint="leave it out of the inputs")
-    if normalize:
-        raise UsageError(
-            f"normalisation of {', '.join(normalize)}: in translation every image is brought to [-1, 1]",
-            hint="leave data.normalize out",
-        )
-    return dataclasses.replace(available[domain], name=target)
+        if normalize:
+            raise UsageError(
+                f"normalisation of {', '.join(normalize)}: in translation every image is brought to [-1, 1]",
+                hint="leave data.normalize out",
+            )
+        return tuple(chosen.values()), dataclasses.replace(available[domain], name=target)
+    for name, moments in (normalize or {}).items():
+        domain = _known(name, available, names, "modality to normalise")
+        if domain in full:
+            given = inputs[full.index(domain)]
+            chosen[given] = chosen[given].normalized_by(*moments)
+    return tuple(chosen.values()), None
 
 
 def _known(name: str, available: Iterable[str], names: Mapping[str, str], what: str) -> str:
@@ -398,32 +393,3 @@ def _stated(spec: ModalitySpec) -> dict[str, Any]:
     return dataclasses.asdict(
         spec, dict_factory=lambda fields: {name: value for name, value in fields if value is not None}
     )
-
-
-def check_files(root: Path, views: Sequence[ViewFiles], *, listed_in: str | Path, hint: str) -> None:
-    """Raises DataError where files of the views are not there: how many, and the first of them."""
-    names = [name for view in views for name in dict.fromkeys(view.files.values())]
-    missing = [name for name in names if not (root / name).exists()]
-    if missing:
-        raise DataError(
-            f"{listed_in}: {len(missing)} of {len(names)} listed files are not there, the first: {root / missing[0]}",
-            hint=hint,
-        )
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file. Raises DataError where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error})") from None
-
-
-def describe_folder(folder: Path) -> str:
-    """What a folder holds, in a few words, for messages about what was not found in it."""
-    if not folder.is_dir():
-        return "it is a file" if folder.exists() else "it does not exist"
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
-    if not names:
-        return "it is empty"
-    return "it holds " + listed(names, most=8)

@@ -11,25 +11,27 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
-import torch
 from torch import Tensor, nn
 
-from cen_cli.data.loading import BatchLoader, training_loader
+from cen_cli import ranks
+from cen_cli.data.loading import check_target, training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.health import HealthCheck
 from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
+from cen_cli.engine.progress import FitSettings, Pace, Progress
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
+from cen_cli.engine.task import NetworkTask
 from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
 from cen_cli.files import link_or_copy, write_directory, write_json
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.health import watching
-from cen_cli.models.network import StreamNetwork
 from cen_cli.results import (
     Evaluation,
     Listener,
@@ -54,84 +56,7 @@ from cen_cli.runs.checkpoint import (
 )
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import GammaRecorder
-from cen_cli.wording import listed
-
-
-class TrainingTask(Protocol):
-    """What a task offers to the loop."""
-
-    model: StreamNetwork
-
-    @property
-    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
-        """Every optimiser whose state belongs to the run, by name."""
-
-    @property
-    def auxiliaries(self) -> Mapping[str, nn.Module]:
-        """Networks that are trained beside the model and only for its sake (a discriminator), by name."""
-
-    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Make one optimiser step; returns the loss terms without waiting for the device."""
-
-    def learning_rates(self, step: int) -> dict[str, float]:
-        """Learning rates by parameter group in optimiser step `step`."""
-
-    def validate(self, after_batch: Any = None, limit: int | None = None) -> Evaluation:
-        """Score the network on the validation split."""
-
-
-@dataclasses.dataclass
-class Progress:
-    """How far a run is; saved in state.json and restored from it."""
-
-    epoch: int = 0
-    """Epochs whose validation is over."""
-    batch: int = 0
-    """Batches already seen in the current epoch."""
-    step: int = 0
-    seconds: float = 0.0
-    best_value: float | None = None
-    best_step: int = 0
-    best: dict[str, Any] | None = None
-    last: dict[str, Any] | None = None
-    window: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Sums of the loss terms over the unfinished log interval."""
-    window_steps: int = 0
-    events_size: int = 0
-    ill_since: dict[str, int] = dataclasses.field(default_factory=dict)
-    """Dead layers, and parts that no gradient reaches, with the step in which they were first seen so."""
-
-
-@dataclasses.dataclass(frozen=True)
-class FitSettings:
-    """The loop's own settings, as the recipe's `[train]` table has them."""
-
-    epochs: int
-    batch: int
-    workers: int
-    seed: int
-    validate_every: int
-    record_gammas_every: int
-    log_every: int
-    checkpoint_every: int
-    best_by: str
-
-
-class Pace:
-    """Steps a second of training between two calls of `close`, without validations."""
-
-    def __init__(self) -> None:
-        self._steps, self._seconds = 0, 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count a step that took so long, waiting for its batch included."""
-        self._steps, self._seconds = self._steps + 1, self._seconds + seconds
-
-    def close(self) -> float:
-        """Steps a second since the last call."""
-        pace = self._steps / max(self._seconds, 1e-9)
-        self._steps, self._seconds = 0, 0.0
-        return pace
+from cen_cli.wording import command, listed
 
 
 class Fit:
@@ -139,7 +64,7 @@ class Fit:
 
     def __init__(
         self,
-        task: TrainingTask,
+        task: NetworkTask,
         train_data: ViewDataset,
         run: RunDirectory,
         settings: FitSettings,
@@ -167,10 +92,25 @@ class Fit:
         if not self.directory.last.is_dir():
             self._begin()
         with stop:
-            while self.progress.epoch < self.settings.epochs:
+            while self.progress.epoch < self.settings.epochs and not self._settled():
                 self._train_epoch(stop)
                 self._finish_epoch(stop)
         return self.summary()
+
+    def _settled(self) -> bool:
+        """Whether no better score is to be expected."""
+        settled = self.settings.patience is not None and self.progress.worse >= self.settings.patience
+        if settled:
+            self.listener.on_note(
+                f"training ends after epoch {self.progress.epoch}: no better {self.settings.best_by} for "
+                f"train.patience = {self.settings.patience}"
+            )
+        return settled
+
+    def _beside(self) -> dict[str, nn.Module]:
+        """Networks whose weights a resumed run needs beside those that are kept."""
+        trained = {"trained": self.task.model} if self.task.kept is not self.task.model else {}
+        return {**self.task.auxiliaries, **trained}
 
     def resume(self) -> None:
         """Continue from the run's last checkpoint. Raises CheckpointError where it does not fit."""
@@ -178,20 +118,29 @@ class Fit:
         model, _ = read_tensors(folder / MODEL_FILE)
         training, _ = read_tensors(folder / TRAINING_FILE)
         state = read_state(folder)
-        load_weights(self.task.model, model, folder / MODEL_FILE)
+        load_weights(self.task.kept, model, folder / MODEL_FILE)
         try:
             self.progress = Progress(**state["progress"])
             for name, optimizer in self.task.optimizers.items():
                 restore_optimizer(optimizer, tensors_under(training, f"{name}/"), state["optimizers"][name])
-            load_auxiliaries(self.task.auxiliaries, training, folder / TRAINING_FILE)
-            restore_rng(training, state["rng"])
+            load_auxiliaries(self._beside(), training, folder / TRAINING_FILE)
+            if ranks.leads() or state.get("ranks", 1) == ranks.count():
+                own = training if ranks.leads() else tensors_under(training, f"rank{ranks.number()}/")
+                restore_rng(own, state["rng"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{folder}: not the state of this recipe's training ({error})", hint=PUT_BACK
             ) from error
+        self.task.continue_average(self.progress.step)
         self.losses.restore(self.progress.window, self.progress.window_steps)
         self.gammas.restore(self.directory.gammas, self.progress.step)
-        self.directory.truncate_events(self.progress.events_size)
+        if ranks.leads():
+            self.directory.truncate_events(self.progress.events_size)
+        if (before := state.get("ranks", 1)) != ranks.count():
+            self.listener.on_note(
+                f"trained on {before} devices before, on {ranks.count()} now: it goes on with the same batches and "
+                "rates, equal but for rounding and what dropout draws"
+            )
 
     def summary(self) -> RunSummary:
         """How the run stands; complete once every epoch has been validated."""
@@ -207,7 +156,7 @@ class Fit:
             best=Evaluation.from_json(progress.best),
             best_step=progress.best_step,
             best_by=self.settings.best_by,
-            replaced=count_replaced(self.exchanging, self.modalities),
+            replaced=count_replaced(exchanging_layers(self.task.kept), self.modalities),
         )
 
     def _begin(self) -> None:
@@ -231,45 +180,64 @@ class Fit:
             seed=settings.seed,
             epoch=progress.epoch,
             start_batch=progress.batch,
+            part=ranks.part(),
         )
         started = time.monotonic()
-        for batch in self._saving_where_a_worker_dies(loader):
-            terms = self._step(batch)
-            progress.step += 1
-            progress.batch += 1
-            self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
-            now = time.monotonic()
-            progress.seconds += now - started
-            self.pace.add(now - started)
-            started = now
-            self._after_step()
-            if stop:
-                self._stop(stop)
+        with self._saving_where_a_worker_dies():
+            for batch in loader:
+                self._agree(stop, batch)
+                terms = self._step(batch)
+                progress.step += 1
+                progress.batch += 1
+                self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
+                now = time.monotonic()
+                progress.seconds += now - started
+                self.pace.add(now - started)
+                started = now
+                self.listener.on_progress(progress.epoch + 1, progress.step, self.total_steps)
+                self._after_step()
+
+    def _agree(self, stop: StopRequest, batch: Batch) -> None:
+        """Stop where any rank is asked to. Raises DataError where none of them has a pixel to learn from."""
+        number, learnable = ranks.largest(stop.signal or 0, int(bool(batch.target_valid.any())))
+        if number:
+            self._stop(number)
+        if not learnable:
+            check_target(batch)
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; now and then the network is watched in it."""
         number = self.progress.step + 1
         check = HealthCheck(self.settings.log_every, self.progress.ill_since)
         if not check.due(number):
-            return self.task.step(batch, self.progress.step)
+            return ranks.averaged(self.task.step(batch, self.progress.step))
         with watching(self.task.model) as watch:
             terms = self.task.step(batch, self.progress.step)
         health = watch.health()
         warning = check.note(health, number)
         self.progress.ill_since = check.since
-        self.directory.append_event({"kind": "health", "step": number, **as_json(health)})
+        self._write_event({"kind": "health", "step": number, **as_json(health)})
         if warning:
             self.listener.on_note(warning)
-        return terms
+        return ranks.averaged(terms)
 
-    def _saving_where_a_worker_dies(self, loader: BatchLoader) -> Iterator[Batch]:
-        """The loader's batches; between two of them the run can be saved, whatever became of its workers."""
+    def _write_event(self, event: Mapping[str, Any]) -> None:
+        if ranks.leads():
+            self.directory.append_event(event)
+
+    @contextmanager
+    def _saving_where_a_worker_dies(self) -> Iterator[None]:
+        """Between two batches of the loader inside the run can be saved, whatever became of its workers."""
         try:
-            yield from loader
+            yield
         except WorkerError as error:
+            if ranks.count() > 1:
+                raise  # the others are in the middle of a step
             self._save()
             saved = f"{error.message}\nthe run is saved at step {self.progress.step} of {self.total_steps}"
-            raise WorkerError(saved, hint=f"{error.hint}; then: cen train --resume {self.directory.root}") from error
+            raise WorkerError(
+                saved, hint=f"{error.hint}; then: {command('train', '--resume', self.directory.root)}"
+            ) from error
 
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""
@@ -297,36 +265,44 @@ class Fit:
     def _validate(self, epoch: int, stop: StopRequest) -> bool:
         """Score the network; returns whether it is the best so far."""
 
-        def stop_between_batches(_: int) -> None:
+        def leave_between_batches(_: int) -> None:
             if stop:
-                self._stop(stop)
+                ranks.leave()
 
         started = time.monotonic()
-        evaluation = self.task.validate(after_batch=stop_between_batches)
+        try:
+            with self._saving_where_a_worker_dies():
+                evaluation = self.task.validate(after_batch=leave_between_batches)
+        except ranks.Left:
+            self._stop(*ranks.largest(stop.signal or 0))
         progress = self.progress
         progress.seconds += time.monotonic() - started
         value = evaluation.metric(self.settings.best_by)
         if math.isnan(value):
-            raise DataError(
-                f"validation of epoch {epoch}: {self.settings.best_by} is undefined, no pixel of the split is valid",
-                hint="look at the label maps, or at the target images, of the validation split",
+            raise ranks.common(
+                DataError(
+                    f"validation of epoch {epoch}: {self.settings.best_by} is undefined, no pixel of the split is "
+                    "valid",
+                    hint="check the label maps, or the target images, of the validation split",
+                )
             )
         improved = progress.best_value is None or is_better(self.settings.best_by, value, than=progress.best_value)
         progress.last = as_json(evaluation)
+        progress.worse = 0 if improved else progress.worse + 1
         if improved:
             progress.best_value, progress.best_step, progress.best = value, progress.step, progress.last
-        event = {"kind": "validation", "epoch": epoch, "step": progress.step, "evaluation": progress.last}
-        self.directory.append_event(event)
-        write_json(
-            self.directory.metrics,
-            {
-                "best_by": self.settings.best_by,
-                "best_step": progress.best_step,
-                "best": progress.best,
-                "last_step": progress.step,
-                "last": progress.last,
-            },
-        )
+        self._write_event({"kind": "validation", "epoch": epoch, "step": progress.step, "evaluation": progress.last})
+        if ranks.leads():
+            write_json(
+                self.directory.metrics,
+                {
+                    "best_by": self.settings.best_by,
+                    "best_step": progress.best_step,
+                    "best": progress.best,
+                    "last_step": progress.step,
+                    "last": progress.last,
+                },
+            )
         self.listener.on_validation(
             ValidationReport(epoch, progress.step, evaluation, self.settings.best_by, value, improved)
         )
@@ -338,7 +314,7 @@ class Fit:
         averages, _ = self.losses.close()
         replaced = count_replaced(self.exchanging, self.modalities)
         rates = self.task.learning_rates(progress.step - 1)
-        self.directory.append_event(
+        self._write_event(
             {
                 "kind": "step",
                 "epoch": progress.epoch + 1,
@@ -357,20 +333,26 @@ class Fit:
         """Write the gammas, then the checkpoint; the best one first, so that `last` never speaks of one not there."""
         self.losses.flush()
         self._check_finite()
+        captured = ranks.gather(capture_rng())
+        if not ranks.leads():
+            return
         progress = self.progress
         progress.window, progress.window_steps = self.losses.state()
         progress.events_size = self.directory.events_size()
-        tensors, rng = capture_rng()
+        tensors, rng = captured[0]
+        for rank, (own, _) in enumerate(captured[1:], start=1):
+            tensors |= {f"rank{rank}/{key}": value for key, value in own.items()}
         optimizers = {}
         for name, optimizer in self.task.optimizers.items():
             own, optimizers[name] = optimizer_state(optimizer)
             tensors |= {f"{name}/{key}": value for key, value in own.items()}
-        tensors |= auxiliary_tensors(self.task.auxiliaries)
-        state = {"progress": dataclasses.asdict(progress), "optimizers": optimizers, "rng": rng}
+        tensors |= auxiliary_tensors(self._beside())
+        state: dict[str, Any] = {"progress": dataclasses.asdict(progress), "optimizers": optimizers, "rng": rng}
+        state["ranks"] = ranks.count()
         self.gammas.save(self.directory.gammas)
         write_checkpoint(
             self.directory.best if best else self.directory.last,
-            model=self.task.model.state_dict(),
+            model=self.task.kept.state_dict(),
             metadata={**self.metadata, "step": str(progress.step), "epoch": str(progress.epoch)},
             training=tensors,
             state=state,
@@ -381,21 +363,24 @@ class Fit:
     def _check_finite(self) -> None:
         """Raises DivergedError where the network can no longer be used: it is neither scored nor saved."""
         if odd := not_finite(self.task.model.state_dict()):
-            raise DivergedError(
-                f"the network is not finite after step {self.progress.step}: NaN or infinity in {listed(odd)}",
-                hint="what was saved before is untouched; try lower learning rates, or precision fp32",
+            raise ranks.common(
+                DivergedError(
+                    f"the network is not finite after step {self.progress.step}: NaN or infinity in {listed(odd)}",
+                    hint="what was saved before is untouched; try lower learning rates, or precision fp32",
+                )
             )
 
     def _link_best(self, new: Any) -> None:
         for path in self.directory.best.iterdir():
             link_or_copy(path, new / path.name)
 
-    def _stop(self, stop: StopRequest) -> None:
+    def _stop(self, signal_number: int) -> NoReturn:
         """Save where the run stands and leave."""
         self._save()
-        assert stop.signal is not None
-        raise Interrupted(
-            stop.signal,
-            f"stopped at step {self.progress.step} of {self.total_steps}; the run is saved",
-            hint=f"continue it with: cen train --resume {self.directory.root}",
+        raise ranks.common(
+            Interrupted(
+                signal_number,
+                f"stopped at step {self.progress.step} of {self.total_steps}; the run is saved",
+                hint=f"continue it with: {command('train', '--resume', self.directory.root)}",
+            )
         )

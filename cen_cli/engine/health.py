@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from cen_cli.results import Health
 
 EARLY = (1, 10, 20)
-"""Steps looked at beside those that end a log interval: what dies from a bad start dies within these."""
+"""Steps recorded beside those that end a log interval: what dies from a bad start dies within these."""
 
 
 class HealthCheck:
@@ -18,7 +18,7 @@ class HealthCheck:
         self.since = dict(since)
 
     def due(self, step: int) -> bool:
-        """Whether optimiser step number `step`, counted from 1, is one to look at."""
+        """Whether optimiser step number `step`, counted from 1, is one to record."""
         return step in EARLY or step % self._log_every == 0
 
     def note(self, health: Health, step: int) -> str | None:

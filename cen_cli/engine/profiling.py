@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from cen_cli.data.sample import Batch
-from cen_cli.engine.fit import TrainingTask
+from cen_cli.engine.task import NetworkTask
 from cen_cli.models.cost import Work, flops, macs, seconds, synchronize
 from cen_cli.models.device import Precision, autocast
 from cen_cli.models.exchange import ChannelExchange
@@ -44,18 +44,8 @@ Progress = Callable[[int, int], None]
 """Called with (rounds done, rounds in all)."""
 
 
-class ProfiledTask(TrainingTask, Protocol):
-    """A task whose forward can be run alone."""
-
-    device: torch.device
-    precision: Precision
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms that the network's own update minimises, with their graph; `batch` is on the device."""
-
-
-def profile_step(task: ProfiledTask, batch: Batch, plan: TrainingPlan) -> DryRun:
-    """Count what one forward computes and what one step keeps in memory, by making that step on `batch`."""
+def profile_step(task: NetworkTask, batch: Batch, plan: TrainingPlan) -> DryRun:
+    """Count what one forward computes and what one step keeps in memory, by making that step twice on `batch`."""
     networks = [task.model, *task.auxiliaries.values()]
     activations = _activation_bytes(task, batch)
     losses: dict[str, float] = {}
@@ -63,7 +53,8 @@ def profile_step(task: ProfiledTask, batch: Batch, plan: TrainingPlan) -> DryRun
     def step() -> None:
         losses.update({name: float(value) for name, value in task.step(batch, step=0).items()})
 
-    duration = seconds(step, task.device)
+    step()
+    duration = seconds(lambda: task.step(batch, step=0), task.device)
     states = [entries for optimizer in task.optimizers.values() for entries in optimizer.state.values()]
     kept = [value for entries in states for value in entries.values() if isinstance(value, Tensor)]
     return DryRun(
@@ -77,13 +68,13 @@ def profile_step(task: ProfiledTask, batch: Batch, plan: TrainingPlan) -> DryRun
     )
 
 
-def seconds_per_step(task: ProfiledTask, batches: Iterable[Batch]) -> float:
+def seconds_per_step(task: NetworkTask, batches: Iterable[Batch]) -> float:
     """The shortest of a few training steps, made on these batches."""
     return min(_step_seconds(task, batch, 1) for batch in batches)
 
 
 def profile_training(
-    task: ProfiledTask,
+    task: NetworkTask,
     batches: Iterator[Batch],
     plan: TrainingPlan,
     *,
@@ -139,16 +130,16 @@ def profile_training(
     )
 
 
-def _step_seconds(task: ProfiledTask, batch: Batch, steps: int) -> float:
+def _step_seconds(task: NetworkTask, batch: Batch, steps: int) -> float:
     return seconds(lambda: task.step(batch, step=0), task.device, steps)
 
 
-def _forward(task: ProfiledTask, batch: Batch) -> None:
+def _forward(task: NetworkTask, batch: Batch) -> None:
     with evaluating(task.model), autocast(task.device, task.precision):
         task.model(batch.to(task.device).inputs)
 
 
-def _forward_macs(task: ProfiledTask, batch: Batch) -> int:
+def _forward_macs(task: NetworkTask, batch: Batch) -> int:
     """Multiply-accumulates of the network on one crop, all modalities."""
     one = {name: image[:1] for name, image in batch.to(task.device).inputs.items()}
     with evaluating(task.model), autocast(task.device, "fp32"):
@@ -158,7 +149,7 @@ def _forward_macs(task: ProfiledTask, batch: Batch) -> int:
 # ---- memory ----
 
 
-def _activation_bytes(task: ProfiledTask, batch: Batch) -> int:
+def _activation_bytes(task: NetworkTask, batch: Batch) -> int:
     """Memory that the forward of one training step keeps for its backward, parameters apart; freed again on return."""
     sizes = {parameter.untyped_storage().data_ptr(): 0 for parameter in task.model.parameters()}
     kept = []
@@ -189,7 +180,7 @@ def _peak_bytes(device: torch.device) -> int | None:
 # ---- time by part ----
 
 
-def _seconds_by_part(task: ProfiledTask, batches: Iterator[Batch], steps: int) -> dict[str, float]:
+def _seconds_by_part(task: NetworkTask, batches: Iterator[Batch], steps: int) -> dict[str, float]:
     """Seconds by part of one iteration, loading included, a mean over `steps`; empty where the GPU tells no times."""
     on_gpu = task.device.type == "cuda"
     networks = {name: task.model.get_submodule(name) for name in ("encoder", "decoder")} | dict(task.auxiliaries)

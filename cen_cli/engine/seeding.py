@@ -12,9 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cen_cli import ranks
+from cen_cli.data.sampler import mixed_seed
 
-def seed_everything(seed: int) -> None:
-    """Seed the generators of Python, NumPy, torch and every CUDA device."""
+
+def seed_everything(seed: int, rank: int = 0) -> None:
+    """Seed the generators of Python, NumPy, torch and every CUDA device; each rank but the first has its own seed."""
+    seed = mixed_seed(seed, rank) if rank else seed
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -25,7 +29,8 @@ def capture_rng() -> tuple[dict[str, Tensor], dict[str, Any]]:
     _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     tensors = {"rng.torch": torch.get_rng_state(), "rng.numpy": torch.from_numpy(np.asarray(keys, dtype=np.int64))}
     if torch.cuda.is_available():
-        tensors |= {f"rng.cuda.{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
+        devices = range(torch.cuda.device_count()) if ranks.count() == 1 else [torch.cuda.current_device()]
+        tensors |= {f"rng.cuda.{index}": torch.cuda.get_rng_state(index) for index in devices}
     version, words, python_gauss = random.getstate()
     document = {
         "python": [version, list(words), python_gauss],

@@ -3,13 +3,15 @@
     loss = sum_m CE(f_m, y)  +  CE(sum_m alpha_m * stopgrad(f_m), y)  +  lambda * sum |gamma over the pressed parts|
            +  w * sum_m CE(a_m, y), where the network has an auxiliary head with logits a_m (PSPNet, w = 0.4)
 
-The term of the gammas is the exchange's penalty; a baseline has its own or none.
+CE is cross entropy, or what the recipe's [loss] makes of it (`pixel_loss`). The term of the gammas is the exchange's
+penalty; a baseline has its own or none.
 Every branch is supervised on its own; the ensemble's term trains alpha only (the model detaches the branches there).
 Logits are resized bilinearly to the label's size; void pixels (255) do not count.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,42 +19,40 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cen_cli.data.sample import Batch
+from cen_cli.engine.pixel_loss import PLAIN, PixelLoss
 from cen_cli.engine.task import NetworkTask
 from cen_cli.models.streams import ModalOutput
-from cen_cli.results import ENSEMBLE, VOID
+from cen_cli.results import ENSEMBLE
 
 MODEL = "model"
-PIXEL_LIST_CLASSES = 16  # from this many classes on, a list of pixels is the faster form (docs/benchmarks.md)
 
 
-def segmentation_losses(output: ModalOutput, target: Tensor, branches: tuple[str, ...]) -> dict[str, Tensor]:
-    """Cross entropy of each branch, and of the ensemble where there is more than one; target int64 [B, H, W].
+def segmentation_losses(
+    output: ModalOutput,
+    target: Tensor,
+    branches: tuple[str, ...],
+    loss: PixelLoss = PLAIN,
+    counted: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """The loss of each branch, and of the ensemble where there is more than one; target int64 [B, H, W].
 
+    `counted`: what the sum over the pixels is divided by, as `loss.count` has it; absent, that of `target`.
     Resizing is linear, so the ensemble is summed from the resized branches instead of being resized itself.
     """
     resized = [_resized(logits, target) for logits in output.branches]
-    losses = {name: _cross_entropy(logits, target) for name, logits in zip(branches, resized, strict=True)}
+    counted = loss.count(target) if counted is None else counted
+    losses = {name: loss(logits, target, counted) for name, logits in zip(branches, resized, strict=True)}
     if len(branches) > 1:
         parts = [weight * logits.detach() for weight, logits in zip(output.weights, resized, strict=True)]
-        losses[ENSEMBLE] = _cross_entropy(sum(parts[1:], start=parts[0]), target)
+        losses[ENSEMBLE] = loss(sum(parts[1:], start=parts[0]), target, counted)
     return losses
 
 
-def auxiliary_loss(auxiliary: Tensor, target: Tensor) -> Tensor:
-    """Cross entropy of the auxiliary logits [M, B, K, h, w], summed over the branches; target int64 [B, H, W]."""
-    losses = [_cross_entropy(_resized(logits, target), target) for logits in auxiliary]
+def auxiliary_loss(auxiliary: Tensor, target: Tensor, loss: PixelLoss = PLAIN, counted: Tensor | None = None) -> Tensor:
+    """The loss of the auxiliary logits [M, B, K, h, w], summed over the branches; `target`, `counted` as above."""
+    counted = loss.count(target) if counted is None else counted
+    losses = [loss(_resized(logits, target), target, counted) for logits in auxiliary]
     return torch.stack(losses).sum()
-
-
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean over the pixels that are not void; logits [B, K, H, W], target int64 [B, H, W].
-
-    On a CPU torch's softmax is fast over a list of pixels only where the classes fill one vector register of 16 floats:
-    there it is two to three times as fast as over maps, and with fewer classes three times as slow.
-    """
-    if logits.shape[1] < PIXEL_LIST_CLASSES:
-        return F.cross_entropy(logits, target, ignore_index=VOID)
-    return F.cross_entropy(logits.movedim(1, -1).flatten(0, 2), target.flatten(), ignore_index=VOID)
 
 
 def _resized(logits: Tensor, target: Tensor) -> Tensor:
@@ -65,18 +65,33 @@ class SegmentationTask(NetworkTask):
     """One optimiser step and one validation of a segmentation network; its optimiser is called `MODEL`."""
 
     auxiliary_weight: float
+    loss: PixelLoss = PLAIN
+    accumulate: int = 1
+    """Parts of a batch that are computed one after the other."""
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """All loss terms of a batch that is on the device; `total` is their sum. Raises nothing; NaN is found later."""
+    def losses(self, batch: Batch, counted: Tensor | None = None) -> dict[str, Tensor]:
+        """All loss terms of a batch that is on the device; `total` is their sum. Raises nothing; NaN is found later.
+
+        `counted`: of the whole batch, where this is a part of it; the terms of the parts then add up to the whole's.
+        """
         output = self.output(batch)
-        terms = segmentation_losses(output, batch.target, self.model.branches)
+        terms = segmentation_losses(output, batch.target, self.model.branches, self.loss, counted)
         if output.auxiliary is not None:
-            terms["auxiliary"] = self.auxiliary_weight * auxiliary_loss(output.auxiliary, batch.target)
-        return self.with_total(terms)
+            auxiliary = auxiliary_loss(output.auxiliary, batch.target, self.loss, counted)
+            terms["auxiliary"] = self.auxiliary_weight * auxiliary
+        return self.with_total(terms, share=1.0 if counted is None else 1 / self.accumulate)
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Make optimiser step number `step` (0-based); returns the loss terms, detached and still on the device."""
         self.model.train()
-        terms = self.losses(batch.to(self.device))
-        self.update(MODEL, self.model, terms["total"], step, clip_norm=self.clip_norm)
-        return {name: term.detach() for name, term in terms.items()}
+        sums: dict[str, Tensor] = {}
+        self.update(MODEL, self.model, self._totals(batch.to(self.device), sums), step, clip_norm=self.clip_norm)
+        return sums
+
+    def _totals(self, batch: Batch, sums: dict[str, Tensor]) -> Iterator[Tensor]:
+        """What each part of the batch adds to the loss, whose terms are added up in `sums`."""
+        counted = self.loss.count(batch.target)
+        for part in batch.parts(self.accumulate):
+            terms = self.losses(part, counted)
+            sums.update({name: sums.get(name, 0.0) + term.detach() for name, term in terms.items()})
+            yield terms["total"]

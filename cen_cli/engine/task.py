@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from cen_cli import ranks
 from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import set_rates
 from cen_cli.engine.schedules import Rate, Schedule
+from cen_cli.models.choices import asks_for_gain, revise_choices, watch_gains
 from cen_cli.models.device import Precision, autocast
 from cen_cli.models.network import StreamNetwork
+from cen_cli.models.sparsity import follow_gradients
 from cen_cli.models.streams import ModalOutput
 from cen_cli.results import Evaluation
 from cen_cli.scoring.segmentation import AfterBatch, Scorer
 
 
 @dataclass(kw_only=True, eq=False)
-class NetworkTask:
+class NetworkTask(ABC):
     """One network and everything that its training steps and validations need; what a step is, the tasks say."""
 
     model: StreamNetwork
@@ -38,9 +45,38 @@ class NetworkTask:
     compiled: bool
     validation: ViewDataset
     scorer: Scorer
+    sparsity: float = 0.0
+    """Lambda of the penalty on the exchanging gammas."""
+    ema: float | None = None
+    """Decay of the average of the weights over the steps; None: no average."""
 
     def __post_init__(self) -> None:
-        self._forward: Callable[[Any], ModalOutput] = torch.compile(self.model) if self.compiled else self.model
+        self.average = self.ema and AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(self.ema))
+        if asks_for_gain(self.model):
+            watch_gains(self.model)
+
+    @cached_property
+    def _forward(self) -> Callable[[Any], ModalOutput]:
+        """The network as it is trained; made in the first step, since ranks make it together."""
+        return ranks.replicated(torch.compile(self.model) if self.compiled else self.model)
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms that the network's own update minimises and their sum, `total`; `batch` is on the device."""
+
+    @abstractmethod
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Make optimiser step number `step` (0-based); returns the loss terms, detached and still on the device."""
+
+    @property
+    def kept(self) -> StreamNetwork:
+        """The network that is scored and saved: the average of the one that is trained, where there is one."""
+        return cast("StreamNetwork", self.average.module) if self.average else self.model
+
+    def continue_average(self, steps: int) -> None:
+        """Take what was loaded into `kept` for the average over so many steps, where it is one."""
+        if self.average:
+            self.average.n_averaged.fill_(steps)
 
     @property
     def auxiliaries(self) -> Mapping[str, nn.Module]:
@@ -53,26 +89,33 @@ class NetworkTask:
 
     def validate(self, after_batch: AfterBatch | None = None, limit: int | None = None) -> Evaluation:
         """Score the network on the validation split, or on its first `limit` batches."""
-        return self.scorer(self.model, self.validation, split="val", limit=limit, after_batch=after_batch)
+        return self.scorer(self.kept, self.validation, split="val", limit=limit, after_batch=after_batch)
 
     def output(self, batch: Batch) -> ModalOutput:
         """What the network makes of a batch that is on the device, in the precision of training."""
         watched = len(self.model._forward_pre_hooks) > 0  # a compiled network runs no hooks that came after it
-        forward = self.model if watched else self._forward
-        with autocast(self.device, self.precision):
-            return forward(batch.inputs)
+        eagerly = torch.compiler.set_stance("force_eager") if watched else nullcontext()
+        with autocast(self.device, self.precision), eagerly:
+            return self._forward(batch.inputs)
 
-    def with_total(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Loss terms, the penalties, and their sum as `total`."""
-        all_terms = {**terms, **{name: penalty(self.model) for name, penalty in self.penalties.items()}}
+    def with_total(self, terms: Mapping[str, Tensor], share: float = 1.0) -> dict[str, Tensor]:
+        """Loss terms, this share of the penalties, and their sum as `total`."""
+        all_terms = {**terms, **{name: share * penalty(self.model) for name, penalty in self.penalties.items()}}
         return {**all_terms, "total": torch.stack(list(all_terms.values())).sum()}
 
-    def update(self, name: str, network: nn.Module, loss: Tensor, step: int, *, clip_norm: float | None) -> None:
-        """Optimiser step number `step` (0-based) of one network, by its loss."""
+    def update(
+        self, name: str, network: nn.Module, losses: Iterable[Tensor], step: int, *, clip_norm: float | None
+    ) -> None:
+        """Optimiser step number `step` (0-based) of one network, by the sum of losses, each gone before the next."""
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        for loss in losses:
+            loss.backward()
+        follow_gradients(network, self.sparsity)
+        revise_choices(network, step, self.schedule.total_steps)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
         set_rates(optimizer, self.schedule, self.rates, step)
         optimizer.step()
+        if self.average and network is self.model:
+            self.average.update_parameters(network)

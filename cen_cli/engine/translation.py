@@ -16,14 +16,16 @@ updates share one forward of the generator, hence one dropout mask and one updat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cen_cli import ranks
 from cen_cli.data.sample import Batch
 from cen_cli.engine.task import NetworkTask
 from cen_cli.models.device import autocast
@@ -35,7 +37,7 @@ GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 def pixel_loss(image: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Mean absolute difference over valid pixels: image and target [..., B, C, H, W], valid bool [B, 1, H, W]."""
     difference = (image.float() - target).abs() * valid
-    counted = valid.expand_as(difference).sum()
+    counted = ranks.per_rank(valid.expand_as(difference).sum())
     return difference.sum() / counted.clamp_min(1)
 
 
@@ -57,6 +59,12 @@ class TranslationTask(NetworkTask):
     pixel_weight: float
     adversarial_weight: float
     reuse_forward: bool
+
+    @cached_property
+    def _discriminate(self) -> Callable[..., Tensor]:
+        """The discriminator as it is trained; as `_forward`."""
+        assert self.discriminator is not None
+        return ranks.replicated(self.discriminator)
 
     @property
     def auxiliaries(self) -> Mapping[str, nn.Module]:
@@ -81,7 +89,7 @@ class TranslationTask(NetworkTask):
         """The generator's loss terms on a batch that is on the device; `total` is their sum."""
         return self._generator_losses(batch, self.output(batch))
 
-    def discriminator_loss(self, discriminator: nn.Module, batch: Batch, output: ModalOutput) -> Tensor:
+    def discriminator_loss(self, discriminator: Callable[..., Tensor], batch: Batch, output: ModalOutput) -> Tensor:
         """What the discriminator minimises; no gradient reaches the generator."""
         condition, real, fake = self._shown(batch, output.branches.detach())
         with autocast(self.device, self.precision):
@@ -96,13 +104,13 @@ class TranslationTask(NetworkTask):
         if output is None:
             with torch.no_grad():
                 output = self.output(batch)
-        loss = self.discriminator_loss(discriminator, batch, output)
-        self.update(DISCRIMINATOR, discriminator, loss, step, clip_norm=None)
+        loss = self.discriminator_loss(self._discriminate, batch, output)
+        self.update(DISCRIMINATOR, discriminator, [loss], step, clip_norm=None)
         return loss
 
     def _step_generator(self, batch: Batch, output: ModalOutput | None, step: int) -> dict[str, Tensor]:
         terms = self._generator_losses(batch, output or self.output(batch))
-        self.update(GENERATOR, self.model, terms["total"], step, clip_norm=self.clip_norm)
+        self.update(GENERATOR, self.model, [terms["total"]], step, clip_norm=self.clip_norm)
         return terms
 
     def _generator_losses(self, batch: Batch, output: ModalOutput) -> dict[str, Tensor]:

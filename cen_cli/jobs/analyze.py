@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from torch import nn
@@ -15,12 +15,13 @@ from cen_cli import builders
 from cen_cli.analysis.attraction import attraction, attraction_probability, gamma_gradients
 from cen_cli.analysis.diagnosis import diagnose, with_health, with_what_if
 from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
-from cen_cli.analysis.gammas import recoveries, rows_of_layer
+from cen_cli.analysis.gain import estimate_gains, gain_rows
+from cen_cli.analysis.gammas import recoveries, rows_of_layers
 from cen_cli.analysis.what_if import usual_thresholds, what_if
 from cen_cli.data.sample import Batch
 from cen_cli.errors import UsageError
-from cen_cli.jobs.evaluate import dataset
-from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_replaced, load_exchanging
+from cen_cli.jobs.evaluate import counted_evaluations, dataset
+from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_gammas, draw_replaced, load_exchanging
 from cen_cli.models.device import resolve_device
 from cen_cli.models.network import StreamNetwork
 from cen_cli.recipe import Recipe
@@ -28,10 +29,21 @@ from cen_cli.recipe.load import override
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.reporting import gamma_plots
 from cen_cli.reporting.files import unless_unwritable
-from cen_cli.results import SILENT, Attraction, Evaluation, ExchangeStatistics, GammaAnalysis, Listener, WhatIfRow
+from cen_cli.results import (
+    SILENT,
+    Attraction,
+    Evaluation,
+    ExchangeStatistics,
+    GainRow,
+    GammaAnalysis,
+    Listener,
+    WhatIfRow,
+)
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.log import read_log
 from cen_cli.wording import nearest
+
+Found = TypeVar("Found")
 
 
 def analyze(
@@ -40,6 +52,7 @@ def analyze(
     layer: str | None = None,
     against: Sequence[str | Path] = (),
     gradients: int = 0,
+    gains: int = 0,
     thresholds: Sequence[float] | None = None,
     split: str = "val",
     out: str | Path | None = None,
@@ -48,11 +61,23 @@ def analyze(
     device: str = "cpu",
     listener: Listener = SILENT,
 ) -> GammaAnalysis:
-    """How |gamma| is distributed per layer and modality, what that means, and plots of it in `out`.
+    """How |gamma| is distributed per layer and modality, what that means, and plots of it.
 
-    `layer`: that of the single-layer plots, by its name or the name's end. `against`: other networks of the same layers
-    for the same plots. `gradients`: training batches on which Theorem 1 is held against gradients. `thresholds`: at
-    which the network is scored on `split` without training it again; none given, those of decades around its own.
+    Args:
+        layer: that of the single-layer plots, by its name or the name's end; absent, the eighth, or the last of fewer.
+        against: other networks of the same layers, for the same plots.
+        gradients: so many training batches on which Theorem 1 is compared with gradients.
+        gains: so many training batches on which the first-order gains of replacing are compared with gammas.
+        thresholds: at which the network is scored on `split` without training it again; an empty list takes those
+            around its own; absent, this is not done.
+        split: "train", "val" or "test".
+        out: folder of the plots; absent, plots/ of the run.
+
+    Returns:
+        quantiles of |gamma| and shares below the threshold in [0, 1], the diagnosis, and the files of the plots.
+
+    Raises:
+        UsageError: no such layer, networks of other layers, or `thresholds` of a network that none decides for.
     """
     network = load_exchanging(checkpoint, device)
     compared = [network, *(load_exchanging(path, device) for path in against)]
@@ -62,7 +87,7 @@ def analyze(
     recipe = override(network.loaded.recipe, options, data_root=data_root, source=network.source)
     measured = _attraction(network, recipe, gradients, device, listener) if gradients else None
     scored = _what_if(network, recipe, scored_at, device, listener) if scored_at else []
-    diagnosis = diagnose(network.states, network.modalities, recipe.exchange.sparsity)
+    diagnosis = diagnose(network.states, network.modalities, recipe.exchange.penalty)
     if scored:
         diagnosis = with_what_if(diagnosis, scored, network.states[0].threshold, _metric(recipe))
     draw = partial(_draw, compared, shown or "", measured, Path(out or network.plots()))
@@ -73,12 +98,13 @@ def analyze(
         run=None if network.run is None else str(network.run),
         threshold=network.states[0].threshold if network.states else None,
         metric=_metric(recipe),
-        rows=tuple(row for state in network.states for row in rows_of_layer(state, network.modalities)),
+        rows=tuple(rows_of_layers(network.states, network.modalities)),
         diagnosis=diagnosis,
         attraction=measured,
         what_if=tuple(scored) or None,
         recoveries=tuple(recoveries(network.history, network.states)) or None if network.history else None,
         plots=tuple(map(str, plots)),
+        gains=_gains(network, recipe, gains, device, listener) if gains else None,
     )
 
 
@@ -93,7 +119,7 @@ def exchange_statistics(
     """Replaced channels by `layer` or `stage` and modality; of a run over its recorded steps too, with a plot."""
     network = load_exchanging(checkpoint, device)
     epoch = read_log(RunDirectory(network.run)).steps_per_epoch if network.run else None
-    history, plot = network.history, None
+    history, plot = network.exchange_history, None
     if history is not None and network.exchanges:
         draw = partial(draw_replaced, network, Path(out or network.plots()), steps_per_epoch=epoch)
         plot = draw() if out else unless_unwritable(draw, listener.on_note)
@@ -128,25 +154,49 @@ def _choose(layer: str | None, compared: Sequence[ExchangingNetwork]) -> str | N
     return layer or default_layer(names)
 
 
-# ---- Theorem 1 ----
+# ---- gradients ----
 
 
 def _attraction(
     network: ExchangingNetwork, recipe: Recipe, batches: int, device: str, listener: Listener
 ) -> Attraction:
     """Raises UsageError where there is nothing to measure."""
-    if not network.states or recipe.exchange.sparsity <= 0:
+    if not network.states or recipe.exchange.penalty <= 0:
         raise UsageError(
             f"--gradients: {network.source} was trained without a penalty on its gammas",
             hint="Theorem 1 speaks of networks with exchange.sparsity above 0",
         )
     if batches < 2:
         raise UsageError("--gradients 1: half of the batches predict, the others are observed", hint="2 or more")
+    found = _over_batches(gamma_gradients, network, recipe, batches, device, listener)
+    return attraction(found, network.states, network.modalities, recipe.exchange.penalty, network.history)
+
+
+def _gains(
+    network: ExchangingNetwork, recipe: Recipe, batches: int, device: str, listener: Listener
+) -> tuple[GainRow, ...]:
+    """Raises UsageError where there is nothing to measure."""
+    if not network.exchanges:
+        raise UsageError(
+            f"--gains: {network.source} exchanges nothing", hint="a network whose channels may be replaced"
+        )
+    found = _over_batches(estimate_gains, network, recipe, batches, device, listener)
+    return gain_rows(found, network.states, network.modalities)
+
+
+def _over_batches(
+    measure: Callable[..., Found],
+    network: ExchangingNetwork,
+    recipe: Recipe,
+    batches: int,
+    device: str,
+    listener: Listener,
+) -> Found:
+    """What is measured of the network's loss on some training batches."""
     with listener.counting("rendering rooms") as progress:
         task = builders.task_loss_of(network.source, recipe, batches, device_name=device, progress=progress)
     with listener.counting("gradients") as advance:
-        found = gamma_gradients(task.model, task.loss, _counted(task.batches, batches, advance))
-    return attraction(found, network.states, network.modalities, recipe.exchange.sparsity, network.history)
+        return measure(task.model, task.loss, _counted(task.batches, batches, advance))
 
 
 def _counted(batches: Iterator[Batch], total: int, advance: Callable[[int, int], None]) -> Iterator[Batch]:
@@ -163,7 +213,7 @@ def _thresholds(network: ExchangingNetwork, asked: Sequence[float]) -> list[floa
     if not any(state.replaceable.any() and state.fixed is None for state in network.states):
         raise UsageError(
             f"--what-if: no threshold decides what {network.source} replaces",
-            hint="it was built without exchange, or is a control: see exchange.choose and model.fusion in its recipe",
+            hint="it was built without exchange, or chooses otherwise: see model.fusion and exchange in its recipe",
         )
     if not asked:
         return usual_thresholds(network.loaded.network)
@@ -186,15 +236,12 @@ def _what_if(
     score = builders.scorer(recipe.model_copy(update={"train": train}), resolve_device(device), training=True)
     data = dataset(recipe, listener)
     builders.check_fits(network.loaded, data, network.source)
-    total, before = len(data) * len(set(thresholds)), 0
     with listener.counting("evaluating") as advance:
+        counts = counted_evaluations(advance, len(data), len(set(thresholds)))
 
         def evaluate(model: nn.Module) -> Evaluation:
             assert isinstance(model, StreamNetwork), "the network itself"
-            nonlocal before
-            done = before
-            before += len(data)
-            return score(model, data, split=recipe.eval.split, after_batch=lambda views: advance(done + views, total))
+            return score(model, data, split=recipe.eval.split, after_batch=next(counts))
 
         return what_if(network.loaded.network, network.modalities, thresholds, evaluate)
 
@@ -205,15 +252,11 @@ def _what_if(
 def _draw(compared: Sequence[ExchangingNetwork], layer: str, measured: Attraction | None, folder: Path) -> list[Path]:
     """Write the plots and return their paths; those over steps only where there is a history."""
     network = compared[0]
-    drawn = [each.as_drawn() for each in compared]
     written = [
-        gamma_plots.gamma_proportions(drawn, layer, folder / "gamma-proportions.png"),
-        gamma_plots.all_proportions(drawn, folder / "gamma-proportions-all.png"),
+        *draw_gammas(compared, layer, folder),
         draw_theorem_1(folder, measured),
     ]
-    if any(each.history for each in drawn):
-        written += [gamma_plots.gamma_trajectories(drawn, layer, folder / "gamma-trajectories.png")]
-    if network.history is not None:
+    if network.exchange_history is not None:
         written.append(draw_replaced(network, folder))
     return written
 

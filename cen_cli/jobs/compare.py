@@ -22,6 +22,7 @@ from cen_cli.recipe.schema import BEST_BY
 from cen_cli.reporting import panels
 from cen_cli.reporting.translation import write_contact_sheet
 from cen_cli.results import SCALAR_METRICS, SILENT, Listener, MemberOutcome, SweepReport
+from cen_cli.runs.directory import locate
 from cen_cli.wording import did_you_mean
 
 
@@ -39,16 +40,25 @@ def compare(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> SweepReport:
-    """Score runs on one split (absent: the first recipe's eval.split); the first is what the others are held against.
+    """Score several networks on one split, side by side; the others are compared with the first.
 
-    Runs of one recipe that differ in their seed count as one network. `images`: so many views are drawn into the file
-    `out`, those on which the networks differ most, or the darkest or brightest (`by`, one after the other); or those
-    whose names `views` has. With `branches` what each branch makes is drawn, too. Raises UsageError for fewer than two
-    runs, for some that do not learn the same, and for what no view is called.
+    Args:
+        runs: two or more; those of one recipe that differ in their seed alone count as one network, two checkpoints of
+            one run as two.
+        split: "train", "val" or "test"; absent, the first recipe's `eval.split`.
+        images: so many views are drawn into the file `out`.
+        by: which: "difference" for those on which the networks differ most, "darkest", "brightest"; of each `images`.
+        views: the names of the views that are drawn instead.
+        branches: draw what each branch makes, too.
+
+    Returns:
+        a table as of a sweep: one row a network, mean and deviation over its seeds.
+
+    Raises:
+        UsageError: fewer than two runs, one given twice, some that do not learn the same, or a name that no view has.
     """
     shown = _shown(images, by, views)
-    if len(runs) < 2:
-        raise UsageError("cen compare takes two or more runs", hint="cen eval scores a single one")
+    _check_distinct(runs)
     models = {str(run): builders.load(run, device) for run in runs}
     _check_comparable(models)
     names = _network_names({run: model.recipe for run, model in models.items()})
@@ -68,6 +78,18 @@ def compare(
         drawn = dict(reversed(firsts.items()))
         draw_views(drawn, datasets, shown, Path(out), dict.fromkeys(drawn, "before") if branches else {})
     return report
+
+
+def _check_distinct(runs: Sequence[str | Path]) -> None:
+    """Raises UsageError for fewer than two runs, and for a checkpoint that is given twice, as by its run."""
+    if len(runs) < 2:
+        raise UsageError("cen compare takes two or more runs", hint="cen eval scores a single one")
+    known: dict[Path, str | Path] = {}
+    for run in runs:
+        file = locate(run).model_file.resolve()
+        if file in known:
+            raise UsageError(f"{run}: the same checkpoint as {known[file]}", hint="name each network once")
+        known[file] = run
 
 
 def _shown(images: int, by: Sequence[str], views: Sequence[str]) -> Shown:
@@ -91,17 +113,23 @@ def _check_comparable(models: Mapping[str, LoadedNetwork]) -> None:
 
 
 def _network_names(recipes: Mapping[str, Recipe]) -> dict[str, str]:
-    """What each run is called: its recipe's name, shared by runs that differ only in their seed; else its folder's."""
+    """What each run is called: its recipe's name, shared by runs that differ in their seed alone; else its folder's.
+
+    Two of one seed, such as two checkpoints of one run, are two networks.
+    """
     names: dict[str, str] = {}
-    taken: dict[str, Recipe] = {}
+    taken: dict[str, list[Recipe]] = {}
     for run, recipe in recipes.items():
-        name = next(
-            (known for known, other in taken.items() if set(differences(recipe, other)) <= {"train.seed"}), None
+        shared = (
+            known
+            for known, others in taken.items()
+            if all(differences(recipe, each) == ["train.seed"] for each in others)
         )
+        name = next(shared, None)
         if name is None:
             name = recipe.name if recipe.name not in taken else Path(run).name
             name = name if name not in taken else run
-            taken[name] = recipe
+        taken.setdefault(name, []).append(recipe)
         names[run] = name
     return names
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from cen_cli import builders
-from cen_cli.analysis.robustness import measure_robustness, plan_robustness, score_altered
+from cen_cli.analysis.robustness import plan_robustness, score_altered, score_robustness
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.altered.missing import Missing, stand_ins
 from cen_cli.data.views import ViewDataset
@@ -20,9 +20,10 @@ from cen_cli.recipe.load import override
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.recipe.schema import BEST_BY
 from cen_cli.recipe.wording import perhaps
-from cen_cli.reporting.files import write_png
-from cen_cli.results import SILENT, Evaluation, EvaluationReport, Fill, Listener, Robustness
+from cen_cli.reporting.files import unless_unwritable, write_png
+from cen_cli.results import SILENT, Advance, Evaluation, EvaluationReport, Fill, Listener, Robustness
 from cen_cli.runs.directory import locate
+from cen_cli.scoring.segmentation import AfterBatch
 
 Score = Callable[[ViewDataset], Evaluation]
 
@@ -42,10 +43,17 @@ def evaluate(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> EvaluationReport:
-    """Score a run or checkpoint on a split (absent: the recipe's eval.split), beside what its recipe expects.
+    """Score a run or checkpoint on a split, beside what its recipe expects.
 
-    `without`: modalities that are taken to be missing; `fill` stands in for them, drawn by `seed`, and nothing is
-    expected. `pictures`: the first views that are drawn into `out`, by default images/ of the run.
+    Args:
+        split: "train", "val" or "test"; absent, the recipe's `eval.split`.
+        without: modalities that are taken to be missing; nothing is expected then.
+        fill: what stands in for them: zeros, the mean, noise, or another view's image.
+        seed: of the noise, and of which view lends its image.
+        pictures: so many of the first views are drawn into the folder `out`, absent images/ of the run.
+
+    Returns:
+        scores per branch, of the ensemble and per class, in [0, 1] or the metric's own unit.
     """
     source = str(checkpoint)
     model = builders.load(checkpoint, device)
@@ -58,7 +66,9 @@ def evaluate(
     evaluation, images = score(data), None
     if pictures:
         picture = picture_of_views(model, data, recipe, range(min(pictures, len(data))))
-        images = write_png(Path(out or _place(checkpoint) / "images") / f"{recipe.eval.split}.png", picture)
+        file = Path(out or _place(checkpoint) / "images") / f"{recipe.eval.split}.png"
+        draw = partial(write_png, file, picture)
+        images = draw() if out else unless_unwritable(draw, listener.on_note)
     return EvaluationReport(evaluation, expected_scores(recipe, evaluation), str(images) if images else None)
 
 
@@ -83,21 +93,19 @@ def robustness(
     builders.check_fits(model, data, source)
     scorer = builders.checkpoint_scorer(recipe, resolve_device(device), locate(checkpoint).model_file)
     plan = plan_robustness(data, tuple(dict.fromkeys(fills)), seed=seed)
-    views, before = plan.evaluations * len(data), 0
     with listener.counting("evaluating") as advance:
+        counts = counted_evaluations(advance, len(data), plan.evaluations)
 
         def score(altered: ViewDataset) -> Evaluation:
-            nonlocal before
-            done = before
-            before += len(data)
-            return scorer(
-                model.network,
-                altered,
-                split=recipe.eval.split,
-                after_batch=lambda seen: advance(done + seen, views),
-            )
+            return scorer(model.network, altered, split=recipe.eval.split, after_batch=next(counts))
 
-        return measure_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
+        return score_robustness(data, plan, score, metric=BEST_BY[model.task].rpartition(".")[2])
+
+
+def counted_evaluations(advance: Advance, views: int, evaluations: int) -> Iterator[AfterBatch]:
+    """For each of so many evaluations of the same `views`, what it calls after a batch: all are counted as one work."""
+    for number in range(evaluations):
+        yield partial(_advance, advance, views * evaluations, number * views)
 
 
 def default_plots(checkpoint: str | Path) -> Path:
@@ -134,14 +142,14 @@ def scoring(
 
     def score(views: ViewDataset) -> Evaluation:
         with listener.counting(f"evaluating {source}") as advance:
-            done = partial(_advance, advance, len(views))
-            return scorer(model.network, views, split=recipe.eval.split, after_batch=done)
+            (count,) = counted_evaluations(advance, len(views), 1)
+            return scorer(model.network, views, split=recipe.eval.split, after_batch=count)
 
     return score
 
 
-def _advance(advance: Callable[[int, int], None], views: int, done: int) -> None:
-    advance(done, views)
+def _advance(advance: Advance, total: int, before: int, done: int) -> None:
+    advance(before + done, total)
 
 
 def _place(checkpoint: str | Path) -> Path:

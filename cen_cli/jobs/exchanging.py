@@ -11,7 +11,7 @@ from cen_cli.analysis.exchange import replaced_shares
 from cen_cli.analysis.gammas import GammaHistory, history_of_run
 from cen_cli.analysis.layers import LayerState, layer_states
 from cen_cli.builders import LoadedNetwork
-from cen_cli.reporting import plots
+from cen_cli.reporting import gamma_plots, plots
 from cen_cli.reporting.gamma_plots import NetworkGammas
 from cen_cli.results import LoggedHealth
 from cen_cli.runs.directory import RunDirectory, locate
@@ -45,6 +45,11 @@ class ExchangingNetwork:
         """Whether any of its channels may be replaced."""
         return any(state.replaceable.any() for state in self.states)
 
+    @property
+    def exchange_history(self) -> GammaHistory | None:
+        """The history, where it says what was replaced: what gates mixed in is not recorded."""
+        return None if any(state.mixing is not None for state in self.states) else self.history
+
     def plots(self) -> Path:
         """Where its plots go by default."""
         if self.run is not None:
@@ -60,7 +65,7 @@ class ExchangingNetwork:
             gammas={state.name: state.gammas for state in self.states},
             pressed={state.name: state.pressed for state in self.states},
             threshold=self.states[0].threshold,
-            penalised=self.loaded.recipe.exchange.sparsity > 0,
+            penalised=self.loaded.recipe.exchange.penalty > 0,
             steps=self.history.steps if self.history else None,
             history=self.history.layers if self.history else None,
         )
@@ -70,7 +75,7 @@ def load_exchanging(checkpoint: str | Path, device: str) -> ExchangingNetwork:
     """The network of a run or checkpoint. Raises UsageError or CheckpointError."""
     source, located = str(checkpoint), locate(checkpoint)
     loaded = builders.load(checkpoint, device)
-    builders.check_trainable(loaded, source, "it has no gammas to look into, and its exchange is a fixed index")
+    builders.check_trainable(loaded, source, "it has no gammas to analyse, and its exchange is a fixed index")
     states = layer_states(loaded.network)
     history = history_of_run(located.run, states)
     health = read_log(RunDirectory(located.run)).health if located.run else ()
@@ -82,12 +87,25 @@ def default_layer(names: Sequence[str]) -> str | None:
     return names[min(EIGHTH, len(names) - 1)] if names else None
 
 
+def draw_gammas(networks: Sequence[ExchangingNetwork], layer: str, folder: Path) -> list[Path]:
+    """Write the plots of gammas, one layer's and all, and over the steps where there is a history."""
+    drawn = [network.as_drawn() for network in networks]
+    written = [
+        gamma_plots.gamma_proportions(drawn, layer, folder / "gamma-proportions.png"),
+        gamma_plots.all_proportions(drawn, folder / "gamma-proportions-all.png"),
+    ]
+    if any(network.history for network in networks):
+        written.append(gamma_plots.gamma_trajectories(drawn, layer, folder / "gamma-trajectories.png"))
+    return written
+
+
 def draw_replaced(network: ExchangingNetwork, folder: Path, *, steps_per_epoch: int | None = None) -> Path:
-    """Write the replaced share of every layer over the recorded steps, or epochs; the network has a history."""
-    assert network.history is not None
+    """Write the replaced share of every layer over the recorded steps, or epochs, of an `exchange_history`."""
+    history = network.exchange_history
+    assert history is not None
     return plots.replaced_over_steps(
-        network.history.steps,
-        replaced_shares(network.history, network.states),
+        history.steps,
+        replaced_shares(history, network.states),
         layers=[state.name for state in network.states],
         modalities=network.modalities,
         title="Replaced channels over training",

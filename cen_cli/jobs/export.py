@@ -6,16 +6,29 @@ import dataclasses
 from pathlib import Path
 
 from cen_cli import builders
-from cen_cli.analysis import compaction
-from cen_cli.analysis.export import OPSET, check_installed, compare_onnx, fewest_pixels, graph_outputs, onnx_file
+from cen_cli.analysis.compaction import compaction_report, compare
+from cen_cli.analysis.equality import ComparedBatch, random_batches, real_batches
+from cen_cli.analysis.export import (
+    OPSET,
+    check_installed,
+    compare_onnx,
+    fewest_pixels,
+    graph_outputs,
+    onnx_file,
+    takes_one_size,
+)
+from cen_cli.builders import LoadedNetwork, Network
 from cen_cli.errors import UsageError
 from cen_cli.files import check_free, write_bytes, write_new_directory
-from cen_cli.jobs.probes import find_probes, network_size, size_multiple
+from cen_cli.models.compact import compact_sites, compact_tensors
 from cen_cli.models.device import resolve_device
+from cen_cli.models.exchange import exchanging_layers
 from cen_cli.models.norms import set_norm_statistics
+from cen_cli.recipe.load import override
 from cen_cli.results import Compaction, Export
 from cen_cli.runs.checkpoint import MODEL_FILE, write_tensors
 from cen_cli.runs.directory import Located, locate
+from cen_cli.wording import command
 
 COMPACT = "compact"
 ONNX = ".onnx"
@@ -38,19 +51,33 @@ def compact(
     folder = Path(out) if out else _default_folder(located)
     check_free(folder, "give another name with --out")
     loaded = builders.load(checkpoint)
-    made = builders.compact(loaded, source)
-    probes, notes = find_probes(loaded, data_root, source)
-    report = compaction.described(
+    builders.check_trainable(loaded, source, "it is compact already")
+    set_norm_statistics(loaded.network, loaded.recipe.eval.norm_statistics)
+    if any(layer.mixes for layer in exchanging_layers(loaded.network).values()):
+        raise UsageError(
+            f"{source}: its gates mix channels, which no index stands for",
+            hint="train with exchange.budget, which hardens the gates",
+        )
+    if not compact_sites(loaded.network):
+        raise UsageError(
+            f"{source}: nothing to compact: no channel is replaced, and instance norms by each image's own statistics "
+            "cannot be folded",
+            hint=f"{command('exchange-stats', source)} shows what is replaced",
+        )
+    tensors, metadata = compact_tensors(loaded.network), builders.labels_of_compact_network(loaded)
+    made = builders.from_tensors(tensors, metadata, located.model_file).network.eval()
+    batches, notes = _compared_batches(loaded, data_root, source)
+    report = compaction_report(
         loaded.network,
-        made.loaded.network,
-        (loaded.network.state_dict(), made.tensors),
-        compaction.compare(loaded.network, made.loaded.network, probes),
-        size=network_size(loaded),
+        made,
+        (loaded.network.state_dict(), tensors),
+        compare(loaded.network, made, batches),
+        size=evaluated_size(loaded),
         device=where,
         rounds=rounds,
         notes=notes,
     )
-    write_new_directory(folder, lambda new: write_tensors(new / MODEL_FILE, made.tensors, made.metadata))
+    write_new_directory(folder, lambda new: write_tensors(new / MODEL_FILE, tensors, metadata))
     files = (located.model_file, folder / MODEL_FILE)
     return dataclasses.replace(report, files={str(file): file.stat().st_size for file in files})
 
@@ -71,20 +98,53 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
     loaded = builders.load(checkpoint)
     network = loaded.network
     set_norm_statistics(network, loaded.recipe.eval.norm_statistics)
-    probes, notes = find_probes(loaded, data_root, source)
-    content = onnx_file(network, builders.labels_of_network(loaded))
+    size = evaluated_size(loaded)
+    batches, notes = _compared_batches(loaded, data_root, source, size if takes_one_size(network) else None)
+    content = onnx_file(network, builders.labels_of_network(loaded), size)
     report = Export(
         opset=OPSET,
         inputs=network.modalities,
         outputs=graph_outputs(network),
-        multiple=size_multiple(network),
+        multiple=_size_multiple(network),
         fewest=fewest_pixels(network),
-        compared=compare_onnx(network, content, probes),
+        size=size if takes_one_size(network) else None,
+        compared=compare_onnx(network, content, batches),
         notes=tuple(notes),
         files={str(file): len(content)},
     )
     write_bytes(file, content)
     return report
+
+
+def evaluated_size(loaded: LoadedNetwork) -> tuple[int, int]:
+    """Height and width that the network is evaluated at, as far as its recipe says; else those it was trained at."""
+    recipe, multiple = loaded.recipe, _size_multiple(loaded.network)
+    size = recipe.evaluation_size or recipe.data.crop
+    return size if all(side % multiple == 0 for side in size) else recipe.data.crop
+
+
+def _size_multiple(network: Network) -> int:
+    """What the sides of its images must be multiples of: 1 for segmentation, a power of 2 for a U-Net."""
+    return getattr(network, "size_multiple", 1)
+
+
+def _compared_batches(
+    loaded: LoadedNetwork, data_root: str | None, source: str, only: tuple[int, int] | None = None
+) -> tuple[list[ComparedBatch], list[str]]:
+    """Random images and, where the recipe's data are at hand, real ones; then remarks on what could not be had.
+
+    `only`: the one height and width that may be compared, where there is but one.
+    """
+    recipe = override(loaded.recipe, (), data_root=data_root, source=source)
+    multiple = _size_multiple(loaded.network)
+    random = random_batches(loaded.modalities, evaluated_size(loaded), 0 if only else multiple)
+    data = builders.at_hand(recipe, recipe.eval.split)
+    real = [] if data is None else real_batches(data, recipe.eval.split, multiple)
+    real = [batch for batch in real if only in (None, batch.size)]
+    if real:
+        return [*random, *real], []
+    lack = "the recipe's data are not at hand" if data is None else "its views are of sizes that it does not take"
+    return random, [f"{lack}: compared on random images only (--data-root names the data)"]
 
 
 def _default_folder(located: Located) -> Path:

@@ -9,24 +9,19 @@ number of sweeps, on machines that share the folder, may work on one grid.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import Interrupted, UsageError
-from cen_cli.files import whole_directory, write_json
-from cen_cli.results import Evaluation, MemberOutcome, ReplacedCount, as_json
+from cen_cli.files import locked, whole_directory, write_json
+from cen_cli.processes import fresh_processes
+from cen_cli.results import Evaluation, MemberOutcome, NetworkCost, ReplacedCount, as_json
 from cen_cli.runs.directory import RunDirectory
 
 OUTCOME, FAILURE = "outcome.json", "failure.txt"
@@ -34,6 +29,8 @@ STOPPED = (130, 143, -2, -15)
 """Exit codes of a member that was asked to stop, after or before it listened for that."""
 BUSY = 75
 """Exit code of a child that found its member locked by another process (EX_TEMPFAIL)."""
+LOOK = 1.0
+"""Seconds for which a member's lock may be held by one that only looks whether somebody trains it."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +43,10 @@ class MemberRun:
     recipe: str
     """Its resolved recipe, as TOML."""
     folder: Path
-
-    @property
-    def recipe_file(self) -> Path:
-        """The recipe, beside the run directory that it is trained into."""
-        return self.folder.with_name(f"{self.folder.name}.toml")
+    split: str
+    """On which it is scored."""
+    checkpoint: str
+    """Which of its checkpoints is scored: `last` or `best`."""
 
     @property
     def log(self) -> Path:
@@ -69,26 +65,41 @@ class MemberRun:
 
 
 def outcome_of(member: MemberRun) -> MemberOutcome:
-    """The state of a member, with its scores where it is done."""
+    """The state of a member, with its scores where it is done: those of its split and checkpoint."""
     document = _read_outcome(member.folder / OUTCOME)
     fields: dict[str, Any] = {"group": member.group, "variant": member.variant, "seed": member.seed}
     fields["run"] = str(member.folder)
-    if document is not None:
-        return MemberOutcome(
-            **fields,
-            state="done",
-            evaluation=Evaluation.from_json(document["evaluation"]),
-            replaced=tuple(_count(entry) for entry in document["replaced"]),
-            seconds=document["seconds"],
-        )
-    return MemberOutcome(**fields, state=_state(member))
+    evaluation = None if document is None else Evaluation.from_json(document["evaluation"])
+    if document is None or evaluation is None or not _is_of(member, evaluation):
+        return MemberOutcome(**fields, state=_state(member))
+    return MemberOutcome(
+        **fields,
+        state="done",
+        evaluation=evaluation,
+        replaced=tuple(_count(entry) for entry in document["replaced"]),
+        seconds=document["seconds"],
+        cost=NetworkCost(**document["cost"]) if "cost" in document else None,
+    )
+
+
+def _is_of(member: MemberRun, evaluation: Evaluation) -> bool:
+    """Whether these are the scores that the member should have; the sweep may have become another one since.
+
+    Those of version 0.1 name no checkpoint.
+    """
+    return evaluation.split == member.split and Path(evaluation.checkpoint).parent.name in ("", member.checkpoint)
 
 
 def write_outcome(
-    member_folder: Path, evaluation: Evaluation, replaced: Sequence[ReplacedCount], seconds: float
+    member_folder: Path,
+    evaluation: Evaluation,
+    replaced: Sequence[ReplacedCount],
+    seconds: float,
+    cost: NetworkCost,
 ) -> None:
     """Mark a member as done. Raises SaveError where it cannot be written."""
     document = {"evaluation": as_json(evaluation), "replaced": as_json(replaced), "seconds": seconds}
+    document["cost"] = as_json(cost)
     write_json(member_folder / OUTCOME, document)
 
 
@@ -105,37 +116,21 @@ def check_unchanged(member: MemberRun, same: Callable[[str, str], list[str]]) ->
         )
 
 
+def last_words(member: MemberRun) -> str:
+    """Why a member failed, or else what its training said last; its log may be long, and hold anything."""
+    said = member.failure if member.failure.is_file() else member.log
+    try:
+        with said.open("rb") as file:
+            file.seek(0 if said == member.failure else max(file.seek(0, os.SEEK_END) - 2000, 0))
+            lines = [line for line in file.read().decode(errors="replace").split("\n") if line.strip()]
+    except OSError as error:
+        return f"{said.name}: {error.strerror}"
+    return (lines or ["it said nothing"])[0 if said == member.failure else -1]
+
+
 def can_be_resumed(member: MemberRun) -> bool:
     """Whether the member's run can be resumed; one that stopped before its first checkpoint is started again."""
     return whole_directory(RunDirectory(member.folder).last) is not None
-
-
-@contextmanager
-def locked(member: MemberRun) -> Iterator[bool]:
-    """Hold the member's lock inside; False where another process holds it."""
-    member.lock.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(member.lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-def end_with_parent() -> None:
-    """In a child: save and stop, as SIGTERM asks for, should the process that started this one disappear."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "called in a child process"
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_members(
@@ -151,7 +146,6 @@ def run_members(
     `train` must be a function of a module, and ends by `sys.exit`; `on_end` gets its exit code. Raises Interrupted,
     after every child has saved, where a signal asks for it.
     """
-    context = multiprocessing.get_context("spawn")
     waiting = list(members)
     running: dict[BaseProcess, MemberRun] = {}
     with StopRequest() as stop:
@@ -160,8 +154,9 @@ def run_members(
                 while waiting and len(running) < jobs:
                     member = waiting.pop(0)
                     on_start(member)
-                    process: BaseProcess = context.Process(target=train, args=(member,))
-                    process.start()
+                    with fresh_processes() as context:
+                        process: BaseProcess = context.Process(target=train, args=(member,))
+                        process.start()
                     running[process] = member
                 for process in _ended(running):
                     member = running.pop(process)
@@ -189,7 +184,7 @@ def _state(member: MemberRun) -> str:
     if member.failure.is_file():
         return "failed"
     if member.lock.exists():
-        with locked(member) as free:
+        with locked(member.lock) as free:
             if not free:
                 return "running"
     return "stopped" if whole_directory(RunDirectory(member.folder).last) else "new"

@@ -36,5 +36,5 @@ def picture_of_views(
             norm_statistics=recipe.eval.norm_statistics,
         )
         return contact_sheet(rows, longest=longest)
-    labelled = panel_rows(loaded.network, loaded.specs, data, views, averaging=builders.averaging(recipe))
+    labelled = panel_rows(loaded.network, loaded.specs, data, views, augmentation=builders.multi_scale_flip(recipe))
     return panels.segmentation_panel(labelled, data.class_names, builders.palette(loaded.recipe), longest=longest)

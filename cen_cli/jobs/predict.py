@@ -22,6 +22,7 @@ from cen_cli.models.segmenter import Segmenter
 from cen_cli.reporting.prediction import output_file, write_prediction
 from cen_cli.results import ENSEMBLE, SILENT, ClassShare, Listener, Prediction, Predictions
 from cen_cli.runs.directory import locate
+from cen_cli.wording import command
 
 NETWORK = "network.json"
 """In a folder of labels: which network they are of."""
@@ -36,10 +37,19 @@ def predict(
     out: str | Path = "prediction",
     device: str = "auto",
 ) -> Prediction:
-    """Label one view, one file for each modality of the network, and write the label map and an overlay into `out`.
+    """Label one view by a segmentation network, and write the label map and an overlay into the folder `out`.
 
     The view is brought to the size at which the recipe's networks are scored, the labels back to that of the files.
-    Raises UsageError for a translation network, and where files are missing or of no modality of the network.
+
+    Args:
+        inputs: one file for each modality of the network, aligned, of one size, stored as the training data were.
+
+    Returns:
+        the files that were written, and the share of each class.
+
+    Raises:
+        UsageError: the network translates images, or a modality is missing or unknown.
+        DataError: a file cannot be read, or is not what the network was trained on.
     """
     loaded = _load(checkpoint, inputs, device)
     labels, written = _label(loaded, "prediction", inputs, Path(out))
@@ -94,7 +104,7 @@ def _load(checkpoint: str | Path, inputs: Mapping[str, str | Path], device: str)
     if not isinstance(loaded.network, Segmenter):
         raise UsageError(
             f"{checkpoint}: this network translates images, it does not label them",
-            hint=f"use it with: cen translate --inputs {' '.join(loaded.modalities)} --ckpt {checkpoint}",
+            hint=f"use it with: {command('translate', '--inputs', *loaded.modalities, '--ckpt', checkpoint)}",
         )
     _check_named(inputs, loaded.modalities)
     return loaded
@@ -108,7 +118,7 @@ def _label(
     assert isinstance(network, Segmenter), "checked on loading"
     read = read_view(name, files, loaded.specs, classes=classes, crop_depth=recipe.data.kind == FRAMED)
     seen = resize_view(read, recipe.evaluation_size)
-    row = panel_row(network, loaded.specs, seen, size=read.size, averaging=builders.averaging(recipe))
+    row = panel_row(network, loaded.specs, seen, size=read.size, augmentation=builders.multi_scale_flip(recipe))
     labels = row.predictions.get(ENSEMBLE, next(iter(row.predictions.values())))
     colors = builders.palette(recipe)
     return labels, write_prediction(out, labels, picture(read), classes, colors, view=view)

@@ -12,16 +12,15 @@ import numpy as np
 from cen_cli import builders
 from cen_cli.analysis.diagnosis import diagnose, with_health
 from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
-from cen_cli.analysis.gammas import recoveries, rows_of_layer
+from cen_cli.analysis.gammas import recoveries, rows_of_layers
 from cen_cli.builders import LoadedNetwork
 from cen_cli.errors import CenError, UsageError
 from cen_cli.jobs.evaluate import dataset
-from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_replaced, load_exchanging
+from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_gammas, draw_replaced, load_exchanging
 from cen_cli.jobs.expected import expected_of_validation
 from cen_cli.jobs.pictures import picture_of_views
 from cen_cli.recipe import Recipe, changed_from_defaults, parse_recipe
 from cen_cli.recipe.load import override
-from cen_cli.reporting import gamma_plots
 from cen_cli.reporting.curves import draw_curves
 from cen_cli.reporting.html import image_content, write_page
 from cen_cli.reporting.plots import draw_confusion
@@ -29,6 +28,7 @@ from cen_cli.reporting.run_page import RunReport, judged, run_page
 from cen_cli.results import SILENT, Evaluation, Listener, RunLog, RunProgress, WrittenReport
 from cen_cli.runs.directory import RunDirectory, locate
 from cen_cli.runs.log import read_environment, read_log, read_progress
+from cen_cli.wording import command
 
 LONGEST = 224
 """Pixels of the longer side of each picture of a view."""
@@ -43,9 +43,15 @@ def report(
     device: str = "cpu",
     listener: Listener = SILENT,
 ) -> WrittenReport:
-    """Write the page of a run, by default report.html in it; `images`: views of the split that are shown.
+    """Write all about a run on one HTML page; its scores are those of the run's validations.
 
-    Scores are those of the run's validations. Raises UsageError for a checkpoint that belongs to no run, SaveError.
+    Args:
+        run: a run directory, or a checkpoint in one.
+        out: the file; absent, report.html in the run.
+        images: views of the recipe's `eval.split` that are shown.
+
+    Raises:
+        UsageError: the checkpoint belongs to no run, or `out` is a folder.
     """
     if out is not None and Path(out).is_dir():
         raise UsageError(
@@ -55,7 +61,7 @@ def report(
     if located.run is None:
         raise UsageError(
             f"{run}: this checkpoint belongs to no run, and a report is about a run",
-            hint=f"give a run directory; cen analyze-gammas {run} takes a checkpoint alone",
+            hint=f"give a run directory; {command('analyze-gammas', run)} takes a checkpoint alone",
         )
     directory = RunDirectory(Path(run) if Path(run, "recipe.toml").is_file() else located.run)
     gathered = _gather(directory, device, data_root, images, listener)
@@ -79,12 +85,13 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, 
     log, progress = read_log(run), read_progress(run, recipe.train.epochs)
     network = load_exchanging(run.root, device)
     states, history, modalities = network.states, network.history, network.modalities
+    known = network.exchange_history
     several = states if len(modalities) > 1 else ()
     best = log.best(builders.best_by(recipe))
     data_recipe = override(recipe, [], data_root=data_root, source=str(run.recipe))
     views, absent = _views(network.loaded, data_recipe, images, listener)
     epoch = log.steps_per_epoch
-    diagnosis = with_health(diagnose(states, modalities, recipe.exchange.sparsity), states, log.health)
+    diagnosis = with_health(diagnose(states, modalities, recipe.exchange.penalty), states, log.health)
     return RunReport(
         run=str(run.root),
         recipe=recipe.name,
@@ -101,11 +108,11 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, 
         expected=expected_of_validation(recipe, best.evaluation) if best else (),
         scored_split=recipe.eval.split,
         diagnosis=diagnosis,
-        gammas=[row for state in several for row in rows_of_layer(state, modalities)],
+        gammas=rows_of_layers(several, modalities),
         recoveries=recoveries(history, states) if history and several else (),
         stages=rows_of_states(states, modalities, "stage") if network.exchanges else (),
         layers=rows_of_states(states, modalities, "layer") if network.exchanges else (),
-        records=replaced_at_steps(history, states, steps_per_epoch=epoch) if history and network.exchanges else (),
+        records=replaced_at_steps(known, states, steps_per_epoch=epoch) if known and network.exchanges else (),
         plots=_plots(log, network, best.evaluation if best else None),
         views=views,
         views_absent=absent,
@@ -120,14 +127,10 @@ def _plots(log: RunLog, network: ExchangingNetwork, best: Evaluation | None) -> 
         folder = Path(name)
         drawn = draw_curves(log, network.loaded.network.branches, folder)
         if layer is not None and len(network.modalities) > 1:
-            gammas = [network.as_drawn()]
-            drawn.append(gamma_plots.gamma_proportions(gammas, layer, folder / "gamma-proportions.png"))
-            drawn.append(gamma_plots.all_proportions(gammas, folder / "gamma-proportions-all.png"))
-            if network.history is not None:
-                drawn.append(gamma_plots.gamma_trajectories(gammas, layer, folder / "gamma-trajectories.png"))
+            drawn += draw_gammas([network], layer, folder)
         if best is not None and best.confusion:
             drawn.append(draw_confusion(best, folder / "confusion.png"))
-        if network.history is not None and network.exchanges:
+        if network.exchange_history is not None and network.exchanges:
             drawn.append(draw_replaced(network, folder, steps_per_epoch=log.steps_per_epoch))
         return {path.stem: path.read_bytes() for path in drawn}
 
@@ -164,9 +167,9 @@ def _commands(run: str, recipe: Recipe, progress: RunProgress, settings: Mapping
     return [
         *pressing,
         (f"Score it on the split {recipe.eval.split}", f"cen eval {name}"),
-        ("Look into its gammas", f"cen analyze-gammas {name}"),
+        ("Analyse its gammas", f"cen analyze-gammas {name}"),
         use,
-        ("Hold it against another run", f"cen compare {name} OTHER-RUN --images 4"),
+        ("Compare it with another run", f"cen compare {name} OTHER-RUN --images 4"),
     ]
 
 

@@ -18,28 +18,31 @@ from cen_cli import builders
 from cen_cli.analysis.sweeps import Claim, RowPlan, sweep_rows, sweep_verdicts
 from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
-from cen_cli.files import write_bytes
+from cen_cli.files import locked, write_bytes
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
+from cen_cli.jobs.export import evaluated_size
 from cen_cli.jobs.members import (
     BUSY,
+    LOOK,
     STOPPED,
     MemberRun,
     can_be_resumed,
     check_unchanged,
-    end_with_parent,
-    locked,
+    last_words,
     outcome_of,
     run_members,
     write_outcome,
 )
 from cen_cli.jobs.sweep_pictures import draw
 from cen_cli.jobs.train import resume, train
+from cen_cli.models.cost import macs
 from cen_cli.models.exchange import count_replaced, exchanging_layers
+from cen_cli.processes import end_with_parent
 from cen_cli.recipe import Recipe, catalog, dump_toml, parse_recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.overrides import Changes
 from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, paper_numbers
-from cen_cli.results import SILENT, Listener, MemberOutcome, PlannedMember, SweepReport
+from cen_cli.results import SILENT, Listener, MemberOutcome, NetworkCost, PlannedMember, SweepReport
 from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
 
@@ -62,12 +65,23 @@ def sweep(
     listener: Listener = SILENT,
     member_listener: type[Listener] = Listener,
 ) -> SweepReport:
-    """Train every member of a sweep (a path or a shipped name) that is not done, `jobs` at a time; report on the grid.
+    """Train every member of a sweep that is not done, and report on the whole grid.
 
-    A member is one row with one seed, an ordinary run directory below `out` (absent: sweeps/<name>). `show` trains
-    nothing; `shard` (i, n) takes the i-th of n parts of the grid, `only` the members whose name matches a pattern.
-    `member_listener` is made in each member's process, whose output goes into its log. Failed members stand in the
-    report's `failed`. Raises RecipeError, UsageError, and Interrupted once every member has saved.
+    A member is one row with one seed, an ordinary run directory below `out`; those that fail stand in the report's
+    `failed`, and the others go on.
+
+    Args:
+        name: the path of a sweep, or the name of a shipped one.
+        out: the folder of the runs; absent, sweeps/<name>.
+        show: train nothing, only report.
+        shard: (i, n) takes the i-th of n parts of the grid, counted from 1.
+        only: patterns; the members whose name matches one of them are trained.
+        jobs: how many are trained at a time.
+        member_listener: made in each member's process, whose output goes into its log.
+
+    Raises:
+        UsageError: there is no such sweep, a recipe of it cannot be used, or a run in `out` had another recipe.
+        Interrupted: SIGINT or SIGTERM came, and every member was saved.
     """
     grid = _grid(name, out, changes, data_root, listener)
     chosen = grid.chosen(only, shard)
@@ -75,6 +89,7 @@ def sweep(
         listener.on_note(f"{grid.folder}: no such folder; nothing has been trained there")
     failed: list[str] = []
     if not show:
+        _check_data(grid.sweep, [member for member, run in chosen if outcome_of(run).state != "done"])
         ways = partial(
             _train_member,
             device=device,
@@ -148,7 +163,7 @@ def _grid(
     """The grid with these changes; tells of those that some of its rows do not read."""
     source = catalog.find_sweep(str(name))
     sweep, folder = load_sweep(str(name)), Path(out or Path("sweeps") / source.stem)
-    pairs = tuple((member, _run_of(member, folder)) for member in members(sweep, source, changes, data_root))
+    pairs = tuple((member, _run_of(member, sweep, folder)) for member in members(sweep, source, changes, data_root))
     unread: dict[str, dict[str, None]] = {}
     for member, _ in pairs:
         for change in member.unread:
@@ -160,8 +175,9 @@ def _grid(
     return _Grid(sweep, folder, pairs)
 
 
-def _run_of(member: Member, folder: Path) -> MemberRun:
-    return MemberRun(member.group, member.variant, member.seed, dump_toml(member.recipe), folder / member.name)
+def _run_of(member: Member, sweep: Sweep, folder: Path) -> MemberRun:
+    place = (member.group, member.variant, member.seed)
+    return MemberRun(*place, dump_toml(member.recipe), folder / member.name, sweep.split, sweep.checkpoint)
 
 
 def _differing(own: str, wanted: str) -> list[str]:
@@ -172,6 +188,14 @@ def _differing(own: str, wanted: str) -> list[str]:
 
 
 # ---- training ----
+
+
+def _check_data(sweep: Sweep, left: Sequence[Member]) -> None:
+    """Open the data of members that are to be trained: what is not there stops all of them before the first one."""
+    different = {repr(member.recipe.data): member.recipe for member in left if member.recipe.data.kind != "rooms"}
+    for recipe in different.values():
+        for split in dict.fromkeys(("train", "val", sweep.split)):
+            builders.dataset(recipe, split)
 
 
 def _train_all(
@@ -191,6 +215,7 @@ def _train_all(
             return
         if outcome.state != "done" and code not in STOPPED:
             failed.append(str(run.log))
+            listener.on_note(f"{run.log}, exit code {code}: {last_words(run)}")
         listener.on_member(outcome, metric=metric, ended=ended, total=len(left))
 
     if left:
@@ -212,9 +237,11 @@ def _train_member(
     """In a process of its own: train or resume a member, score it, mark it as done; ends by an exit code."""
     end_with_parent()
     torch.set_num_threads(max(torch.get_num_threads() // jobs, 1))
-    with locked(member) as free:
+    with locked(member.lock, patience=LOOK) as free:
         if not free:
             sys.exit(BUSY)
+        if outcome_of(member).state == "done":
+            return  # by another process, since this one's turn was planned
         with member.log.open("a", encoding="utf-8") as log:
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())
@@ -250,7 +277,16 @@ def _score(member: MemberRun, device: str, inception_weights: Path | None, sweep
     data = dataset(recipe, listener)
     evaluation = scoring(model, data, recipe, str(folder), device, inception_weights, listener)(data)
     replaced = count_replaced(exchanging_layers(model.network), model.modalities)
-    write_outcome(member.folder, evaluation, replaced, read_state(run.last)["progress"]["seconds"])
+    seconds = read_state(run.last)["progress"]["seconds"]
+    write_outcome(member.folder, evaluation, replaced, seconds, _cost(model))
+
+
+@torch.no_grad()
+def _cost(model: builders.LoadedNetwork) -> NetworkCost:
+    """What one view costs at the size at which the network is evaluated."""
+    parameters = [*model.network.parameters()]
+    view = torch.zeros(len(model.modalities), 3, *evaluated_size(model), device=parameters[0].device)
+    return NetworkCost(sum(parameter.numel() for parameter in parameters), macs(lambda: model.network(view)))
 
 
 def _estimate(recipe: Recipe, device: str, listener: Listener) -> float | str:
@@ -285,6 +321,7 @@ def _report(grid: _Grid) -> SweepReport:
         source=sweep.source,
         reference=sweep.variants[sweep.reference].label or sweep.reference,
         split=sweep.split,
+        checkpoint=sweep.checkpoint,
         task=grid.members[0][0].recipe.task,
         rows=sweep_rows(plans, outcomes, sweep.metrics, sweep.reference),
         verdicts=sweep_verdicts(claims, outcomes, list(groups) or [""]),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from contextlib import ExitStack
 from pathlib import Path
 
-from cen_cli import builders
+from cen_cli import builders, ranks
 from cen_cli.builders import TrainingJob
 from cen_cli.engine.profiling import profile_step, profile_training
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import DataError, UsageError
 from cen_cli.jobs.expected import expected_of_validation
+from cen_cli.models.device import resolve_device
 from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import RecipeSource, differences
 from cen_cli.recipe.overrides import Changes
@@ -19,6 +21,7 @@ from cen_cli.results import SILENT, Bench, DryRun, Listener, RunSummary
 from cen_cli.runs.directory import RunDirectory, check_free, create_run, default_root, newest_run, open_run
 from cen_cli.runs.environment import describe_environment
 from cen_cli.runs.log import read_environment
+from cen_cli.wording import command
 
 UNDIVIDED_COMPILED = (
     "train.compile = true: the parts of a compiled step cannot be told apart; "
@@ -37,19 +40,33 @@ def train(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> RunSummary:
-    """Train a recipe (a path, a shipped name, tables, or a `Recipe`) in a new run directory, `out`.
+    """Train a recipe in a new run directory, `out`; absent, runs/<recipe>-<yymmdd-hhmmss>.
 
-    Absent, `out` is runs/<recipe>-<yymmdd-hhmmss>. Raises UsageError where it exists or the recipe cannot be used,
-    Interrupted (after saving) on SIGINT and SIGTERM, DivergedError, DataError or SaveError.
+    Returns:
+        where the run lies, how long it took, the scores of its last and best validation, and what is replaced.
+
+    Raises:
+        UsageError: `out` exists, or the recipe cannot be used (RecipeError names all that is wrong with it).
+        DivergedError: a loss term became NaN or infinite.
+        Interrupted: SIGINT or SIGTERM came, and the run was saved; `resume` goes on.
+        RankError: of the processes that torchrun started to train the run together, another has gone.
     """
-    resolved = load_recipe(recipe, changes, data_root)
-    root = Path(out or default_root(resolved.name))
-    check_free(root)
-    job = _job(resolved, device, inception_weights, listener)
-    environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
-    run = create_run(root, recipe=dump_toml(resolved), environment=environment)
-    with run.held():
-        return _fit(job, run, listener, resumed=False)
+    with ranks.joined(resolve_device(device)), ExitStack() as held:
+        listener = listener if ranks.leads() else SILENT
+        resolved = ranks.in_turn(lambda: load_recipe(recipe, changes, data_root))
+        root = ranks.by_first(lambda: Path(out or default_root(resolved.name)))
+        ranks.by_first(lambda: check_free(root))
+        job = ranks.in_turn(lambda: _job(resolved, device, inception_weights, listener))
+
+        def create() -> RunDirectory:
+            environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
+            if job.class_counts is not None:
+                environment["class_counts"] = job.class_counts
+            run = create_run(root, recipe=dump_toml(resolved), environment=environment)
+            held.enter_context(run.held())
+            return run
+
+        return _fit(job, ranks.by_first(create), listener, resumed=False)
 
 
 def resume(
@@ -62,25 +79,41 @@ def resume(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> RunSummary:
-    """Continue a run bit for bit as if it had not stopped; without `run` the newest of the recipe's in runs/.
+    """Continue a run as if it had not stopped, on a CPU bit for bit; without `run` the newest of the recipe's in runs/.
 
-    A `recipe`, with its `changes`, must be the run's own. Raises what `train` raises, and CheckpointError where there
-    is no whole checkpoint.
+    Returns what `train` returns, of the whole run.
+
+    Raises:
+        UsageError: there is no such run, or `recipe` with its `changes` is not the run's own.
+        CheckpointError: the run has no whole checkpoint.
+        DataError: the data are not those that the run was started on.
     """
     if recipe is None and list(changes):
         raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
-    wanted = None if recipe is None else load_recipe(recipe, changes, data_root)
-    if run is None and wanted is None:
-        raise UsageError("which run is to be resumed?", hint="cen train --resume DIR")
-    with open_run(Path(run) if run is not None else newest_run(wanted.name if wanted else "")) as directory:
-        own = parse_recipe(directory.read_recipe(), source=str(directory.recipe))
-        if wanted is not None:
-            _check_same(own, wanted, directory)
-        if data_root is not None:
-            own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
-        job = _job(own, device, inception_weights, listener)
-        _check_data(job, directory)
-        return _fit(job, directory, listener, resumed=True)
+    if run is None and recipe is None:
+        raise UsageError("--resume needs a run, or the recipe whose newest run is meant", hint="cen train --resume RUN")
+    with ranks.joined(resolve_device(device)), ExitStack() as held:
+        listener = listener if ranks.leads() else SILENT
+        wanted = ranks.in_turn(lambda: None if recipe is None else load_recipe(recipe, changes, data_root))
+
+        def find() -> RunDirectory:
+            path = Path(run) if run is not None else newest_run(wanted.name if wanted else "")
+            return held.enter_context(open_run(path))
+
+        directory = ranks.by_first(find)
+
+        def prepare() -> TrainingJob:
+            own = parse_recipe(directory.read_recipe(), source=str(directory.recipe))
+            if wanted is not None:
+                _check_same(own, wanted, directory)
+            if data_root is not None:
+                own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
+            counts = read_environment(directory).get("class_counts")
+            job = _job(own, device, inception_weights, listener, counts)
+            _check_data(job, directory)
+            return job
+
+        return _fit(ranks.in_turn(prepare), directory, listener, resumed=True)
 
 
 def dry_run(
@@ -93,6 +126,8 @@ def dry_run(
     listener: Listener = SILENT,
 ) -> DryRun:
     """What a run of the recipe is about to do, and what its first step costs; nothing is written."""
+    if ranks.launched():
+        raise ranks.common(UsageError("--dry-run measures one device", hint="start it without torchrun"))
     job = _job(load_recipe(recipe, changes, data_root), device, inception_weights, listener)
     return profile_step(job.task, next(job.batches(workers=0)), job.plan)
 
@@ -129,7 +164,7 @@ def _check_same(own: Recipe, wanted: Recipe, run: RunDirectory) -> None:
     if differing:
         raise UsageError(
             f"{run.root} was trained by another recipe: {', '.join(differing)} differ",
-            hint=f"continue it by its own recipe with: cen train --resume {run.root}",
+            hint=f"continue it by its own recipe with: {command('train', '--resume', run.root)}",
         )
 
 
@@ -144,14 +179,31 @@ def _check_data(job: TrainingJob, run: RunDirectory) -> None:
         )
 
 
-def _job(recipe: Recipe, device: str, inception_weights: Path | None, listener: Listener) -> TrainingJob:
+def _job(
+    recipe: Recipe,
+    device: str,
+    inception_weights: Path | None,
+    listener: Listener,
+    class_counts: list[list[int]] | None = None,
+) -> TrainingJob:
     if recipe.train.freeze_bn and recipe.model.weights == "none":
         listener.on_note(
             "train.freeze_bn = true without pretrained weights freezes statistics that nothing has measured; "
             "losses start huge and may diverge: --set train.freeze_bn=false"
         )
+    if recipe.train.accumulate > 1:
+        seen = recipe.train.batch // recipe.train.accumulate
+        listener.on_note(
+            f"train.accumulate = {recipe.train.accumulate}: batch norms that are not frozen see {seen} views at a time"
+        )
     with listener.counting("rendering rooms") as progress:
-        return builders.training_job(recipe, device_name=device, progress=progress, inception_weights=inception_weights)
+        return builders.training_job(
+            recipe,
+            device_name=device,
+            progress=progress,
+            inception_weights=inception_weights,
+            class_counts=class_counts,
+        )
 
 
 def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bool) -> RunSummary:

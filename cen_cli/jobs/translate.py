@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_cli.analysis.translations import TranslationRow, rendered, translate_view, translation_row
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.analysis.translations import rendered, translate_view, translation_row
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import resize_view
 from cen_cli.data.views import read_view
 from cen_cli.errors import DataError, UsageError
@@ -23,7 +24,7 @@ from cen_cli.jobs.translators import LoadedTranslator, domain, domain_names, fin
 from cen_cli.recipe import Recipe
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.reporting.translation import write_contact_sheet, write_measurement, write_translated
-from cen_cli.results import SILENT, Listener, Translations
+from cen_cli.results import SILENT, Listener, TranslationRow, Translations
 
 MOST_ROWS = 16
 """Rows of the contact sheet, which shows the first views."""
@@ -44,11 +45,23 @@ def translate(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> Translations:
-    """Translate one's own `images`, or views of the recipe's `split`; `count`: only the first so many.
+    """Translate images of one's own, or views of the recipe's data, by a translation network.
 
-    `images`: for each of `inputs`, in that order, one file or one folder. Without `checkpoint` the newest finished run
-    in runs/ that takes the inputs and makes the target. `out` is a new folder, absent translations/<name>. Views that
-    cannot be read are left out and stand in `skipped`. Raises DataError where none can be, and UsageError.
+    Args:
+        images: for each of `inputs`, in that order, one file or one folder; none: views of `split`.
+        inputs: modalities, by their full or short names; absent, the network's.
+        target: the modality that is to be made, where runs of the same inputs make several.
+        checkpoint: absent, the newest finished run in runs/ that takes `inputs` and makes `target`.
+        split: "train", "val" or "test"; absent, the recipe's `eval.split`.
+        count: only the first so many views.
+        out: a new folder; absent, translations/<name of the run>.
+
+    Returns:
+        the files that were written; views that could not be read stand in `skipped`.
+
+    Raises:
+        UsageError: no network fits, or the request contradicts itself.
+        DataError: none of the views can be read.
     """
     if images and split:
         raise UsageError("--split names views of the recipe's data set, and images of your own are given")

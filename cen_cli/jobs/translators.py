@@ -15,7 +15,7 @@ from cen_cli.models.translator import Translator
 from cen_cli.recipe import Recipe, parse_recipe
 from cen_cli.runs.checkpoint import MODEL_FILE, read_state
 from cen_cli.runs.directory import RunDirectory, locate
-from cen_cli.wording import did_you_mean, listed
+from cen_cli.wording import command, did_you_mean, listed
 
 RUNS = Path("runs")
 MOST_LISTED = 8
@@ -160,8 +160,10 @@ def load_translator(source: str, device: str, inputs: Sequence[str], target: str
     loaded = builders.load(source, device)
     network, made = loaded.network, loaded.target
     if not isinstance(network, Translator) or made is None:
-        files = " ".join(f"--input {name}=FILE" for name in loaded.modalities)
-        raise UsageError(f"{source}: this network labels images", hint=f"use it with: cen predict {source} {files}")
+        files = (word for name in loaded.modalities for word in ("--input", f"{name}=FILE"))
+        raise UsageError(
+            f"{source}: this network labels images", hint=f"use it with: {command('predict', source, *files)}"
+        )
     asked = inputs or loaded.modalities
     if takes(loaded.recipe, asked, target):
         return LoadedTranslator(source, loaded, network, made)

@@ -42,7 +42,8 @@ class _Normal:
 def frechet_distance(real: Tensor | np.ndarray, fake: Tensor | np.ndarray) -> float:
     """Frechet distance of features [N, D] and [N', D], at least 0; computed in float64. Symmetric.
 
-    Raises ValueError for features that are no matrices of the same D, for fewer than two rows, NaN or infinity.
+    `real` and `fake` are Inception features, one row an image (Heusel et al., NeurIPS 2017). Raises ValueError for
+    features that are no matrices of the same D, for fewer than two rows, NaN or infinity.
     """
     x, y = checked_pair(real, fake)
     return _distance(_fit(x, torch.ones(len(x))), _fit(y, torch.ones(len(y))))
@@ -53,7 +54,8 @@ def frechet_interval(
 ) -> tuple[float, float]:
     """Bootstrap interval (low, high) of `frechet_distance`: how far it depends on which images happened to be drawn.
 
-    The images of both sides are drawn anew with replacement, `resamples` times. A resample shows only some 63% of the
+    The images of both sides, features [N, D] in `real` and [N', D] in `fake`, are drawn anew by `seed`, with
+    replacement, `resamples` times; the interval holds the share `level` of these. A resample shows only some 63% of the
     images, so its distance is biased upwards more than that of the full sets (often beyond any interval): the
     percentiles are therefore moved by the difference between the distance and the mean of the resamples. The interval
     speaks of sets of this size, is up to twice too wide where they are smaller than D, and does not cover the bias of

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, BasicConv2d, FeatureExtractorInceptionV3
 
-from cen_cli.errors import CheckpointError, DataError, UnavailableError, UsageError
+from cen_cli.errors import CheckpointError, UnavailableError, UsageError
 
 URL = URL_INCEPTION_V3
 FILE_NAME = URL.rsplit("/", 1)[-1]
@@ -168,20 +168,3 @@ def _fold_norms(net: nn.Module) -> None:
         if isinstance(block, BasicConv2d):
             block.conv = fuse_conv_bn_eval(block.conv, block.bn)
             block.bn = nn.Identity()
-
-
-def as_pictures(images: Tensor, *, stretch: bool = False) -> Tensor:
-    """Images float [N, C, H, W] in [-1, 1] as uint8: what FID and KID are measured on, and what a PNG would hold.
-
-    [-1, 1] becomes 0 .. 255, rounded (protocol strict). With `stretch` each image is stretched from its own minimum and
-    maximum to 0 .. 255 and truncated, as matplotlib saves it (protocol paper, R); an image of one value becomes 0.
-    Raises DataError for NaN: a generator that diverged has no picture.
-    """
-    values = images.detach().float()
-    if values.isnan().any():
-        raise DataError("images to be measured hold NaN", hint="the generator diverged; use an earlier checkpoint")
-    if not stretch:
-        return values.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    low, high = values.amin(dim=(1, 2, 3), keepdim=True), values.amax(dim=(1, 2, 3), keepdim=True)
-    width = torch.where(high > low, high - low, 1)
-    return ((values - low) / width).mul(255).to(torch.uint8)

@@ -29,6 +29,9 @@ def kernel_distance(
 ) -> tuple[float, float]:
     """Mean and standard deviation over `subsets` of the kernel distance of features [N, D] and [N', D], in float64.
 
+    `real` and `fake` are Inception features, one row an image (Binkowski et al., ICLR 2018); `seed` draws the subsets.
+    About 0 where both are alike, slightly negative values are possible; not multiplied by 100.
+
     A side of at most `subset_size` images enters whole. Where both do, all subsets are the same: the distance is
     computed once and the deviation is NaN, as it is for a single subset. Raises ValueError for features that are no
     matrices of the same D, for fewer than two rows, NaN or infinity; for subsets < 1 and subset_size < 2.

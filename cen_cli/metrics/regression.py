@@ -14,6 +14,7 @@ S-Table 6 prints MAE and MSE times 10.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,13 @@ class RegressionSums:
         _check_shapes(prediction, target, valid)
         batch = zip(_as_array(prediction), _as_array(target), valid.cpu().numpy(), strict=True)
         self._images += [_errors_of(*image) for image in batch if image[2].any()]
+
+    @classmethod
+    def of_all(cls, parts: Iterable[RegressionSums]) -> RegressionSums:
+        """What the parts of a split add up to."""
+        whole = cls()
+        whole._images = [image for part in parts for image in part._images]
+        return whole
 
     def scores(self) -> RegressionScores:
         """Scores of all images so far."""

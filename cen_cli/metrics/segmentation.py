@@ -15,7 +15,7 @@ from cen_cli.results import SegmentationScores
 
 
 def confusion_matrix(prediction: Tensor, target: Tensor, classes: int, ignore: int = 255) -> Tensor:
-    """Count pixels by (truth, prediction): int64 [classes, classes] on the inputs' device.
+    """Count pixels by (truth, prediction): int64 [K, K], K = `classes`, on the inputs' device.
 
     `prediction`, `target`: integer tensors of one shape. Pixels whose target is `ignore` are not counted; every other
     value must lie in 0 .. classes - 1 (ValueError on the CPU; elsewhere it is not checked, as that would wait for the
@@ -51,7 +51,7 @@ def _check_range(prediction: Tensor, target: Tensor, counted: Tensor, classes: i
 
 
 def segmentation_scores(confusion: Tensor | np.ndarray) -> SegmentationScores:
-    """Scores of one confusion matrix [K, K], integer, rows = truth; each in [0, 1].
+    """Scores of one `confusion` matrix [K, K], integer, rows = truth; each in [0, 1].
 
     Classes absent from the truth are NaN and left out of the means; a matrix without any pixel gives NaN throughout.
     Raises ValueError for a matrix that is not square, not of integers, or has negative counts.

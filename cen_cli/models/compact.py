@@ -8,16 +8,13 @@ by the streams to which it gives where it is replaced there, since all x' are ta
                                    ^         |
     stream 1                  b0   b1   b2   --     replaced in stream 1 alone: b3 likewise
 
-A channel that is replaced in several streams at once is computed in all of them: they read each other's.
-
-A convolution, the norm behind it and the exchange become one `CompactConvolution`: one ordinary convolution per stream
+A convolution, the norm behind it and the exchange become one `CompactConvolution`: an ordinary convolution per stream
 with the filters that it computes, and the exchange as an index into what they make. A norm of given statistics (batch
 norm; instance norm with running statistics) is folded into these filters. An instance norm by each image's own
 statistics cannot be: it stays, for the channels computed.
 
 Folded filters differ from stream to stream even where the convolution is shared. So that a file does not hold each of
-them M times, it holds the filters as they were, and the scale and shift of every stream's channels
-(`compact_tensors`); they are put together when the network is built (`put_compact_layers`).
+them M times, it holds the filters as they were, and the scale and shift of every stream's channels (`compact_tensors`).
 """
 
 from __future__ import annotations
@@ -25,19 +22,19 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from cen_cli.models.conversion import Convolution, convolutions_and_norms, replace_layers
 from cen_cli.models.exchange import ChannelExchange
-from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, ModalNorm
+from cen_cli.models.norms import BatchOrInstanceNorm, ModalBatchNorm2d, ModalInstanceNorm2d
 from cen_cli.models.streams import PrivateCopies, split_modalities
 
 TRAINING_ONLY = "decoder.auxiliary."
 """Beginning of the names of what is there for a loss alone (PSPNet's second head): a compact network has none of it."""
-INSTANCE_TABLES = ("weight", "bias", "running_mean", "running_var")
+TABLES = ("weight", "bias", "running_mean", "running_var")
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -88,33 +85,18 @@ class CompactConvolution(nn.Module):
         outputs = [norm(conv(inputs[m])) for m, conv, norm in computing]  # each [B, channels computed, h, w]
         if self.sources is None:
             return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
-        return self._exchanged(torch.cat(outputs, dim=1))
-
-    def _exchanged(self, pool: Tensor) -> Tensor:
-        """All channels computed, [B, K, h, w], one stream's behind the other's -> [M*B, C, h, w]."""
-        assert self.sources is not None, "something is replaced"
+        pool = torch.cat(outputs, dim=1)
         if self.donors is not None:
-            first, *others = (_channels(pool, terms) for terms in self.donors)
-            pool = torch.cat([pool, sum(others, start=first) / (self.modalities - 1)], dim=1)
-        if _is_channels_last(pool):
-            return torch.cat([_channels(pool, stream) for stream in self.sources])
-        exchanged = pool.index_select(1, self.sources.flatten()).unflatten(1, (self.modalities, -1))
-        return exchanged.transpose(0, 1).flatten(0, 1)  # no copy where B is 1
-
-    def extra_repr(self) -> str:
-        """What `print(module)` shows."""
-        return f"modalities={self.modalities}, exchange={'index' if self.sources is not None else 'none'}"
+            terms = [_channels(pool, places) for places in self.donors]
+            pool = torch.cat([pool, sum(terms[1:], start=terms[0]) / len(terms)], dim=1)
+        return torch.cat([_channels(pool, places) for places in self.sources])
 
 
 def _channels(x: Tensor, places: Tensor) -> Tensor:
     """x[:, places] in the memory format of x, which `index_select` alone does not keep."""
-    if _is_channels_last(x):
+    if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
         return x.permute(0, 2, 3, 1).index_select(3, places).permute(0, 3, 1, 2)
     return x.index_select(1, places)
-
-
-def _is_channels_last(x: Tensor) -> bool:
-    return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _index(replaced: Tensor, computed: Tensor, donor: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -127,7 +109,7 @@ def _index(replaced: Tensor, computed: Tensor, donor: Tensor | None) -> tuple[Te
     places = torch.full(replaced.shape, -1)
     places[computed] = torch.arange(int(computed.sum()))
     if modalities == 2:
-        return torch.where(replaced, places.flip(0), places), None
+        donor = torch.tensor([[1], [0]]).expand_as(places)
     if donor is not None:
         return torch.where(replaced, places.gather(0, donor), places), None
     others = [[other for other in range(modalities) if other != m] for m in range(modalities)]
@@ -154,23 +136,12 @@ class Site:
     conv_name: str
     placed: Convolution | PrivateCopies
     """What stands there: a convolution, or a copy of one for each stream."""
+    conv: Convolution
+    """The convolution, or the first stream's."""
     norm_name: str
     layer: nn.Module
     """The norm, or the exchange that holds it."""
-
-    @property
-    def norm(self) -> ModalNorm:
-        """Without the exchange."""
-        norm = self.layer.norm if isinstance(self.layer, ChannelExchange) else self.layer
-        assert isinstance(norm, ModalNorm)
-        return norm
-
-    @property
-    def fits(self) -> bool:
-        """Whether convolution and norm can become one: nothing but an ordinary convolution, then a norm of its maps."""
-        ordinary = type(self.conv) in (nn.Conv2d, nn.ConvTranspose2d) and self.conv.groups == 1
-        known = isinstance(self.norm, ModalBatchNorm2d | ModalInstanceNorm2d)
-        return ordinary and known and self.conv.out_channels == self.norm.channels
+    norm: BatchOrInstanceNorm
 
     @property
     def folds(self) -> bool:
@@ -180,34 +151,26 @@ class Site:
     @property
     def private(self) -> bool:
         """Whether every stream has filters of its own."""
-        return isinstance(self.placed, PrivateCopies)
-
-    @property
-    def conv(self) -> Convolution:
-        """The convolution, or the first stream's."""
-        conv = self.placed.layer if isinstance(self.placed, PrivateCopies) else self.placed
-        assert isinstance(conv, Convolution)
-        return conv
-
-    @property
-    def modalities(self) -> int:
-        """M, or 1 where filters and norm are one for all streams, which then need not be told apart."""
-        tables = (getattr(self.norm, name) for name in INSTANCE_TABLES)
-        alike = not self.private and all(len(table) == 1 for table in tables)
-        return 1 if alike else self.norm.modalities
+        return self.placed is not self.conv
 
     @property
     def replaced(self) -> Tensor:
-        """Bool [M, C], on the CPU."""
+        """Bool [M, C], on the CPU; M is 1 where filters and norm are one for all streams, which then go as one."""
         if isinstance(self.layer, ChannelExchange) and self.layer.active:
             return self.layer.replaced().cpu()
-        return torch.zeros(self.modalities, self.norm.channels, dtype=torch.bool)
+        alike = not self.private and all(len(getattr(self.norm, name)) == 1 for name in TABLES)
+        return torch.zeros(1 if alike else self.norm.modalities, self.norm.channels, dtype=torch.bool)
 
     @property
     def donor(self) -> Tensor | None:
         """int64 [M, C], on the CPU: who gives to a replaced channel; None where all others do."""
         donor = self.layer.donor if isinstance(self.layer, ChannelExchange) and self.layer.active else None
         return None if donor is None else donor.cpu()
+
+    @property
+    def computed(self) -> Tensor:
+        """Bool [M, C]: the channels that some stream reads."""
+        return computed_channels(self.replaced, self.donor)
 
 
 def compact_sites(network: nn.Module) -> list[Site]:
@@ -216,11 +179,15 @@ def compact_sites(network: nn.Module) -> list[Site]:
 
 
 def _sites(network: nn.Module) -> Iterator[Site]:
+    """Ordinary convolutions and the batch or instance norms of all their channels."""
     norms = ModalBatchNorm2d | ModalInstanceNorm2d | ChannelExchange
     for (conv_name, placed), (norm_name, layer) in convolutions_and_norms(network, Convolution, norms):
-        site = Site(conv_name, placed, norm_name, layer)
-        if site.fits and not conv_name.startswith(TRAINING_ONLY):
-            yield site
+        conv: Any = placed.layer if isinstance(placed, PrivateCopies) else placed
+        norm: Any = layer.norm if isinstance(layer, ChannelExchange) else layer
+        ordinary = type(conv) in (nn.Conv2d, nn.ConvTranspose2d) and conv.groups == 1
+        known = isinstance(norm, BatchOrInstanceNorm) and conv.out_channels == norm.channels
+        if ordinary and known and not conv_name.startswith(TRAINING_ONLY):
+            yield Site(conv_name, placed, conv, norm_name, layer, norm)
 
 
 # ---- network -> what is stored ----
@@ -236,50 +203,34 @@ def compact_tensors(network: nn.Module) -> dict[str, Tensor]:
     else the tables of the norm, [K] each, beside the convolution's `bias`. Everything else is as it was.
     """
     sites = compact_sites(network)
-    ours = tuple(f"{name}." for site in sites for name in (site.conv_name, site.norm_name))
-    kept = {
-        name: tensor for name, tensor in network.state_dict().items() if not name.startswith((*ours, TRAINING_ONLY))
-    }
+    left_out = (TRAINING_ONLY, *(f"{name}." for site in sites for name in (site.conv_name, site.norm_name)))
+    kept = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(left_out)}
     for site in sites:
         kept |= _site_tensors(site)
     return kept
 
 
 def _site_tensors(site: Site) -> dict[str, Tensor]:
-    norm, replaced, modalities = site.norm, site.replaced, site.modalities
-    computed = computed_channels(replaced, site.donor)
-    filters, bias = _filters(site)
-    tensors = {f"{site.conv_name}.weight": filters[computed] if site.private else filters}
-    tables = {name: _rows(getattr(norm, name), modalities)[computed] for name in INSTANCE_TABLES}
-    tensors[f"{site.norm_name}.replaced"] = replaced
-    if site.donor is not None:
-        tensors[f"{site.norm_name}.donor"] = site.donor
-    if site.folds:
-        scale = tables["weight"] * torch.rsqrt(tables["running_var"] + norm.eps)
-        shift = tables["bias"] - tables["running_mean"] * scale
-        shift = shift if bias is None else shift + _rows(bias, modalities)[computed] * scale
-        return tensors | {f"{site.norm_name}.scale": scale, f"{site.norm_name}.shift": shift}
-    if bias is not None:
-        tensors[f"{site.conv_name}.bias"] = bias[computed] if site.private else bias
-    return tensors | {f"{site.norm_name}.{name}": table for name, table in tables.items()}
-
-
-def _filters(site: Site) -> tuple[Tensor, Tensor | None]:
-    """([M,] O, I, k, k) and ([M,] O): the output channels first, also of a transposed convolution."""
-    placed = site.placed
-    weight: Tensor
-    if isinstance(placed, PrivateCopies):
-        weight, bias = placed.stacked("weight"), placed.stacked("bias")
-    else:
-        weight, bias = placed.weight, placed.bias
-    if isinstance(site.conv, nn.ConvTranspose2d):
+    computed = site.computed
+    weight, bias = (
+        site.placed.stacked(name) if isinstance(site.placed, PrivateCopies) else getattr(site.placed, name)
+        for name in ("weight", "bias")
+    )
+    if isinstance(site.conv, nn.ConvTranspose2d):  # output channels first
         weight = weight.transpose(-4, -3)
-    return weight, bias
-
-
-def _rows(table: Tensor, modalities: int) -> Tensor:
-    """[C] or [1, C] or [M, C] -> [M, C]."""
-    return table.expand(modalities, -1)
+    of_conv = {"weight": weight[computed] if site.private else weight}
+    tables = {name: getattr(site.norm, name).expand_as(computed)[computed] for name in TABLES}
+    of_norm = {"replaced": site.replaced} | ({} if site.donor is None else {"donor": site.donor})
+    if site.folds:
+        scale = tables["weight"] * torch.rsqrt(tables["running_var"] + site.norm.eps)
+        mean = tables["running_mean"] if bias is None else tables["running_mean"] - bias.expand_as(computed)[computed]
+        of_norm |= {"scale": scale, "shift": tables["bias"] - mean * scale}
+    else:
+        of_conv |= {} if bias is None else {"bias": bias[computed] if site.private else bias}
+        of_norm |= tables
+    return {f"{site.conv_name}.{name}": tensor for name, tensor in of_conv.items()} | {
+        f"{site.norm_name}.{name}": tensor for name, tensor in of_norm.items()
+    }
 
 
 # ---- what is stored -> network ----
@@ -292,64 +243,53 @@ def put_compact_layers(network: nn.Module, tensors: Mapping[str, Tensor]) -> dic
     Returns the state that it then loads. Raises KeyError or ValueError where tensors are missing or do not fit.
     """
     left = dict(tensors)
-    replacements: dict[nn.Module, nn.Module] = {}
-    made: dict[str, CompactConvolution] = {}
-    for site in _sites(network):
-        if f"{site.norm_name}.replaced" in left:
-            made[site.conv_name] = _compact_convolution(site, left)
-            replacements |= {site.placed: made[site.conv_name], site.layer: nn.Identity()}
-    replace_layers(network, replacements)
-    for name, module in list(network.named_modules()):
-        for child in list(module._modules):
-            if f"{name}.{child}." == TRAINING_ONLY:
-                setattr(module, child, None)
-    own = {f"{name}.{key}": tensor for name, layer in made.items() for key, tensor in layer.state_dict().items()}
-    return {**left, **own}
+    for site in [site for site in _sites(network) if f"{site.norm_name}.replaced" in left]:
+        made = _compact_convolution(site, left)
+        replace_layers(network, {site.placed: made, site.layer: nn.Identity()})
+        left |= {f"{site.conv_name}.{name}": tensor for name, tensor in made.state_dict().items()}
+    decoder, _, auxiliary = TRAINING_ONLY.rstrip(".").partition(".")
+    if getattr(getattr(network, decoder, None), auxiliary, None) is not None:
+        setattr(network.get_submodule(decoder), auxiliary, None)
+    return left
 
 
 def _compact_convolution(site: Site, tensors: dict[str, Tensor]) -> CompactConvolution:
     """Takes the site's tensors out of `tensors`."""
 
-    def take(owner: str, name: str) -> Tensor:
-        return tensors.pop(f"{owner}.{name}")
+    def take(name: str) -> Tensor:
+        return tensors.pop(f"{site.norm_name}.{name}")
 
-    replaced, donor = take(site.norm_name, "replaced"), tensors.pop(f"{site.norm_name}.donor", None)
+    replaced, donor = take("replaced"), tensors.pop(f"{site.norm_name}.donor", None)
     computed = computed_channels(replaced, donor)
     counts = [count for count in computed.sum(1).tolist() if count]
-    filters = take(site.conv_name, "weight")
+    filters = tensors.pop(f"{site.conv_name}.weight")
     # What every stream's channels are made of, one stream behind the other.
     rows = torch.arange(len(filters)) if site.private else computed.nonzero()[:, 1]
     if f"{site.norm_name}.scale" in tensors:
-        scale, shift = take(site.norm_name, "scale"), take(site.norm_name, "shift")
-        kernels, biases = filters[rows] * scale[:, None, None, None], shift
+        kernels, biases = filters[rows] * take("scale")[:, None, None, None], take("shift")
         norms: list[nn.Module] = [nn.Identity() for _ in counts]
     else:
-        kernels = filters[rows]
         bias = tensors.pop(f"{site.conv_name}.bias", None)
-        biases = torch.zeros(len(rows)) if bias is None else bias[rows]
-        tables = {name: take(site.norm_name, name).split(counts) for name in INSTANCE_TABLES}
-        norms = [_instance_norm(site.norm, tables, stream) for stream in range(len(counts))]
+        kernels, biases = filters[rows], torch.zeros(len(rows)) if bias is None else bias[rows]
+        tables = zip(*(take(name).split(counts) for name in TABLES), strict=True)
+        norms = [_instance_norm(*stream, eps=site.norm.eps) for stream in tables]
     streams = zip(kernels.split(counts), biases.split(counts), strict=True)
     return CompactConvolution([_ordinary(site.conv, *stream) for stream in streams], norms, replaced, donor)
 
 
 def _ordinary(conv: Convolution, kernel: Tensor, bias: Tensor) -> Convolution:
-    """An ordinary convolution with these filters, [K, I, k, k], that strides, pads and dilates as `conv` does."""
-    settings = {name: getattr(conv, name) for name in ("kernel_size", "stride", "padding", "dilation")}
-    with torch.device("meta"):  # no weights are drawn
-        made: Convolution
-        if isinstance(conv, nn.ConvTranspose2d):
-            settings["output_padding"] = conv.output_padding
-            made, kernel = nn.ConvTranspose2d(conv.in_channels, len(kernel), **settings), kernel.transpose(0, 1)
-        else:
-            made = nn.Conv2d(conv.in_channels, len(kernel), padding_mode=conv.padding_mode, **settings)
+    """A convolution with these filters, [K, I, k, k], that strides, pads and dilates as `conv` does."""
+    made = copy.copy(conv)
+    made._parameters = {}  # else they are those of `conv`
+    made.out_channels = len(kernel)
+    kernel = kernel.transpose(0, 1) if isinstance(conv, nn.ConvTranspose2d) else kernel
     made.weight = nn.Parameter(kernel.contiguous(), requires_grad=False)
     made.bias = nn.Parameter(bias.clone(), requires_grad=False)
     return made
 
 
-def _instance_norm(norm: ModalNorm, tables: Mapping[str, Sequence[Tensor]], stream: int) -> ModalInstanceNorm2d:
-    """The norm of one stream's channels."""
-    made = ModalInstanceNorm2d(len(tables["weight"][stream]), modalities=1, eps=norm.eps)
-    made.load_state_dict({name: rows[stream][None] for name, rows in tables.items()})
-    return made
+def _instance_norm(*tables: Tensor, eps: float) -> ModalInstanceNorm2d:
+    """The norm of one stream's channels, from its `TABLES`, [K] each."""
+    norm = ModalInstanceNorm2d(len(tables[0]), modalities=1, eps=eps)
+    norm.load_state_dict({name: table[None] for name, table in zip(TABLES, tables, strict=True)})
+    return norm

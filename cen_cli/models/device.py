@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
 
+from cen_cli import ranks
 from cen_cli.errors import DeviceError
 
 Precision = Literal["fp32", "bf16"]
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Raises DeviceError for one that is not there."""
+    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`: of several processes that torchrun started, its own.
+
+    Raises DeviceError for one that is not there.
+    """
+    if ranks.launched():
+        return _of_this_process(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
     try:
@@ -42,6 +49,17 @@ def resolve_precision(precision: Literal["fp32", "bf16", "auto"], device: torch.
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """The autocast context of `precision`. bf16 has the range of fp32, so no loss scaling is needed."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def _of_this_process(name: str) -> torch.device:
+    """The CUDA device that is this process's by its number on its machine, or the CPU, which they share."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"device {name!r} under torchrun, where every process has its own", hint="auto, cpu or cuda")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    own = f"cuda:{os.environ['LOCAL_RANK']}"
+    _check_cuda(own, torch.device(own))
+    return torch.device(own)
 
 
 _FALLBACK = "use --device auto or --device cpu"

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -88,16 +88,60 @@ def exchange_channels(
     return replace_channels(x, replaced, donor), replaced
 
 
-def replace_channels(x: Tensor, replaced: Tensor, donor: Tensor | None = None) -> Tensor:
+def replace_channels(x: Tensor, replaced: Tensor, donor: Tensor | None = None, probe: Tensor | None = None) -> Tensor:
     """Put others' channels in the place of those that are True in `replaced`, bool [M, C].
 
-    They are the mean of the other modalities, or those of the modalities that `donor`, int [M, C], names.
-    x [M*B, C, H, W], M >= 2 -> the same shape, dtype and memory format.
+    They are the mean of the other modalities, or those of the modalities that `donor`, int [M, C], names. The `grad` of
+    `probe`, float32 [M, C], takes dL/da of (1 - a) own + a others. x [M*B, C, H, W], M >= 2 -> the same shape, dtype
+    and memory format.
     """
-    modalities = len(replaced)
-    given = _mean_of_others(x, modalities) if donor is None else _of_one_other(x, donor)
-    own = x.unflatten(0, (modalities, -1))  # [M, B, C, H, W]
-    return torch.where(replaced[:, None, :, None, None], given.unflatten(0, (modalities, -1)), own).flatten(0, 1)
+    own, given = _own_and_given(x, len(replaced), donor)
+    return _watched(torch.where(_by_channel(replaced), given, own), probe, x, donor)
+
+
+def mix_channels(x: Tensor, share: Tensor, donor: Tensor | None = None, probe: Tensor | None = None) -> Tensor:
+    """(1 - a) own + a others in every channel; `share` is a, in [0, 1], [M, C]. The rest as in `replace_channels`."""
+    own, given = _own_and_given(x, len(share), donor)
+    return _watched(torch.lerp(own, given, _by_channel(share.to(x.dtype))), probe, x, donor)
+
+
+def _own_and_given(x: Tensor, modalities: int, donor: Tensor | None) -> tuple[Tensor, Tensor]:
+    """[M, B, C, H, W] each: the channels, and what would take their place."""
+    return x.unflatten(0, (modalities, -1)), others_of(x, modalities, donor).unflatten(0, (modalities, -1))
+
+
+def _by_channel(table: Tensor) -> Tensor:
+    """[M, C] -> [M, 1, C, 1, 1]."""
+    return table[:, None, :, None, None]
+
+
+def _watched(made: Tensor, probe: Tensor | None, x: Tensor, donor: Tensor | None) -> Tensor:
+    """[M, B, C, H, W] -> [M*B, C, H, W], watched by the probe where there is one."""
+    if probe is not None and torch.is_grad_enabled():
+        made = _WithGain.apply(made, probe, x.detach(), donor)
+    return made.flatten(0, 1)
+
+
+class _WithGain(torch.autograd.Function):
+    """Passes on what exchanging made; in the backward pass the probe gets dL/da, summed over batch and pixels."""
+
+    @staticmethod
+    def forward(ctx: Any, made: Tensor, probe: Tensor, x: Tensor, donor: Tensor | None) -> Tensor:  # noqa: ARG004
+        ctx.save_for_backward(x, donor)
+        ctx.mark_dirty(made)  # so that it is passed on without a copy, and a ReLU may overwrite it
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        x, donor = ctx.saved_tensors
+        own, given = _own_and_given(x, len(gradient), donor)
+        return gradient, (gradient * (given - own)).sum(dim=(1, 3, 4), dtype=torch.float32), None, None
+
+
+def others_of(x: Tensor, modalities: int, donor: Tensor | None = None) -> Tensor:
+    """[M*B, C, H, W] -> the same: what would take each channel's place."""
+    return _mean_of_others(x, modalities) if donor is None else _of_one_other(x, donor)
 
 
 def _mean_of_others(x: Tensor, modalities: int) -> Tensor:
@@ -170,16 +214,24 @@ def _bounds(part: slice | tuple[int, int], channels: int) -> tuple[int, int]:
 class ChannelExchange(nn.Module):
     """A norm followed by the exchange of its channels; stands where the norm stood.
 
-    `norm.weight` is gamma. `pressed` and `replaceable`, bool [M, C], say where the L1 penalty acts and where a channel
-    may be replaced; they follow from `region` and `replace` and are not saved. `active = False` keeps norm and penalty
-    but exchanges nothing (S-Table 7, rows with l1 only). `fix` takes the choice of channels away from the gammas,
-    `allot` names one donor for each.
+    `norm.weight` is gamma; a channel with |gamma| below `threshold` is replaced (P Eq. 6). `pressed` and `replaceable`,
+    bool [M, C], say where the L1 penalty acts and where a channel may be replaced; they follow from `region`
+    ("disjoint" or "all") and `replace` ("own-part" or "anywhere") and are not saved. `active = False` keeps norm and
+    penalty but exchanges nothing (S-Table 7, rows with l1 only). `fix` takes the choice of channels away from the
+    threshold, `allot` names one donor for each; `choice` is who chooses, None where the threshold does. Raises
+    ValueError for other words, and for a norm whose modalities share one gamma.
     """
 
     pressed: Tensor
     replaceable: Tensor
     fixed: Tensor | None
-    """Bool [M, C]: the channels that are replaced whatever the gammas say; None where the gammas choose."""
+    """Bool [M, C]: the channels that are replaced whatever the threshold says; None where it chooses, or gates do."""
+    gate: nn.Parameter | None
+    """[M, C]: logits of what is mixed in of the others (`mixing`); None where whole channels are replaced."""
+    gradient_square: Tensor | None
+    """Mean square of the task's gradients with respect to gamma (`sparsity`); None where nobody follows it."""
+    probe: Tensor | None
+    """[M, C]: its `grad` takes dL/da of every channel (`choices.watch_gains`); None where nobody asks. Never saved."""
     donor: Tensor | None
     """int64 [M, C]: the modality that gives to a replaced channel; None where the mean of the others does."""
 
@@ -209,10 +261,14 @@ class ChannelExchange(nn.Module):
         self.register_buffer("pressed", pressed, persistent=False)
         self.register_buffer("replaceable", replaceable.clone(), persistent=False)
         self.register_buffer("fixed", None)
+        self.register_buffer("gradient_square", None)
+        self.register_parameter("gate", None)
+        self.choice: nn.Module | None = None
+        self.probe = None
         self.register_buffer("donor", None)
 
     def fix(self, replaced: Tensor) -> None:
-        """Replace these channels, bool [M, C], from now on, whatever the gammas say; they are saved with the weights.
+        """Replace these channels, bool [M, C], from now on, whatever the threshold says; saved with the weights.
 
         Raises ValueError for another shape, and for a channel that may not be replaced.
         """
@@ -223,7 +279,10 @@ class ChannelExchange(nn.Module):
         mask = replaced.to(self.replaceable.device)
         if (mask & ~self.replaceable).any():
             raise ValueError("a channel is to be replaced outside the part in which that is allowed")
-        self.fixed = mask
+        if self.fixed is None:
+            self.fixed = mask.clone()
+        else:
+            self.fixed.copy_(mask)
 
     def allot(self, donor: Tensor) -> None:
         """Let replaced channels take those of these modalities, int [M, C], from now on; saved with the weights.
@@ -242,20 +301,34 @@ class ChannelExchange(nn.Module):
         y = self.norm(x)
         if not self.active or self.modalities == 1:
             return y
-        if self.fixed is not None:
-            return replace_channels(y, self.fixed, self.donor)
-        return exchange_channels(y, self.norm.weight, self.threshold, self.replaceable, self.donor)[0]
+        if self.gate is not None:
+            return mix_channels(y, self.mixing, self.donor, self.probe)
+        return replace_channels(y, self.replaced(), self.donor, self.probe)
 
     @property
     def gamma(self) -> Tensor:
         """[M, C]: the norm's scaling factors (one row repeated where the modalities share it)."""
         return self.norm.weight.expand(self.modalities, -1)
 
+    @property
+    def mixing(self) -> Tensor:
+        """[M, C], in [0, 1]: how much of the others stands in each channel; with gates they say, else it is 0 or 1."""
+        if self.gate is None or not self.active or self.modalities == 1:
+            return self.replaced().float()
+        return torch.where(self.replaceable, self.gate.sigmoid(), 0.0)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether a gate leaves a channel between its own and the others'."""
+        return bool(((self.mixing > 0) & (self.mixing < 1)).any())
+
     @torch.no_grad()
     def replaced(self) -> Tensor:
-        """Bool [M, C]: the channels that `forward` would replace now; none while inactive or with M = 1."""
+        """Bool [M, C]: the channels that `forward` would wholly replace now; none while inactive or with M = 1."""
         if not self.active or self.modalities == 1:
             return torch.zeros_like(self.replaceable)
+        if self.gate is not None:
+            return self.mixing == 1
         if self.fixed is not None:
             return self.fixed
         return below_threshold(self.gamma, self.threshold) & self.replaceable
@@ -264,8 +337,9 @@ class ChannelExchange(nn.Module):
         """What `print(module)` shows."""
         fixed = ", fixed" if self.fixed is not None else ""
         groups = ", donors=groups" if self.donor is not None else ""
+        gates = ", gates" if self.gate is not None else ""
         settings = f"threshold={self.threshold}, region={self.region}, replace={self.replace}, active={self.active}"
-        return settings + fixed + groups
+        return settings + fixed + gates + groups
 
 
 def exchange_layers(model: nn.Module) -> dict[str, ChannelExchange]:
@@ -289,25 +363,6 @@ def count_replaced(layers: Mapping[str, ChannelExchange], modalities: Sequence[s
         ReplacedCount(modality=name, replaced=replaced[index], pressed=pressed[index], channels=channels)
         for index, name in enumerate(modalities)
     )
-
-
-def fix_random_channels(model: nn.Module, share: float, seed: int) -> None:
-    """In every exchanging layer replace a fixed random `share`, in (0, 1], of the channels that may be replaced.
-
-    The control of the method: what exchanging does where the gammas have no say in it. Each modality of each layer
-    gives round(share * channels of its part) channels; `seed` decides which. Share 1 replaces all of them. Raises
-    ValueError for another share.
-    """
-    if not 0 < share <= 1:
-        raise ValueError(f"share = {share}: above 0, at most 1")
-    generator = torch.Generator().manual_seed(seed)
-    for layer in exchange_layers(model).values():
-        mask = torch.zeros_like(layer.replaceable, device="cpu")
-        for row, allowed in zip(mask, layer.replaceable.cpu(), strict=True):
-            places = allowed.nonzero().flatten()
-            drawn = torch.randperm(len(places), generator=generator)[: round(share * len(places))]
-            row[places[drawn]] = True
-        layer.fix(mask)
 
 
 def allot_donors(model: nn.Module, seed: int) -> None:

@@ -1,6 +1,6 @@
 """Which parts of a network live: dead units, and whether a gradient of the task arrives.
 
-While a network is watched, its layers are looked at as they run. A unit, that is a channel of one stream, is *dead*
+While a network is watched, its layers are observed as they run. A unit, that is a channel of one stream, is *dead*
 where it is positive nowhere in the batch and no gradient reaches it: a ReLU behind it has shut it off, and nothing can
 open it again. A part to whose layers no gradient arrives at all learns nothing, dead or not; its gammas fall under the
 L1 penalty unopposed, which is no choice of channels. Gradients are those of the loss with respect to a layer's output,
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from cen_cli import ranks
 from cen_cli.models.exchange import ChannelExchange, exchange_layers
 from cen_cli.models.norms import ModalNorm
 from cen_cli.models.streams import PrivateCopies
@@ -78,7 +79,8 @@ class Watch:
     def _arrived(self, name: str, gradient: Tensor) -> None:
         if name in self._values:
             streams = self._by_stream(gradient)
-            self._gradients[name] = torch.linalg.vector_norm(streams, dim=(1, 3, 4), dtype=torch.float32)  # [S, C]
+            wide = torch.promote_types(gradient.dtype, torch.float32)
+            self._gradients[name] = torch.linalg.vector_norm(streams, dim=(1, 3, 4), dtype=wide)  # [S, C]
 
     def _by_stream(self, x: Tensor) -> Tensor:
         """[S*B, C, h, w] -> [S, B, C, h, w]; S = 1 where streams have been fused."""
@@ -88,8 +90,10 @@ class Watch:
     def health(self) -> Health:
         """What was seen, part by part in network order; one transfer from the device a layer."""
         parts: dict[str, list[_Layer]] = {}
-        for name, positive in self._values.items():
-            norms = self._gradients.get(name, torch.zeros_like(positive))  # [S, C]
+        positives = ranks.averaged(self._values)
+        squares = {name: self._gradients.get(name, torch.zeros_like(each)).square() for name, each in positives.items()}
+        for name, square in ranks.averaged(squares).items():
+            positive, norms = positives[name], (square / ranks.count()).sqrt()  # [S, C]; each rank's loss is its share
             dead = ((positive == 0) & (norms == 0)).float().mean(1)
             rows = torch.stack([positive.mean(1), dead, torch.linalg.vector_norm(norms, dim=1)]).double().cpu().tolist()
             parts.setdefault(part_of(self._network, name), []).append(_Layer(name, *rows))

@@ -23,8 +23,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.convnext import LayerNorm2d
-from torchvision.ops import FrozenBatchNorm2d
 
 from cen_cli.models.norms import (
     ModalBatchNorm2d,
@@ -55,20 +53,23 @@ _OF_TORCH: dict[type[nn.Module], NormKind] = {
     nn.BatchNorm2d: BATCH,
     nn.SyncBatchNorm: NormKind(ModalSyncBatchNorm2d),
     nn.InstanceNorm2d: NormKind(ModalInstanceNorm2d),
-    FrozenBatchNorm2d: NormKind(ModalBatchNorm2d, frozen=True),
     nn.LayerNorm: NormKind(ModalLayerNorm2d, channels_innermost=True),
-    LayerNorm2d: LAYER,
 }
-_OF_TIMM = {
-    "BatchNormAct2d": NormKind(ModalBatchNorm2d, then=DROP_ACT),
-    "SyncBatchNormAct": NormKind(ModalSyncBatchNorm2d, then=DROP_ACT),
-    "FrozenBatchNormAct2d": NormKind(ModalBatchNorm2d, frozen=True, then=DROP_ACT),
-    "LayerNorm": NormKind(ModalLayerNorm2d, channels_innermost=True),
-    "LayerNormFp32": NormKind(ModalLayerNorm2d, channels_innermost=True),
-    "LayerNorm2d": LAYER,
-    "LayerNorm2dFp32": LAYER,
-    "LayerNormExp2d": LAYER,
+_OF_OTHERS = {
+    "torchvision.ops": {"FrozenBatchNorm2d": NormKind(ModalBatchNorm2d, frozen=True)},
+    "torchvision.models.convnext": {"LayerNorm2d": LAYER},
+    "timm.layers": {
+        "BatchNormAct2d": NormKind(ModalBatchNorm2d, then=DROP_ACT),
+        "SyncBatchNormAct": NormKind(ModalSyncBatchNorm2d, then=DROP_ACT),
+        "FrozenBatchNormAct2d": NormKind(ModalBatchNorm2d, frozen=True, then=DROP_ACT),
+        "LayerNorm": NormKind(ModalLayerNorm2d, channels_innermost=True),
+        "LayerNormFp32": NormKind(ModalLayerNorm2d, channels_innermost=True),
+        "LayerNorm2d": LAYER,
+        "LayerNorm2dFp32": LAYER,
+        "LayerNormExp2d": LAYER,
+    },
 }
+"""By the module, which is imported where a network has one of its classes."""
 
 
 NORMALISING = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm2d)
@@ -101,7 +102,7 @@ def known_norms(module: nn.Module, *, allow_others: bool) -> dict[str, tuple[nn.
     kinds = _known_kinds()
     found = {}
     for name, layer in module.named_modules():
-        kind = kinds.get(type(layer)) or _seen_to_be(layer)
+        kind = kinds.get(type(layer)) or _inferred_kind(layer)
         if kind is not None:
             found[name] = (layer, kind)
         elif _has_statistics(layer) and not allow_others:
@@ -178,11 +179,12 @@ def modal_norm(
 
 def _known_kinds() -> dict[type[nn.Module], NormKind]:
     """All known classes; timm's only once somebody has imported it, for otherwise no network can hold one."""
-    timm = sys.modules.get("timm.layers")
-    return _OF_TORCH | {getattr(timm, name): kind for name, kind in _OF_TIMM.items() if hasattr(timm, name)}
+    imported = [(sys.modules.get(module), kinds) for module, kinds in _OF_OTHERS.items()]
+    others = {getattr(of, name): kind for of, kinds in imported for name, kind in kinds.items() if hasattr(of, name)}
+    return _OF_TORCH | others
 
 
-def _seen_to_be(layer: nn.Module) -> NormKind | None:
+def _inferred_kind(layer: nn.Module) -> NormKind | None:
     """What a subclass of a batch or instance norm is, where it computes its parent's norm and then its children."""
     parent = next(
         (kind for known, kind in _OF_TORCH.items() if known in NORMALISING and isinstance(layer, known)), None

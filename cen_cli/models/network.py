@@ -53,18 +53,22 @@ class StreamNetwork(nn.Module):
         return self.ensemble.combine(*made) if isinstance(made, tuple) else self.ensemble.combine(made)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Groups "encoder", "decoder" and "ensemble", and "gamma", which takes the exchanging norms' out of the others.
+        """Groups "encoder", "decoder" and "ensemble", and what exchanging layers take out of these: "gamma", and "gate"
+        where there are gates.
 
         What the encoder's junctions hold, the fusion blocks of a baseline, starts untrained as the decoder does, and is
         in its group. Each parameter is in exactly one group; AssertionError where one lies outside the `PARTS`.
         """
-        gammas = [layer.norm.weight for layer in exchange_layers(self).values()]
+        layers = exchange_layers(self).values()
+        gammas = [layer.norm.weight for layer in layers]
+        gates = [layer.gate for layer in layers if layer.gate is not None]
         blocks = [*self.get_submodule("encoder.junctions").parameters()]
-        taken = {id(parameter) for parameter in (*gammas, *blocks)}
+        taken = {id(parameter) for parameter in (*gammas, *gates, *blocks)}
         encoder, decoder, ensemble = (
             [p for p in self.get_submodule(part).parameters() if id(p) not in taken] for part in PARTS
         )
         groups = {"encoder": encoder, "decoder": [*decoder, *blocks], "gamma": gammas, "ensemble": ensemble}
+        groups |= {"gate": gates} if gates else {}
         grouped = sorted(id(p) for group in groups.values() for p in group)
         assert grouped == sorted(id(p) for p in self.parameters()), "a parameter is in no group, or in two"
         return groups

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules._functions import SyncBatchNorm
 
+from cen_cli import ranks
 from cen_cli.models.streams import check_divisible
 
 Share = Literal["private", "shared"]
@@ -35,13 +36,8 @@ SHARING: dict[str, tuple[Share, Share]] = {
 """Sharing mode -> (gamma and beta, mean and variance)."""
 
 
-class ModalBatchNorm2d(nn.Module):
-    """Batch normalisation of M streams, each with its own gamma, beta, mean and variance unless shared.
-
-    With everything private it equals M `nn.BatchNorm2d`, one per stream, in training and in evaluation.
-    `frozen = True` normalises by the running statistics in training too, and leaves them as they are; gamma and beta
-    still learn.
-    """
+class _NormByStatistics(nn.Module):
+    """Gamma, beta and running statistics of M streams: gamma 1, beta 0, mean 0, variance 1."""
 
     weight: nn.Parameter
     bias: nn.Parameter
@@ -59,10 +55,35 @@ class ModalBatchNorm2d(nn.Module):
         momentum: float = 0.1,
     ) -> None:
         super().__init__()
-        _allocate(self, channels, modalities, affine, statistics)
+        _allocate_affine(self, channels, modalities, affine)
+        rows = _count_rows("statistics", statistics, modalities)
+        self.register_buffer("running_mean", torch.zeros(rows, channels))
+        self.register_buffer("running_var", torch.ones(rows, channels))
         self.channels, self.modalities = channels, modalities
         self.eps, self.momentum = eps, momentum
-        self.frozen = False
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        affine, statistics = (
+            "private" if len(table) == self.modalities else "shared" for table in (self.weight, self.running_mean)
+        )
+        return f"{self.channels}, modalities={self.modalities}, affine={affine}, statistics={statistics}"
+
+
+class ModalBatchNorm2d(_NormByStatistics):
+    """Batch normalisation of M streams, each with its own gamma, beta, mean and variance unless shared (P Eq. 5).
+
+    `channels` is C and `modalities` M; gamma (`weight`) and beta (`bias`) are [M, C], or [1, C] with
+    `affine="shared"`, running mean and variance by `statistics` likewise; `eps` and `momentum` are torch's.
+    With everything private it equals M `nn.BatchNorm2d`, one per stream, in training and in evaluation.
+    `frozen = True` normalises by the running statistics in training too, and leaves them as they are; gamma and beta
+    still learn. `synchronised = True` normalises by the batch of all processes that train together (`process_group`:
+    of some of them), as `nn.SyncBatchNorm` does.
+    """
+
+    synchronised = False
+    process_group: Any = None
+    frozen = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [M*B, C, H, W], modality-major; the result has x's shape, dtype and memory format."""
@@ -83,31 +104,32 @@ class ModalBatchNorm2d(nn.Module):
 
     def _by_batch(self, x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
         """Normalise by the batch's own statistics, which mean and variance then follow."""
-        return F.batch_norm(x, mean, variance, gamma, beta, True, self.momentum, self.eps)
-
-    def extra_repr(self) -> str:
-        """What `print(module)` shows."""
-        return _describe(self)
+        if self.synchronised and dist.is_available() and dist.is_initialized():
+            group = self.process_group or dist.group.WORLD
+            if (size := dist.get_world_size(group)) > 1:
+                settings = (self.eps, self.momentum, group)
+                if x.is_cuda:
+                    return SyncBatchNorm.apply(x, gamma, beta, mean, variance, *settings, size)
+                return _by_batch_of_all(x, gamma, beta, mean, variance, *settings)
+        if ranks.count() == 1:
+            return F.batch_norm(x, mean, variance, gamma, beta, True, self.momentum, self.eps)
+        own = (mean.clone(), variance.clone())  # torch needs them in the backward as it leaves them
+        y = F.batch_norm(x, *own, gamma, beta, True, self.momentum, self.eps)
+        for running, followed in zip((mean, variance), _of_all_ranks(*own), strict=True):
+            running.copy_(followed)
+        return y
 
 
 class ModalSyncBatchNorm2d(ModalBatchNorm2d):
-    """A `ModalBatchNorm2d` whose batch, in training, is that of all processes together, as in `nn.SyncBatchNorm`."""
+    """A `ModalBatchNorm2d` that is synchronised: what an `nn.SyncBatchNorm` becomes."""
 
-    process_group: Any = None
-
-    def _by_batch(self, x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
-        alone = not (dist.is_available() and dist.is_initialized()) or dist.get_world_size(self.process_group) == 1
-        if alone:
-            return super()._by_batch(x, mean, variance, gamma, beta)
-        group = self.process_group or dist.group.WORLD
-        ours: Tensor = SyncBatchNorm.apply(
-            x, gamma, beta, mean, variance, self.eps, self.momentum, group, dist.get_world_size(group)
-        )
-        return ours
+    synchronised = True
 
 
-class ModalInstanceNorm2d(nn.Module):
+class ModalInstanceNorm2d(_NormByStatistics):
     """Instance normalisation of M streams with gamma, beta and running statistics (S Section 2, U-Net).
+
+    `channels`, `modalities`, `affine`, `statistics`, `eps` and `momentum` are those of `ModalBatchNorm2d`.
 
     Statistics are those of each sample's own map, in training and in evaluation; `use_running_statistics = True` takes
     the running ones in evaluation. Sharing the statistics therefore shows only there (S-Table 9). In training the
@@ -117,26 +139,7 @@ class ModalInstanceNorm2d(nn.Module):
     and these then follow the values themselves and their squared distances from the running mean.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(
-        self,
-        channels: int,
-        modalities: int,
-        *,
-        affine: Share = "private",
-        statistics: Share = "private",
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-    ) -> None:
-        super().__init__()
-        _allocate(self, channels, modalities, affine, statistics)
-        self.channels, self.modalities = channels, modalities
-        self.eps, self.momentum = eps, momentum
-        self.use_running_statistics = False
+    use_running_statistics = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [M*B, C, H, W], modality-major; the result has x's shape, dtype and memory format."""
@@ -187,12 +190,9 @@ class ModalInstanceNorm2d(nn.Module):
     def _follow(self, means: Tensor, variances: Tensor) -> None:
         """Move the running statistics towards the samples' average: means and variances are [M*B, C]."""
         rows = (self.running_mean.shape[0], -1)  # with one row, all streams' samples fall into it
-        self.running_mean.lerp_(means.unflatten(0, rows).mean(1).to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_(variances.unflatten(0, rows).mean(1).to(self.running_var.dtype), self.momentum)
-
-    def extra_repr(self) -> str:
-        """What `print(module)` shows."""
-        return _describe(self)
+        mean, variance = _of_all_ranks(means.unflatten(0, rows).mean(1), variances.unflatten(0, rows).mean(1))
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
 
 
 class ModalLayerNorm2d(nn.Module):
@@ -223,31 +223,30 @@ ModalNorm = BatchOrInstanceNorm | ModalLayerNorm2d
 
 
 def set_frozen_statistics(model: nn.Module, frozen: bool) -> None:
-    """Freeze (or release) the running statistics of every `ModalBatchNorm2d` in `model`."""
+    """Freeze (or release, `frozen = False`) the running statistics of every `ModalBatchNorm2d` in `model`."""
     for module in model.modules():
         if isinstance(module, ModalBatchNorm2d):
             module.frozen = frozen
 
 
+def set_synchronised(model: nn.Module, synchronised: bool) -> None:
+    """Let every `ModalBatchNorm2d` in `model` see the batch of all processes that train together, or its own alone."""
+    for module in model.modules():
+        if isinstance(module, ModalBatchNorm2d):
+            module.synchronised = synchronised
+
+
 def set_norm_statistics(model: nn.Module, statistics: str) -> None:
     """Choose what every `ModalInstanceNorm2d` in `model` normalises by in evaluation.
 
-    "instance": each map's own mean and variance, as in training; "running": the running ones (S-Table 9). Raises
-    ValueError for another word.
+    `statistics` is "instance", each map's own mean and variance, as in training; or "running", the running ones
+    (S-Table 9). Raises ValueError for another word.
     """
     if statistics not in ("instance", "running"):
         raise ValueError(f"norm statistics {statistics!r}: 'instance' or 'running'")
     for module in model.modules():
         if isinstance(module, ModalInstanceNorm2d):
             module.use_running_statistics = statistics == "running"
-
-
-def _allocate(norm: nn.Module, channels: int, modalities: int, affine: Share, statistics: Share) -> None:
-    """Give `norm` its four tensors: gamma 1, beta 0, mean 0, variance 1."""
-    _allocate_affine(norm, channels, modalities, affine)
-    rows = _count_rows("statistics", statistics, modalities)
-    norm.register_buffer("running_mean", torch.zeros(rows, channels))
-    norm.register_buffer("running_var", torch.ones(rows, channels))
 
 
 def _allocate_affine(norm: nn.Module, channels: int, modalities: int, affine: Share) -> None:
@@ -284,6 +283,41 @@ def _normalise_by(norm: BatchOrInstanceNorm, x: Tensor, mean: Tensor, variance: 
     return _scale_and_shift(x, scale, norm.bias - mean * scale, norm.modalities)
 
 
+def _by_batch_of_all(
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    eps: float,
+    momentum: float,
+    group: Any,
+) -> Tensor:
+    """One stream [B, C, H, W] by the statistics of all processes' streams, which mean and variance then follow.
+
+    For devices that torch's kernels for this do not know. Each process gives its mean, variance and count: sums of
+    squares over all would lose small variances beside large means.
+    """
+    wide = x.to(_at_least_float32(x))
+    own = torch.var_mean(wide, dim=(0, 2, 3), correction=0)
+    row = torch.cat([*own, wide.new_full((1,), wide[:, 0].numel())])
+    variances, means, counts = ranks.gathered(row[None], 0, group).split([len(mean), len(mean), 1], dim=1)
+    total = counts.detach().sum()
+    mu = (counts * means).sum(0) / total
+    var = (counts * (variances + (means - mu).square())).sum(0) / total
+    mean.lerp_(mu.detach().to(mean.dtype), momentum)
+    variance.lerp_((var.detach() * total / (total - 1)).to(variance.dtype), momentum)
+    scale = torch.rsqrt(var + eps) if gamma is None else gamma * torch.rsqrt(var + eps)
+    y = (wide - mu[:, None, None]) * scale[:, None, None]
+    return (y if beta is None else y + beta[:, None, None]).to(x.dtype)
+
+
+def _of_all_ranks(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """What running statistics are to follow, or have come to, averaged over the ranks, so that these stay alike."""
+    followed = ranks.averaged({"mean": mean, "variance": variance})
+    return followed["mean"], followed["variance"]
+
+
 def _streams(
     norm: BatchOrInstanceNorm, x: Tensor, mean: Tensor, variance: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
@@ -307,9 +341,3 @@ def _scale_and_shift(x: Tensor, scale: Tensor, shift: Tensor, modalities: int) -
 
 def _at_least_float32(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
-
-
-def _describe(norm: BatchOrInstanceNorm) -> str:
-    affine = "private" if norm.weight.shape[0] == norm.modalities else "shared"
-    statistics = "private" if norm.running_mean.shape[0] == norm.modalities else "shared"
-    return f"{norm.channels}, modalities={norm.modalities}, affine={affine}, statistics={statistics}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from cen_cli.models.backbones.resnet import ResNetEncoder, resnet_encoder
 from cen_cli.models.backbones.staged import PREFIX, StagedEncoder, timm_encoder
 from cen_cli.models.conversion import checked_names, convert_layers, nowhere
+from cen_cli.models.fusion.concat import InputConcat
 from cen_cli.models.fusion.placement import FUSED, Fusion
 from cen_cli.models.heads.pspnet import PSPNetDecoder
 from cen_cli.models.heads.refinenet import RefineNetDecoder
@@ -32,6 +32,7 @@ def refinenet_segmenter(
     dropout: float = 0.5,
     light: bool = False,
     norm: bool = False,
+    joint: bool = False,
     weights: str | None = None,
     streams: StreamSettings = StreamSettings(),  # noqa: B008 (frozen)
     fusion: Fusion | None = None,
@@ -40,7 +41,8 @@ def refinenet_segmenter(
 
     `width`, `dropout`, `light` and `norm` are the decoder's, `backbone`, `encoder_width` and `weights` those of
     `resnet_encoder`; `streams` says what the modalities share and how they exchange. `fusion` puts a baseline in the
-    place of exchange and ensemble, and then `streams` is not read. Errors as in `resnet_encoder`.
+    place of exchange and ensemble, and then `streams` is not read. `joint` puts the last maps of all streams side by
+    side before one classifier, in the place of the ensemble. Errors as in `resnet_encoder`.
     """
     names = checked_names(modalities)
     encoder = _encoder(backbone, len(names), streams, width=encoder_width, weights=weights, fusion=fusion)
@@ -48,7 +50,11 @@ def refinenet_segmenter(
     if fusion is not None:
         convert_layers(decoder, 1, MERGED, after=nowhere)
         return Segmenter(encoder, decoder, names, branches=(FUSED,))
-    convert_layers(decoder, len(names), replace(streams, exchange=False), after=nowhere)
+    classifier = decoder.classifier
+    convert_layers(decoder, len(names), streams.in_decoder, after=nowhere)
+    if joint:
+        decoder.add_module("classifier", InputConcat(classifier, len(names)))
+        return Segmenter(encoder, decoder, names, branches=(FUSED,))
     return Segmenter(encoder, decoder, names)
 
 
@@ -76,7 +82,7 @@ def pspnet_segmenter(
     if fusion is not None:
         convert_layers(decoder, 1, MERGED, after=nowhere)
         return Segmenter(encoder, decoder, names, branches=(FUSED,))
-    convert_layers(decoder, len(names), streams, after=nowhere)
+    convert_layers(decoder, len(names), streams.in_decoder, after=nowhere)
     return Segmenter(encoder, decoder, names)
 
 

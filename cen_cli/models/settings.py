@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cen_cli.models.exchange import THRESHOLD, Region, Replace
 from cen_cli.models.norms import SHARING, NormSharing, Share
@@ -22,12 +22,19 @@ class StreamSettings:
     norm: NormSharing = "private"
     exchange: bool = True
     gamma_init: float | None = None
+    decoder_conv: Share | None = None
+    """Of convolutions in a decoder; None: `conv`."""
 
     def __post_init__(self) -> None:
         if self.norm not in SHARING:
             raise ValueError(f"norm = {self.norm!r}: one of {', '.join(SHARING)}")
         if self.conv not in ("shared", "private"):
             raise ValueError(f"conv = {self.conv!r}: 'shared' or 'private'")
+
+    @property
+    def in_decoder(self) -> StreamSettings:
+        """What a decoder is converted with: nothing is exchanged there."""
+        return replace(self, conv=self.decoder_conv or self.conv, exchange=False)
 
     @property
     def affine(self) -> Share:

@@ -104,7 +104,8 @@ def check_divisible(x: Tensor, modalities: int) -> None:
 class PrivateCopies(nn.Module):
     """A copy of one layer for each of M modalities, run on that modality's stream alone.
 
-    `layer` may be of any class that maps [B, C, H, W] to [B, D, h, w]: what its forward does, each copy does.
+    `layer` may be of any class that maps [B, C, H, W] to [B, D, h, w]: what its forward does, each copy does. Raises
+    ValueError for fewer `modalities` than 1. Needed by the unshared rows of S-Tables 7 and 8.
     """
 
     def __init__(self, layer: nn.Module, modalities: int) -> None:
@@ -139,7 +140,7 @@ class PrivateCopies(nn.Module):
 
 
 class PrivateConv2d(PrivateCopies):
-    """`PrivateCopies` of a convolution, under its name of version 0.1."""
+    """`PrivateCopies` of a convolution, under its name of version 0.1; of the same `layer` and `modalities`."""
 
     @classmethod
     def from_conv(cls, conv: nn.Module, modalities: int) -> PrivateConv2d:

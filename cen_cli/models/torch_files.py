@@ -63,5 +63,7 @@ def _reason(error: Exception) -> str:
     """The first sentence of torch's explanation."""
     if isinstance(error, EOFError | zipfile.BadZipFile):
         return "it ends too early"
+    if isinstance(error, KeyError):  # an unknown code of pickle's, as a number
+        return "not a torch file, or a damaged one"
     text = " ".join(str(error).split())
     return text.partition(". ")[0] or type(error).__name__

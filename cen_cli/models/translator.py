@@ -56,5 +56,5 @@ def unet_translator(
         convert_layers(decoder, 1, MERGED, after=nowhere)
         return Translator(encoder, decoder, names, branches=(FUSED,))
     convert_layers(encoder, len(names), streams)
-    convert_layers(decoder, len(names), streams, after=nowhere)
+    convert_layers(decoder, len(names), streams.in_decoder, after=nowhere)
     return Translator(encoder, decoder, names)

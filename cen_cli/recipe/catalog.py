@@ -12,29 +12,12 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 def shipped() -> dict[str, Path]:
     """Path of every shipped recipe by name, in alphabetical order."""
-    return {path.stem: path for path in sorted(_folder().glob("*.toml"), key=lambda path: path.stem)}
+    return _in(_folder())
 
 
 def shipped_sweeps() -> dict[str, Path]:
     """Path of every shipped sweep by name, in alphabetical order."""
-    return {path.stem: path for path in sorted((_folder() / "sweeps").glob("*.toml"), key=lambda path: path.stem)}
-
-
-def find_sweep(name_or_path: str) -> Path:
-    """The file of a sweep given by path or by the name of a shipped one.
-
-    `recipes/sweeps/NAME.toml` means the shipped sweep wherever the current folder has no such file. Raises UsageError
-    with the nearest names where there is none.
-    """
-    path, sweeps = Path(name_or_path), shipped_sweeps()
-    if path.is_file():
-        return path
-    if name_or_path in sweeps:
-        return sweeps[name_or_path]
-    if path.parent == Path("recipes/sweeps") and path.suffix == ".toml" and path.stem in sweeps:
-        return sweeps[path.stem]
-    hint = did_you_mean(path.name.removesuffix(".toml"), sweeps, most=3) or f"shipped sweeps: {', '.join(sweeps)}"
-    raise UsageError(f"no sweep {name_or_path!r}: neither a file nor a shipped sweep", hint=hint)
+    return _in(_folder() / "sweeps")
 
 
 def find(name_or_path: str) -> Path:
@@ -43,17 +26,32 @@ def find(name_or_path: str) -> Path:
     `recipes/NAME.toml` means the shipped recipe wherever the current folder has no such file. Raises UsageError with
     the nearest names where there is none.
     """
+    path, recipes = Path(name_or_path), shipped()
+    if path.is_dir() and name_or_path not in recipes:
+        inside = path / "recipe.toml"
+        other = "give a .toml file, or a name that `cen recipes ls` lists"
+        hint = f"did you mean {inside}?" if inside.is_file() else other
+        raise UsageError(f"{name_or_path} is a folder, not a recipe", hint=hint)
+    return _find(name_or_path, recipes, "recipe", Path("recipes"))
+
+
+def find_sweep(name_or_path: str) -> Path:
+    """The file of a sweep, as `find` finds that of a recipe; the folder is recipes/sweeps."""
+    return _find(name_or_path, shipped_sweeps(), "sweep", Path("recipes/sweeps"))
+
+
+def _find(name_or_path: str, there: dict[str, Path], kind: str, folder: Path) -> Path:
     path = Path(name_or_path)
-    if path.is_file():
-        return path
-    recipes = shipped()
-    if name_or_path in recipes:
-        return recipes[name_or_path]
-    if path.parent == Path("recipes") and path.suffix == ".toml" and path.stem in recipes:
-        return recipes[path.stem]
-    if path.is_dir():
-        raise UsageError(f"{name_or_path} is a folder, not a recipe", hint=_hint_for_folder(path))
-    raise UsageError(f"no recipe {name_or_path!r}: neither a file nor a shipped recipe", hint=_hint(path, recipes))
+    name = path.stem if path.parent == folder and path.suffix == ".toml" else name_or_path
+    if path.is_file() or name in there:
+        return path if path.is_file() else there[name]
+    question = did_you_mean(path.name.removesuffix(".toml"), there, most=3)
+    hint = f"{question} (`cen recipes ls` lists all)" if question else "`cen recipes ls` lists all"
+    raise UsageError(f"no {kind} {name_or_path!r}: neither a file nor a shipped {kind}", hint=hint)
+
+
+def _in(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def summary(path: Path) -> str:
@@ -67,13 +65,3 @@ def _folder() -> Path:
     """`recipes/` inside an installed package, or beside it in a checkout."""
     installed = _PACKAGE / "recipes"
     return installed if installed.is_dir() else _PACKAGE.parent / "recipes"
-
-
-def _hint(path: Path, recipes: dict[str, Path]) -> str:
-    question = did_you_mean(path.name.removesuffix(".toml"), recipes, most=3)
-    return f"{question} (`cen recipes ls` lists all)" if question else f"shipped recipes: {', '.join(recipes)}"
-
-
-def _hint_for_folder(path: Path) -> str:
-    inside = path / "recipe.toml"
-    return f"did you mean {inside}?" if inside.is_file() else "give a .toml file, or a name that `cen recipes ls` lists"

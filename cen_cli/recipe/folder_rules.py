@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from cen_cli.recipe.paths import Path, dotted
-from cen_cli.recipe.wording import Problem, perhaps, show_value
+from cen_cli.recipe.rules import RULES, Complaints, rule
+from cen_cli.recipe.wording import perhaps, show_value
+
+__all__ = ["RULES"]
 
 Modality = Mapping[str, Any]
 
@@ -16,240 +18,155 @@ RESERVED = ("ensemble", "labels", "target")
 LIMITS = {"uint8": (0, 255), "uint16": (0, 65535), "int16": (-32768, 32767)}
 """What a pixel of a type can hold."""
 
-_AT = ("data", "folders", "modalities")
-_LABELS = ("data", "folders", "labels")
-_OF_MEASUREMENTS = ("scale", "unit", "invalid")
+_MODALITIES = "data.folders.modalities"
+_LABELS = "data.folders.labels"
 
 
+@rule("data.kind data.inputs data.target data.folders.modalities")
 def _inputs_are_modalities(
     kind: str, inputs: list[str], target: str | None, modalities: Mapping[str, Any]
-) -> Iterator[Problem]:
+) -> Complaints:
     if kind != "folders":
         return
-    names = list(modalities)
-    if not names:
-        yield Problem(
-            _AT, "[data.folders.modalities]: missing; one table a modality, such as [data.folders.modalities.rgb]"
-        )
+    if not modalities:
+        yield _MODALITIES, "missing; one table a modality, such as [data.folders.modalities.rgb]"
         return
+    names = list(modalities)
     wanted = f"one of [data.folders.modalities]: {', '.join(names)}"
     for name in inputs:
         if name not in names:
-            yield Problem(("data", "inputs"), f'data.inputs: "{name}" is not {wanted}{perhaps(name, names)}')
+            yield "data.inputs", f'"{name}" is not {wanted}{perhaps(name, names)}'
     if target is not None and target not in names:
-        yield Problem(("data", "target"), f'data.target = "{target}": {wanted}{perhaps(target, names)}')
+        yield "data.target", f"{wanted}{perhaps(target, names)}"
 
 
-def _names_are_free(modalities: Mapping[str, Any]) -> Iterator[Problem]:
-    for name in modalities:
-        path = (*_AT, name)
+@rule("data.folders.modalities")
+def _modalities(modalities: Mapping[str, Modality]) -> Complaints:
+    for name, modality in modalities.items():
+        at = ("data", "folders", "modalities", name)
         if name in RESERVED:
-            yield Problem(path, f'[{dotted(path)}]: "{name}" means something else here; another name')
+            yield at, f'"{name}" means something else here; another name'
         elif not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-            yield Problem(path, f"[{dotted(path)}]: a name of letters, digits, dashes and underscores")
+            yield at, "a name of letters, digits, dashes and underscores"
+        for key, text in (*_kind(modality), *_range(modality), *_bands(modality)):
+            yield (*at, str(key)), text
 
 
-def _measurements(modalities: Mapping[str, Modality]) -> Iterator[Problem]:
-    for name, modality in modalities.items():
-        path = (*_AT, name)
-        if modality["kind"] == "measurement":
-            yield from _range_of_measurement(path, modality)
-            continue
-        for key in _OF_MEASUREMENTS:
-            if modality.get(key) not in (None, []):
-                shown = f"{dotted((*path, key))} = {show_value(modality[key])}"
-                yield Problem(
-                    (*path, key), f'{shown}: read only with kind = "measurement", and it is "{modality["kind"]}"'
-                )
+def _kind(modality: Modality) -> Complaints:
+    kind = modality["kind"]
+    if kind == "measurement" and "range" not in modality:
+        yield "range", "missing; a measurement needs its [lowest, highest], in its unit"
+    if kind == "normals" and modality["channels"] != 3:
+        yield "channels", '3 with kind = "normals"'
+    for key in ("scale", "unit", "invalid") if kind != "measurement" else ():
+        if modality.get(key) not in (None, []):
+            yield key, f'read only with kind = "measurement", and it is "{kind}"'
 
 
-def _range_of_measurement(path: tuple[str, ...], modality: Modality) -> Iterator[Problem]:
-    if "range" not in modality:
-        yield Problem(
-            (*path, "range"),
-            f"{dotted((*path, 'range'))}: missing; a measurement needs its [lowest, highest], in its unit",
-        )
-
-
-def _ranges(modalities: Mapping[str, Modality]) -> Iterator[Problem]:
-    for name, modality in modalities.items():
-        path = (*_AT, name, "range")
-        if modality["kind"] == "normals" and modality["channels"] != 3:
-            key = (*_AT, name, "channels")
-            yield Problem(key, f'{dotted(key)} = {modality["channels"]}: 3 with kind = "normals"')
-        if modality.get("range") is None:
-            continue
-        low, high = modality["range"]
-        shown = f"{dotted(path)} = {show_value(modality['range'])}"
-        if low == high:
-            yield Problem(path, f"{shown}: two different numbers")
-        yield from _reachable(path, shown, modality)
-
-
-def _bands(modalities: Mapping[str, Modality]) -> Iterator[Problem]:
-    for name, modality in modalities.items():
-        path, bands = (*_AT, name, "bands"), modality.get("bands", [])
-        shown = f"{dotted(path)} = {show_value(bands)}"
-        if bands and (len(bands) != modality["channels"] or len(set(bands)) != len(bands)):
-            yield Problem(path, f"{shown}: one for each of channels = {modality['channels']}, all different")
-        if bands and modality.get("convert"):
-            yield Problem(path, f"{shown}: beside convert = true, which is for pictures as a whole; remove one of them")
-        if modality.get("convert") and modality.get("stored", "uint8") != "uint8":
-            key = (*_AT, name, "convert")
-            yield Problem(key, f'{dotted(key)} = true: with stored = "uint8", and it is "{modality["stored"]}"')
-
-
-def _tolerance(
-    tolerance: int, stored: str, classes: list[str], first: int | None, values: list[int]
-) -> Iterator[Problem]:
-    if not tolerance:
-        return
-    path = (*_LABELS, "tolerance")
-    shown = f"{dotted(path)} = {tolerance}"
-    taken = list(values) or [(first or 0) + number for number in range(len(classes))]
-    if stored != "index" or len(taken) != 2:
-        yield Problem(path, f'{shown}: for two classes with stored = "index"; store other label maps as PNG')
-    elif 2 * tolerance >= abs(taken[1] - taken[0]):
-        yield Problem(path, f"{shown}: less than half of what lies between the classes' values {show_value(taken)}")
-
-
-def _reachable(path: tuple[str, ...], shown: str, modality: Modality) -> Iterator[Problem]:
+def _range(modality: Modality) -> Complaints:
     """A range must hold some value that the files can hold; that of an image must hold no other."""
-    low, high = modality["range"]
-    stored = modality.get("stored", "uint8")
-    if stored not in LIMITS:
+    low, high = modality.get("range") or (0, 1)
+    stored, scale = modality.get("stored", "uint8"), modality.get("scale", 1)
+    if low == high:
+        yield "range", "two different numbers"
+    if modality.get("range") is None or stored not in LIMITS:
         return
-    scale = modality.get("scale", 1)
     least, most = (limit / scale for limit in LIMITS[stored])
     if modality["kind"] != "measurement" and (low < least or high > most):
-        yield Problem(path, f'{shown}: stored values, between {least:g} and {most:g} with stored = "{stored}"')
+        yield "range", f'stored values, between {least:g} and {most:g} with stored = "{stored}"'
     elif low >= most or high <= least:
         unit = f"{stored} with {scale:g} steps a unit" if scale != 1 else stored
-        yield Problem(path, f"{shown}: some of what the files can hold, which is {least:g} to {most:g} ({unit})")
+        yield "range", f"some of what the files can hold, which is {least:g} to {most:g} ({unit})"
 
 
+def _bands(modality: Modality) -> Complaints:
+    bands, convert = modality.get("bands", []), modality.get("convert")
+    if bands and (len(bands) != modality["channels"] or len(set(bands)) != len(bands)):
+        yield "bands", f"one for each of channels = {modality['channels']}, all different"
+    if bands and convert:
+        yield "bands", "beside convert = true, which is for pictures as a whole; remove one of them"
+    if convert and modality.get("stored", "uint8") != "uint8":
+        yield "convert", f'with stored = "uint8", and it is "{modality["stored"]}"'
+
+
+@rule(
+    "data.kind task data.folders.labels.pattern data.folders.labels.stored data.folders.labels.classes "
+    "data.folders.labels.colors"
+)
 def _labels_of_a_segmentation(
-    kind: str, task: str, pattern: str, stored: str, classes: Sequence[str], colors: Sequence[Any]
-) -> Iterator[Problem]:
+    kind: str, task: str, pattern: str, stored: str, classes: list[str], colors: list[Any]
+) -> Complaints:
     if kind != "folders" or task != "segmentation":
         return
     if not pattern:
-        yield Problem((*_LABELS, "pattern"), 'data.folders.labels.pattern: missing; such as "masks/{stem}.png"')
+        yield f"{_LABELS}.pattern", 'missing; such as "masks/{stem}.png"'
     if not classes:
-        yield Problem((*_LABELS, "classes"), "data.folders.labels.classes: missing; the names of the classes, in order")
+        yield f"{_LABELS}.classes", "missing; the names of the classes, in order"
     elif (colors or stored == "color") and len(colors) != len(classes):
-        yield Problem(
-            (*_LABELS, "colors"),
-            f"data.folders.labels.colors: {len(colors)} colours; one for each of the {len(classes)} classes",
-        )
+        yield f"{_LABELS}.colors", f"{len(colors)} colours; one for each of the {len(classes)} classes"
 
 
+@rule(
+    "data.folders.labels.stored data.folders.labels.classes data.folders.labels.first data.folders.labels.values "
+    "data.folders.labels.void data.folders.labels.tolerance"
+)
 def _values_of_labels(
-    classes: list[str], first: int | None, values: list[int], void: list[int] | None
-) -> Iterator[Problem]:
-    path = (*_LABELS, "values")
-    shown = f"data.folders.labels.values = {show_value(values)}"
+    stored: str, classes: list[str], first: int | None, values: list[int], void: list[int] | None, tolerance: int
+) -> Complaints:
     if values and first is not None:
-        yield Problem(path, f"{shown}: beside data.folders.labels.first = {first}; remove one of them")
+        yield f"{_LABELS}.values", f"beside data.folders.labels.first = {first}; remove one of them"
     if values and (len(values) != len(classes) or len(set(values)) != len(values)):
-        yield Problem(path, f"{shown}: one for each of the {len(classes)} classes, all different")
-    taken = values or range(first or 0, (first or 0) + len(classes))
+        yield f"{_LABELS}.values", f"one for each of the {len(classes)} classes, all different"
+    taken = values or [(first or 0) + number for number in range(len(classes))]
     both = sorted(set(void or ()) & set(taken))
     if both:
-        yield Problem(
-            (*_LABELS, "void"),
-            f"data.folders.labels.void = {show_value(void)}: {both[0]} is the stored value of a class, "
-            f'"{classes[list(taken).index(both[0])]}"',
-        )
+        yield f"{_LABELS}.void", f'{both[0]} is the stored value of a class, "{classes[taken.index(both[0])]}"'
+    if tolerance and (stored != "index" or len(taken) != 2):
+        yield f"{_LABELS}.tolerance", 'for two classes with stored = "index"; store other label maps as PNG'
+    elif tolerance and 2 * tolerance >= abs(taken[1] - taken[0]):
+        yield f"{_LABELS}.tolerance", f"less than half of what lies between the classes' values {show_value(taken)}"
 
 
-def _colors_of_labels(stored: str, colors: list[list[int]], void: list[list[int]] | None) -> Iterator[Problem]:
-    if stored != "color":
-        return
+@rule("data.folders.labels.stored data.folders.labels.colors data.folders.labels.void_colors")
+def _colors_of_labels(stored: str, colors: list[list[int]], void: list[list[int]] | None) -> Complaints:
     twice = [color for color in colors if colors.count(color) > 1]
-    if twice:
-        yield Problem((*_LABELS, "colors"), f"data.folders.labels.colors: {twice[0]} is named twice")
+    if stored == "color" and twice:
+        yield f"{_LABELS}.colors", f"{twice[0]} is named twice"
     both = [color for color in void or () if color in colors]
-    if both:
-        yield Problem(
-            (*_LABELS, "void_colors"),
-            f"data.folders.labels.void_colors = {show_value(void)}: {both[0]} is the colour of a class",
-        )
+    if stored == "color" and both:
+        yield f"{_LABELS}.void_colors", f"{both[0]} is the colour of a class"
 
 
+@rule("data.kind task data.inputs data.target data.folders.modalities data.folders.labels.pattern")
 def _fields_agree(
     kind: str, task: str, inputs: list[str], target: str | None, modalities: Mapping[str, Modality], labels: str
-) -> Iterator[Problem]:
+) -> Complaints:
     if kind != "folders":
         return
     used = [name for name in (*inputs, target or "") if name in modalities]
-    patterns: dict[tuple[str, ...], str] = {(*_AT, name, "pattern"): modalities[name]["pattern"] for name in used}
+    patterns = {f"{_MODALITIES}.{name}.pattern": modalities[name]["pattern"] for name in used}
     if task == "segmentation" and labels:
-        patterns[(*_LABELS, "pattern")] = labels
+        patterns[f"{_LABELS}.pattern"] = labels
     for field in ("{group}", "{split}"):
-        have = [path for path, pattern in patterns.items() if field in pattern]
-        lack = [path for path, pattern in patterns.items() if field not in pattern]
+        have = [key for key, pattern in patterns.items() if field in pattern]
+        lack = [key for key, pattern in patterns.items() if field not in pattern]
         if have and lack:
-            yield Problem(
-                lack[0],
-                f'{dotted(lack[0])} = "{patterns[lack[0]]}": has no {field}, and {dotted(have[0])} = '
-                f'"{patterns[have[0]]}" has; all patterns or none',
-            )
+            yield lack[0], f'has no {field}, and {have[0]} = "{patterns[have[0]]}" has; all patterns or none'
 
 
+@rule("data.kind data.train_list data.val_list data.test_list data.inputs data.folders.modalities")
 def _one_way_to_split(
-    kind: str, train: str, val: str, test: str, inputs: list[str], modalities: Mapping[str, Any]
-) -> Iterator[Problem]:
-    if kind != "folders":
-        return
+    kind: str, train: str, val: str, test: str, inputs: list[str], modalities: Mapping[str, Modality]
+) -> Complaints:
     lists = {"train_list": train, "val_list": val, "test_list": test}
     given = [name for name, value in lists.items() if value]
-    if given and not (train and val):
+    if kind != "folders" or not given:
+        return
+    if not (train and val):
         missing = next(name for name in lists if name not in given)
-        yield Problem(
-            ("data", missing), f"data.{missing}: missing; data.{given[0]} is given, and train and val belong together"
+        yield f"data.{missing}", f"missing; data.{given[0]} is given, and train and val belong together"
+    if any("{split}" in modalities.get(name, {}).get("pattern", "") for name in inputs):
+        yield (
+            f"data.{given[0]}",
+            "the patterns have {split}, which divides the views already; remove one of them",
         )
-    split = [name for name in inputs if "{split}" in modalities.get(name, {}).get("pattern", "")]
-    if given and split:
-        path = ("data", given[0])
-        yield Problem(
-            path,
-            f'data.{given[0]} = "{lists[given[0]]}": the patterns have {{split}}, which divides the views already; '
-            "remove one of them",
-        )
-
-
-RULES: list[tuple[list[Path], Callable[..., Iterator[Problem]]]] = [
-    ([tuple(key.split(".")) for key in keys.split()], rule)
-    for keys, rule in (
-        ("data.kind data.inputs data.target data.folders.modalities", _inputs_are_modalities),
-        ("data.folders.modalities", _names_are_free),
-        ("data.folders.modalities", _measurements),
-        ("data.folders.modalities", _ranges),
-        ("data.folders.modalities", _bands),
-        (
-            "data.folders.labels.tolerance data.folders.labels.stored data.folders.labels.classes "
-            "data.folders.labels.first data.folders.labels.values",
-            _tolerance,
-        ),
-        (
-            "data.kind task data.folders.labels.pattern data.folders.labels.stored data.folders.labels.classes "
-            "data.folders.labels.colors",
-            _labels_of_a_segmentation,
-        ),
-        (
-            "data.folders.labels.classes data.folders.labels.first data.folders.labels.values data.folders.labels.void",
-            _values_of_labels,
-        ),
-        ("data.folders.labels.stored data.folders.labels.colors data.folders.labels.void_colors", _colors_of_labels),
-        (
-            "data.kind task data.inputs data.target data.folders.modalities data.folders.labels.pattern",
-            _fields_agree,
-        ),
-        (
-            "data.kind data.train_list data.val_list data.test_list data.inputs data.folders.modalities",
-            _one_way_to_split,
-        ),
-    )
-]
-"""(keys that a rule reads, rule)."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,42 +14,33 @@ import tomli_w
 from cen_cli.errors import RecipeError, UsageError
 from cen_cli.recipe import catalog, kinds
 from cen_cli.recipe.overrides import Changes, parse_overrides
+from cen_cli.recipe.paths import Path as Keys
 from cen_cli.recipe.paths import dotted, holds, leaves, lookup, merge, without
 from cen_cli.recipe.problems import known_keys, validate, value_of
 from cen_cli.recipe.schema import Recipe
 from cen_cli.recipe.switches import READ_ONLY_WITH
 from cen_cli.recipe.wording import Problem, show_value
 
-EVALUATION_KEYS = (
+_OF_THE_MACHINE = (
     "data.root",
     "data.workers",
     "data.cache",
-    "data.val_list",
-    "data.depth",
     "data.label_start",
-    "data.test_list",
     "data.folders.*.pattern",
-    "data.skip_incomplete",
-    "data.rooms.*",
-    "eval.*",
     "expected.*",
+)
+"""Keys that say where things are, not what they are (fnmatch patterns)."""
+
+EVALUATION_KEYS = (
+    *_OF_THE_MACHINE,
+    *("data.val_list", "data.test_list", "data.depth", "data.skip_incomplete", "data.rooms.*", "eval.*"),
     "train.precision",
 )
 """Keys that still have an effect once a network is trained (fnmatch patterns)."""
 
 _SAME_SCORES = (
-    "name",
-    "data.root",
-    "data.workers",
-    "data.cache",
-    "data.label_start",
-    "data.folders.*.pattern",
-    "eval.batch",
-    "expected.*",
-    "train.seed",
-    "train.log_every",
-    "train.record_gammas_every",
-    "train.checkpoint_every",
+    *_OF_THE_MACHINE,
+    *("name", "eval.batch", "train.seed", "train.log_every", "train.record_gammas_every", "train.checkpoint_every"),
 )
 """Keys that may be set without making a recipe another one, of which nothing is expected (fnmatch patterns)."""
 
@@ -60,12 +51,8 @@ _OWN = ("name", "expected")
 """Keys that belong to the file that states them and are not inherited by `extends`."""
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """One source of tables; later layers win."""
-
-    label: str
-    table: Mapping[str, Any]
+_Layer = tuple[str, Mapping[str, Any]]
+"""Where tables come from, and the tables; later layers win."""
 
 
 def load_recipe(
@@ -84,20 +71,14 @@ def load_recipe(
     """
     files = _file_layers(catalog.find(str(source))) if isinstance(source, str | Path) else _table_layers(source)
     table, problems = parse_overrides(overrides)
-    changed = [_Layer(label, tables) for label, tables in changes]
-    layers = [*files, *changed, *_option_layers(data_root)]
-    return _resolve(
-        [*_as_changed(layers, table), _Layer("--set", table)],
-        source=str(source) if isinstance(source, str | Path) else files[-1].label,
-        main=files[-1].label,
-        problems=problems,
-    )
+    main = files[-1][0]
+    name = str(source) if isinstance(source, str | Path) else main
+    return _resolve([*files, *changes, *_option_layers(data_root)], table, source=name, main=main, problems=problems)
 
 
 def parse_recipe(text: str, source: str) -> Recipe:
     """Read a resolved recipe from text, as stored in checkpoints; `source` names it in errors. Raises RecipeError."""
-    table = _parse_toml(text, source)
-    return _resolve([_Layer(source, table)], source=source, main=source, problems=[])
+    return _resolve([(source, _parse_toml(text, source))], {}, source=source, main=source)
 
 
 def override(recipe: Recipe, overrides: Changes, *, data_root: str | None = None, source: str = "recipe") -> Recipe:
@@ -110,12 +91,10 @@ def override(recipe: Recipe, overrides: Changes, *, data_root: str | None = None
     problems += [
         f"{dotted(path)}: fixed by the trained checkpoint; what may be set here: {', '.join(EVALUATION_KEYS)}"
         for path in leaves(table)
-        if not any(fnmatchcase(dotted(path), pattern) for pattern in EVALUATION_KEYS)
+        if not _is_among(path, EVALUATION_KEYS)
     ]
-    layers = [_Layer(source, _effective(recipe)), *_option_layers(data_root)]
-    return _resolve(
-        [*_as_changed(layers, table), _Layer("--set", table)], source=source, main=source, problems=problems
-    )
+    layers = [(source, _effective(recipe)), *_option_layers(data_root)]
+    return _resolve(layers, table, source=source, main=source, problems=problems)
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
@@ -161,7 +140,7 @@ def _file_layers(path: Path) -> list[_Layer]:
             table.setdefault("name", current.stem)
         else:
             table = {key: value for key, value in table.items() if key not in _OWN}
-        layers.insert(0, _Layer(str(current), table))
+        layers.insert(0, (str(current), table))
         current = _base_of(current, base)
     return layers
 
@@ -171,7 +150,7 @@ def _table_layers(source: Mapping[str, Any] | Recipe) -> list[_Layer]:
     table = _effective(source) if isinstance(source, Recipe) else dict(source)
     base = _base_of(Path("recipe"), table.pop("extends", None))
     below = [] if base is None else _file_layers(base)
-    return [*(_Layer(each.label, without(each.table, ("expected",))) for each in below), _Layer("recipe", table)]
+    return [*_unexpecting(below), ("recipe", table)]
 
 
 def _base_of(path: Path, base: Any) -> Path | None:
@@ -220,22 +199,26 @@ def _parse_toml(text: str, source: str) -> dict[str, Any]:
 
 
 def _option_layers(data_root: str | None) -> list[_Layer]:
-    return [] if data_root is None else [_Layer("--data-root", {"data": {"root": data_root}})]
+    return [] if data_root is None else [("--data-root", {"data": {"root": data_root}})]
 
 
-def _as_changed(layers: list[_Layer], overrides: Mapping[str, Any]) -> list[_Layer]:
-    """The layers, without what they expect where the overrides make another recipe of them."""
+def _unexpecting(layers: Sequence[_Layer]) -> list[_Layer]:
+    return [(label, without(table, ("expected",))) for label, table in layers]
+
+
+def _is_among(path: Keys, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(dotted(path), pattern) for pattern in patterns)
+
+
+def _resolve(
+    layers: list[_Layer], overrides: Mapping[str, Any], *, source: str, main: str, problems: Sequence[str] = ()
+) -> Recipe:
+    """The recipe of all layers; nothing is expected of it where the overrides make another recipe of them."""
     below = _merged(layers)
-    decisive = (
-        path for path in leaves(overrides) if not any(fnmatchcase(dotted(path), pattern) for pattern in _SAME_SCORES)
-    )
-    if all(value_of(below, path) == lookup(overrides, path) for path in decisive):
-        return layers
-    return [_Layer(layer.label, without(layer.table, ("expected",))) for layer in layers]
-
-
-def _resolve(layers: list[_Layer], *, source: str, main: str, problems: list[str]) -> Recipe:
-    layers = _drop_inherited(layers)
+    decisive = (path for path in leaves(overrides) if not _is_among(path, _SAME_SCORES))
+    if any(value_of(below, path) != lookup(overrides, path) for path in decisive):
+        layers = _unexpecting(layers)
+    layers = _drop_inherited([*layers, ("--set", overrides)])
     recipe, found = validate(_merged(layers))
     problems = [*problems, *(problem.text + _origin(problem, layers, main) for problem in found)]
     if recipe is None or problems:
@@ -246,10 +229,7 @@ def _resolve(layers: list[_Layer], *, source: str, main: str, problems: list[str
 
 
 def _merged(layers: Sequence[_Layer]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for layer in layers:
-        table = merge(table, layer.table)
-    return table
+    return functools.reduce(merge, (table for _, table in layers), {})
 
 
 def _drop_inherited(layers: list[_Layer]) -> list[_Layer]:
@@ -259,24 +239,24 @@ def _drop_inherited(layers: list[_Layer]) -> list[_Layer]:
     """
     merged = _merged(layers)
     for key, switch, needed in READ_ONLY_WITH:
-        path, switch_path = key.split("."), tuple(switch.split("."))
-        setters = [index for index, layer in enumerate(layers) if holds(layer.table, switch_path)]
-        if setters and value_of(merged, switch_path) not in needed:
-            for index in range(setters[-1]):
-                layers[index] = _Layer(layers[index].label, without(layers[index].table, path))
-    inputs, normalize = ("data", "inputs"), ("data", "normalize")
-    setters = [index for index, layer in enumerate(layers) if holds(layer.table, inputs)]
-    for index in range(setters[-1] if setters else 0):
-        table = layers[index].table
-        for name in lookup(table, normalize) if holds(table, normalize) else ():
-            if name not in lookup(merged, inputs):
-                layers[index] = _Layer(layers[index].label, without(layers[index].table, [*normalize, name]))
+        if value_of(merged, switch_path := tuple(switch.split("."))) not in needed:
+            layers = _drop_below(layers, switch_path, key.split("."))
+    normalize, inputs = (lookup(merged, ("data", key)) for key in ("normalize", "inputs"))
+    for name in normalize if isinstance(normalize, Mapping) and isinstance(inputs, Sequence) else ():
+        if name not in inputs:
+            layers = _drop_below(layers, ("data", "inputs"), ("data", "normalize", name))
     return layers
+
+
+def _drop_below(layers: list[_Layer], setter: Keys, path: Sequence[str]) -> list[_Layer]:
+    """Drop a path from the layers below the highest that sets another one."""
+    highest = max((index for index, (_, table) in enumerate(layers) if holds(table, setter)), default=0)
+    return [(label, without(table, path)) for label, table in layers[:highest]] + layers[highest:]
 
 
 def _origin(problem: Problem, layers: list[_Layer], main: str) -> str:
     """Where the key was set, if not in the file that was asked for."""
-    setters = [layer.label for layer in layers if holds(layer.table, problem.path)]
+    setters = [label for label, table in layers if holds(table, problem.path)]
     return f" [from {setters[-1]}]" if setters and setters[-1] != main else ""
 
 

@@ -5,6 +5,7 @@ Both are then checked by the same schema as the file.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 from cen_cli.recipe.kinds import plain
 from cen_cli.recipe.paths import merge
 from cen_cli.recipe.wording import show_value
+
+_PLAIN = "table.key=value, for example --set train.epochs=10"
+_LIST = """texts in a list need quotes, and a shell takes them away: --set 'data.inputs=["rgb", "depth"]'"""
 
 Change = str | tuple[str, Any]
 """`table.key=value`, or a dotted key and its value."""
@@ -37,7 +41,8 @@ def parse_overrides(changes: Changes) -> tuple[dict[str, Any], list[str]]:
         try:
             table = merge(table, _parse_text(change) if isinstance(change, str) else _parse_pair(*change))
         except ValueError:
-            problems.append(f"--set {change!r}: table.key=value, for example --set train.epochs=10")
+            is_list = re.search(r"=\s*\[", str(change))
+            problems.append(f"--set {change!r}: {_LIST if is_list else _PLAIN}")
     return table, problems
 
 
@@ -60,10 +65,15 @@ def _parse_text(text: str) -> dict[str, Any]:
 
 
 def _parse_value(text: str) -> Any:
-    """The value as TOML reads it, or the text itself where TOML cannot (so that quotes may be left out)."""
+    """The value as TOML reads it, or the text itself where TOML cannot (so that quotes may be left out).
+
+    Raises ValueError for a list that is no TOML.
+    """
     try:
         table = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
+        if text.startswith("["):
+            raise
         return text
     return table["value"] if list(table) == ["value"] else text
 

@@ -1,9 +1,9 @@
 """The recipe: every table and key that a recipe file may hold, with its type, range, default and meaning.
 
-This file, with `folders` for data of one's own, is the only place where a key is declared. The error messages
-(`problems`), the reference page (`reference`) and the command line's `--set` read it. Settings follow the paper's
-supplement, Section 2; defaults are those of the NYUDv2 segmentation experiments (S-Table 7) except where a key says
-otherwise.
+This file, with `folders` for data of one's own and `streams` for what streams share and exchange, is the only place
+where a key is declared. The error messages (`problems`), the reference page (`reference`) and the command line's
+`--set` read it. Settings follow the paper's supplement, Section 2; defaults are those of the NYUDv2 segmentation
+experiments (S-Table 7) except where a key says otherwise.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from cen_cli.recipe.folders import Folders
+from cen_cli.recipe.streams import Exchange, Sharing
 from cen_cli.recipe.table import (
     AboveZero,
     Channels,
@@ -158,6 +159,11 @@ class Model(Table):
         'first, the middle or the last layer of the encoder, or after all of them. "input", of concat alone: one '
         "network of all images side by side.",
     )
+    classifier: Literal["each", "concat"] = Field(
+        default="each",
+        description='RefineNet\'s classifier. "each": a prediction of every stream, and their learned ensemble. '
+        '"concat": the last maps of all streams side by side before one classifier, whose branch is "fused".',
+    )
     alignment: float = Field(
         default=1.0, ge=0, description='Weight in the loss of the discrepancy (MK-MMD) that "align" reduces.'
     )
@@ -226,55 +232,23 @@ class Gan(Table):
     )
 
 
-class Sharing(Table):
-    """What the streams share (S-Tables 7, 8 and 9)."""
+class Loss(Table):
+    """What a segmentation's label maps cost, at every branch and the ensemble; void pixels never count."""
 
-    conv: Literal["shared", "private"] = Field(default="shared", description="Convolutions.")
-    norm: Literal["private", "shared", "statistics-private", "affine-private"] = Field(
-        default="private",
-        description='Normalisation layers. "statistics-private": one scale and offset, statistics of each modality. '
-        '"affine-private": one set of statistics, scale and offset of each modality.',
+    class_weights: Literal["none", "inverse", "median"] | Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (
+        Field(
+            default="none",
+            description='Weights of the classes. "inverse": by their pixels in the training split. "median": median '
+            "frequency balancing, by their pixels in the views that show them; or one number for each class.",
+        )
     )
-
-
-class Exchange(Table):
-    """Channel exchanging (P Eq. 4 and 6)."""
-
-    choose: Literal["gamma", "random", "all", "none"] = Field(
-        default="gamma",
-        description='"gamma": a channel is replaced where |gamma| < threshold. "none": gammas are pressed, nothing is '
-        'exchanged (the rows of S-Table 7 with l1 alone). Controls: "random" replaces a fixed random share of the '
-        'channels that may be replaced, drawn by train.seed, "all" replaces all of them, whatever the gammas say.',
+    label_smoothing: Fraction = Field(
+        default=0.0, description="Share of the target that is spread over all classes in cross entropy."
     )
-    share: float = Field(
-        default=0.8,
-        gt=0,
-        le=1,
-        description="Share of the channels that may be replaced which the random control replaces.",
+    focal_gamma: NonNegative = Field(
+        default=0.0, description="Exponent of the focal loss, (1 - p)^gamma before cross entropy; 2 is usual, 0: none."
     )
-    threshold: float = Field(default=1e-2, gt=0, description="Theta: |gamma| below which a channel is replaced.")
-    sparsity: float = Field(default=1e-3, ge=0, description="Lambda: weight of the sum of pressed |gamma| in the loss.")
-    region: Literal["disjoint", "all"] = Field(
-        default="disjoint",
-        description='Where gammas are pressed. "disjoint": each modality in its own part of the channels. '
-        '"all": everywhere.',
-    )
-    replace: Literal["own-part", "anywhere"] = Field(
-        default="own-part",
-        description='Where channels may be replaced. "own-part": only where they are pressed. "anywhere": wherever '
-        "|gamma| < threshold, as in the authors' release.",
-    )
-    donors: Literal["mean", "groups"] = Field(
-        default="mean",
-        description='Who gives to a replaced channel, with three modalities or more. "mean": all others, averaged. '
-        '"groups": one of the others; the channels are allotted to them at random, by train.seed, once and for all.',
-    )
-    gamma_init: float = Field(
-        default=1.0,
-        gt=0,
-        description="Gamma of the exchanging norms at the start, where no weights are loaded. From scratch 1.0 needs "
-        "very long runs to come down to the threshold; 0.2 works.",
-    )
+    dice: NonNegative = Field(default=0.0, description="Weight of the soft Dice loss beside cross entropy.")
 
 
 class Optimizer(Table):
@@ -285,6 +259,11 @@ class Optimizer(Table):
     )
     encoder_lr: Rate = Field(description="Learning rate of the encoder.")
     decoder_lr: Rate = Field(description="Learning rate of the decoder and of the ensemble's weights.")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="What the encoder's rate is multiplied by from each stage to the next finer one, such as 0.7: the "
+        "last stage has encoder_lr. Gammas that exchange keep gamma_lr.",
+    )
     gamma_lr: Rate | None = Field(
         default=None, description="Learning rate of the exchanging norms' gammas. Absent: encoder_lr."
     )
@@ -328,6 +307,12 @@ class Train(Table):
 
     epochs: int = Field(ge=1, description="Passes over the training split.")
     batch: int = Field(ge=1, description="Views in one step.")
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="Parts into which a step's batch is cut, computed one after the other in that much less memory; "
+        "batch norms see one part at a time.",
+    )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         default="fp32", description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast.'
     )
@@ -339,12 +324,25 @@ class Train(Table):
         default=False,
         description="Keep the encoder's batch norm statistics as loaded; scale and offset are trained all the same.",
     )
+    sync_bn: bool = Field(
+        default=True,
+        description="Let batch norms, where several devices train, see the batch of all of them and not only their own "
+        "part; off, less is exchanged between devices.",
+    )
     modality_dropout: float = Field(
         default=0.0,
         ge=0,
         lt=1,
         description="Probability with which each modality of a training view is missing (0 as the network sees it); "
         "one at least stays.",
+    )
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Decay, such as 0.999, of an average of the weights over the steps, which then is what is scored "
+        "and saved. Absent: no average.",
+    )
+    patience: Positive | None = Field(
+        default=None, description="Validations without a better score after which training ends. Absent: all epochs."
     )
     validate_every: int = Field(
         default=1, ge=1, description="Epochs between validations; the last epoch is always validated."
@@ -381,7 +379,7 @@ class Eval(Table):
     )
     scales: Annotated[tuple[AboveZero, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
         default=(1.0,),
-        description="Scales at which `cen eval` and `cen predict` look at a view; probabilities are averaged. "
+        description="Scales at which `cen eval` and `cen predict` label a view; probabilities are averaged. "
         "Validations while training take scale 1.",
     )
     flip: bool = Field(default=False, description="Average with the mirror image, at every scale; as for scales.")
@@ -421,6 +419,7 @@ class Recipe(Table):
     data: Data = Field(description="What is learned from.")
     model: Model = Field(description="The network.")
     unet: UNet = Field(default=UNet(), description="The generator of a translation network.")
+    loss: Loss = Field(default=Loss(), description="The loss of a segmentation network.")
     gan: Gan = Field(default=Gan(), description="The loss of a translation network.")
     sharing: Sharing = Field(default=Sharing(), description="What the streams share.")
     exchange: Exchange = Field(default=Exchange(), description="Channel exchanging.")

@@ -6,6 +6,7 @@ some of its keys; every member of the grid is an ordinary recipe, checked like a
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Variant(Table):
     """One row: what it changes of the base recipe."""
 
     label: str = Field(default="", description="How tables and plots call the row. Empty: its name.")
-    set: dict[str, Any] = Field(default={}, description="Tables of a recipe that go before those of the base.")
+    set: dict[str, Any] = Field(default={}, description="Tables of a recipe that override those of the base.")
     seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)] | None = Field(
         default=None, description="Seeds of this row alone. Absent: the sweep's."
     )
@@ -101,7 +102,7 @@ class Sweep(Table):
     split: Literal["train", "val", "test"] = Field(default="test", description="The split that members are scored on.")
     checkpoint: Literal["last", "best"] = Field(default="last", description="The checkpoint that is scored.")
     metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="Columns, as branch.metric.")
-    reference: Annotated[str, Field(min_length=1)] = Field(description="The variant that all others are held against.")
+    reference: Annotated[str, Field(min_length=1)] = Field(description="The variant that all others are compared with.")
     groups: dict[str, Group] = Field(default={}, description="Parts with a base recipe each.")
     variants: dict[str, Variant] = Field(description="Rows.")
     paper: dict[str, Numbers] = Field(default={}, description="The paper's numbers of a sweep without groups.")
@@ -212,14 +213,7 @@ def paper_numbers(sweep: Sweep, group: str, variant: str) -> Numbers:
 
 def value_in(recipe: Recipe, key: str) -> float:
     """The number at a dotted key of a member's recipe: a figure's place on its axis."""
-    return float(_value(recipe, key))
-
-
-def _value(recipe: Recipe, key: str) -> Any:
-    value: Any = recipe
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value
+    return float(operator.attrgetter(key)(recipe))
 
 
 def _groups(sweep: Sweep) -> Mapping[str, Group]:
@@ -253,7 +247,7 @@ def _is_unread(recipe: Recipe, override: str, overrides: Sequence[str]) -> bool:
     return any(
         (key == unused or key.startswith(f"{unused}."))
         and switch not in switched
-        and _value(recipe, switch) not in needed
+        and operator.attrgetter(switch)(recipe) not in needed
         for unused, switch, needed in READ_ONLY_WITH
     )
 
@@ -265,55 +259,41 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
         for name in names:
             if not NAME.fullmatch(name):
                 yield f"{table}.{show_value(name)}: it names a folder: letters, digits, dots, dashes and underscores"
-    for key, name in _named_rows(sweep):
+    named_rows, named_metrics = _named(sweep)
+    for key, name in named_rows:
         if name not in rows:
             yield f"{key} = {show_value(name)}: one of the variants {', '.join(rows)}{perhaps(name, rows)}"
-    known = {metric for metrics in METRICS.values() for metric in metrics}
-    for key, metric in _named_metrics(sweep):
-        if metric.rpartition(".")[2] not in known or "." not in metric:
-            wanted = f"a branch, a dot, then one of {', '.join(sorted(known))}"
-            yield f"{key} = {show_value(metric)}: {wanted}{perhaps(metric.rpartition('.')[2], sorted(known))}"
+    known = sorted({metric for metrics in METRICS.values() for metric in metrics})
+    for key, name in named_metrics:
+        branch, _, metric = name.rpartition(".")
+        if metric not in known or not branch:
+            wanted = f"a branch, a dot, then one of {', '.join(known)}"
+            yield f"{key} = {show_value(name)}: {wanted}{perhaps(metric, known)}"
     if sweep.groups and sweep.paper:
         yield "paper: where there are groups, numbers stand in groups.<name>.paper"
     for name, group in _groups(sweep).items():
         if not (group.base or sweep.base):
             yield f"groups.{name}.base: missing; the recipe that the variants change" if name else "base: missing"
+    numbers = {".".join(path) for path, field in known_keys() if field.annotation in (int, float)}
     for key in sweep.figure.keys if sweep.figure is not None else ():
-        if not _is_number(key):
+        if key not in numbers:
             yield f"figure.keys = {show_value(key)}: a key of recipes that holds a number"
 
 
-def _named_rows(sweep: Sweep) -> Iterator[tuple[str, str]]:
-    yield "reference", sweep.reference
+def _named(sweep: Sweep) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """(where, which) row, and metric, is spoken of."""
+    rows = [("reference", sweep.reference)]
+    metrics = [("metrics", metric) for metric in sweep.metrics]
     if sweep.panel is not None:
-        yield from (("panel.variants", name) for name in sweep.panel.variants)
-        yield from (("panel.branches", name) for name in sweep.panel.branches)
-    for claim, ordering in sweep.orderings.items():
-        yield f"orderings.{show_value(claim)}.better", ordering.better
-        yield f"orderings.{show_value(claim)}.worse", ordering.worse
-    for name, paper in _stated(sweep):
-        for variant in paper:
-            yield (f"groups.{name}.paper" if name else "paper"), variant
-
-
-def _named_metrics(sweep: Sweep) -> Iterator[tuple[str, str]]:
-    yield from (("metrics", metric) for metric in sweep.metrics)
-    for claim, ordering in sweep.orderings.items():
-        yield f"orderings.{show_value(claim)}.metric", ordering.metric
-        yield from ((f"orderings.{show_value(claim)}.also", metric) for metric in ordering.also)
+        rows += [("panel.variants", name) for name in sweep.panel.variants]
+        rows += [("panel.branches", name) for name in sweep.panel.branches]
     if sweep.figure is not None:
-        yield from (("figure.metrics", metric) for metric in sweep.figure.metrics)
-    for name, paper in _stated(sweep):
-        for variant, numbers in paper.items():
-            yield from ((f"{f'groups.{name}.' if name else ''}paper.{variant}", metric) for metric in numbers)
-
-
-def _stated(sweep: Sweep) -> Iterator[tuple[str, Mapping[str, Numbers]]]:
-    """The paper's numbers by group."""
-    yield "", sweep.paper
-    yield from ((name, group.paper) for name, group in sweep.groups.items())
-
-
-def _is_number(key: str) -> bool:
-    fields = {".".join(path): field for path, field in known_keys()}
-    return key in fields and fields[key].annotation in (int, float)
+        metrics += [("figure.metrics", metric) for metric in sweep.figure.metrics]
+    for claim, ordering in sweep.orderings.items():
+        at = f"orderings.{show_value(claim)}"
+        rows += [(f"{at}.better", ordering.better), (f"{at}.worse", ordering.worse)]
+        metrics += [(f"{at}.metric", ordering.metric), *((f"{at}.also", metric) for metric in ordering.also)]
+    for at, paper in [("paper", sweep.paper), *((f"groups.{name}.paper", g.paper) for name, g in sweep.groups.items())]:
+        rows += [(at, variant) for variant in paper]
+        metrics += [(f"{at}.{variant}", metric) for variant, numbers in paper.items() for metric in numbers]
+    return rows, metrics

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cen_cli.recipe.paths import Path
+from cen_cli.recipe.paths import Path, dotted
 from cen_cli.wording import did_you_mean
 
 
@@ -19,6 +19,14 @@ class Problem:
     path: Path
     text: str
     """`table.key = value: what is allowed`."""
+
+    @classmethod
+    def at(cls, path: Path, value: Any, text: str) -> Problem:
+        """What is wrong with the value at a path; of tables, and of what is missing, only the key is named."""
+        if isinstance(value, Mapping):
+            return cls(path, f"[{dotted(path)}]: {text}")
+        shown = "" if text.startswith("missing") else f" = {show_value(value)}"
+        return cls(path, f"{dotted(path)}{shown}: {text}")
 
 
 def show_value(value: Any) -> str:

@@ -11,7 +11,7 @@ MILLI = 1000
 GIGA = 1e9
 
 
-def bench_parts(bench: Bench) -> list[RenderableType]:
+def render_bench(bench: Bench) -> list[RenderableType]:
     """What was measured, times, memory, and where the time goes."""
     height, width = bench.size
     heading = [
@@ -24,15 +24,16 @@ def bench_parts(bench: Bench) -> list[RenderableType]:
     parts: list[RenderableType] = [tables.facts(heading), _times(bench), *_memory(bench)]
     if bench.parts:
         parts += ["Where the time of a training iteration goes, loading included:", _shares(bench)]
-    parts += ["What its convolutions and matrix products reach, beside what they can here:", _peaks(bench)]
+    parts += ["What a step's convolutions and matrix products reach, and the peak here:", _peaks(bench)]
     return [*parts, *(f"note: {note}" for note in bench.notes)]
 
 
 def _times(bench: Bench) -> RenderableType:
-    table = tables.new_table("", numbers=("ms", "range", "views/s"))
-    for name, spread in (("training step", bench.step), ("inference, one batch", bench.inference)):
-        table.add_row(name, _ms(spread.median), _range(spread, MILLI), formats.number(bench.batch / spread.median))
-    return table
+    rows = [
+        (name, _ms(spread.median), _range(spread, MILLI), formats.number(bench.batch / spread.median))
+        for name, spread in (("training step", bench.step), ("inference, one batch", bench.inference))
+    ]
+    return tables.new_table("", numbers=("ms", "range", "views/s"), rows=rows)
 
 
 def _memory(bench: Bench) -> list[RenderableType]:
@@ -48,11 +49,11 @@ def _memory(bench: Bench) -> list[RenderableType]:
 
 
 def _shares(bench: Bench) -> RenderableType:
-    table = tables.new_table("part", numbers=("ms", "%", "range of %"))
-    for item in bench.parts:
-        share = formats.percent(item.share.median, 1)
-        table.add_row(item.part, _ms(item.seconds.median), share, _range(item.share, 100))
-    return table
+    rows = [
+        (item.part, _ms(item.seconds.median), formats.percent(item.share.median, 1), _range(item.share, 100))
+        for item in bench.parts
+    ]
+    return tables.new_table("part", numbers=("ms", "%", "range of %"), rows=rows)
 
 
 def _peaks(bench: Bench) -> RenderableType:

@@ -17,7 +17,7 @@ COSTS_LEGEND = (
 )
 
 
-def compaction_parts(report: Compaction, following: str) -> tables.Parts:
+def render_compaction(report: Compaction, following: str) -> tables.Renderables:
     """What became of channels and norms, costs before and after, how it was checked, what to do next."""
     height, width = report.size
     names = [f"{path}, {formats.size(count)}" for path, count in report.files.items()]
@@ -26,13 +26,15 @@ def compaction_parts(report: Compaction, following: str) -> tables.Parts:
     parts += [f"one view of {height} x {width}, all modalities", _costs(report.parts), *COSTS_LEGEND]
     if report.parts[0].seconds:
         parts += [f"forward on {report.device}, before and after in turn, medians", _times(report.parts)]
-    return [*parts, *checked_parts(report.compared, report.notes), f"next: {following}"]
+    return [*parts, *render_checked(report.compared, report.notes), f"next: {following}"]
 
 
-def export_parts(report: Export, source: str) -> tables.Parts:
+def render_export(report: Export, source: str) -> tables.Renderables:
     """What the file takes and gives, and how it was checked."""
     ((written, written_bytes),) = report.files.items()
     sides = f"{report.fewest} or more" if report.multiple == 1 else f"multiples of {report.multiple}"
+    if report.size is not None:
+        sides = f"{report.size[0]} and {report.size[1]} alone, as a graph of a timm encoder is for one size"
     pairs = [
         ("from", source),
         ("written", f"{written}, {formats.size(written_bytes)}, opset {report.opset}"),
@@ -41,14 +43,13 @@ def export_parts(report: Export, source: str) -> tables.Parts:
         ("B, H, W", f"any number of views; height and width: {sides}"),
     ]
     facts = tables.facts(pairs)
-    return [facts, *checked_parts(report.compared, report.notes)]
+    return [facts, *render_checked(report.compared, report.notes)]
 
 
-def checked_parts(compared: Iterable[Compared], notes: Iterable[str]) -> list[RenderableType]:
+def render_checked(compared: Iterable[Compared], notes: Iterable[str]) -> list[RenderableType]:
     """The images that outputs were compared on, and remarks."""
-    table = tables.new_table("compared on", numbers=("largest difference",))
-    for item in compared:
-        table.add_row(item.images, f"{item.difference:.1e}")
+    rows = [(item.images, f"{item.difference:.1e}") for item in compared]
+    table = tables.new_table("compared on", numbers=("largest difference",), rows=rows)
     return [table, *(f"note: {note}" for note in notes)]
 
 

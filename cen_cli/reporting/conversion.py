@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from cen_cli.reporting import formats, tables
 from cen_cli.results import Conversion
 from cen_cli.wording import listed
@@ -11,21 +9,21 @@ from cen_cli.wording import listed
 MOST_LISTED = 3
 
 
-def conversion_parts(report: Conversion, file: str, written: str, following: Sequence[str]) -> tables.Parts:
+def render_conversion(report: Conversion) -> tables.Renderables:
     """What was found in the file and written, what was left out, and what to do next."""
     made = f" -> {report.target}" if report.target else ""
     pairs = [
-        ("file", file),
+        ("file", report.file),
         ("holds", report.network),
         *([("modalities", ", ".join(report.inputs) + made)] if report.inputs else []),
         ("parameters", formats.count(report.parameters)),
         ("tensors", _tensors(report)),
         *((name, formats.number(value)) for name, value in report.remarks.items()),
-        ("written", written),
+        ("written", report.checkpoint),
     ]
     notes = [f"note: {note}" for note in report.notes]
     table = tables.facts(pairs)
-    return [table, *notes, *(f"next: {command}" for command in following)]
+    return [table, *notes, *(f"next: {command}" for command in report.next)]
 
 
 def _tensors(report: Conversion) -> str:

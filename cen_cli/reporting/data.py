@@ -10,14 +10,14 @@ from rich.text import Text
 
 from cen_cli.reporting import formats
 from cen_cli.reporting.tables import facts, new_table
-from cen_cli.results.findings import DataCheck, Finding, LabelShare, SplitFacts, Survey
-from cen_cli.wording import listed
+from cen_cli.results.findings import DataCheck, Finding, InferredDataset, SplitFacts
+from cen_cli.wording import command, listed
 
 STYLES = {"error": "bold red", "warning": "bold yellow"}
 MOST_SIZES = 3
 
 
-def check_parts(check: DataCheck, next_command: str) -> list[RenderableType]:
+def render_check(check: DataCheck, next_command: str) -> list[RenderableType]:
     """The report in reading order; it ends with what to do next."""
     parts: list[RenderableType] = []
     for split in check.splits:
@@ -29,8 +29,8 @@ def check_parts(check: DataCheck, next_command: str) -> list[RenderableType]:
 
 
 def _split_line(split: SplitFacts) -> str:
-    seen = "all" if split.looked_at == split.views else f"{formats.count(split.looked_at)} of them"
-    return f"{split.split}: {formats.count(split.views)} views, {seen} looked at"
+    seen = "all" if split.opened == split.views else f"{formats.count(split.opened)} of them"
+    return f"{split.split}: {formats.count(split.views)} views, {seen} opened"
 
 
 def _split_table(split: SplitFacts) -> Table:
@@ -48,15 +48,9 @@ def _sizes(sizes: Sequence[tuple[int, int]]) -> str:
 
 def _label_table(splits: Sequence[SplitFacts]) -> Table:
     """The share of the labelled pixels that every class has, by split."""
-    table = new_table("class", numbers=[f"{split.split} %" for split in splits])
-    for number, share in enumerate(splits[0].labels):
-        table.add_row(share.class_name, *(_share(split.labels, number) for split in splits))
-    return table
-
-
-def _share(labels: Sequence[LabelShare], number: int) -> str:
-    share = labels[number].share
-    return formats.percent(share) if share else formats.ABSENT
+    columns = [[formats.percent(line.share or None) for line in split.labels] for split in splits]
+    rows = zip([line.class_name for line in splits[0].labels], *columns, strict=True)
+    return new_table("class", numbers=[f"{split.split} %" for split in splits], rows=rows)
 
 
 def finding_lines(finding: Finding) -> list[Text]:
@@ -82,41 +76,41 @@ def _plural(number: int, noun: str) -> str:
 # --- cen data init ----------------------------------------------------------------------------------------------------
 
 
-def survey_parts(survey: Survey, target: str | None, recipe: str) -> list[RenderableType]:
+def render_draft(inferred: InferredDataset, target: str | None, recipe: str) -> list[RenderableType]:
     """What was found in a folder, what was concluded and why, what was written, what to do next."""
     table = new_table("modality", "files", "size", "values", "taken for", numbers=("number",))
-    for modality in survey.modalities:
+    for modality in inferred.modalities:
         role = f"{modality.meaning.kind}{' (target)' if modality.name == target else ''}"
         values = f"{modality.low:.6g} .. {modality.high:.6g}"
         types = ", ".join(modality.types)
         table.add_row(modality.name, types, _sizes(modality.sizes), values, role, str(modality.files))
-    labels = survey.labels
+    labels = inferred.labels
     if labels is not None:
         classes = f"{len(labels.classes)} classes"
         types = ", ".join(labels.types)
         role = "labels" if target is None else "labels (not used)"
         table.add_row("labels", types, _sizes(labels.sizes), classes, role, str(labels.files))
-    sentences = [(part.name, "; ".join([part.pattern, *part.meaning.evidence])) for part in survey.modalities]
+    sentences = [(part.name, "; ".join([part.pattern, *part.meaning.evidence])) for part in inferred.modalities]
     if labels is not None and target is None:
         sentences.append(("labels", "; ".join([labels.pattern, *labels.evidence])))
-    sentences += [("views", _views(survey)), *(("note", note) for note in survey.notes)]
+    sentences += [("views", _views(inferred)), *(("note", note) for note in inferred.notes)]
     task = f"a translation to {target}" if target else "a segmentation"
-    advice = "the guesses above may be wrong" + ("" if target else ", and classes need their names")
+    advice = "the conclusions above may be wrong" + ("" if target else ", and classes need their names")
     return [
         table,
         facts(sentences),
         f"wrote {recipe}: {task}. Open it: {advice}.",
-        f"next: cen data check {recipe}, then: cen train {recipe}",
+        f"next: {command('data', 'check', recipe)}, then: {command('train', recipe)}",
     ]
 
 
-def _views(survey: Survey) -> str:
-    views = f"{formats.count(survey.complete)} with all their files"
-    if survey.complete < survey.views:
-        views += f", {formats.count(survey.views - survey.complete)} without (left out)"
-    if survey.groups:
-        views += f", in {survey.groups} groups"
-    if not survey.splits:
+def _views(inferred: InferredDataset) -> str:
+    views = f"{formats.count(inferred.complete)} with all their files"
+    if inferred.complete < inferred.views:
+        views += f", {formats.count(inferred.views - inferred.complete)} without (left out)"
+    if inferred.groups:
+        views += f", in {inferred.groups} groups"
+    if not inferred.splits:
         return views
-    val = "" if "val" in survey.splits else "; val is a share of train"
-    return f"{views}, divided by folders into {', '.join(survey.splits)}, which is kept{val}"
+    val = "" if "val" in inferred.splits else "; val is a share of train"
+    return f"{views}, divided by folders into {', '.join(inferred.splits)}, which is kept{val}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich import box
@@ -13,6 +14,7 @@ from cen_cli.results import (
     TOTAL,
     Attraction,
     ExchangeRow,
+    GainRow,
     GammaAnalysis,
     GammaDiagnosis,
     GammaRecovery,
@@ -35,13 +37,19 @@ ATTRACTION_LEGEND = (
     "Brier: mean squared error of the prediction; constant: of the observed share said of every gamma alike.",
     "replaced: gammas that get no gradient, as their channel is replaced; they are not among the others.",
 )
+GAIN_LEGEND = (
+    "kept, replaced: mean of -dL/da of (1 - a) own + a others, L the task's loss; positive: replacing lowers it.",
+    "> 0: percent of the channels that may be replaced; correlation: rank correlation of |gamma| and gain.",
+)
+MIXED_LEGEND = "% mixed: how much of the others gates mix into the channels that may be replaced, mean."
+CHOSEN_LEGEND = "gain in, out: mean first-order gain of replaced channels, and of kept ones, as the choice sees it."
 DONOR_LEGEND = "donors: percent of the donors' |gamma| that each gives, mean over the channels."
 
 UNFOLDED = 20
 """Names of layers up to this length stay on one line."""
 
 
-def gamma_parts(rows: Sequence[GammaRow]) -> list[RenderableType]:
+def render_gamma(rows: Sequence[GammaRow]) -> list[RenderableType]:
     """One row per layer and modality, then what the columns mean."""
     layers = [row.layer for row in rows]
     names = formats.short_names(layers)
@@ -52,25 +60,24 @@ def gamma_parts(rows: Sequence[GammaRow]) -> list[RenderableType]:
     return [*_heading(layers), table, *GAMMA_LEGEND]
 
 
-def diagnosis_parts(diagnosis: GammaDiagnosis) -> list[RenderableType]:
+def render_diagnosis(diagnosis: GammaDiagnosis) -> list[RenderableType]:
     """The verdict, the numbers behind it, and what to change."""
     lines = [("diagnosis", diagnosis.verdict)]
     lines += [("because" if not index else "", text) for index, text in enumerate(diagnosis.evidence)]
     return [tables.facts([*lines, ("advice", diagnosis.advice)])]
 
 
-def recovery_parts(recoveries: Sequence[GammaRecovery]) -> list[RenderableType]:
+def render_recovery(recoveries: Sequence[GammaRecovery]) -> list[RenderableType]:
     """Of the pressed gammas that once fell below the threshold, how many came back."""
-    table = tables.new_table("modality", numbers=("fell below", "came back", "above at the end", "% came back"))
+    columns = ("fell below", "came back", "above at the end", "% came back")
+    rows = []
     for item in recoveries:
-        share = item.returned / item.fell if item.fell else None
-        table.add_row(
-            item.modality, str(item.fell), str(item.returned), str(item.ended_above), formats.percent(share, 1)
-        )
-    return ["Pressed gammas over the recorded steps:", table]
+        share = formats.percent(item.returned / item.fell if item.fell else None, 1)
+        rows.append((item.modality, str(item.fell), str(item.returned), str(item.ended_above), share))
+    return ["Pressed gammas over the recorded steps:", tables.new_table("modality", numbers=columns, rows=rows)]
 
 
-def attraction_parts(measured: Attraction) -> list[RenderableType]:
+def render_attraction(measured: Attraction) -> list[RenderableType]:
     """Theorem 1 against gradients, per modality; against the fates of fallen gammas; and what the columns mean."""
     events = tables.new_table("modality", numbers=("gammas", "predicted", "observed", "Brier", "constant", "replaced"))
     fates = tables.new_table("modality", numbers=("fell", "stayed", "% stayed", "predicted", "Brier"))
@@ -93,7 +100,23 @@ def attraction_parts(measured: Attraction) -> list[RenderableType]:
     return parts
 
 
-def what_if_parts(rows: Sequence[WhatIfRow], metric: str, own: float) -> list[RenderableType]:
+def render_gain(rows: Sequence[GainRow]) -> list[RenderableType]:
+    """What replacing gains, one row per layer and modality, then what the columns mean."""
+    layers = [row.layer for row in rows]
+    names = formats.short_names(layers)
+    table = _dense_table("layer", names, numbers=("channels", "kept", "replaced", "% > 0", "correlation"))
+    for row, name in zip(rows, names, strict=True):
+        means = [_gain(value) for value in (row.kept, row.replaced)]
+        positive, correlation = formats.percent(row.positive, 0), formats.number(row.correlation)
+        table.add_row(name, row.modality, formats.count(row.channels), *means, positive, correlation)
+    return ["First-order gain of replacing:", *_heading(layers), table, *GAIN_LEGEND]
+
+
+def _gain(value: float) -> str:
+    return formats.ABSENT if math.isnan(value) else f"{value:+.1e}"
+
+
+def render_what_if(rows: Sequence[WhatIfRow], metric: str, own: float) -> list[RenderableType]:
     """What would be replaced and scored at other thresholds; the network's own is marked."""
     score = metric.rpartition(".")[2]
     modalities = [count.modality for count in rows[0].replaced]
@@ -110,18 +133,24 @@ def what_if_parts(rows: Sequence[WhatIfRow], metric: str, own: float) -> list[Re
     return [heading, table]
 
 
-def exchange_parts(rows: Sequence[ExchangeRow], *, by: str = "layer") -> list[RenderableType]:
+def render_exchange(rows: Sequence[ExchangeRow], *, by: str = "layer") -> list[RenderableType]:
     """One row per layer (or stage) and modality with the totals last, then what the columns mean."""
     layers = [row.layer for row in rows if row.layer != TOTAL]
     names = [*formats.short_names(layers), *(TOTAL for _ in rows[len(layers) :])]
-    table = _dense_table(by, names, numbers=("replaced", "pressed", "channels", "% pressed", "% all"), last="donors")
+    gated, chosen = any(row.mixed is not None for row in rows), any(row.gain is not None for row in rows)
+    more = (*(["% mixed"] if gated else []), *(["gain in", "out"] if chosen else []))
+    columns = ("replaced", "pressed", "channels", "% pressed", "% all", *more)
+    table = _dense_table(by, names, numbers=columns, last="donors")
     for row, name in zip(rows, names, strict=True):
         numbers = [formats.count(value) for value in (row.replaced, row.pressed, row.channels)]
         shares = [formats.percent(share, 1) for share in (row.share_of_pressed, row.share_of_all)]
+        numbers += [*shares, *([formats.percent(row.mixed, 1)] if gated else [])]
+        numbers += [_gain(value) for value in row.gain or ()]
         style = "bold" if row.layer == TOTAL else None
-        table.add_row(name, row.modality, *numbers, *shares, _donors(row), style=style)
+        table.add_row(name, row.modality, *numbers, _donors(row), style=style)
     several = any(len(row.donors) > 1 for row in rows)
-    return [*_heading(layers), table, *EXCHANGE_LEGEND, *([DONOR_LEGEND] if several else [])]
+    legends = [(several, DONOR_LEGEND), (gated, MIXED_LEGEND), (chosen, CHOSEN_LEGEND)]
+    return [*_heading(layers), table, *EXCHANGE_LEGEND, *(legend for shown, legend in legends if shown)]
 
 
 def _donors(row: ExchangeRow) -> str:
@@ -131,7 +160,7 @@ def _donors(row: ExchangeRow) -> str:
     return ", ".join(f"{name} {formats.percent(part, 0)}" for name, part in row.donors.items())
 
 
-def steps_parts(records: Sequence[ReplacedAtStep]) -> list[RenderableType]:
+def render_steps(records: Sequence[ReplacedAtStep]) -> list[RenderableType]:
     """Replaced channels in a few records of a run, one row per record and modality."""
     with_epochs = all(record.epoch is not None for record in records)
     table = tables.new_table(numbers=("step", *(["epoch"] if with_epochs else [])))
@@ -164,15 +193,16 @@ def _heading(layers: Sequence[str]) -> list[str]:
     return [f"Layers of {prefix}:"] if prefix else []
 
 
-def analysis_parts(found: GammaAnalysis) -> list[RenderableType]:
+def render_analysis(found: GammaAnalysis) -> list[RenderableType]:
     """What was found of a network's gammas, in reading order."""
     parts: list[RenderableType] = [f"checkpoint: {found.checkpoint}"]
-    parts += gamma_parts(found.rows) if found.rows else []
+    parts += render_gamma(found.rows) if found.rows else []
     if found.recoveries:
-        parts += recovery_parts(found.recoveries)
+        parts += render_recovery(found.recoveries)
     elif found.rows:
         parts += ["No recorded gammas beside this checkpoint: no recovery counts, no plots over steps."]
-    parts += attraction_parts(found.attraction) if found.attraction else []
+    parts += render_attraction(found.attraction) if found.attraction else []
+    parts += render_gain(found.gains) if found.gains else []
     if found.what_if and found.threshold is not None:
-        parts += what_if_parts(found.what_if, found.metric, found.threshold)
-    return [*parts, *diagnosis_parts(found.diagnosis), *(f"plot: {path}" for path in found.plots)]
+        parts += render_what_if(found.what_if, found.metric, found.threshold)
+    return [*parts, *render_diagnosis(found.diagnosis), *(f"plot: {path}" for path in found.plots)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from cen_cli.reporting.files import write_whole
+from cen_cli.wording import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,13 +49,23 @@ def new_figure(width: float, height: float, dpi: int = DPI) -> Figure:
     return figure
 
 
+def literal(names: Sequence[str]) -> list[str]:
+    """Names as they may stand at the ticks of an axis, where dollars would enclose mathematics."""
+    return [printable(name).replace("$", r"\$") for name in names]
+
+
 def plain(axes: Axes) -> None:
     """Take away the frame's upper and right line."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def write_figure(figure: Figure, out: Path) -> Path:
-    """Write a figure as PNG. Raises SaveError."""
+    """Write a figure as PNG; dollars in its words are no mathematics. Raises SaveError."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if text.get_text():  # the numbers on axes, which may be powers, are not set yet
+            text.set_parse_math(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return write_whole(buffer.getvalue(), out)

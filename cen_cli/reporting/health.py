@@ -10,8 +10,8 @@ from cen_cli.reporting import formats, tables
 from cen_cli.results import LoggedHealth
 
 
-def health_parts(log: Sequence[LoggedHealth]) -> list[RenderableType]:
-    """Every part of the network at the first step and at the last one looked at; nothing without a log."""
+def render_health(log: Sequence[LoggedHealth]) -> list[RenderableType]:
+    """Every part of the network at the first step and at the last one recorded; nothing without a log."""
     if not log:
         return []
     first, last = log[0], log[-1]
@@ -24,6 +24,6 @@ def health_parts(log: Sequence[LoggedHealth]) -> list[RenderableType]:
         table.add_row(part.name, *shares, *gradients)
     explained = (
         f"Units of each part's worst layer that are positive nowhere in the batch and get no gradient, its positive "
-        f"values, and the norm of the task's gradient; {len(log)} steps were looked at."
+        f"values, and the norm of the task's gradient; {len(log)} steps were recorded."
     )
     return [f"Health of the network at step {last.step}:", table, explained]

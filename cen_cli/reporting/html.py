@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cen_cli.reporting.files import write_whole
+from cen_cli.wording import printable
 
 WIDE = 560
 """Pixels from which on a picture that stands alone gets a frame to scroll in."""
@@ -28,7 +29,7 @@ LARGE_PNG = 300_000
 """Bytes from which on a picture of views is stored as JPEG."""
 
 Tone = Literal["good", "bad", "open"]
-Look = Literal["lines", "colours"]
+Style = Literal["lines", "colours"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Picture:
     content: bytes
     alt: str
     caption: str
-    look: Look = "lines"
+    style: Style = "lines"
     """Lines and bars on white, which a dark page inverts; or colours that mean something, which it only dims."""
 
     @property
@@ -140,7 +141,7 @@ def write_page(page: Page, out: Path) -> Path:
 
 def rendered(page: Page) -> str:
     """The page as HTML."""
-    return _template().render(page=page)
+    return printable(_template().render(page=page))
 
 
 @functools.cache

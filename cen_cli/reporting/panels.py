@@ -7,9 +7,9 @@ integers [H, W] with `VOID` where there is no label. A palette is a sequence of 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,34 +17,10 @@ from PIL import Image, ImageDraw
 
 from cen_cli.reporting.files import write_png
 from cen_cli.reporting.sheets import BACKGROUND, GAP, INK, TEXT_HEIGHT, sheet, stack, text, text_width
-from cen_cli.results import VOID, Frame
+from cen_cli.results import VOID, PanelRow
 
 Array = npt.NDArray[Any]
 Palette = Sequence[Sequence[int]]
-
-
-class PanelRow(Protocol):
-    """One view: what the networks saw, what is true, and what they said. Rows of one panel have the same columns."""
-
-    @property
-    def name(self) -> str:
-        """The view's name, written beside its row."""
-
-    @property
-    def inputs(self) -> Mapping[str, Array]:
-        """Pictures or depth maps by modality."""
-
-    @property
-    def truth(self) -> Array | None:
-        """The true label map, if any."""
-
-    @property
-    def predictions(self) -> Mapping[str, Array]:
-        """Label maps by branch, the ensemble last."""
-
-    @property
-    def frame(self) -> Frame | None:
-        """A region to be framed in every picture, if any."""
 
 
 @functools.cache

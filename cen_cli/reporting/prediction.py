@@ -48,12 +48,12 @@ def output_file(folder: Path, what: str, view: str = "") -> Path:
     return folder / what / f"{view}.png" if view else folder / f"{what}.png"
 
 
-def prediction_parts(done: Prediction) -> list[RenderableType]:
+def render_prediction(done: Prediction) -> list[RenderableType]:
     """The classes of the label map, largest first, and where it was written."""
     return [_share_table(done.classes), Text("\n".join(f"wrote {path}" for path in done.files))]
 
 
-def predictions_parts(done: Predictions) -> list[RenderableType]:
+def render_predictions(done: Predictions) -> list[RenderableType]:
     """The classes of all label maps, how many there are, how fast they were made, and where they were written."""
     speed = "" if done.images_per_second is None else f", {done.images_per_second:.3g} images a second"
     kept = f", {done.kept} labelled before" if done.kept else ""
@@ -64,7 +64,4 @@ def predictions_parts(done: Predictions) -> list[RenderableType]:
 
 
 def _share_table(classes: Sequence[ClassShare]) -> Table:
-    table = new_table("class", numbers=("share",))
-    for item in classes:
-        table.add_row(item.class_name, percent(item.share))
-    return table
+    return new_table("class", numbers=("share",), rows=[(item.class_name, percent(item.share)) for item in classes])

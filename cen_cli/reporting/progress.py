@@ -14,7 +14,7 @@ from cen_cli.reporting.formats import duration
 from cen_cli.reporting.sweeps import outcome_line
 from cen_cli.results import Advance, Listener, MemberOutcome, SweepReport
 
-_SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
@@ -80,7 +80,7 @@ class PlainCounter:
         if done >= total and not self._begun:
             return
         self._begun = done < total
-        if done < total and now - self._spoke < _SECONDS_BETWEEN_LINES:
+        if done < total and now - self._spoke < SECONDS_BETWEEN_LINES:
             return
         self._spoke = now
         elapsed = now - self._start

@@ -46,14 +46,14 @@ CORRUPTIONS = {
 }
 
 
-def robustness_parts(report: Robustness) -> list[RenderableType]:
+def render_robustness(report: Robustness) -> list[RenderableType]:
     """The report in reading order, and last one line of the ensemble's scores to copy."""
     full = report.full
     head = f"{full.split} split, {formats.count(full.samples)} samples, {full.protocol} protocol, seed {report.seed}"
     parts: list[RenderableType] = [head, f"checkpoint: {full.checkpoint}", ""]
     if report.missing:
-        parts += _missing_parts(report)
-    parts += [*_corrupted_parts(report), *_reliance_parts(report)]
+        parts += _render_missing(report)
+    parts += [*_render_corrupted(report), *_render_reliance(report)]
     notes = [f"note: left out: {text}" for text in report.notes] + [f"note: {text}" for text in full.notes]
     return [*parts, *notes, _line(report)]
 
@@ -61,7 +61,7 @@ def robustness_parts(report: Robustness) -> list[RenderableType]:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _missing_parts(report: Robustness) -> Iterator[RenderableType]:
+def _render_missing(report: Robustness) -> Iterator[RenderableType]:
     used = {line.fill for line in report.missing}
     yield "What takes the place of a missing modality:"
     yield facts((fill.value, words) for fill, words in FILLS.items() if fill in used)
@@ -69,7 +69,7 @@ def _missing_parts(report: Robustness) -> Iterator[RenderableType]:
     for metric in SHOWN[report.full.task]:
         yield f"Modalities missing: {_unit(metric)}, and its change"
         yield _missing_table(report, metric)
-    yield from _class_parts(report)
+    yield from _render_class(report)
 
 
 def _missing_table(report: Robustness, metric: str) -> Table:
@@ -81,7 +81,7 @@ def _missing_table(report: Robustness, metric: str) -> Table:
     return table
 
 
-def _corrupted_parts(report: Robustness) -> Iterator[RenderableType]:
+def _render_corrupted(report: Robustness) -> Iterator[RenderableType]:
     used = {line.corruption for line in report.corrupted}
     yield "Strengths of corruptions:"
     yield facts((name, words) for name, words in CORRUPTIONS.items() if name in used)
@@ -100,7 +100,7 @@ def _corrupted_table(report: Robustness, lines: Sequence[CorruptedScores]) -> Ta
     return table
 
 
-def _reliance_parts(report: Robustness) -> Iterator[RenderableType]:
+def _render_reliance(report: Robustness) -> Iterator[RenderableType]:
     modalities = tuple(report.reliance[0].swapped)
     yield f"Reliance: {_unit(report.metric)}, and its change when one input is another view's"
     table = new_table("branch", numbers=("weight", "whole", *(f"{name}\nswapped" for name in modalities)))
@@ -112,7 +112,7 @@ def _reliance_parts(report: Robustness) -> Iterator[RenderableType]:
     yield table
 
 
-def _class_parts(report: Robustness) -> Iterator[RenderableType]:
+def _render_class(report: Robustness) -> Iterator[RenderableType]:
     """IoU of every class of the last branch, whole and with each modality alone missing, by the first fill."""
     first = report.missing[0].fill
     alone = {

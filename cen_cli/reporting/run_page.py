@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from cen_cli.reporting import exchange_tables, formats, scores, tables
-from cen_cli.reporting.health import health_parts
+from cen_cli.reporting.health import render_health
 from cen_cli.reporting.html import (
     Block,
     Code,
     Folded,
     Gallery,
     Listing,
-    Look,
     Page,
     Picture,
     Section,
+    Style,
     Tone,
     Words,
     blocks,
@@ -184,13 +184,13 @@ def _scores(report: RunReport) -> Iterable[Block]:
     title = f"Best validation by {report.best_by}: epoch {best.epoch}, step {formats.count(best.step)}"
     yield from _of_validation(best, title)
     if report.expected:
-        yield from blocks(tables.expected_parts(report.expected))
+        yield from blocks(tables.render_expected(report.expected))
     last = report.log.validations[-1]
     if last.step != best.step:
         title = f"Last validation: epoch {last.epoch}, step {formats.count(last.step)}"
         yield Folded(title, tuple(_of_validation(last, title)))
-    yield from _pictures(report, CONFUSION, look="colours")
-    classes = blocks(tables.class_parts(best.evaluation))
+    yield from _pictures(report, CONFUSION, style="colours")
+    classes = blocks(tables.render_class(best.evaluation))
     if classes:
         yield Folded(f"All {len(best.evaluation.class_names)} classes", classes)
 
@@ -208,7 +208,7 @@ def _curves(report: RunReport) -> Iterable[Block]:
         yield Gallery(tuple(pictures))
     else:
         yield Words("Nothing has been logged yet.")
-    yield from blocks(health_parts(report.log.health))
+    yield from blocks(render_health(report.log.health))
 
 
 def _exchange(report: RunReport) -> Iterable[Block]:
@@ -216,25 +216,25 @@ def _exchange(report: RunReport) -> Iterable[Block]:
         yield Words("Nothing is exchanged in this network: no channel takes the place of another.")
         return
     yield Words(_of_checkpoint(report))
-    yield from blocks(exchange_tables.exchange_parts(report.stages, by="stage"))
-    yield from _pictures(report, EXCHANGE_PLOTS, look="colours")
+    yield from blocks(exchange_tables.render_exchange(report.stages, by="stage"))
+    yield from _pictures(report, EXCHANGE_PLOTS, style="colours")
     if report.records:
-        yield from blocks(exchange_tables.steps_parts(report.records))
+        yield from blocks(exchange_tables.render_steps(report.records))
     else:
         yield Words("No gammas were recorded, so there is nothing over training.")
-    yield Folded("Every layer", blocks(exchange_tables.exchange_parts(report.layers)))
+    yield Folded("Every layer", blocks(exchange_tables.render_exchange(report.layers)))
 
 
 def _gammas(report: RunReport) -> Iterable[Block]:
     if report.gammas:
         yield Words(_of_checkpoint(report))
-    yield from blocks(exchange_tables.diagnosis_parts(report.diagnosis))
+    yield from blocks(exchange_tables.render_diagnosis(report.diagnosis))
     if not report.gammas:
         return
     if report.recoveries:
-        yield from blocks(exchange_tables.recovery_parts(report.recoveries))
+        yield from blocks(exchange_tables.render_recovery(report.recoveries))
     yield from _pictures(report, GAMMA_PLOTS)
-    everything = (*blocks(exchange_tables.gamma_parts(report.gammas)), *_pictures(report, ALL_PROPORTIONS))
+    everything = (*blocks(exchange_tables.render_gamma(report.gammas)), *_pictures(report, ALL_PROPORTIONS))
     yield Folded("Every layer", everything)
 
 
@@ -250,13 +250,13 @@ def _views(report: RunReport) -> Iterable[Block]:
         return
     made = f"what is made of them ({report.target})" if report.target else "labels"
     caption = f"Views of the split {report.scored_split}: inputs, {made} by branch and ensemble, truth."
-    yield Picture(report.views, f"{caption} One row for each view.", caption, look="colours")
+    yield Picture(report.views, f"{caption} One row for each view.", caption, style="colours")
 
 
-def _pictures(report: RunReport, captions: Mapping[str, str], *, look: Look = "lines") -> list[Picture]:
+def _pictures(report: RunReport, captions: Mapping[str, str], *, style: Style = "lines") -> list[Picture]:
     """Those of the plots that were drawn, in this order."""
     return [
-        Picture(report.plots[name], alt=f"Plot. {caption}", caption=caption, look=look)
+        Picture(report.plots[name], alt=f"Plot. {caption}", caption=caption, style=style)
         for name, caption in captions.items()
         if name in report.plots
     ]

@@ -42,10 +42,11 @@ def _conventions(report: SweepReport, mark: str) -> list[str]:
     words = "; ".join([*parts, "p: paired t-test"])
     seeds = max((row.members for row in report.rows), default=0)
     once = ["one seed: no spread, no test, no verdict"] if seeds == 1 else []
-    return [f"{report.split} split; reference: {report.reference}", words, *once]
+    scored = f"{report.split} split" + (f", checkpoint {report.checkpoint} of each run" if report.checkpoint else "")
+    return [f"{scored}; reference: {report.reference}", words, *once]
 
 
-def sweep_parts(report: SweepReport) -> list[RenderableType]:
+def render_sweep(report: SweepReport) -> list[RenderableType]:
     """The report's tables and verdicts in reading order."""
     parts: list[RenderableType] = [Text(report.title), *map(Text, _conventions(report, "a bar"))]
     for group, rows in _by_group(report.rows).items():
@@ -79,16 +80,16 @@ def sweep_csv(report: SweepReport) -> str:
     """One line per row, metric and seed, values in the metric's own unit; the paper's number on each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["group", "variant", "metric", "seed", "value", "paper"])
+    writer.writerow(["group", "variant", "metric", "seed", "value", "paper", "checkpoint"])
     for row in report.rows:
         for cell in row.cells:
             paper = "" if cell.paper is None else cell.paper
             for seed, value in cell.values.items():
-                writer.writerow([row.group, row.variant, cell.metric, seed, value, paper])
+                writer.writerow([row.group, row.variant, cell.metric, seed, value, paper, report.checkpoint])
     return text.getvalue()
 
 
-def members_parts(planned: Sequence[PlannedMember]) -> list[RenderableType]:
+def render_members(planned: Sequence[PlannedMember]) -> list[RenderableType]:
     """Every member with its state, and how long it took or may take."""
     table = new_table("member", "run", numbers=("seed", "state", "time"))
     for entry in planned:
@@ -198,15 +199,23 @@ def _grid(rows: Sequence[SweepRow], reference: str, between: str) -> tuple[tuple
     columns = range(len(rows[0].cells))
     shown = [index for index in columns if any(_has_number(row.cells[index]) for row in rows)] or [*columns]
     names = [_heading(rows[0].cells[index].metric, between) for index in shown]
-    headings = ("seeds", *names, *replaced, f"difference,{between}{names[-1].replace(between, ' ')}", "p")
+    costed = any(row.cost is not None for row in rows)
+    costs = [f"M{between}parameters", f"G{between}MACs"] if costed else []
+    headings = ("seeds", *names, *replaced, *costs, f"difference,{between}{names[-1].replace(between, ' ')}", "p")
     lines = []
     for row in rows:
         failed = f" ({row.failed} failed)" if row.failed else ""
         shares = [formats.percent(row.replaced, 1) for _ in replaced]
         scored = [_with_paper(row.cells[index]) for index in shown]
         compared = [formats.ABSENT] * 2 if row.label == reference else _compared(row.cells[shown[-1]])
-        lines.append([f"{row.done}/{row.members}{failed}", *scored, *shares, *compared])
+        spent = [formats.number(value) for value in _cost(row)] if costed else []
+        lines.append([f"{row.done}/{row.members}{failed}", *scored, *shares, *spent, *compared])
     return headings, lines
+
+
+def _cost(row: SweepRow) -> tuple[float | None, float | None]:
+    """Millions of parameters, and 10^9 multiply-accumulates a view."""
+    return (row.cost.parameters / 1e6, row.cost.macs / 1e9) if row.cost else (None, None)
 
 
 def _heading(metric: str, between: str) -> str:

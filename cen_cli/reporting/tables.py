@@ -16,6 +16,7 @@ from rich.table import Table
 
 from cen_cli.reporting import confusion, formats, scores
 from cen_cli.results import (
+    COLLAPSED,
     ENSEMBLE,
     DryRun,
     Evaluation,
@@ -25,12 +26,12 @@ from cen_cli.results import (
     SegmentationScores,
     TrainingPlan,
 )
+from cen_cli.wording import command
 
-Parts = Sequence[RenderableType]
+Renderables = Sequence[RenderableType]
 
-SATURATED = 0.95
-"""Share of the pressed part above which so many channels are replaced that nothing is chosen any more."""
-ALERT = "saturated: lower exchange.sparsity"
+ALERT = "collapsed: lower exchange.sparsity"
+"""Said of a modality with more than the share `COLLAPSED` of its pressed part replaced."""
 
 
 def show(console: Console, parts: Iterable[RenderableType]) -> None:
@@ -42,13 +43,15 @@ def show(console: Console, parts: Iterable[RenderableType]) -> None:
             console.print(part)
 
 
-def new_table(*names: str, numbers: Sequence[str]) -> Table:
+def new_table(*names: str, numbers: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> Table:
     """An open table whose `numbers` columns are right-aligned and never wrapped; the other columns fold."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for name in names:
         table.add_column(name, overflow="fold")
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -65,7 +68,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Table:
 # --- evaluation ---------------------------------------------------------------------------------------------------
 
 
-def evaluation_parts(
+def render_evaluation(
     evaluation: Evaluation, expected: Sequence[ExpectedScore] = (), *, title: str | None = None
 ) -> list[RenderableType]:
     """Scores per branch and ensemble, their convention, remarks, the expected scores, one line of metrics to copy."""
@@ -74,7 +77,7 @@ def evaluation_parts(
     parts += [f"checkpoint: {evaluation.checkpoint}"] if evaluation.checkpoint else []
     parts += [*scores.TEXTS[evaluation.task].convention(evaluation), *(f"note: {text}" for text in evaluation.notes)]
     if expected:
-        parts += expected_parts(expected)
+        parts += render_expected(expected)
     return [*parts, scores.metric_line(evaluation)]
 
 
@@ -117,7 +120,7 @@ def _weight(weight: float | None) -> str:
     return formats.ABSENT if weight is None else f"{weight:.3f}"
 
 
-def expected_parts(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
+def render_expected(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
     """Expected beside obtained scores with the verdict of each, then where the expected numbers come from."""
     verdicts = {True: "met", False: "MISSED", None: "no score"}
     table = new_table(numbers=())
@@ -134,7 +137,7 @@ def expected_parts(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
     return parts
 
 
-def class_parts(evaluation: Evaluation) -> list[RenderableType]:
+def render_class(evaluation: Evaluation) -> list[RenderableType]:
     """IoU of every class per branch, and the last branch's accuracy; classes absent from the truth show `-`.
 
     Nothing for a task without classes.
@@ -143,17 +146,16 @@ def class_parts(evaluation: Evaluation) -> list[RenderableType]:
     if not branches:
         return []
     last, last_scores = list(branches.items())[-1]
-    table = new_table("class", numbers=(*branches, f"{last} acc"))
-    for index, name in enumerate(evaluation.class_names):
-        ious = [formats.percent(item.class_iou[index]) for item in branches.values()]
-        table.add_row(name, *ious, formats.percent(last_scores.class_accuracy[index]))
+    columns = [item.class_iou for item in branches.values()] + [last_scores.class_accuracy]
+    rows = [(name, *map(formats.percent, row)) for name, *row in zip(evaluation.class_names, *columns, strict=True)]
+    table = new_table("class", numbers=(*branches, f"{last} acc"), rows=rows)
     return ["IoU per class and, last, accuracy per class, percent", table, *confusion.sentences(evaluation)]
 
 
 # --- training -----------------------------------------------------------------------------------------------------
 
 
-def plan_parts(plan: TrainingPlan) -> list[RenderableType]:
+def render_plan(plan: TrainingPlan) -> list[RenderableType]:
     """What a run is about to do, and the settings that differ from the defaults."""
     rows = [
         ("recipe", f"{plan.name} ({plan.task})"),
@@ -192,7 +194,7 @@ def _changed(changed: Mapping[str, Any]) -> list[str]:
     return [f"{key} = {value!r}" if isinstance(value, str) else f"{key} = {value}" for key, value in changed.items()]
 
 
-def dry_run_parts(dry: DryRun) -> list[RenderableType]:
+def render_dry_run(dry: DryRun) -> list[RenderableType]:
     """The plan, and what one step cost and gave."""
     memory = dry.parameter_bytes + dry.activation_bytes + dry.optimizer_bytes
     split = (
@@ -202,23 +204,24 @@ def dry_run_parts(dry: DryRun) -> list[RenderableType]:
     rows = [
         ("MACs", f"{formats.operations(dry.macs)} per training crop, all modalities"),
         ("memory", f"about {formats.size(memory)} = {split}"),
-        ("one step", f"{dry.step_seconds:.2f} s (the first; later ones are faster)"),
+        ("one step", f"{dry.step_seconds:.2f} s"),
+        ("the run", f"about {formats.duration(dry.run_seconds)}, validations aside"),
         ("losses", "  ".join(f"{name} {formats.number(value)}" for name, value in dry.losses.items())),
     ]
-    return [*plan_parts(dry.plan), "", facts(rows), "Dry run: nothing was written."]
+    return [*render_plan(dry.plan), "", facts(rows), "Dry run: nothing was written."]
 
 
-def summary_parts(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) -> list[RenderableType]:
+def render_summary(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) -> list[RenderableType]:
     """How a run ended: its best scores beside the expected ones, the last ones, replaced channels, the next command."""
     best = f"best by {summary.best_by}, step {formats.count(summary.best_step)}: {_measured(summary.best)}"
-    parts = evaluation_parts(summary.best, expected, title=best)
+    parts = render_evaluation(summary.best, expected, title=best)
     if summary.best_step != summary.steps:
         last = f"last, step {formats.count(summary.steps)}: {_measured(summary.last)}"
         parts = [last, *score_tables(summary.last), *parts]
     if summary.replaced:
         parts.append(replaced_line(summary.replaced))
     steps = f"{formats.count(summary.steps)} steps, {summary.epochs} epochs in {formats.duration(summary.seconds)}"
-    return [*parts, f"{steps}: {summary.run}", f"next: cen eval {summary.run}"]
+    return [*parts, f"{steps}: {summary.run}", f"next: {command('eval', summary.run)}"]
 
 
 def replaced_line(replaced: Sequence[ReplacedCount]) -> str:
@@ -229,7 +232,7 @@ def replaced_line(replaced: Sequence[ReplacedCount]) -> str:
 def replaced_words(item: ReplacedCount) -> str:
     """One modality's replaced share of its pressed channels, with the alert where nearly all are gone."""
     words = f"{item.modality} {formats.percent(item.share_of_pressed, 1)}%"
-    return f"{words} ({ALERT})" if item.share_of_pressed > SATURATED else words
+    return f"{words} ({ALERT})" if item.share_of_pressed > COLLAPSED else words
 
 
 def catalog_table(kind: str, summaries: Mapping[str, str]) -> Table:

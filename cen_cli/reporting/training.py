@@ -17,8 +17,11 @@ from rich.text import Text
 
 from cen_cli.reporting import formats, scores, tables
 from cen_cli.reporting.console import err
-from cen_cli.reporting.progress import Terminal
-from cen_cli.results import RunSummary, StepReport, TrainingPlan, ValidationReport
+from cen_cli.reporting.progress import SECONDS_BETWEEN_LINES, Terminal
+from cen_cli.results import COLLAPSED, RunSummary, StepReport, TrainingPlan, ValidationReport
+
+_FIRST_SECONDS = 3.0
+"""After which the first sign of life comes, where no log interval is over by then."""
 
 
 class Clock:
@@ -82,6 +85,9 @@ class TrainingDisplay(Terminal):
         self.console = console or err()
         self._live: Live | None = None
         self._clock = Clock()
+        self._progress: tuple[int, int, int] | None = None
+        """Epoch, step, and steps in all."""
+        self._spoke = time.monotonic()
         self._step: StepReport | None = None
         self._last: ValidationReport | None = None
         self._best: ValidationReport | None = None
@@ -96,13 +102,25 @@ class TrainingDisplay(Terminal):
 
     def on_start(self, plan: TrainingPlan) -> None:
         """Print the plan and, on a terminal, open the live part under it."""
-        tables.show(self.console, tables.plan_parts(plan))
+        tables.show(self.console, tables.render_plan(plan))
+        self._spoke = time.monotonic()
         if self.console.is_interactive:
             self._live = Live(get_renderable=self._view, console=self.console, refresh_per_second=2, transient=True)
             self._live.start()
 
+    def on_progress(self, epoch: int, step: int, total_steps: int) -> None:
+        """Show how far the run is; piped, only where nothing has been said for a while: sooner before the first log."""
+        now = time.monotonic()
+        self._clock.tick(step, now)
+        self._progress = (epoch, step, total_steps)
+        quiet = SECONDS_BETWEEN_LINES if self._step else _FIRST_SECONDS
+        if self._live is None and now - self._spoke >= quiet:
+            left = formats.duration(self._clock.remaining(total_steps, now))
+            self._print(f"epoch {epoch} | step {step}/{total_steps} | left {left}")
+
     def on_step(self, report: StepReport) -> None:
         """Show one log interval."""
+        self._progress = (report.epoch, report.step, report.total_steps)
         self._clock.tick(report.step, time.monotonic())
         self._step = report
         if self._live is None:
@@ -124,6 +142,7 @@ class TrainingDisplay(Terminal):
         self._print(end_line(summary))
 
     def _print(self, line: str) -> None:
+        self._spoke = time.monotonic()
         tables.show(self.console, [line])
 
     def _stop(self) -> None:
@@ -133,22 +152,21 @@ class TrainingDisplay(Terminal):
 
     def _view(self) -> RenderableType:
         """The live part: progress, loss terms, replaced channels, last and best validation."""
-        if self._step is None:
+        if self._progress is None:
             return Text("first steps ...")
-        parts = [_progress(self._step, self._clock), _losses(self._step), _replaced(self._step)]
+        parts = [_progress(*self._progress, self._clock)]
+        if self._step is not None:
+            parts += [_losses(self._step), _replaced(self._step)]
         return Group(*parts, _validations(self._last, self._best))
 
 
-def _progress(report: StepReport, clock: Clock) -> RenderableType:
+def _progress(epoch: int, step: int, total_steps: int, clock: Clock) -> RenderableType:
     row = Table.grid(padding=(0, 1), expand=True)
     for ratio in (None, 1, None, None):
         row.add_column(ratio=ratio, no_wrap=True)
-    left = formats.duration(clock.remaining(report.total_steps, time.monotonic()))
+    left = formats.duration(clock.remaining(total_steps, time.monotonic()))
     row.add_row(
-        f"epoch {report.epoch}",
-        ProgressBar(total=report.total_steps, completed=report.step),
-        f"{report.step}/{report.total_steps}",
-        f"left {left}, {report.samples_per_second:.1f} samples/s",
+        f"epoch {epoch}", ProgressBar(total=total_steps, completed=step), f"{step}/{total_steps}", f"left {left}"
     )
     return row
 
@@ -156,7 +174,8 @@ def _progress(report: StepReport, clock: Clock) -> RenderableType:
 def _losses(report: StepReport) -> RenderableType:
     losses = "  ".join(f"{name} {formats.number(value)}" for name, value in report.losses.items())
     rates = "  ".join(f"{name} {formats.number(value)}" for name, value in report.learning_rates.items())
-    return tables.facts([("loss", losses), ("learning rate", rates)])
+    pace = f"{report.samples_per_second:.1f} samples/s"
+    return tables.facts([("loss", losses), ("learning rate", rates), ("pace", pace)])
 
 
 def _replaced(report: StepReport) -> RenderableType:
@@ -164,7 +183,7 @@ def _replaced(report: StepReport) -> RenderableType:
     for item in report.replaced:
         share = formats.percent(item.share_of_pressed, 1)
         words = f"{share:>5}% of {formats.count(item.pressed)} pressed replaced"
-        alert = tables.ALERT if item.share_of_pressed > tables.SATURATED else ""
+        alert = tables.ALERT if item.share_of_pressed > COLLAPSED else ""
         row.add_row(Text(item.modality, style="bold"), Text(words), Text(alert, style="bold yellow"))
     return row
 

@@ -6,9 +6,9 @@ measurements of the user's own, in their unit and counted from a `floor`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,41 +19,13 @@ from cen_cli.reporting.files import write_picture, write_png
 from cen_cli.reporting.panels import branch_caption, colour_depth, depth_range
 from cen_cli.reporting.sheets import sheet
 from cen_cli.reporting.tables import facts
-from cen_cli.results import Frame, Translations
+from cen_cli.results import TranslationRow, Translations
 
 Array = npt.NDArray[Any]
 
 LEGIBLE = 128
 """Pictures of a contact sheet whose longer side is shorter than this are enlarged by a whole factor."""
 SIXTEEN_BITS = 65535
-
-
-class TranslationRow(Protocol):
-    """One view: what the network saw, what it made of it, and what is true. Rows of one sheet have the same columns."""
-
-    @property
-    def name(self) -> str:
-        """The view's name, written above its row."""
-
-    @property
-    def inputs(self) -> Mapping[str, Array]:
-        """Pictures or depth maps by modality."""
-
-    @property
-    def images(self) -> Mapping[str, Array]:
-        """What was made, by branch, the ensemble last."""
-
-    @property
-    def truth(self) -> Array | None:
-        """What should have been made, where that is known."""
-
-    @property
-    def frame(self) -> Frame | None:
-        """A region to be framed in every picture, if any."""
-
-    @property
-    def quantity(self) -> tuple[str, str, float]:
-        """What is measured, its unit, and what 0 measures; an empty name is not shown."""
 
 
 def write_contact_sheet(path: Path, rows: Iterable[TranslationRow]) -> Path:
@@ -142,7 +114,7 @@ PROTOCOLS = {
 """What each protocol means."""
 
 
-def translation_parts(done: Translations) -> list[RenderableType]:
+def render_translation(done: Translations) -> list[RenderableType]:
     """What was translated by what, and where it was written."""
     first = Path(done.files[0])
     count = f"{len(done.files)} images of {done.views} view{'s' if done.views != 1 else ''}"

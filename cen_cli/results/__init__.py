@@ -3,6 +3,7 @@
 Plain Python values only (no tensors, no torch), so that every record can be written as JSON with `as_json`.
 """
 
+# ruff: noqa: F401 (what is imported here is offered)
 from __future__ import annotations
 
 from cen_cli.results.analysis import ExchangeStatistics, GammaAnalysis, WrittenReport
@@ -11,6 +12,7 @@ from cen_cli.results.bench import Bench, PartTime, Peak, Spread
 from cen_cli.results.channels import (
     TOTAL,
     ExchangeRow,
+    GainRow,
     GammaDiagnosis,
     GammaRecovery,
     GammaRow,
@@ -19,12 +21,20 @@ from cen_cli.results.channels import (
     WhatIfRow,
 )
 from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
-from cen_cli.results.conventions import SPLITS, VOID, below_threshold
+from cen_cli.results.conventions import COLLAPSED, SPLITS, VOID, below_threshold
 from cen_cli.results.conversion import Conversion
 from cen_cli.results.health import Health, LoggedHealth, PartHealth, unread_streams
 from cen_cli.results.listener import SILENT, Advance, Listener
 from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
-from cen_cli.results.pictures import ClassShare, Frame, Prediction, Predictions, Translations
+from cen_cli.results.pictures import (
+    ClassShare,
+    Frame,
+    PanelRow,
+    Prediction,
+    Predictions,
+    TranslationRow,
+    Translations,
+)
 from cen_cli.results.records import as_json
 from cen_cli.results.robustness import AlteredScores, CorruptedScores, Fill, MissingScores, Reliance, Robustness
 from cen_cli.results.scores import (
@@ -41,80 +51,13 @@ from cen_cli.results.scores import (
     is_better,
     lower_is_better,
 )
-from cen_cli.results.sweeps import MemberOutcome, PlannedMember, SweepCell, SweepReport, SweepRow, SweepVerdict
+from cen_cli.results.sweeps import (
+    MemberOutcome,
+    NetworkCost,
+    PlannedMember,
+    SweepCell,
+    SweepReport,
+    SweepRow,
+    SweepVerdict,
+)
 from cen_cli.results.training import DryRun, RunSummary, StepReport, TrainingPlan, ValidationReport
-
-__all__ = [
-    "ENSEMBLE",
-    "LOWER_IS_BETTER",
-    "SCALAR_METRICS",
-    "SCORES",
-    "SILENT",
-    "SPLITS",
-    "TOTAL",
-    "VOID",
-    "Advance",
-    "AlteredScores",
-    "Attraction",
-    "AttractionRow",
-    "Bench",
-    "CalibrationBin",
-    "ClassShare",
-    "Compaction",
-    "Compared",
-    "Conversion",
-    "CorruptedScores",
-    "DryRun",
-    "Evaluation",
-    "EvaluationReport",
-    "ExchangeRow",
-    "ExchangeStatistics",
-    "ExpectedScore",
-    "Export",
-    "Fill",
-    "Frame",
-    "GammaAnalysis",
-    "GammaDiagnosis",
-    "GammaRecovery",
-    "GammaRow",
-    "Health",
-    "Listener",
-    "LoggedHealth",
-    "LoggedStep",
-    "LoggedValidation",
-    "MemberOutcome",
-    "MissingScores",
-    "PartCost",
-    "PartHealth",
-    "PartTime",
-    "Peak",
-    "PlannedMember",
-    "Prediction",
-    "Predictions",
-    "Reliance",
-    "ReplacedAtStep",
-    "ReplacedCount",
-    "Robustness",
-    "RunLog",
-    "RunProgress",
-    "RunSummary",
-    "Scores",
-    "SegmentationScores",
-    "Spread",
-    "StepReport",
-    "SweepCell",
-    "SweepReport",
-    "SweepRow",
-    "SweepVerdict",
-    "TrainingPlan",
-    "TranslationScores",
-    "Translations",
-    "ValidationReport",
-    "WhatIfRow",
-    "WrittenReport",
-    "as_json",
-    "below_threshold",
-    "is_better",
-    "lower_is_better",
-    "unread_streams",
-]

@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 from cen_cli.results.attraction import Attraction
-from cen_cli.results.channels import ExchangeRow, GammaDiagnosis, GammaRecovery, GammaRow, ReplacedAtStep, WhatIfRow
+from cen_cli.results.channels import (
+    ExchangeRow,
+    GainRow,
+    GammaDiagnosis,
+    GammaRecovery,
+    GammaRow,
+    ReplacedAtStep,
+    WhatIfRow,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +35,8 @@ class GammaAnalysis:
     recoveries: tuple[GammaRecovery, ...] | None
     """Of a run with recorded gammas."""
     plots: tuple[str, ...]
+    gains: tuple[GainRow, ...] | None = None
+    """First-order gains beside the gammas, where that was asked for."""
 
 
 @dataclasses.dataclass(frozen=True)

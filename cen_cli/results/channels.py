@@ -43,6 +43,11 @@ class ExchangeRow(ReplacedCount):
     donors: dict[str, float]
     """Modalities whose mean takes the replaced channels' place, each with its part of the donors' |gamma|: its mean
     over the replaced channels, in [0, 1]; they sum to 1, and are NaN where nothing is replaced."""
+    mixed: float | None = None
+    """How much of the others gates mix into the channels that may be replaced: mean, in [0, 1]; None without gates."""
+    gain: tuple[float, float] | None = None
+    """Mean first-order gain of the replaced and of the kept channels, as the choice by gain remembers it; in units of
+    the loss, NaN where there are none. None where channels are chosen otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +75,24 @@ class GammaRow:
     """Share of the rest with |gamma| < threshold; NaN where there is no rest."""
     overlap: float
     """Share of all channels below the threshold in this modality and in at least one other (a dead donor)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GainRow:
+    """What replacing channels of one modality in one exchanging layer gains, to first order, in units of the loss."""
+
+    layer: str
+    modality: str
+    channels: int
+    """That may be replaced; of them:"""
+    positive: float
+    """Share, in [0, 1], whose replacing lowers the loss."""
+    kept: float
+    """Mean gain of those that are kept; NaN where none is."""
+    replaced: float
+    """Mean gain of those that are replaced; NaN where none is."""
+    correlation: float
+    """Spearman's rank correlation of |gamma| and gain; NaN below three channels, or where one is constant."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -94,6 +94,8 @@ class Export:
     """Height and width must be multiples of it."""
     fewest: int
     """Height and width are at least so many pixels."""
+    size: tuple[int, int] | None
+    """Height and width, where the graph takes no others."""
     compared: tuple[Compared, ...]
     notes: tuple[str, ...]
     files: dict[str, int] = dataclasses.field(default_factory=dict)

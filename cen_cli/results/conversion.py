@@ -25,3 +25,8 @@ class Conversion:
     """Numbers that stood beside the state dict, as the file calls them."""
     notes: tuple[str, ...] = ()
     """What a user of the result must know."""
+    file: str = ""
+    checkpoint: str = ""
+    """What was written."""
+    next: tuple[str, ...] = ()
+    """Commands that take it."""

@@ -65,7 +65,7 @@ class SplitFacts:
 
     split: str
     views: int
-    looked_at: int
+    opened: int
     """Views whose files were opened."""
     modalities: tuple[ModalityFacts, ...]
     labels: tuple[LabelShare, ...]
@@ -100,14 +100,14 @@ class Meaning:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModalityGuess:
+class InferredModality:
     """What the files of one modality hold and seem to be."""
 
     name: str
     pattern: str
     files: int
     types: tuple[str, ...]
-    """Of the files looked at, the most frequent first."""
+    """Of the files opened, the most frequent first."""
     sizes: tuple[tuple[int, int], ...]
     low: float
     high: float
@@ -122,7 +122,7 @@ class ModalityGuess:
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelsGuess:
+class InferredLabels:
     """What the label maps seem to hold."""
 
     pattern: str
@@ -143,12 +143,12 @@ class LabelsGuess:
 
 
 @dataclasses.dataclass(frozen=True)
-class Survey:
+class InferredDataset:
     """What `cen data init` found in a folder."""
 
     folder: str
-    modalities: tuple[ModalityGuess, ...]
-    labels: LabelsGuess | None
+    modalities: tuple[InferredModality, ...]
+    labels: InferredLabels | None
     views: int
     """Views by all names."""
     complete: int
@@ -157,7 +157,7 @@ class Survey:
     """Groups that {group} in the patterns tells apart; 0 without."""
     splits: tuple[str, ...]
     """What {split} in the patterns stands for; none without."""
-    looked_at: int
+    opened: int
     """Files that were opened of each modality; of label maps all are."""
     size: tuple[int, int]
     """Height and width of the smallest view."""
@@ -165,3 +165,15 @@ class Survey:
     """Families that are called label maps and cannot be read as such, and why."""
     notes: tuple[str, ...]
     """What was left out, and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WrittenData:
+    """A data set that was written as files."""
+
+    folder: str
+    views: int
+    domains: tuple[str, ...]
+    """The folders of a view's files."""
+    next: str
+    """A command that trains on them; empty where a split that it needs is empty."""

@@ -60,7 +60,7 @@ class LoggedHealth:
 
 
 def unread_streams(log: Sequence[LoggedHealth]) -> dict[str, tuple[bool, ...]]:
-    """For each exchanging layer and stream, whether no gradient of the task arrived in most of the steps looked at.
+    """For each exchanging layer and stream, whether no gradient of the task arrived in most of the recorded steps.
 
     Gammas that fell there fell because nothing held them, which is no choice of channels.
     """

@@ -29,6 +29,9 @@ class Listener:
     def on_start(self, plan: TrainingPlan) -> None:
         """Training is about to begin."""
 
+    def on_progress(self, epoch: int, step: int, total_steps: int) -> None:
+        """A step is over, of the `epoch`-th epoch counted from 1; called after each."""
+
     def on_step(self, report: StepReport) -> None:
         """A log interval is over."""
 

@@ -1,8 +1,14 @@
-"""What is said of one predicted picture."""
+"""What is said of predicted pictures, and the rows in which they are shown."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 Frame = tuple[float, float, float, float]
 """A region of a picture as (top, left, bottom, right), shares of its height and width."""
@@ -58,3 +64,37 @@ class Translations:
     """Views that were translated."""
     skipped: tuple[str, ...]
     """Why, one sentence for each view that was not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PanelRow:
+    """One row of a picture panel, as NumPy arrays of one height and width."""
+
+    name: str
+    inputs: dict[str, Array]
+    """By modality: uint8 [H, W, 3] for images; float32 [H, W] metres, 0 = invalid, for depth."""
+    truth: Array | None
+    """uint8 [H, W], 255 = void."""
+    predictions: dict[str, Array]
+    """By branch, then the ensemble: uint8 [H, W]."""
+    frame: Frame | None = None
+    """A region to be framed in every picture."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationRow:
+    """One row of a contact sheet, as NumPy arrays of one height and width.
+
+    Pictures are uint8 [H, W, 3], depth maps float32 [H, W] in metres with 0 = invalid.
+    """
+
+    name: str
+    inputs: dict[str, Array]
+    """By modality."""
+    images: dict[str, Array]
+    """By branch, then the ensemble."""
+    truth: Array | None
+    frame: Frame | None = None
+    """A region to be framed in every picture."""
+    quantity: tuple[str, str, float] = ("depth", "m", 0.0)
+    """What depth maps measure, their unit, and what 0 measures; an empty name where that is not one thing."""

@@ -14,6 +14,15 @@ SIGNIFICANT = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
+class NetworkCost:
+    """What a network costs in use, as it was trained: `cen compact` may make it cheaper."""
+
+    parameters: int
+    macs: int
+    """Multiply-accumulates of its convolutions and matrix products for one view at the evaluated size."""
+
+
+@dataclasses.dataclass(frozen=True)
 class MemberOutcome:
     """What became of one run of a sweep."""
 
@@ -29,6 +38,8 @@ class MemberOutcome:
     replaced: tuple[ReplacedCount, ...] = ()
     seconds: float | None = None
     """Training time of a member that is done."""
+    cost: NetworkCost | None = None
+    """Of a member that is done; None where an earlier version wrote it down."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +83,8 @@ class SweepRow:
     """Replaced share of the pressed part over all modalities, mean over seeds; NaN where nothing can be replaced."""
     replaced_std: float = math.nan
     """Sample standard deviation of that; NaN with fewer than two seeds."""
+    cost: NetworkCost | None = None
+    """Of the row's network; None where none of its members says."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +123,8 @@ class SweepReport:
     split: str
     task: str
     rows: tuple[SweepRow, ...]
+    checkpoint: str = ""
+    """Which one of each run was scored, `last` or `best`; empty where the notes name them."""
     verdicts: tuple[SweepVerdict, ...] = ()
     groups: dict[str, str] = dataclasses.field(default_factory=dict)
     """How groups are called, by name."""

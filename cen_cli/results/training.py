@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from cen_cli.results.channels import ReplacedCount
 from cen_cli.results.scores import Evaluation, ExpectedScore
@@ -45,7 +45,9 @@ class TrainingPlan:
 
 @dataclasses.dataclass(frozen=True)
 class DryRun:
-    """What `cen train --dry-run` measured on one step."""
+    """What `cen train --dry-run` measured on two steps."""
+
+    DERIVED: ClassVar = ("run_seconds",)
 
     plan: TrainingPlan
     macs: int
@@ -56,6 +58,12 @@ class DryRun:
     optimizer_bytes: int
     losses: dict[str, float]
     step_seconds: float
+    """Of the second step; the first one is slower."""
+
+    @property
+    def run_seconds(self) -> float:
+        """What all steps of the run may take, without validations."""
+        return self.step_seconds * self.plan.total_steps
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,12 +24,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from cen_cli import files
 from cen_cli.errors import CheckpointError, UsageError
 from cen_cli.files import recover_directory, unwritable, whole_directory, write_bytes, write_json, write_new_directory
 from cen_cli.runs.checkpoint import MODEL_FILE, PUT_BACK
+from cen_cli.wording import command
 
 LOCK = ".lock"
 
@@ -78,18 +77,11 @@ class RunDirectory:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other processes from training this run. Raises UsageError where one does, SaveError if it cannot be."""
-        lock = FileLock(self.root / LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            hint = "wait for it, or stop it with Ctrl-C, upon which it saves"
-            raise UsageError(f"{self.root}: another process is training this run", hint=hint) from error
-        except OSError as error:
-            raise unwritable(self.root, error) from error
-        try:
+        with files.locked(self.root / LOCK) as free:
+            if not free:
+                hint = "wait for it, or stop it with Ctrl-C, upon which it saves"
+                raise UsageError(f"{self.root}: another process is training this run", hint=hint)
             yield
-        finally:
-            lock.release()
 
     def read_recipe(self) -> str:
         """The text of recipe.toml. Raises CheckpointError where it cannot be read."""
@@ -143,7 +135,7 @@ def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> Ru
 def check_free(root: Path) -> None:
     """Raises UsageError for a folder that holds anything but a run without any checkpoint: nothing is overwritten."""
     if not _never_saved(RunDirectory(root)):
-        files.check_free(root, f"continue it with: cen train --resume {root}, or choose another --out")
+        files.check_free(root, f"continue it with: {command('train', '--resume', root)}, or choose another --out")
 
 
 def _never_saved(run: RunDirectory) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import cen_cli
+from cen_cli import ranks
 
 _PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "pillow")
 
@@ -26,6 +27,7 @@ def describe_environment(device: torch.device, precision: str, fingerprint: dict
         | {name: version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "device": _device_name(device),
+        "devices": ranks.count(),
         "precision": precision,
         "threads": torch.get_num_threads(),
         "git_commit": _git_commit(),

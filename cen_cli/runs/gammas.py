@@ -16,20 +16,37 @@ STEPS = "steps"
 """Name of the int64 tensor [records] in gammas.safetensors; every other tensor is a layer's [records, M, C]."""
 
 
+MOST_RECORDS = 1000
+"""Beyond these every second record is dropped, and from then on half as many are made."""
+_SPACING = "spacing"
+
+
 class GammaRecorder:
-    """Keeps copies of every exchanging layer's gamma at chosen steps; they stay on the device until they are saved."""
+    """Keeps copies of every exchanging layer's gamma at chosen steps; they stay on the device until they are saved.
+
+    So many records are kept that memory is bounded however long a run is. Which ones depends on steps alone, so a
+    resumed run keeps those of one that was never stopped.
+    """
 
     def __init__(self, layers: Mapping[str, ChannelExchange], modalities: Sequence[str]) -> None:
         self._layers = layers
         self._modalities = tuple(modalities)
         self._steps: list[int] = []
         self._records: dict[str, list[Tensor]] = {name: [] for name in layers}
+        self._spacing = 1
+        """Steps between records, of those that it is called for."""
 
     def record(self, step: int) -> None:
-        """Remember all gammas as they are after `step` optimiser steps."""
+        """Remember all gammas as they are after `step` optimiser steps; not where records have become rarer."""
+        if self._steps and (step - self._steps[0]) % self._spacing:
+            return
         self._steps.append(step)
         for name, layer in self._layers.items():
             self._records[name].append(layer.gamma.detach().float().clone())
+        if len(self._steps) > MOST_RECORDS:
+            self._steps = self._steps[::2]
+            self._records = {name: records[::2] for name, records in self._records.items()}
+            self._spacing = self._steps[1] - self._steps[0]
 
     def save(self, path: Path) -> None:
         """Write all records: `steps` and one tensor [records, M, C] per layer. Raises SaveError."""
@@ -37,13 +54,15 @@ class GammaRecorder:
             tensors = {name: torch.stack(records) for name, records in self._records.items()}
             steps = torch.tensor(self._steps, dtype=torch.int64)
             metadata = {"modalities": json.dumps(self._modalities), "layers": json.dumps(list(self._layers))}
+            metadata[_SPACING] = str(self._spacing)
             write_tensors(path, {STEPS: steps, **tensors}, metadata)
 
     def restore(self, path: Path, last_step: int) -> None:
         """Take over the records up to and including `last_step` from a file that `save` wrote; drop later ones."""
         if not path.exists():
             return
-        tensors, _ = read_tensors(path, hint=LEAVE_OUT)
+        tensors, metadata = read_tensors(path, hint=LEAVE_OUT)
+        self._spacing = int(metadata.get(_SPACING, 1))
         kept = int((tensors[STEPS] <= last_step).sum())
         self._steps = tensors[STEPS][:kept].tolist()
         self._records = {name: list(tensors[name][:kept].unbind()) for name in self._layers}

@@ -1,23 +1,23 @@
 """Scoring a segmentation network: one confusion matrix per branch and for the ensemble over the whole split.
 
-Strict protocol: dropout off, running statistics, one look at each view (or several, see `evaluate_averaged`), logits
-resized bicubically to the label's size. Validations and `cen eval` score by the same `Scorer`.
+Strict protocol: dropout off, running statistics, each view once (or several times, see `test_time_augmentation`),
+logits resized bicubically to the label's size. Validations and `cen eval` score by the same `Scorer`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from cen_cli import ranks
 from cen_cli.data.loading import evaluation_loader
 from cen_cli.data.modality import ModalitySpec
-from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.metrics import confusion_matrix, segmentation_scores
@@ -26,8 +26,8 @@ from cen_cli.models.network import StreamNetwork
 from cen_cli.models.streams import ModalOutput, output_names
 from cen_cli.results import Evaluation
 from cen_cli.scoring.test_time_augmentation import (
-    ONE_LOOK,
-    Averaging,
+    SINGLE_SCALE,
+    MultiScaleFlip,
     all_logits,
     mean_probabilities,
     resized_logits,
@@ -60,7 +60,7 @@ class SegmentationScorer:
     precision: Precision
     batch: int
     workers: int
-    averaging: Averaging = ONE_LOOK
+    augmentation: MultiScaleFlip = SINGLE_SCALE
 
     def __call__(
         self,
@@ -71,18 +71,34 @@ class SegmentationScorer:
         limit: int | None = None,
         after_batch: AfterBatch | None = None,
     ) -> Evaluation:
-        """Scores of every branch and the ensemble over `data`, or over its first `limit` batches."""
-        return evaluate_segmentation(
-            model,
-            itertools.islice(evaluation_loader(data, batch=self.batch, workers=self.workers), limit),
-            device=self.device,
-            precision=self.precision,
-            specs=data.specs,
-            class_names=data.class_names,
+        """Scores of every branch and the ensemble over `data`, or its first `limit` batches, each rank its own."""
+        branches, classes = model.branches, len(data.class_names)
+        names = output_names(branches)
+        confusion = torch.zeros(len(names), classes, classes, dtype=torch.int64, device=self.device)
+        samples = 0
+        loader = evaluation_loader(data, batch=self.batch, workers=self.workers, part=ranks.part())
+        with evaluating(model):
+            for batch in itertools.islice(loader, limit):
+                moved = batch.to(self.device)
+                inputs, size = moved.inputs, (moved.target.shape[-2], moved.target.shape[-1])
+                labels = segment_views(model, inputs, data.specs, size, self.augmentation, precision=self.precision)
+                for index, prediction in enumerate(labels):
+                    confusion[index] += confusion_matrix(prediction, moved.target, classes)
+                samples += len(batch.names)
+                if after_batch is not None:
+                    after_batch(samples)
+        counts, sizes = zip(*ranks.gather((confusion.cpu(), samples)), strict=True)
+        confusion = torch.stack(counts).sum(0)
+        return Evaluation(
+            task="segmentation",
             split=split,
             protocol="strict",
-            averaging=self.averaging,
-            after_batch=after_batch,
+            samples=sum(sizes),
+            scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion, strict=True)},
+            weights=dict(zip(branches, model.ensemble.weights().tolist(), strict=True)),
+            class_names=data.class_names,
+            notes=(self.augmentation.described(),) if self.augmentation.described() else (),
+            confusion=tuple(map(tuple, confusion[-1].tolist())),
         )
 
 
@@ -103,16 +119,16 @@ def predict_labels(output: ModalOutput, size: tuple[int, int]) -> Tensor:
     return torch.stack([resized_logits(logits, size).argmax(dim=1) for logits in all_logits(output)])
 
 
-def look_and_label(
+def segment_views(
     model: StreamNetwork,
     inputs: Mapping[str, Tensor],
     specs: Sequence[ModalitySpec],
     size: tuple[int, int],
-    averaging: Averaging,
+    augmentation: MultiScaleFlip,
     *,
     precision: Precision = "fp32",
 ) -> Tensor:
-    """Label maps as `predict_labels` returns them, from one look at the views or from the mean of several.
+    """Label maps as `predict_labels` returns them, from the views as they are or from the mean of several scales.
 
     `inputs`: normalised images [B, 3, H, W] by modality, on the network's device; `specs` describe them. Raises
     DataError where the network's output is not finite: the largest of several NaN is the first class.
@@ -127,48 +143,6 @@ def look_and_label(
         return output
 
     height, width = first.shape[-2:]
-    if averaging.sees_once((height, width)):
+    if augmentation.is_single_scale((height, width)):
         return predict_labels(forward(inputs), size)
-    return mean_probabilities(forward, inputs, specs, size, averaging).argmax(dim=2)
-
-
-def evaluate_segmentation(
-    model: StreamNetwork,
-    batches: Iterable[Batch],
-    *,
-    device: torch.device,
-    precision: Precision,
-    specs: Sequence[ModalitySpec],
-    class_names: tuple[str, ...],
-    split: str,
-    protocol: str,
-    averaging: Averaging,
-    after_batch: AfterBatch | None = None,
-) -> Evaluation:
-    """Score every branch and the ensemble over `batches`, whose modalities `specs` describe."""
-    branches = model.branches
-    names = output_names(branches)
-    classes = len(class_names)
-    confusion = torch.zeros(len(names), classes, classes, dtype=torch.int64, device=device)
-    samples = 0
-    with evaluating(model):
-        for batch in batches:
-            moved = batch.to(device)
-            height, width = moved.target.shape[-2:]
-            predictions = look_and_label(model, moved.inputs, specs, (height, width), averaging, precision=precision)
-            for index, prediction in enumerate(predictions):
-                confusion[index] += confusion_matrix(prediction, moved.target, classes)
-            samples += len(batch.names)
-            if after_batch is not None:
-                after_batch(samples)
-    return Evaluation(
-        task="segmentation",
-        split=split,
-        protocol=protocol,
-        samples=samples,
-        scores={name: segmentation_scores(matrix) for name, matrix in zip(names, confusion.cpu(), strict=True)},
-        weights=dict(zip(branches, model.ensemble.weights().tolist(), strict=True)),
-        class_names=class_names,
-        notes=(averaging.described(),) if averaging.described() else (),
-        confusion=tuple(map(tuple, confusion[-1].tolist())),
-    )
+    return mean_probabilities(forward, inputs, specs, size, augmentation).argmax(dim=2)

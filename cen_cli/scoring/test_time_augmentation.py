@@ -1,9 +1,9 @@
-"""Segmentation predicted from several looks at a view: scales, mirror images, overlapping windows.
+"""Segmentation with test-time augmentation: several scales, mirror images, overlapping windows.
 
-Convention: every look gives class probabilities, the softmax of its logits at the size of what was looked at. Where
+Convention: every scale and mirror image gives class probabilities, the softmax of its logits at its own size. Where
 windows overlap, their probabilities are averaged; then those of all scales and mirror images are. The label is the
 class with the largest mean. Each branch is averaged on its own; the ensemble is the mean of the probabilities of the
-network's ensemble, look by look.
+network's ensemble, scale by scale.
 
     view -> resized by each scale -> [mirrored] -> windows -> logits -> softmax -> [mirrored back] -> mean
 
@@ -28,8 +28,8 @@ Size = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
-class Averaging:
-    """The looks at a view; by default one."""
+class MultiScaleFlip:
+    """Scales, mirror images and windows of a view; by default the view once, whole and as it is."""
 
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
@@ -38,8 +38,8 @@ class Averaging:
     stride: Size | None = None
     """Steps from window to window. None: two thirds of the window."""
 
-    def sees_once(self, size: Size) -> bool:
-        """Whether a view of this size is looked at once, whole and as it is."""
+    def is_single_scale(self, size: Size) -> bool:
+        """Whether a view of this size is labelled once, whole and as it is."""
         return self.scales == (1.0,) and not self.flip and self.covers(size)
 
     def covers(self, size: Size) -> bool:
@@ -55,7 +55,7 @@ class Averaging:
 
     def described(self) -> str:
         """In words; empty for the single look."""
-        if self == ONE_LOOK:
+        if self == SINGLE_SCALE:
             return ""
         words = f"scales {', '.join(f'{scale:g}' for scale in self.scales)}"
         words += ", each with its mirror image" if self.flip else ""
@@ -63,29 +63,34 @@ class Averaging:
         return f"{words}: mean of softmax probabilities"
 
 
-ONE_LOOK = Averaging()
+SINGLE_SCALE = MultiScaleFlip()
 """The whole view, once, as it is."""
 
 
 def mean_probabilities(
-    forward: Forward, inputs: Mapping[str, Tensor], specs: Sequence[ModalitySpec], size: Size, averaging: Averaging
+    forward: Forward,
+    inputs: Mapping[str, Tensor],
+    specs: Sequence[ModalitySpec],
+    size: Size,
+    augmentation: MultiScaleFlip,
 ) -> Tensor:
     """Class probabilities [M + 1, B, K, *size] of every branch and the ensemble; [1, ...] for one modality.
 
     `inputs`: normalised images [B, 3, H, W] by modality, which `specs` describe: depth is resized by the nearest pixel,
     and mirroring turns the horizontal component of normals. `forward` runs the network.
     """
-    looks = [(scale, flip) for scale in averaging.scales for flip in ((False, True) if averaging.flip else (False,))]
+    flips = (False, True) if augmentation.flip else (False,)
+    passes = [(scale, flip) for scale in augmentation.scales for flip in flips]
     total: Tensor | None = None
-    for scale, flip in looks:
+    for scale, flip in passes:
         seen = {spec.name: _scaled(inputs[spec.name], spec, scale) for spec in specs}
         if flip:
             seen = {spec.name: mirrored(seen[spec.name], spec) for spec in specs}
-        found = _probabilities(forward, seen, size, averaging)
+        found = _probabilities(forward, seen, size, augmentation)
         found = found.flip(-1) if flip else found
         total = found if total is None else total.add_(found)
     assert total is not None, "there is at least one scale"
-    return total.div_(len(looks))
+    return total.div_(len(passes))
 
 
 def all_logits(output: ModalOutput) -> Tensor:
@@ -101,13 +106,13 @@ def resized_logits(logits: Tensor, size: Size) -> Tensor:
     return F.interpolate(logits, size=size, mode="bicubic", align_corners=False)
 
 
-def _probabilities(forward: Forward, inputs: Mapping[str, Tensor], size: Size, averaging: Averaging) -> Tensor:
+def _probabilities(forward: Forward, inputs: Mapping[str, Tensor], size: Size, augmentation: MultiScaleFlip) -> Tensor:
     """What one resized view says, at the label's size."""
     height, width = next(iter(inputs.values())).shape[-2:]
-    if averaging.covers((height, width)):
+    if augmentation.covers((height, width)):
         return _softmax(forward(inputs), size)
     total: Tensor | None = None
-    for rows, columns in averaging.windows((height, width)):
+    for rows, columns in augmentation.windows((height, width)):
         part = {name: image[..., rows, columns] for name, image in inputs.items()}
         found = _softmax(forward(part), (rows.stop - rows.start, columns.stop - columns.start))
         if total is None:

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
+from cen_cli import ranks
 from cen_cli.data.loading import evaluation_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.metrics.feature_cache import cached_features, feature_key
 from cen_cli.metrics.features import distance_notes
 from cen_cli.metrics.fid import frechet_distance, frechet_interval
-from cen_cli.metrics.inception import InceptionFeatures, as_pictures
 from cen_cli.metrics.kid import kernel_distance
+from cen_cli.metrics.pictures import as_pictures
 from cen_cli.metrics.regression import RegressionSums
 from cen_cli.models.device import Precision, autocast
 from cen_cli.models.dropout import active_dropout
@@ -34,6 +34,9 @@ from cen_cli.models.norms import set_norm_statistics
 from cen_cli.models.streams import ModalOutput, output_names
 from cen_cli.results import Evaluation, TranslationScores
 from cen_cli.scoring.segmentation import AfterBatch, evaluating
+
+if TYPE_CHECKING:
+    from cen_cli.metrics.inception import InceptionFeatures  # loads torchvision
 
 Protocol = Literal["strict", "paper"]
 NormStatistics = Literal["instance", "running"]
@@ -76,6 +79,16 @@ class Distances:
         return (*distance_notes(images, images), *own)
 
 
+class _Seen:
+    """What one rank has seen of a split: errors and features of every branch, by name."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.samples = 0
+        self.sums = {name: RegressionSums() for name in names}
+        self.features: dict[str, list[Tensor]] = {name: [] for name in names}
+
+
 @dataclasses.dataclass(frozen=True)
 class TranslationScorer:
     """Scores translation networks. `distances`: how FID and KID are measured; None leaves them out.
@@ -103,35 +116,51 @@ class TranslationScorer:
     ) -> Evaluation:
         """Scores of every branch and the ensemble over `data`, or over its first `limit` batches without distances."""
         distances = self.distances if limit is None and len(data) > 1 else None
-        branches = model.branches
-        names = output_names(branches)
-        sums = {name: RegressionSums() for name in names}
-        features: dict[str, list[Tensor]] = {name: [] for name in names}
-        samples, weights = 0, torch.full((len(branches),), math.nan)
-        batches = evaluation_loader(data, batch=self.batch, workers=self.workers)
+        seen = ranks.gather(self._translate(model, data, limit, after_batch, distances))
+        return ranks.by_first(lambda: self._evaluation(model, data, split, seen, distances))
+
+    def _translate(
+        self,
+        model: StreamNetwork,
+        data: ViewDataset,
+        limit: int | None,
+        after_batch: AfterBatch | None,
+        distances: Distances | None,
+    ) -> _Seen:
+        """Translate this rank's part of the views, or its first `limit` batches."""
+        seen = _Seen(output_names(model.branches))
+        batches = evaluation_loader(data, batch=self.batch, workers=self.workers, part=ranks.part())
         with translating(model, self.protocol, self.norm_statistics):
             for batch in itertools.islice(batches, limit):
                 moved = batch.to(self.device)
                 output = self._output(model, moved)
-                for name, translated in output.named(branches).items():
+                for name, translated in output.named(model.branches).items():
                     images = translated.float()
-                    sums[name].update(images.cpu(), moved.target.cpu(), moved.target_valid.cpu())
+                    seen.sums[name].update(images.cpu(), moved.target.cpu(), moved.target_valid.cpu())
                     if distances is not None:
-                        features[name].append(distances.features(as_pictures(images, stretch=self._stretch)))
-                samples, weights = samples + len(batch.names), output.weights
+                        seen.features[name].append(distances.features(as_pictures(images, stretch=self._stretch)))
+                seen.samples += len(batch.names)
                 if after_batch is not None:
-                    after_batch(samples)
-        scores = {name: _regression(branch) for name, branch in sums.items()}
+                    after_batch(seen.samples)
+        return seen
+
+    def _evaluation(
+        self, model: StreamNetwork, data: ViewDataset, split: str, seen: Sequence[_Seen], distances: Distances | None
+    ) -> Evaluation:
+        """The scores of what all ranks have seen, in the order of the views."""
+        names, samples = seen[0].names, sum(each.samples for each in seen)
+        scores = {name: _regression(RegressionSums.of_all(each.sums[name] for each in seen)) for name in names}
         if distances is not None:
             real = distances.of_real(data, batch=self.batch, workers=self.workers, stretch=self._stretch)
-            scores = {name: distances.added(score, real, torch.cat(features[name])) for name, score in scores.items()}
+            fakes = {name: torch.cat([batch for each in seen for batch in each.features[name]]) for name in names}
+            scores = {name: distances.added(score, real, fakes[name]) for name, score in scores.items()}
         return Evaluation(
             task="translation",
             split=split,
             protocol=self.protocol,
             samples=samples,
             scores=dict(scores),
-            weights=dict(zip(branches, weights.tolist(), strict=True)),
+            weights=dict(zip(model.branches, model.ensemble.weights().tolist(), strict=True)),
             notes=(*self.notes, *(() if distances is None else distances.notes(samples))),
         )
 

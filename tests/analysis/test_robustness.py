@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cen_cli import builders
-from cen_cli.analysis.robustness import Plan, measure_robustness, plan_robustness
+from cen_cli.analysis.robustness import Plan, plan_robustness, score_robustness
 from cen_cli.data.sets.nyudv2 import NYUDv2
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
@@ -75,7 +75,7 @@ def test_one_modality_is_corrupted_and_swapped_and_never_missing(tiny_root: Path
     assert plan.missing == ()
     assert len(plan.corrupted) == 6
     assert plan.notes[0] == "depth is the only modality: nothing can be left out"
-    report = measure_robustness(data, plan, Unchanged(data), metric="mean_iou")
+    report = score_robustness(data, plan, Unchanged(data), metric="mean_iou")
     assert [line.swapped for line in report.reliance] == [{"depth": 1.0}] * 2
 
 
@@ -90,7 +90,7 @@ def test_drops_are_positive_where_it_is_worse_whichever_way_the_metric_counts(
     frames: NYUDv2, task: str, metric: str
 ) -> None:
     plan = plan_robustness(frames, [Fill.ZERO], seed=0)
-    report = measure_robustness(frames, plan, Unchanged(frames, task), metric=metric)
+    report = score_robustness(frames, plan, Unchanged(frames, task), metric=metric)
     assert [(line.present, line.missing, line.drop) for line in report.missing] == [
         (("depth",), ("rgb",), {"rgb": 1.0, "depth": 0.0, ENSEMBLE: 1.0}),
         (("rgb",), ("depth",), {"rgb": 0.0, "depth": 1.0, ENSEMBLE: 1.0}),
@@ -118,7 +118,7 @@ def relied_on(recipe_path: Path, *settings: str) -> Robustness:
     whole = plan_robustness(data, [Fill.ZERO], seed=0)
     plan = Plan((), (), whole.swapped, (), 0)
     metric = "mae" if recipe.task == "translation" else "mean_iou"
-    return measure_robustness(data, plan, lambda views: score(model, views, split="val"), metric=metric)
+    return score_robustness(data, plan, lambda views: score(model, views, split="val"), metric=metric)
 
 
 def untouched(path: Path) -> list[str]:

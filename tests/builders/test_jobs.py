@@ -40,6 +40,18 @@ def test_each_group_has_its_rate_stage_by_stage(tiny_recipe: Path) -> None:
     assert own == {**first, "gamma": 5e-2}
 
 
+def test_rates_decay_from_stage_to_stage(tiny_recipe: Path) -> None:
+    made = job(tiny_recipe, optimizer__layer_decay=0.5)
+    rates = made.task.learning_rates(0)
+    stages = {f"encoder.stage{number}": 1e-2 * 0.5 ** (4 - number) for number in (1, 2, 3, 4)}
+    assert rates == {**stages, "decoder": 2e-2, "gamma": 1e-2, "ensemble": 2e-2}
+    trained = {name: {id(p) for p in group["params"]} for name, group in groups(made).items()}
+    network = made.task.model
+    assert trained["encoder.stage1"] >= {id(p) for p in network.encoder.conv1.parameters()}
+    assert trained["encoder.stage4"] == {id(p) for p in network.encoder.layer4.parameters()} - trained["gamma"]
+    assert set().union(*trained.values()) == {id(p) for p in network.parameters()}
+
+
 def test_each_group_has_its_decay(tiny_recipe: Path) -> None:
     decays = {name: group["weight_decay"] for name, group in groups(job(tiny_recipe)).items()}
     assert decays == {"encoder": 1e-4, "decoder": 1e-4, "gamma": 1e-4, "ensemble": 0.0}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,15 @@ import cen_cli
 from cen_cli.cli import app, recipes
 from cen_cli.errors import DataError, Interrupted
 
-COMMANDS = [
-    [],
-    ["train"],
-    ["eval"],
-    ["analyze-gammas"],
-    ["exchange-stats"],
-    ["predict"],
-    ["convert"],
-    ["recipes"],
-    ["recipes", "ls"],
-    ["recipes", "show"],
-    ["recipes", "copy"],
-    ["data"],
-    ["data", "rooms"],
-]
+
+def commands(here: Any, *words: str) -> Iterator[list[str]]:
+    """The command itself, and every one below it, as words."""
+    yield [*words]
+    for name, below in getattr(here, "commands", {}).items():
+        yield from commands(below, *words, name)
+
+
+COMMANDS = list(commands(typer.main.get_command(app.app)))
 
 Captured = pytest.CaptureFixture[str]
 
@@ -53,6 +48,11 @@ def command_of(words: Sequence[str]) -> Any:
     return here
 
 
+def plain(example: str) -> str:
+    """The command of an example, without the torchrun that starts it in several processes."""
+    return re.sub(r"^torchrun .*-m cen_cli ", "cen ", example.strip())
+
+
 # ---- help ----
 
 
@@ -63,7 +63,7 @@ def test_help_ends_in_runnable_examples(command: list[str], capsys: Captured) ->
     assert captured.err == ""
     head, _, examples = captured.out.partition("  Examples:\n")
     assert head.startswith(f"Usage: {' '.join(['cen', *command])} ")
-    lines = [line.strip() for line in examples.splitlines()]
+    lines = [plain(line) for line in examples.splitlines()]
     assert lines
     assert all(line.startswith(" ".join(["cen", *command])) for line in lines)
 
@@ -71,16 +71,24 @@ def test_help_ends_in_runnable_examples(command: list[str], capsys: Captured) ->
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_examples_name_only_commands_and_options_that_exist(command: list[str], capsys: Captured) -> None:
     for example in (command_of(command).epilog or "").splitlines()[2:]:
-        words = example.split()[1:]
+        words = plain(example).split()[1:]
         there = command_of(words)
         options = {name for parameter in there.params for name in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options
+        assert {word for word in words if word.startswith("--")} - {"--"} <= options
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_option_is_explained(command: list[str]) -> None:
     for parameter in command_of(command).params:
         assert getattr(parameter, "help", ""), parameter.name
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_is_written_for_people(command: list[str], capsys: Captured) -> None:
+    assert app.main([*command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^ +--.*<(?:str|path|int range|int|float|list.*)>", out, flags=re.M) == [], "give it a metavar"
+    assert re.findall(r"^  [\w-]+ .*\.\.\.$", out, flags=re.M) == [], "the first sentence is too long for the list"
 
 
 @pytest.mark.parametrize("command", [["--help"], ["train", "--help"], ["eval", "--help"], ["recipes", "ls"]])
@@ -142,11 +150,11 @@ def test_unknown_recipe_suggests_the_nearest(capsys: Captured) -> None:
 
 
 def test_every_problem_of_a_recipe_is_on_a_line_of_its_own(capsys: Captured) -> None:
-    settings = ["--set", "train.epochs=[bold]", "--set", "model.fusion=[/red]"]
+    settings = ["--set", "train.epochs=_[bold]", "--set", "model.fusion=_[/red]"]
     assert refused(capsys, "recipes", "show", "rooms", *settings)[:3] == [
         "error: rooms: 2 problems",
-        '  model.fusion = "[/red]": "exchange", "none", "concat", "average", "align" or "self-attention" [from --set]',
-        '  train.epochs = "[bold]": a whole number >= 1 [from --set]',
+        '  model.fusion = "_[/red]": "exchange", "none", "concat", "average", "align" or "self-attention" [from --set]',
+        '  train.epochs = "_[bold]": a whole number >= 1 [from --set]',
     ]
 
 

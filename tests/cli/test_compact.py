@@ -154,7 +154,7 @@ def test_it_translates_as_its_original(translation: Path, compact_translation: P
     ("words", "message"),
     [
         (("exchange-stats",), "its exchange is a fixed index"),
-        (("analyze-gammas",), "it has no gammas to look into"),
+        (("analyze-gammas",), "it has no gammas to analyse"),
         (("compact",), "it is compact already"),
         (("train", "--resume"), "a checkpoint without its run"),
     ],
@@ -250,9 +250,9 @@ def test_an_export_of_what_exists_is_refused(run: Path, cen: Cen, tmp_path: Path
 
 def test_an_export_says_what_it_wrote_or_leaves_nothing(run: Path, cen: Cen, tmp_path: Path, monkeypatch) -> None:
     checked = []
-    monkeypatch.setattr("cen_cli.jobs.export.onnx_file", lambda model, metadata: b"graph")
+    monkeypatch.setattr("cen_cli.jobs.export.onnx_file", lambda model, metadata, size: b"graph")
     monkeypatch.setattr(
-        "cen_cli.jobs.export.compare_onnx", lambda model, content, probes: checked.append(content) or ()
+        "cen_cli.jobs.export.compare_onnx", lambda model, content, batches: checked.append(content) or ()
     )
     lines = [" ".join(line.split()) for line in cen("export", run, "--onnx", tmp_path / "a.onnx").out.splitlines()]
     assert "B, H, W any number of views; height and width: 33 or more" in lines
@@ -260,7 +260,7 @@ def test_an_export_says_what_it_wrote_or_leaves_nothing(run: Path, cen: Cen, tmp
     assert (tmp_path / "a.onnx").read_bytes() == b"graph"
     assert checked == [b"graph"]
     monkeypatch.undo()
-    monkeypatch.setattr("cen_cli.jobs.export.onnx_file", lambda model, metadata: b"graph")
+    monkeypatch.setattr("cen_cli.jobs.export.onnx_file", lambda model, metadata, size: b"graph")
     cen("export", run, "--onnx", tmp_path / "b.onnx", code=1)
     assert not list(tmp_path.glob("b.onnx*"))
 

@@ -103,6 +103,14 @@ def test_one_run_is_not_compared(cen: Cen, tiny_run: Path) -> None:
     assert "two or more runs" in cen("compare", tiny_run, code=2).err
 
 
+def test_two_checkpoints_of_one_run_are_two_networks(cen: Cen, tiny_run: Path) -> None:
+    last = tiny_run / "checkpoints" / "last"
+    ended = cen("compare", tiny_run, last, "--split", "val", "--device", "cpu", "--json")
+    assert [(row["variant"], row["done"]) for row in ended.document["rows"]] == [("tiny", 1), ("last", 1)]
+    for again in (tiny_run, tiny_run / "checkpoints" / "best"):
+        assert "the same checkpoint as" in cen("compare", tiny_run, last, again, code=2).err
+
+
 def test_runs_of_different_tasks_are_refused(cen: Cen, tiny_run: Path, tiny_translation_run: Path) -> None:
     ended = cen("compare", tiny_run, tiny_translation_run, "--device", "cpu", code=2)
     assert f"{tiny_translation_run}: it does not learn what {tiny_run} learns" in ended.err

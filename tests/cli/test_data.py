@@ -42,7 +42,7 @@ def test_the_command_that_trains_on_them_asks_for_the_same_rooms(
 def test_rooms_as_json_name_all_domains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["data", "rooms", str(tmp_path / "rooms"), *SMALL, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document == {"folder": str(tmp_path / "rooms"), "views": 3, "domains": list(DOMAINS)}
+    assert document == {"folder": str(tmp_path / "rooms"), "views": 3, "domains": list(DOMAINS), "next": ""}
 
 
 def test_house_style_is_another_set_for_another_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

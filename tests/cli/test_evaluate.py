@@ -12,8 +12,8 @@ from PIL import Image
 
 from cen_cli.analysis import predictions
 from cen_cli.scoring import segmentation as scoring
-from cen_cli.scoring.segmentation import look_and_label
-from cen_cli.scoring.test_time_augmentation import Averaging
+from cen_cli.scoring.segmentation import segment_views
+from cen_cli.scoring.test_time_augmentation import MultiScaleFlip
 from tests.cli.conftest import Cen
 
 
@@ -66,6 +66,19 @@ def test_pictures_are_written(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
         width, height = image.size
     assert width >= 6 * 40  # inputs, truth, two branches, ensemble
     assert height >= 2 * 32
+
+
+def test_pictures_that_cannot_be_written_cost_no_numbers(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    for folder in ("images", "plots"):
+        (run / folder).write_text("a file in the place of the folder")
+    ended = cen("eval", run, "--save-images", 1, "--device", "cpu")
+    assert "mean IoU" in ended.out
+    assert f"not written: could not write {run / 'images'}" in ended.err
+    assert cen("eval", run, "--save-images", 1, "--out", run / "images", "--device", "cpu", code=1).out == ""
+    ended = cen("eval", run, "--robustness", "--fill", "zero", "--json")
+    assert ended.document["plot"] is None
+    assert f"not written: could not write {run / 'plots'}" in ended.err
 
 
 def test_the_confusion_matrix_is_written_in_numbers_and_as_a_picture(
@@ -132,26 +145,26 @@ def test_data_may_lie_elsewhere(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_p
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[Averaging]:
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[MultiScaleFlip]:
     """How every batch, and every view of a picture, was looked at."""
-    noted: list[Averaging] = []
+    noted: list[MultiScaleFlip] = []
 
-    def note(model, inputs, specs, size, averaging, **options):
-        noted.append(averaging)
-        return look_and_label(model, inputs, specs, size, averaging, **options)
+    def note(model, inputs, specs, size, augmentation, **options):
+        noted.append(augmentation)
+        return segment_views(model, inputs, specs, size, augmentation, **options)
 
     for module in (scoring, predictions):
-        monkeypatch.setattr(module, "look_and_label", note)
+        monkeypatch.setattr(module, "segment_views", note)
     return noted
 
 
 def test_scales_mirror_images_and_windows_are_used_and_named(
-    cen: Cen, tiny_run: Path, looks: list[Averaging], tmp_path: Path
+    cen: Cen, tiny_run: Path, looks: list[MultiScaleFlip], tmp_path: Path
 ) -> None:
     plain = evaluate(cen, tiny_run, "--json").document["evaluation"]
     assert plain["notes"] == []
     assert evaluate(cen, tiny_run, "--scales", "1", "--no-flip", "--json").document["evaluation"] == plain
-    assert set(looks) == {Averaging()}
+    assert set(looks) == {MultiScaleFlip()}
     looks.clear()
     words = ("--scales", "0.75,1,1.25", "--flip", "--save-images", 2, "--out", tmp_path, "--json")
     averaged = evaluate(cen, tiny_run, *words, settings=("eval.window=[24,24]",)).document["evaluation"]
@@ -159,7 +172,7 @@ def test_scales_mirror_images_and_windows_are_used_and_named(
         "scales 0.75, 1, 1.25, each with its mirror image, in windows of 24 x 24: mean of softmax probabilities"
     ]
     assert averaged["weights"] == plain["weights"]
-    assert set(looks) == {Averaging(scales=(0.75, 1.0, 1.25), flip=True, window=(24, 24))}
+    assert set(looks) == {MultiScaleFlip(scales=(0.75, 1.0, 1.25), flip=True, window=(24, 24))}
     assert len(looks) == 2 + 2  # batches that were scored, views of the picture
     assert "note: scales 1, each with its mirror image" in evaluate(cen, tiny_run, "--flip").out
 
@@ -167,15 +180,15 @@ def test_scales_mirror_images_and_windows_are_used_and_named(
 @pytest.mark.parametrize(
     ("words", "settings", "message"),
     [
-        (("--scales", "a,b"), (), 'eval.scales = "[a,b]": a list of at least one, each a number > 0'),
-        (("--scales", "1,1.0"), (), "eval.scales = [1, 1.0]: a list of numbers, each named once"),
-        (("--scales", "0"), (), "eval.scales = [0]: a list of at least one, each a number > 0"),
-        (("--scales", ""), (), "eval.scales = []: a list of at least one"),
+        (("--scales", "a,b"), (), 'eval.scales = "a,b": a list of at least one, each a number > 0'),
+        (("--scales", "1,1.0"), (), "a list of numbers, each named once"),
+        (("--scales", "0"), (), "eval.scales = [0.0]: a list of at least one, each a number > 0"),
+        (("--scales", ""), (), "a list of at least one"),
         ((), ("eval.stride=[4,4]",), "eval.stride = [4, 4]: steps of eval.window, which is absent"),
         (
             (),
             ("eval.window=[8,8]", "eval.stride=[4,9]"),
-            "eval.stride = [4, 9]: at most eval.window = [8, 8], lest pixels are left out",
+            "eval.stride = [4, 9]: at most eval.window = [8, 8], or pixels would be left out",
         ),
     ],
 )
@@ -191,13 +204,13 @@ def test_a_translation_is_not_looked_at_several_times(cen: Cen, tiny_translation
 
 
 def test_validations_take_one_scale_in_the_recipes_windows_and_predictions_all(
-    cen: Cen, train: Cen, tiny_root: Path, looks: list[Averaging], tmp_path: Path
+    cen: Cen, train: Cen, tiny_root: Path, looks: list[MultiScaleFlip], tmp_path: Path
 ) -> None:
     settings = ("train.epochs=1", "eval.scales=[0.5,1]", "eval.flip=true", "eval.window=[24,32]")
     run = tmp_path / "run"
     train("--out", run, "--json", settings=settings)
-    assert set(looks) == {Averaging(window=(24, 32))}
+    assert set(looks) == {MultiScaleFlip(window=(24, 32))}
     looks.clear()
     files = [f"{name}={tiny_root / name / '001000.png'}" for name in ("rgb", "depth")]
     cen("predict", run, "--input", files[0], "--input", files[1], "--out", tmp_path / "labels", "--json")
-    assert looks == [Averaging(scales=(0.5, 1.0), flip=True, window=(24, 32))]
+    assert looks == [MultiScaleFlip(scales=(0.5, 1.0), flip=True, window=(24, 32))]

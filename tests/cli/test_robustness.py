@@ -101,6 +101,9 @@ def test_the_seed_decides(translated: Cen) -> None:
         (("--without", "rgb", "--save-images", 2), "--save-images shows whole inputs"),
         (("--robustness", "--inception-weights", "x.pth"), "--robustness computes no FID and no KID"),
         (("--fill", "mean"), "--fill is read only with --without MODALITY or --robustness"),
+        (("--robustness", "--confusion", "x.csv"), "--confusion is of whole inputs"),
+        (("--confusion", "."), "--confusion .: is a folder"),
+        (("--out", "pictures"), "--out is the folder of pictures"),
         (("--seed", 3), "--seed is read only with --without MODALITY or --robustness"),
     ],
 )

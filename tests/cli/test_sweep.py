@@ -81,19 +81,31 @@ def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
     assert "behind a stroke the paper's number" in markdown
     assert " / 51.10 |" in markdown
     lines = cen("sweep", grid, "--show", "--as", "csv").out.splitlines()
-    assert lines[0] == "group,variant,metric,seed,value,paper"
+    assert lines[0] == "group,variant,metric,seed,value,paper,checkpoint"
     assert len(lines) == 5
+    assert all(line.endswith(",last") for line in lines[1:])
+    assert "val split, checkpoint last of each run" in markdown
     times = cen("sweep", grid, "--dry-run", "--json").document
     assert [entry["member"]["state"] for entry in times] == ["done", "done"]
 
-    grid.write_text(grid.read_text().replace("epochs = 1", "epochs = 2"))
+    plain = grid.read_text()
+    for other in (plain.replace('split = "val"', 'split = "train"'), 'checkpoint = "best"\n' + plain):
+        grid.write_text(other)  # scores of another split or checkpoint are not those of this sweep
+        assert [entry["member"]["state"] for entry in cen("sweep", grid, "--dry-run", "--json").document] == [
+            "stopped"
+        ] * 2
+
+    grid.write_text(plain.replace("epochs = 1", "epochs = 2"))
     refused = cen("sweep", grid, code=2)
     assert "was trained by another recipe than the sweep has now: train.epochs differ" in refused.err
     assert "--out" in refused.err
 
 
 def test_a_killed_sweep_goes_on_where_it_was(cen: Cen, grid: Path) -> None:
-    """Killed with -9 in the middle of a member, its child saves and ends; what comes out is as if nothing happened."""
+    """Killed with -9 in the middle of a member, its child saves and ends; what comes out is as if nothing happened.
+
+    Of two sweeps that race for the member one goes on with it.
+    """
     grid.write_text(grid.read_text().replace("epochs = 1", "epochs = 10\ncheckpoint_every = 3"))
     words = ["-m", "cen_cli", "sweep", str(grid), "--device", "cpu", "--shard", "1/2"]
     run = Path("sweeps") / "grid" / "on" / "seed-0"
@@ -104,9 +116,16 @@ def test_a_killed_sweep_goes_on_where_it_was(cen: Cen, grid: Path) -> None:
     process.wait()
     _wait_for(lambda: _free(run.with_name("seed-0.lock")))
     assert not (run / "outcome.json").exists()
-    listed = cen("sweep", grid, "--shard", "1/2", "--device", "cpu", "--json")
-    assert listed.document["rows"][0]["done"] == 1
-    assert "continuing after step" in run.with_name("seed-0.log").read_text()
+    with subprocess.Popen([sys.executable, *words, "--out", "sweeps/grid"], stderr=subprocess.DEVNULL) as rival:
+        cen("sweep", grid, "--shard", "1/2", "--device", "cpu")
+    assert rival.returncode == 0
+    assert cen("sweep", grid, "--show", "--json").document["rows"][0]["done"] == 1
+    log = run.with_name("seed-0.log").read_text()
+    assert log.count("continuing after step") == 1
+    assert log.count("finished 40 steps") == 1
+    lines = map(json.loads, (run / "events.jsonl").read_text().splitlines())
+    steps = [line["step"] for line in lines if line["kind"] == "step"]
+    assert steps == sorted(set(steps))
 
     cen("sweep", grid, "--shard", "1/2", "--device", "cpu", "--out", "whole")
     expected, _ = read_tensors(Path("whole/on/seed-0/checkpoints/last/model.safetensors"))
@@ -148,10 +167,18 @@ def test_a_member_that_fails_is_named_and_tried_again(cen: Cen, grid: Path, tiny
     grid.write_text(text.replace('exchange.choose = "none"', 'exchange.choose = "none", optimizer.encoder_lr = 1e30'))
     ended = cen("sweep", grid, "--device", "cpu", code=1)
     assert "1 members failed" in ended.err
-    assert "off/seed-0.log" in ended.err
+    assert "off/seed-0.log, exit code 1: the loss is not finite" in ended.err
     report = cen("sweep", grid, "--show", "--json").document
     assert {row["variant"]: (row["done"], row["failed"]) for row in report["rows"]} == {"on": (1, 0), "off": (0, 1)}
     assert report["verdicts"][0]["words"] == "open, no seed has both"
+
+
+def test_data_that_are_not_there_stop_a_sweep_before_its_first_member(cen: Cen, grid: Path) -> None:
+    grid.write_text(grid.read_text().replace("[set.train]", '[set.data]\nroot = "/nowhere"\n[set.train]'))
+    ended = cen("sweep", grid, "--device", "cpu", code=1)
+    assert "/nowhere" in ended.err
+    assert "training" not in ended.err
+    assert not Path("sweeps").exists()
 
 
 def test_a_member_that_another_process_trains_is_left_to_it(cen: Cen, grid: Path) -> None:
@@ -192,6 +219,11 @@ def test_a_setting_goes_to_the_members_that_read_it(cen: Cen, grid: Path) -> Non
 
 def test_show_and_dry_run_exclude_each_other(cen: Cen, grid: Path) -> None:
     assert "leave out one of them" in cen("sweep", grid, "--show", "--dry-run", code=2).err
+
+
+def test_an_estimate_trains_nothing(cen: Cen, grid: Path) -> None:
+    assert "--time estimates without training" in cen("sweep", grid, "--time", code=2).err
+    assert not Path("sweeps").exists()
 
 
 def test_a_sweep_that_is_not_there(cen: Cen) -> None:

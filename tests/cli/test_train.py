@@ -465,7 +465,7 @@ def test_what_is_no_run_is_not_resumed(cen: Cen, tiny_root: Path, tiny_recipe: P
     assert message in cen("train", tiny_recipe, "--resume", tiny_root, code=2).err
     missing = tmp_path / "runs" / "nothing"
     assert f"{missing}: no such run directory" in cen("train", "--resume", missing, code=2).err
-    assert "which run is to be resumed?" in cen("train", "--resume", code=2).err
+    assert "--resume needs a run" in cen("train", "--resume", code=2).err
 
 
 def test_a_run_that_another_process_trains_is_left_to_it(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:

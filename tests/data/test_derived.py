@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torchvision import tv_tensors
 
+from cen_cli.data import tensors
 from cen_cli.data.derived import CORNER, FOCAL_LENGTHS, PRINCIPAL_POINT, surface_normals, texture_edges
 from cen_cli.data.edges import edge_texture
-from cen_cli.data.modality import DepthMap
+from cen_cli.data.tensors import DepthMap
 
 
 def plane_depth(normal, distance, size=(480, 640), corner=(0, 0), step=0.0):
@@ -75,16 +75,16 @@ class TestNormals:
 
     def test_result_is_an_8_bit_image(self):
         normals = surface_normals(plane_depth((0, 0, 1), 2.0, (18, 26)))
-        assert isinstance(normals, tv_tensors.Image)
+        assert isinstance(normals, tensors.Image)
         assert (normals.dtype, normals.shape) == (torch.uint8, (3, 18, 26))
 
 
 class TestEdges:
     def test_are_those_of_the_rooms(self):
         rgb = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
-        ours = texture_edges(tv_tensors.Image(torch.from_numpy(rgb).permute(2, 0, 1)))
+        ours = texture_edges(tensors.Image(torch.from_numpy(rgb).permute(2, 0, 1)))
         np.testing.assert_array_equal(ours[0].numpy(), np.round(edge_texture(rgb) * 255))
-        assert isinstance(ours, tv_tensors.Image)
+        assert isinstance(ours, tensors.Image)
 
     def test_of_a_grey_picture_are_those_of_its_colours(self):
         grey = torch.randint(0, 256, (1, 9, 11), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

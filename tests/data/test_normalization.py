@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from cen_cli.data.modality import HALF, DepthMap, ModalitySpec
+from cen_cli.data import tensors
+from cen_cli.data.modality import HALF, ModalitySpec
 from cen_cli.data.normalization import denormalize, mirrored, normalize
 from cen_cli.data.sample import RawView
 from cen_cli.data.sets.nyudv2 import SPECS
 from cen_cli.data.sets.rooms import SPECS as ROOM_SPECS
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import EvalTransform
 from cen_cli.errors import DataError
 
@@ -27,7 +28,7 @@ def as_input(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
 class TestNormalize:
     def test_rgb_by_imagenet_statistics(self):
         image = torch.randint(0, 256, (3, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-        ours, valid = as_input(tv_tensors.Image(image), SPECS["rgb"])
+        ours, valid = as_input(tensors.Image(image), SPECS["rgb"])
         reference = v2.functional.normalize(image.float() / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         torch.testing.assert_close(ours, reference)
         assert valid.shape == (1, 5, 7)
@@ -51,7 +52,7 @@ class TestNormalize:
         torch.testing.assert_close(as_input(image, spec)[0], as_input(image.float() / 255, spec)[0])
 
     def test_result_is_a_plain_contiguous_tensor(self):
-        interleaved = tv_tensors.Image(torch.zeros(4, 5, 3, dtype=torch.uint8).permute(2, 0, 1))
+        interleaved = tensors.Image(torch.zeros(4, 5, 3, dtype=torch.uint8).permute(2, 0, 1))
         image, _ = as_input(interleaved, SPECS["rgb"])
         assert type(image) is torch.Tensor
         assert image.is_contiguous()

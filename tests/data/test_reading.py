@@ -8,7 +8,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from cen_cli.data.modality import DepthMap, Encoding, LabelEncoding
+from cen_cli.data.modality import Encoding, LabelEncoding
 from cen_cli.data.reading import (
     label_table,
     look_up,
@@ -19,6 +19,7 @@ from cen_cli.data.reading import (
     read_image,
     read_labels,
 )
+from cen_cli.data.tensors import DepthMap
 from cen_cli.errors import DataError
 
 

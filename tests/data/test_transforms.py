@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision import tv_tensors
 
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data import tensors
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView
 from cen_cli.data.sets.nyudv2 import SPECS
 from cen_cli.data.sets.rooms import SPECS as ROOM_SPECS
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform, resize, resize_view
 from cen_cli.errors import DataError
 
@@ -23,8 +24,8 @@ def seeded(number: int = 0) -> torch.Generator:
 def aligned_view(height: int = 24, width: int = 32) -> RawView:
     """Every map tells the same story: the pixel number (below 250), so that misalignment shows."""
     number = (torch.arange(height * width, dtype=torch.float32) % 250).view(1, height, width)
-    inputs = {"rgb": tv_tensors.Image(number.repeat(3, 1, 1).to(torch.uint8)), "depth": DepthMap(number)}
-    return RawView("view", inputs, tv_tensors.Mask(number.to(torch.uint8)), {"labels": "labels.png"})
+    inputs = {"rgb": tensors.Image(number.repeat(3, 1, 1).to(torch.uint8)), "depth": DepthMap(number)}
+    return RawView("view", inputs, tensors.Mask(number.to(torch.uint8)), {"labels": "labels.png"})
 
 
 PLAIN = (ModalitySpec("rgb", "image"), ModalitySpec("depth", "depth"))
@@ -42,9 +43,9 @@ def rgb_numbers(sample):
 class TestResize:
     def test_image_is_antialiased_bilinear(self):
         values = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-        ours = resize(tv_tensors.Image(torch.from_numpy(values).permute(2, 0, 1)), (13, 21))
+        ours = resize(tensors.Image(torch.from_numpy(values).permute(2, 0, 1)), (13, 21))
         pillow = np.asarray(Image.fromarray(values).resize((21, 13), Image.Resampling.BILINEAR))
-        assert isinstance(ours, tv_tensors.Image)
+        assert isinstance(ours, tensors.Image)
         assert np.abs(ours.permute(1, 2, 0).numpy().astype(int) - pillow).max() <= 1
 
     def test_depth_and_labels_take_existing_values_only(self):
@@ -53,13 +54,13 @@ class TestResize:
         assert isinstance(resize(depth, (17, 11)), DepthMap)
 
     def test_depth_and_labels_take_the_pixel_at_the_centre(self):
-        labels = tv_tensors.Mask(torch.arange(9, dtype=torch.uint8).view(1, 1, 9).expand(1, 3, 9).contiguous())
+        labels = tensors.Mask(torch.arange(9, dtype=torch.uint8).view(1, 1, 9).expand(1, 3, 9).contiguous())
         assert resize(labels, (1, 3)).tolist() == [[[1, 4, 7]]]
 
     def test_view_keeps_its_parts_aligned(self):
         ramp = torch.arange(200, dtype=torch.float32).expand(1, 8, 200).contiguous()
-        inputs = {"rgb": tv_tensors.Image(ramp.to(torch.uint8)), "depth": DepthMap(ramp)}
-        view = resize_view(RawView("v", inputs, tv_tensors.Mask(ramp.to(torch.uint8)), {}), (4, 50))
+        inputs = {"rgb": tensors.Image(ramp.to(torch.uint8)), "depth": DepthMap(ramp)}
+        view = resize_view(RawView("v", inputs, tensors.Mask(ramp.to(torch.uint8)), {}), (4, 50))
         rgb, depth, labels = (part[0, 0].float() for part in (*view.inputs.values(), view.target))
         assert (rgb - depth).abs().max() <= 1
         assert torch.equal(depth, labels)
@@ -98,8 +99,8 @@ class TestTrain:
     @pytest.mark.parametrize("seed", range(8))
     def test_one_geometry_for_all_when_scaled(self, seed):
         ramp = torch.linspace(20, 220, 64).expand(1, 48, 64).contiguous()
-        inputs = {"rgb": tv_tensors.Image(ramp.to(torch.uint8)), "depth": DepthMap(ramp)}
-        view = RawView("v", inputs, tv_tensors.Mask(ramp.to(torch.uint8)), {})
+        inputs = {"rgb": tensors.Image(ramp.to(torch.uint8)), "depth": DepthMap(ramp)}
+        view = RawView("v", inputs, tensors.Mask(ramp.to(torch.uint8)), {})
         sample = normalized(TrainTransform((40, 40), scale=(0.5, 2.0)), view, PLAIN, seeded(seed))
         inside = sample.target != 255
         assert inside.any()
@@ -148,7 +149,7 @@ class TestTrain:
 
     def test_mirrored_normals_point_the_other_way(self):
         normals = torch.randint(0, 255, (3, 6, 8), dtype=torch.uint8, generator=seeded())
-        view = RawView("v", {"normal": tv_tensors.Image(normals)}, None, {})
+        view = RawView("v", {"normal": tensors.Image(normals)}, None, {})
         spec = ModalitySpec("normal", "image", mirror_sum=ROOM_SPECS["normal"].mirror_sum)
         flipped = normals.flip(-1).int()
         flipped[0] = 254 - flipped[0]
@@ -207,7 +208,7 @@ class TestImageTarget:
 
     def numbered(self, height=24, width=32, first=1):
         number = (torch.arange(height * width, dtype=torch.float32) % 250 + first).view(1, height, width)
-        image = tv_tensors.Image(number.repeat(3, 1, 1).to(torch.uint8))
+        image = tensors.Image(number.repeat(3, 1, 1).to(torch.uint8))
         return image, DepthMap(number)
 
     @pytest.mark.parametrize("seed", range(8))
@@ -265,7 +266,7 @@ class TestColorJitter:
     view = RawView(
         "v",
         {
-            "rgb": tv_tensors.Image(torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)),
+            "rgb": tensors.Image(torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)),
             "depth": DepthMap(torch.ones(1, 8, 8)),
         },
         None,

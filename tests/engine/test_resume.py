@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from cen_cli.engine.task import NetworkTask
+from cen_cli.errors import WorkerError
+from cen_cli.jobs.train import train
 from cen_cli.runs.checkpoint import read_tensors
 from tests.tiny import write_nyudv2, write_recipe
 
@@ -127,8 +130,43 @@ def test_a_worker_that_is_killed_costs_nothing_but_the_wait(recipe, straight, tm
 
 
 def kill_children(pid: int) -> None:
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    for child in children(pid):
         try:
-            os.kill(int(child), signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
         except ProcessLookupError:
             continue
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_worker_that_dies_during_a_validation_costs_nothing(recipe, straight, tmp_path, monkeypatch):
+    whole = NetworkTask.validate
+
+    def dies(task, after_batch=None, limit=None):
+        if limit is None:
+            raise WorkerError("a loading worker died", hint="lower data.workers")
+        return whole(task, after_batch, limit)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(NetworkTask, "validate", dies)
+        with pytest.raises(WorkerError, match=f"the run is saved at step 16 of {LAST_STEP}"):
+            train(recipe, changes=KEYS, out=tmp_path / "run", device="cpu")
+    resume(tmp_path / "run")
+    assert_same(tmp_path / "run", straight)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers in /proc, which Linux has")
+def test_workers_of_a_killed_run_end_by_themselves(recipe, tmp_path):
+    run = tmp_path / "run"
+    options = [*SETTINGS, "--set", "data.workers=2", "--set", "train.epochs=100", "--out", str(run)]
+    with subprocess.Popen([*COMMAND, str(recipe), *options], env=ENVIRONMENT, stderr=subprocess.DEVNULL) as process:
+        deadline, workers = time.monotonic() + 100, []
+        while last_logged(run) < 1 or len(workers) < 2:
+            assert time.monotonic() < deadline, "the run logs nothing"
+            workers = children(process.pid)
+        process.kill()
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "orphans"
+        time.sleep(0.05)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from cen_cli.builders import load
 from cen_cli.errors import UsageError
+from cen_cli.jobs import sweep as sweeping
 from cen_cli.jobs.compare import compare
 from cen_cli.jobs.evaluate import evaluate
+from cen_cli.jobs.members import MemberRun
 from cen_cli.jobs.sweep import plan, sweep
+from cen_cli.jobs.train import dry_run
 from cen_cli.results import Listener, MemberOutcome
 
 SWEEP = """
@@ -42,7 +47,9 @@ def grid(tmp_path: Path, tiny_recipe: Path) -> Path:
     return path
 
 
-def test_a_grid_is_trained_and_reported(grid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_grid_is_trained_and_reported(
+    grid: Path, tiny_recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     heard, ways = Ended(), {"out": tmp_path / "runs", "changes": {"train.epochs": 1}, "device": "cpu"}
     (planned,) = plan(grid, only=["on/*"], time=True, **ways)
     assert planned.member.state == "new"
@@ -54,12 +61,38 @@ def test_a_grid_is_trained_and_reported(grid: Path, tmp_path: Path, capfd: pytes
     (cell,) = report.rows[0].cells
     scored = evaluate(tmp_path / "runs" / "on" / "seed-0" / "checkpoints" / "last", split="val", device="cpu")
     assert cell.values == {0: scored.evaluation.metric("ensemble.mean_iou")}
+    network = load(tmp_path / "runs" / "on" / "seed-0").network
+    cost = report.rows[0].cost
+    assert cost.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert cost.macs == dry_run(tiny_recipe, device="cpu").macs, "both of one view"
+    assert report.rows[1].cost is None
     assert sweep(grid, show=True, **ways) == report
     assert capfd.readouterr() == ("", "")
 
     run = tmp_path / "runs" / "on" / "seed-0"
     compared = compare([f"{run}/checkpoints/best", f"{run}/checkpoints/last"], split="val", device="cpu")
-    assert [row.done for row in compared.rows] == [2]
+    assert [row.done for row in compared.rows] == [1, 1], "two checkpoints of one run are two networks"
+
+
+def test_a_member_that_was_done_since_it_was_planned_is_left_alone(
+    grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by another sweep on the same folder, which had it first."""
+    ways = {"out": tmp_path / "runs", "changes": {"train.epochs": 1}, "device": "cpu", "only": ["on/*"]}
+    sweep(grid, **ways)
+    run = tmp_path / "runs" / "on" / "seed-0"
+    before = {path: path.stat().st_mtime_ns for path in (run / "outcome.json", run.with_name("seed-0.log"))}
+    found, heard = sweeping.outcome_of, Ended()
+    states = iter(["new"])  # as it is planned; later as it is
+
+    def as_planned(member: MemberRun) -> MemberOutcome:
+        outcome = found(member)
+        return dataclasses.replace(outcome, state=next(states, outcome.state))
+
+    monkeypatch.setattr(sweeping, "outcome_of", as_planned)
+    assert sweep(grid, listener=heard, **ways).failed == ()
+    assert heard.members == [("on", "done", 1)]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_what_no_member_is_is_refused(grid: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from benchmarks.plain_evaluation import PlainInception, write_random_weights
 from cen_cli.errors import CheckpointError, DataError, UnavailableError, UsageError
 from cen_cli.metrics import frechet_distance, inception, kernel_distance
 from cen_cli.metrics.feature_cache import cached_features, feature_key
-from cen_cli.metrics.inception import InceptionFeatures, as_pictures, default_location, inception_weights
+from cen_cli.metrics.inception import InceptionFeatures, default_location, inception_weights
+from cen_cli.metrics.pictures import as_pictures
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import cen_cli
+from cen_cli.models.choices import fix_random_channels
 from cen_cli.models.compact import (
     CompactConvolution,
     compact_sites,
@@ -15,7 +16,7 @@ from cen_cli.models.compact import (
     computed_channels,
     put_compact_layers,
 )
-from cen_cli.models.exchange import allot_donors, exchange_layers, fix_random_channels
+from cen_cli.models.exchange import allot_donors, exchange_layers
 from cen_cli.models.fusion.concat import ConcatFusion
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.fusion.self_attention import SelfAttentionFusion

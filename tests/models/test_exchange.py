@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from cen_cli.models.choices import fix_random_channels
 from cen_cli.models.exchange import (
     ChannelExchange,
     allot_donors,
@@ -16,7 +17,6 @@ from cen_cli.models.exchange import (
     count_replaced,
     exchange_channels,
     exchange_layers,
-    fix_random_channels,
 )
 from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d
 from tests.reference import exchanging

@@ -130,6 +130,13 @@ def test_unreadable_override_is_reported_with_an_example(minimal: str, text: str
     assert problems_of(minimal, [text]) == [f"--set {text!r}: table.key=value, for example --set train.epochs=10"]
 
 
+@pytest.mark.parametrize("text", ["data.inputs=[rgb,depth]", "data.inputs = [rgb]"])
+def test_a_list_that_lost_its_quotes_to_the_shell_is_named(minimal: str, text: str) -> None:
+    (problem,) = problems_of(minimal, [text])
+    assert "quotes" in problem
+    assert """--set 'data.inputs=["rgb", "depth"]'""" in problem
+
+
 def test_problems_of_file_and_overrides_come_together(tmp_path: Path) -> None:
     path = write(tmp_path, "bad.toml", MINIMAL.replace("epochs = 2", "epochs = 0"))
     assert problems_of(path, ["train.batch=x", "nonsense"]) == [
@@ -295,10 +302,10 @@ def test_missing_file_names_the_nearest_recipes() -> None:
     assert caught.value.exit_code == 2
 
 
-def test_name_like_no_other_lists_all_recipes() -> None:
+def test_name_like_no_other_points_at_the_list() -> None:
     with pytest.raises(UsageError) as caught:
         load_recipe("zzz.toml")
-    assert "rooms-none" in str(caught.value.hint)
+    assert "cen recipes ls" in str(caught.value.hint)
 
 
 def test_folder_is_no_recipe_and_a_run_directory_points_at_its_own(tmp_path: Path) -> None:

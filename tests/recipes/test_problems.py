@@ -43,7 +43,7 @@ def problems_of(*overrides: str, recipe: str = "rooms") -> list[str]:
         ("data.resize=[8, 8, 8]", "data.resize = [8, 8, 8]: a list of 2, each a whole number >= 1"),
         ("data.inputs=[]", "data.inputs = []: a list of at least one, each text"),
         ('data.inputs=["rgb", "rgb"]', 'data.inputs = ["rgb", "rgb"]: a list of modality names, each named once'),
-        ("data.inputs=[rgb,depth]", 'data.inputs = "[rgb,depth]": a list of at least one, each text'),
+        ("data.inputs=rgb,depth", 'data.inputs = "rgb,depth": a list of at least one, each text'),
         ("data.augment.scale=[2, 1]", "data.augment.scale = [2, 1]: two numbers [lowest, highest], the lowest first"),
         ("data.augment.color_jitter.hue=0.6", "data.augment.color_jitter.hue = 0.6: a number >= 0 and <= 0.5"),
         (
@@ -256,7 +256,7 @@ def test_translation_recipe_reads_back_equal(minimal_translation: str) -> None:
         ),
         (
             "data.rooms.size=72",
-            "data.rooms.size = [72]: multiples of 32, since unet.levels = 5 halve the image 5 times",
+            "data.rooms.size = 72: multiples of 32, since unet.levels = 5 halve the image 5 times",
         ),
         ("train.best_by=ensemble.mean_iou", 'train.best_by = "ensemble.mean_iou": a score: '),
         ("model.backbone=resnet18", 'model.backbone = "resnet18": read only with model.arch = "refinenet" or "pspnet"'),

@@ -135,6 +135,7 @@ def test_the_deeper_networks_differ_from_nyudv2_in_network_and_epochs_alone() ->
         "model.dropout",
         "model.auxiliary_weight",
         "model.light",
+        "model.classifier",
         "model.decoder_norm",
     }
     assert (pspnet.model.width, pspnet.model.dropout, pspnet.model.auxiliary_weight) == (512, 0.1, 0.4)

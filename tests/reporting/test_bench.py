@@ -3,7 +3,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from cen_cli.reporting import tables
-from cen_cli.reporting.bench import bench_parts
+from cen_cli.reporting.bench import render_bench
 from cen_cli.results import Bench, PartTime, Peak, Spread
 
 BENCH = Bench(
@@ -36,7 +36,7 @@ BENCH = Bench(
 
 
 def test_times_stand_with_their_range(console: Console) -> None:
-    tables.show(console, bench_parts(BENCH))
+    tables.show(console, render_bench(BENCH))
     lines = console.file.getvalue().splitlines()
     words = [line.split() for line in lines]
     assert ["training", "step", "2000", "1500", "..", "4000", "3"] in words

@@ -39,6 +39,11 @@ def test_numbers_are_written_with_their_names_and_read_back(confused: Evaluation
     assert Evaluation.from_json(as_json(confused)).confusion == COUNTS
 
 
+def test_names_with_dollars_and_control_characters_are_no_mathematics(confused: Evaluation, tmp_path: Path) -> None:
+    odd = dataclasses.replace(confused, class_names=("$\\frac$", "a$b$c", "x\x1b[31m"))
+    assert draw_confusion(odd, tmp_path / "odd.png").is_file()
+
+
 def test_the_picture_shows_the_shares(confused: Evaluation, tmp_path: Path) -> None:
     """Other shares give another picture, the same shares of more pixels the same one."""
 

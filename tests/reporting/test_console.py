@@ -8,8 +8,9 @@ import sys
 import pytest
 from rich.text import Text
 
-from cen_cli.reporting import console, progress
+from cen_cli.reporting import console, progress, tables
 from cen_cli.results import ReplacedCount
+from cen_cli.wording import printable
 
 Captured = pytest.CaptureFixture[str]
 
@@ -17,6 +18,22 @@ Captured = pytest.CaptureFixture[str]
 def test_piped_text_is_plain_and_never_cut(capsys: Captured) -> None:
     console.out().print(Text("[void]" + "x" * 300, style="bold"))
     assert capsys.readouterr().out == "[void]" + "x" * 300 + "\n"
+
+
+def test_no_control_character_of_a_name_reaches_a_terminal(capsys: Captured) -> None:
+    name = "wall\x1b]0;title\x07\x1b[31m\x9b2J\u202ellaw\udcff"
+    table = tables.new_table("class", numbers=())
+    table.add_row(name)
+    console.out().print(table)
+    console.note(name)
+    console.print_error(name, name)
+    console.print_text(name)
+    console.print_json({name: name})
+    captured = capsys.readouterr()
+    for text in captured:
+        assert text.count("]0;title") >= 3
+        assert printable(text) == text
+    assert json.loads(captured.out[captured.out.index("{") :]) == {name: name}
 
 
 def test_error_and_hint_keep_markup_and_long_lines(capsys: Captured) -> None:

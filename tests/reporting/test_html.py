@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rich.text import Text
 from cen_cli.errors import SaveError
 from cen_cli.reporting import html, tables
 from cen_cli.results import Evaluation
+from cen_cli.wording import printable
 from tests.pages import check_page
 
 
@@ -32,7 +34,7 @@ def page() -> html.Page:
         html.listing(table),
         html.facts([("key", '"quoted"'), ("", "goes on")]),
         html.Picture(png(), alt='a "red" one', caption="red"),
-        html.Picture(png(900), alt="wide", caption="wide", look="colours"),
+        html.Picture(png(900), alt="wide", caption="wide", style="colours"),
         html.Gallery((html.Picture(png(), alt="one", caption="one"), html.Picture(png(900), alt="two", caption="two"))),
         html.Folded("more", (html.Code("cen eval 'a b'"), html.Folded("still more", (html.Words("deep"),)))),
     )
@@ -48,6 +50,12 @@ def test_a_page_is_whole_and_escapes_all_text(page: html.Page) -> None:
     assert "<script>alert(1)</script>" in shown
     assert "5 < 6 & 7" in shown
     assert "&lt;script&gt;" in text
+
+
+def test_a_page_has_no_control_characters(page: html.Page) -> None:
+    odd = html.rendered(dataclasses.replace(page, title="a\x1b[31m\x9b\u202e"))
+    assert "a\ufffd[31m\ufffd\ufffd" in odd
+    assert printable(odd) == odd
 
 
 def test_only_wide_pictures_that_stand_alone_scroll(page: html.Page) -> None:

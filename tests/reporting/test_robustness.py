@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 from cen_cli.reporting import tables
-from cen_cli.reporting.robustness import robustness_parts, write_corruptions
+from cen_cli.reporting.robustness import render_robustness, write_corruptions
 from cen_cli.results import (
     CorruptedScores,
     Evaluation,
@@ -58,7 +58,7 @@ def report(evaluation: Evaluation) -> Robustness:
 
 
 def printed(console: Console, report: Robustness) -> list[str]:
-    tables.show(console, robustness_parts(report))
+    tables.show(console, render_robustness(report))
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 

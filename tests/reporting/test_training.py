@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from cen_cli.reporting import training
 from cen_cli.reporting.training import Clock, TrainingDisplay, end_line, step_line, validation_line
 from cen_cli.results import SILENT, Evaluation, RunSummary, StepReport, TrainingPlan, ValidationReport
 
@@ -27,7 +28,7 @@ def test_step_line_without_exchange(step: MakeStep) -> None:
 
 
 def test_step_line_warns_of_saturation(step: MakeStep) -> None:
-    assert "rgb 96.0% (saturated: lower exchange.sparsity), depth 10.0%" in step_line(step(120, share=0.96), None)
+    assert "rgb 96.0% (collapsed: lower exchange.sparsity), depth 10.0%" in step_line(step(120, share=0.96), None)
 
 
 def test_validation_line(validation: ValidationReport) -> None:
@@ -81,6 +82,25 @@ def terminal() -> Console:
     return Console(file=io.StringIO(), width=100, force_terminal=True, force_interactive=True, color_system=None)
 
 
+def test_progress_is_shown_from_the_first_steps_on(
+    terminal: Console, console: Console, plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(training.time, "monotonic", lambda: now)
+    with TrainingDisplay(console) as lines, TrainingDisplay(terminal) as live:
+        for display in (lines, live):
+            display.on_start(plan)
+        for number in (1, 2, 3):
+            now += 2.0
+            lines.on_progress(1, number, 1000)
+            live.on_progress(1, number, 1000)
+        terminal.print(live._view())
+    shown = [line for line in console.file.getvalue().splitlines() if line.startswith("epoch 1 | step")]
+    assert shown == ["epoch 1 | step 2/1000 | left 0:33:16"]
+    assert "3/1000" in terminal.file.getvalue()
+    assert "left 0:33:14" in terminal.file.getvalue()
+
+
 def test_terminal_display_shows_progress_and_gives_the_terminal_back(
     terminal: Console, plan: TrainingPlan, step: MakeStep, validation: ValidationReport, summary: RunSummary
 ) -> None:
@@ -93,7 +113,7 @@ def test_terminal_display_shows_progress_and_gives_the_terminal_back(
     text = terminal.file.getvalue()
     assert "20/1000" in text
     assert "99.0% of 1,000 pressed replaced" in text
-    assert "saturated: lower exchange.sparsity" in text
+    assert "collapsed: lower exchange.sparsity" in text
     assert "best, step 100" in text
     assert text.rstrip().endswith("best at step 900")
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is visible again

@@ -5,6 +5,7 @@ import torch
 
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.norms import ModalBatchNorm2d
+from cen_cli.runs import gammas
 from cen_cli.runs.checkpoint import read_tensors
 from cen_cli.runs.gammas import GammaRecorder, smallest_pressed_gamma
 
@@ -50,3 +51,18 @@ def test_records_are_saved_and_restored_up_to_a_step(layers, tmp_path):
     other.record(9)
     other.save(tmp_path / "again.safetensors")
     assert read_tensors(tmp_path / "again.safetensors")[0]["steps"].tolist() == [0, 5, 9]
+
+
+def test_records_stay_bounded_and_are_those_of_a_run_that_was_never_stopped(layers, tmp_path, monkeypatch):
+    monkeypatch.setattr(gammas, "MOST_RECORDS", 4)
+    straight, resumed = GammaRecorder(layers, MODALITIES), GammaRecorder(layers, MODALITIES)
+    for step in range(0, 60, 3):
+        straight.record(step)
+        resumed.record(step)
+        resumed.save(tmp_path / "resumed.safetensors")
+        resumed = GammaRecorder(layers, MODALITIES)
+        resumed.restore(tmp_path / "resumed.safetensors", last_step=step)
+    straight.save(tmp_path / "straight.safetensors")
+    steps = read_tensors(tmp_path / "straight.safetensors")[0]["steps"]
+    assert steps.tolist() == [0, 24, 48]
+    assert (tmp_path / "straight.safetensors").read_bytes() == (tmp_path / "resumed.safetensors").read_bytes()

@@ -14,8 +14,8 @@ from cen_cli.data.modality import ModalitySpec
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
 from cen_cli.models.streams import ModalOutput
-from cen_cli.scoring.segmentation import evaluating, look_and_label, predict_labels
-from cen_cli.scoring.test_time_augmentation import Averaging, mean_probabilities
+from cen_cli.scoring.segmentation import evaluating, predict_labels, segment_views
+from cen_cli.scoring.test_time_augmentation import MultiScaleFlip, mean_probabilities
 from tests.reference import averaging as by_hand
 from tests.streams import built
 
@@ -39,7 +39,7 @@ def images(batch: int = 2) -> dict[str, Tensor]:
 
 def labels(net: nn.Module, x: Mapping[str, Tensor], **looks) -> Tensor:
     with evaluating(net):
-        return look_and_label(net, x, SPECS, SIZE, Averaging(**looks))
+        return segment_views(net, x, SPECS, SIZE, MultiScaleFlip(**looks))
 
 
 class Pixelwise(nn.Module):
@@ -82,7 +82,7 @@ def test_one_look_is_the_plain_prediction_bit_for_bit(net, looks):
 @torch.no_grad()
 def test_probabilities_of_one_look_are_the_softmax_of_the_plain_logits(net):
     x = images()
-    found = mean_probabilities(net, x, SPECS, SIZE, Averaging())
+    found = mean_probabilities(net, x, SPECS, SIZE, MultiScaleFlip())
     output = net(x)
     for row, logits in zip(found, [*output.branches, output.ensemble], strict=True):
         expected = F.interpolate(logits, size=SIZE, mode="bicubic", align_corners=False).softmax(1)
@@ -93,11 +93,11 @@ def test_probabilities_of_one_look_are_the_softmax_of_the_plain_logits(net):
 def test_mirror_images_are_mirrored_back_and_averaged(net):
     x = images()
     mirror = {name: image.flip(-1) for name, image in x.items()}
-    one, other = (mean_probabilities(net, view, SPECS, SIZE, Averaging()) for view in (x, mirror))
-    found = mean_probabilities(net, x, SPECS, SIZE, Averaging(flip=True))
+    one, other = (mean_probabilities(net, view, SPECS, SIZE, MultiScaleFlip()) for view in (x, mirror))
+    found = mean_probabilities(net, x, SPECS, SIZE, MultiScaleFlip(flip=True))
     torch.testing.assert_close(found, (one + other.flip(-1)) / 2)
     assert (one - other.flip(-1)).abs().max() > 0.01
-    torch.testing.assert_close(found, mean_probabilities(net, mirror, SPECS, SIZE, Averaging(flip=True)).flip(-1))
+    torch.testing.assert_close(found, mean_probabilities(net, mirror, SPECS, SIZE, MultiScaleFlip(flip=True)).flip(-1))
 
 
 @torch.no_grad()
@@ -117,8 +117,8 @@ def test_scales_are_averaged_and_depth_is_resized_by_the_nearest_pixel(net):
         rgb = F.interpolate(x["rgb"], size=size, mode="bilinear", align_corners=False, antialias=True)
         return {"rgb": rgb, "depth": F.interpolate(x["depth"], size=size, mode="nearest-exact")}
 
-    looks = [mean_probabilities(net, view, SPECS, SIZE, Averaging()) for view in (resized(0.5), x, resized(1.25))]
-    found = mean_probabilities(net, x, SPECS, SIZE, Averaging(scales=(0.5, 1.0, 1.25)))
+    looks = [mean_probabilities(net, view, SPECS, SIZE, MultiScaleFlip()) for view in (resized(0.5), x, resized(1.25))]
+    found = mean_probabilities(net, x, SPECS, SIZE, MultiScaleFlip(scales=(0.5, 1.0, 1.25)))
     torch.testing.assert_close(found, sum(looks) / 3)
     assert (looks[0] - looks[2]).abs().max() > 0.01
     assert found.sum(2).sub(1).abs().max() < 1e-5
@@ -131,7 +131,7 @@ def test_scales_are_averaged_and_depth_is_resized_by_the_nearest_pixel(net):
 )
 def test_overlapping_windows_average_what_they_say_of_a_pixel(size, window, stride):
     net, x = Pixelwise(), doubles(*size)
-    found = mean_probabilities(net, x, SPECS, size, Averaging(window=window, stride=stride))
+    found = mean_probabilities(net, x, SPECS, size, MultiScaleFlip(window=window, stride=stride))
     step = stride or (window[0] * 2 // 3, window[1] * 2 // 3)
     for m, spec in enumerate(SPECS):
         expected = by_hand.windowed(numpy_logits, x[spec.name][0].numpy(), window, step)
@@ -142,7 +142,7 @@ def test_overlapping_windows_average_what_they_say_of_a_pixel(size, window, stri
 @torch.no_grad()
 def test_the_ensemble_is_the_mean_of_the_networks_own_ensemble():
     net, x = Pixelwise(), doubles(6, 6)
-    found = mean_probabilities(net, x, SPECS, (6, 6), Averaging(window=(4, 4), stride=(2, 2)))
+    found = mean_probabilities(net, x, SPECS, (6, 6), MultiScaleFlip(window=(4, 4), stride=(2, 2)))
     weights = net.ensemble.weights().numpy()
     mixed = sum(weight * x[spec.name][0].numpy() for weight, spec in zip(weights, SPECS, strict=True))
     expected = by_hand.windowed(numpy_logits, mixed, (4, 4), (2, 2))  # linear, so it mixes before as after
@@ -152,7 +152,7 @@ def test_the_ensemble_is_the_mean_of_the_networks_own_ensemble():
 @torch.no_grad()
 def test_windows_scales_and_mirror_images_together():
     net, x = Pixelwise(), doubles(8, 10, batch=2)
-    looks = Averaging(scales=(1.0, 1.5), flip=True, window=(8, 10), stride=(8, 5))
+    looks = MultiScaleFlip(scales=(1.0, 1.5), flip=True, window=(8, 10), stride=(8, 5))
     found = mean_probabilities(net, x, SPECS, (8, 10), looks)
     assert found.shape == (3, 2, 3, 8, 10)
     assert found.sum(2).sub(1).abs().max() < 1e-5
@@ -168,17 +168,17 @@ def test_one_modality_has_no_ensemble():
     torch.manual_seed(0)
     net = built(refinenet_segmenter, ("rgb",), 4, backbone="resnet18", width=4, encoder_width=8, exchange=False).eval()
     with torch.inference_mode():
-        found = mean_probabilities(net, {"rgb": images()["rgb"]}, SPECS[:1], SIZE, Averaging(flip=True))
+        found = mean_probabilities(net, {"rgb": images()["rgb"]}, SPECS[:1], SIZE, MultiScaleFlip(flip=True))
     assert found.shape == (1, 2, 4, *SIZE)
 
 
 @pytest.mark.parametrize(
     ("looks", "words"),
     [
-        (Averaging(), ""),
-        (Averaging(scales=(0.75, 1.0)), "scales 0.75, 1: mean of softmax probabilities"),
-        (Averaging(flip=True), "scales 1, each with its mirror image: mean of softmax probabilities"),
-        (Averaging(window=(713, 512)), "scales 1, in windows of 713 x 512: mean of softmax probabilities"),
+        (MultiScaleFlip(), ""),
+        (MultiScaleFlip(scales=(0.75, 1.0)), "scales 0.75, 1: mean of softmax probabilities"),
+        (MultiScaleFlip(flip=True), "scales 1, each with its mirror image: mean of softmax probabilities"),
+        (MultiScaleFlip(window=(713, 512)), "scales 1, in windows of 713 x 512: mean of softmax probabilities"),
     ],
 )
 def test_looks_are_named(looks, words):

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms.v2 import functional as F
 
-from cen_cli.data.modality import DepthMap, ModalitySpec, full_name
+from cen_cli.data import tensors
+from cen_cli.data.modality import ModalitySpec, full_name
 from cen_cli.data.sample import Sample
 from cen_cli.data.sampler import mixed_seed
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import EvalTransform, resize
 from cen_cli.data.views import ViewDataset
 
@@ -42,19 +43,23 @@ def _noise(image: Tensor, strength: float, generator: torch.Generator) -> Tensor
     drawn = strength * torch.randn(image.shape, generator=generator)
     if isinstance(image, DepthMap):
         return DepthMap(image.as_subclass(Tensor) * (1 + drawn).clamp(min=0.05))  # measured pixels stay measured
-    return tv_tensors.Image((_in_unit_range(image) + drawn).clamp(0, 1))
+    return tensors.Image((_in_unit_range(image) + drawn).clamp(0, 1))
 
 
 def _blur(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    from torchvision.transforms.v2 import functional
+
     del generator
     sigma = strength * min(image.shape[-2:])
     size = 2 * max(1, round(3 * sigma)) + 1
-    return tv_tensors.Image(F.gaussian_blur_image(_in_unit_range(image), [size, size], [sigma, sigma]))
+    return tensors.Image(functional.gaussian_blur_image(_in_unit_range(image), [size, size], [sigma, sigma]))
 
 
 def _darken(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    from torchvision.transforms.v2 import functional
+
     del generator
-    return tv_tensors.Image(F.adjust_brightness_image(_in_unit_range(image), 1 - strength))
+    return tensors.Image(functional.adjust_brightness_image(_in_unit_range(image), 1 - strength))
 
 
 def _punch(depth: Tensor, strength: float, generator: torch.Generator) -> Tensor:
@@ -63,13 +68,15 @@ def _punch(depth: Tensor, strength: float, generator: torch.Generator) -> Tensor
     rows, columns = max(1, height // side), max(1, width // side)
     patches = torch.zeros(rows * columns, dtype=torch.uint8)
     patches[torch.randperm(rows * columns, generator=generator)[: round(strength * rows * columns)]] = 1
-    holes = resize(tv_tensors.Mask(patches.view(1, rows, columns)), (height, width)).as_subclass(Tensor) > 0
+    holes = resize(tensors.Mask(patches.view(1, rows, columns)), (height, width)).as_subclass(Tensor) > 0
     return DepthMap(depth.as_subclass(Tensor).masked_fill(holes, 0.0))
 
 
 def _in_unit_range(image: Tensor) -> Tensor:
     """An image, uint8 or float32, as plain float32 in [0, 1]."""
-    return F.to_dtype_image(image.as_subclass(Tensor), torch.float32, scale=True)
+    from torchvision.transforms.v2 import functional
+
+    return functional.to_dtype_image(image.as_subclass(Tensor), torch.float32, scale=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +129,6 @@ class Corrupted:
         """The view's sample with that modality corrupted."""
         view = data.view(index)
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, index))
-        changed = CORRUPTIONS[self.corruption].apply(view.inputs[self.modality], self.strength, generator)
+        changed: Any = CORRUPTIONS[self.corruption].apply(view.inputs[self.modality], self.strength, generator)
         view = dataclasses.replace(view, inputs=view.inputs | {self.modality: changed})
         return EvalTransform()(view, data.specs, target=data.target)

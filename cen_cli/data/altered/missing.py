@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
-from cen_cli.data.modality import DepthMap, ModalitySpec
+from cen_cli.data import tensors
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import Sample
 from cen_cli.data.sampler import mixed_seed
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import resize
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
@@ -60,13 +61,11 @@ def channel_statistics(data: ViewDataset) -> dict[str, ChannelStatistics]:
         for name, image in sample.inputs.items():
             values = image[:, sample.valid[name][0]].double()  # [3, valid pixels]
             sums[name] += torch.stack([torch.ones_like(values).sum(1), values.sum(1), values.square().sum(1)])
-    return {name: _statistics(*rows) for name, rows in sums.items()}
-
-
-def _statistics(count: Tensor, total: Tensor, squares: Tensor) -> ChannelStatistics:
-    count = count.clamp(min=1)
-    mean = total / count
-    return ChannelStatistics(mean.float(), (squares / count - mean.square()).clamp(min=0).sqrt().float())
+    statistics = {}
+    for name, (count, total, squares) in sums.items():
+        mean, square = total / count.clamp(min=1), squares / count.clamp(min=1)
+        statistics[name] = ChannelStatistics(mean.float(), (square - mean.square()).clamp(min=0).sqrt().float())
+    return statistics
 
 
 def derangement(length: int, seed: int) -> list[int]:
@@ -97,32 +96,23 @@ class Missing:
         without = sample.without(self.modalities)
         if self.fill == Fill.ZERO:
             return without
-        if self.fill == Fill.OTHER:
-            other = data[self.stand_ins.partners[index]]
-            images = {spec.name: _of_size(other.inputs[spec.name], spec, sample) for spec in self._specs(data)}
-        elif self.fill == Fill.MEAN:
-            images = {spec.name: self._mean(spec, sample) for spec in self._specs(data)}
-        else:
-            images = {spec.name: self._noise(spec, sample, index) for spec in self._specs(data)}
+        images = {
+            spec.name: self._stand_in(data, spec, sample, index) for spec in data.specs if spec.name in self.modalities
+        }
         pending = {name: spec for name, spec in without.pending.items() if name not in images}
         return dataclasses.replace(without, inputs=without.inputs | images, pending=pending)
 
-    def _specs(self, data: ViewDataset) -> list[ModalitySpec]:
-        return [spec for spec in data.specs if spec.name in self.modalities]
-
-    def _mean(self, spec: ModalitySpec, sample: Sample) -> Tensor:
-        return self.stand_ins.statistics[spec.name].mean[:, None, None].expand(-1, *sample.size)
-
-    def _noise(self, spec: ModalitySpec, sample: Sample, index: int) -> Tensor:
-        image, statistics = sample.inputs[spec.name], self.stand_ins.statistics[spec.name]
+    def _stand_in(self, data: ViewDataset, spec: ModalitySpec, sample: Sample, index: int) -> Tensor:
+        """What takes the place of one modality of a sample, normalised, [3 or 1, H, W]."""
+        if self.fill == Fill.OTHER:
+            other = data[self.stand_ins.partners[index]].inputs[spec.name]
+            kind = DepthMap if spec.kind == "depth" else tensors.Image
+            return resize(kind(other), sample.size).as_subclass(Tensor)
+        statistics = self.stand_ins.statistics[spec.name]
+        mean, std = statistics.mean[:, None, None], statistics.std[:, None, None]
+        if self.fill == Fill.MEAN:
+            return mean.expand(-1, *sample.size)
+        image = sample.inputs[spec.name]
         seed = mixed_seed(self.stand_ins.seed, index, list(sample.inputs).index(spec.name))
         channels = 1 if torch.equal(image[:1].expand_as(image), image) else 3
-        drawn = torch.randn((channels, *sample.size), generator=torch.Generator().manual_seed(seed))
-        return drawn * statistics.std[:, None, None] + statistics.mean[:, None, None]
-
-
-def _of_size(image: Tensor, spec: ModalitySpec, sample: Sample) -> Tensor:
-    """A normalised image brought to the size of another view's."""
-    if spec.kind == "depth":
-        return resize(DepthMap(image), sample.size).as_subclass(Tensor)
-    return resize(tv_tensors.Image(image), sample.size).as_subclass(Tensor)
+        return torch.randn((channels, *sample.size), generator=torch.Generator().manual_seed(seed)) * std + mean

@@ -1,14 +1,13 @@
-"""Checks a data set before it is trained on: measures every split and says what was seen and what looks wrong."""
+"""Checks a data set before it is trained on: statistics of every split, and what looks wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from cen_cli.data.inspect import problems
-from cen_cli.data.inspect.statistics import Measured, Progress, measure
-from cen_cli.data.sample import LABELS
+from cen_cli.data.inspect.split_statistics import ModalityStatistics, Progress, SplitStatistics, split_statistics
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS, VOID
@@ -26,69 +25,59 @@ def check_data(
     wanted: int | None = None,
     progress: Callable[[str], Progress] | None = None,
 ) -> DataCheck:
-    """Look at train, val and test (unless that is val) of a data set; `recipe` is what it is called.
+    """Check train, val and test (unless that is val) of a data set; `recipe` is what it is called.
 
     `wanted`: views of each split that are opened, all by default. `multiple`: what the sides of evaluated views
     must be multiples of. `progress` gives, for a split, what is told (views done, views in all). Every DataError
     becomes a finding.
     """
-    seen: list[Measured] = []
+    parts: list[SplitStatistics] = []
     findings: list[Finding] = []
     for split in SPLITS:
         try:
             data = opened(split)
-        except DataError as error:
-            findings += [finding for finding in problems.not_built(split, error) if not _told(finding, findings)]
+        except DataError as error:  # a folder that is not there is not there for any split: said once
+            said = {(finding.text, finding.modality) for finding in findings}
+            new = problems.not_built(split, error)
+            findings += [finding for finding in new if (finding.text, finding.modality) not in said]
             continue
-        if any(_same_views(data, part.data) for part in seen if part.split == "val" and split == "test"):
+        if any(_same_views(data, part.data) for part in parts if part.split == "val" and split == "test"):
             continue
-        part = measure(data, split, wanted=wanted, progress=None if progress is None else progress(split))
-        findings += [finding for suspicion in problems.OF_ONE_SPLIT for finding in suspicion(part)]
-        findings += problems.sizes(part, multiple)
-        seen.append(part)
-    findings += problems.shared_views(seen)
-    return DataCheck(recipe, tuple(_facts(part) for part in seen), _ordered(findings))
-
-
-def _told(finding: Finding, findings: Sequence[Finding]) -> bool:
-    """Whether another split has said the same: a folder that is not there is not there for any of them."""
-    return any((finding.text, finding.modality) == (other.text, other.modality) for other in findings)
+        part = split_statistics(data, split, wanted=wanted, progress=None if progress is None else progress(split))
+        findings += problems.of_split(part, multiple)
+        parts.append(part)
+    findings += problems.shared_views(parts)
+    errors_first = sorted(findings, key=lambda finding: finding.severity != "error")
+    return DataCheck(recipe, tuple(_split_facts(part) for part in parts), tuple(errors_first))
 
 
 def _same_views(one: ViewDataset, other: ViewDataset) -> bool:
     return len(one) == len(other) and all(one.files(index) == other.files(index) for index in range(len(one)))
 
 
-def _ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Errors before warnings."""
-    return tuple(sorted(findings, key=lambda finding: finding.severity != "error"))
-
-
-def _facts(measured: Measured) -> SplitFacts:
-    names = measured.data.class_names
-    total = sum(count for label, count in measured.labels.items() if label != VOID)
-    shares = tuple(LabelShare(name, measured.labels[label] / max(total, 1)) for label, name in enumerate(names))
+def _split_facts(part: SplitStatistics) -> SplitFacts:
+    names = part.data.class_names
+    total = sum(count for label, count in part.labels.items() if label != VOID)
     return SplitFacts(
-        split=measured.split,
-        views=len(measured.data),
-        looked_at=len(measured.indices),
-        modalities=tuple(_modality(measured, key) for key in measured.stored),
-        labels=shares,
+        split=part.split,
+        views=len(part.data),
+        opened=len(part.indices),
+        modalities=tuple(_modality_facts(modality, len(names)) for modality in part.modalities.values()),
+        labels=tuple(LabelShare(name, part.labels[label] / max(total, 1)) for label, name in enumerate(names)),
     )
 
 
-def _modality(measured: Measured, key: str) -> ModalityFacts:
-    stored = measured.stored[key]
-    finite = bool(stored.lows) and not np.isnan(stored.lows).all()
-    shares = measured.invalid.get(key)
-    mean, std = measured.moments(key)
+def _modality_facts(modality: ModalityStatistics, classes: int) -> ModalityFacts:
+    finite = bool(modality.lows) and not np.isnan(modality.lows).all()
+    shares = modality.invalid
+    mean, std = modality.moments
     return ModalityFacts(
-        name=measured.shown(key) if key != LABELS else LABELS,
-        expected=problems.expectation(measured.spec(key), len(measured.data.class_names), metres=stored.inside),
-        stored=tuple(name for name, _ in stored.types.most_common()),
-        sizes=tuple(size for size, _ in stored.sizes.most_common()),
-        low=float(np.nanmin(stored.lows)) if finite else None,
-        high=float(np.nanmax(stored.highs)) if finite else None,
+        name=modality.name,
+        expected=problems.expectation(modality.spec, classes, metres=modality.one_file),
+        stored=tuple(name for name, _ in modality.types.most_common()),
+        sizes=tuple(size for size, _ in modality.sizes.most_common()),
+        low=float(np.nanmin(modality.lows)) if finite else None,
+        high=float(np.nanmax(modality.highs)) if finite else None,
         invalid=sum(shares.values()) / len(shares) if shares else None,
         mean=mean,
         std=std,

@@ -1,35 +1,27 @@
-"""Looks at a folder that nobody prepared and says what its files seem to be: `cen data init`."""
+"""What a folder that nobody prepared holds: its modalities, label maps and splits, for `cen data init`.
+
+Files are grouped by their paths (`file_groups`), a few of each group are opened (`file_statistics`), and a group is
+taken for label maps (`label_maps`) or for a modality (`modalities`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
-from cen_cli.data.decoding import EIGHT_BIT, SUFFIXES, decode, describe_mode, take_bands
-from cen_cli.data.inspect.contents import Seen, look
-from cen_cli.data.inspect.families import MODALITY_WORDS, Family, families
-from cen_cli.data.inspect.labels import (
-    MEASURE_WORDS,
-    MOST_CLASSES,
-    VALID_WORDS,
-    guess_labels,
-    named_labels,
-    why_labels,
-    why_not_labels,
-    words_of,
-)
-from cen_cli.data.inspect.roles import guess_modality
+from cen_cli.data.decoding import SUFFIXES
+from cen_cli.data.inspect.file_groups import VALIDITY_WORDS, FileGroup, group_files
+from cen_cli.data.inspect.file_statistics import FileStatistics, file_statistics
+from cen_cli.data.inspect.label_maps import infer_labels, why_labels, why_not_labels
+from cen_cli.data.inspect.modalities import MOST_NAMED, infer_modalities
+from cen_cli.data.listing import describe_folder
 from cen_cli.data.patterns import Pattern, ViewKey, find_together, padded_alike
-from cen_cli.data.views import describe_folder
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS
-from cen_cli.results.findings import LabelsGuess, ModalityGuess, Survey
+from cen_cli.results.findings import InferredDataset, InferredLabels, InferredModality
 from cen_cli.wording import listed
 
 UNREAD = {
@@ -40,42 +32,42 @@ UNREAD = {
     **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".bag", ".svo"), "store each frame as an image"),
 }
 """Suffixes of files that hold pictures and are not read, and what to do."""
-LOOKED_AT = 24
+OPENED = 24
 """Files of each modality that are opened."""
-MOST_NAMED = 3
-USUAL = 0.75
-"""Share of the files of one type from which on the others are odd ones."""
-RESERVED = ("ensemble", "labels", "target")
 
 Progress = Callable[[int, int], None]
 
 
-def survey(folder: Path, *, progress: Progress | None = None) -> Survey:
+def infer_dataset(folder: Path, *, progress: Progress | None = None) -> InferredDataset:
     """Find out which files of a folder belong together and what they are.
 
-    `progress` is told (modalities looked at, modalities in all). Raises DataError where there is nothing to learn from.
+    `progress` is told (groups opened, groups in all). Raises DataError where there is nothing to learn from.
     """
     paths, notes = _image_files(folder)
-    found, left = families(paths)
-    if not found:
+    groups, left = group_files(paths)
+    if not groups:
         raise DataError(
             f"{folder}: the {len(paths)} image files do not form series; the first: {paths[0]}",
             hint="files of one modality need a folder, or an ending, of their own: rgb/0001.png, or 0001_rgb.png",
         )
-    seen = _look_at(folder, found, progress)
-    labels = _Labels.of(folder, found, seen)
-    rest = [family for family in found if family is not labels.family]
-    modalities, unread = _modalities(folder, rest, seen, labels)
+    opened = []
+    for done, group in enumerate(groups, start=1):
+        some = [folder / path for path in _spread(list(group.files.values()))]
+        opened.append(_Opened(group, some, file_statistics(some)))
+        if progress is not None:
+            progress(done, len(groups))
+    labels = _find_labels(folder, opened)
+    modalities, unread = _find_modalities([one for one in opened if one.group is not labels.group], labels)
     notes += [*labels.notes, *labels.unread, *unread]
     if left:
         notes.append(f"{len(left)} files belong to no series: {listed(left, MOST_NAMED)}")
-    if not modalities or (labels.guess is None and not labels.unread and len(modalities) == 1):
+    if not modalities or (labels.inferred is None and not labels.unread and len(modalities) == 1):
         raise DataError(
             f"{folder}: {len(modalities)} modalit{'y' if modalities else 'ies'} and no label maps: nothing to learn"
             + "".join(f"; {note}" for note in notes),
             hint="a segmentation needs label maps beside the images, a translation a second modality",
         )
-    return _survey(folder, modalities, labels, notes)
+    return _dataset(folder, modalities, labels, notes)
 
 
 def _image_files(folder: Path) -> tuple[list[str], list[str]]:
@@ -110,174 +102,110 @@ def _is_entered(folder: Path) -> bool:
     return not (folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()))
 
 
-def _look_at(folder: Path, found: Sequence[Family], progress: Progress | None) -> dict[str, Seen]:
-    """A few files of every family, by its pattern."""
-    seen = {}
-    for done, family in enumerate(found, start=1):
-        seen[family.pattern] = look(folder / path for path in _spread(list(family.files.values())))
-        if progress is not None:
-            progress(done, len(found))
-    return seen
-
-
 def _spread(paths: Sequence[str]) -> list[str]:
-    """At most `LOOKED_AT` of them, evenly spaced."""
-    step = max(1, len(paths) / LOOKED_AT)
-    return [paths[int(number * step)] for number in range(min(len(paths), LOOKED_AT))]
+    """At most `OPENED` of them, evenly spaced."""
+    step = max(1, len(paths) / OPENED)
+    return [paths[int(number * step)] for number in range(min(len(paths), OPENED))]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    """A group, the files of it that were opened, and what these hold."""
+
+    group: FileGroup
+    paths: list[Path]
+    stats: FileStatistics
+
+    @property
+    def label_order(self) -> tuple[bool, int, bool, int]:
+        """Label maps named so first, then those of most files, indices before colours, fewest values."""
+        named, colour = self.group.named_labels, set(self.stats.channels) == {3}
+        return not named, -len(self.group.files), colour, len(self.stats.levels)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Labels:
-    """What was found out about label maps."""
+    """What was concluded about label maps."""
 
-    family: Family | None
-    guess: LabelsGuess | None
-    notes: tuple[str, ...]
-    unread: tuple[str, ...]
-    """Families that are called label maps and cannot be read as such, and why."""
-
-    @classmethod
-    def of(cls, folder: Path, found: Sequence[Family], seen: dict[str, Seen]) -> _Labels:
-        """Of several families those named so, then those of most files, indices before colours, fewest values."""
-        likely = [family for family in found if why_labels(family, seen[family.pattern])]
-        likely.sort(key=lambda family: _label_order(family, seen[family.pattern]))
-        unread = {
-            family.pattern: why_not_labels(seen[family.pattern])
-            for family in found
-            if named_labels(family) and family not in likely
-        }
-        said = [f"{text} is left out: called label maps, but {why}" for text, why in unread.items()]
-        for family in likely if not unread else filter(named_labels, likely):
-            whole = look(folder / path for path in family.files.values())
-            why = why_labels(family, whole)
-            if why is not None:
-                others = [other.pattern for other in likely if other is not family]
-                notes = tuple(f"{pattern} looks like label maps, too, and is left out" for pattern in others)
-                return cls(family, guess_labels(family, whole, why), notes, tuple(said))
-            if named_labels(family):
-                said.append(f"{family.pattern} is left out: called label maps, but {why_not_labels(whole)}")
-        return cls(None, None, (), tuple(said))
-
-    def views(self) -> set[ViewKey]:
-        """The views that have a label map; padded numbers count as others."""
-        return set() if self.family is None else {padded_alike(key) for key in self.family.files}
+    group: FileGroup | None = None
+    inferred: InferredLabels | None = None
+    notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    """Groups that are called label maps and cannot be read as such, and why."""
 
 
-def _label_order(family: Family, seen: Seen) -> tuple[bool, int, bool, int]:
-    return not named_labels(family), -len(family.files), set(seen.channels) == {3}, len(seen.levels())
+def _find_labels(folder: Path, opened: Sequence[_Opened]) -> _Labels:
+    """The likeliest label maps whose files all turn out to be such."""
+    likely = sorted((one for one in opened if why_labels(one.group, one.stats)), key=lambda one: one.label_order)
+    unread = [_not_labels(one.group, one.stats) for one in opened if one.group.named_labels and one not in likely]
+    for one in likely if not unread else [one for one in likely if one.group.named_labels]:
+        whole = file_statistics(folder / path for path in one.group.files.values())
+        why = why_labels(one.group, whole)
+        if why is not None:
+            others = [other.group.pattern for other in likely if other is not one]
+            notes = tuple(f"{pattern} looks like label maps, too, and is left out" for pattern in others)
+            return _Labels(one.group, infer_labels(one.group, whole, why), notes, tuple(unread))
+        if one.group.named_labels:
+            unread.append(_not_labels(one.group, whole))
+    return _Labels(unread=tuple(unread))
 
 
-def _modalities(
-    folder: Path, found: Sequence[Family], seen: dict[str, Seen], labels: _Labels
-) -> tuple[list[ModalityGuess], list[str]]:
-    """The families that are modalities, by free names, and why others are not."""
-    modalities: list[ModalityGuess] = []
+def _not_labels(group: FileGroup, stats: FileStatistics) -> str:
+    return f"{group.pattern} is left out: called label maps, but {why_not_labels(stats)}"
+
+
+def _find_modalities(opened: Sequence[_Opened], labels: _Labels) -> tuple[list[InferredModality], list[str]]:
+    """The groups that are modalities, by free names, photographs first, and why others are not."""
+    modalities: list[InferredModality] = []
     notes = []
-    labelled = labels.views()
-    for family in found:
-        own = seen[family.pattern]
-        if named_labels(family) or (labels.family is not None and why_labels(family, own)):
+    labelled = set() if labels.group is None else {padded_alike(key) for key in labels.group.files}
+    for one in opened:
+        group = one.group
+        if group.named_labels or (labels.group is not None and why_labels(group, one.stats)):
             continue
-        if words_of(family) & VALID_WORDS:
-            notes.append(f"{family.pattern} is left out: its name says what may be believed of other files")
-        elif labelled and labelled.isdisjoint(map(padded_alike, family.files)):
-            notes.append(f"{family.pattern} is left out: none of its {len(family.files)} views has a label map")
+        if group.words & VALIDITY_WORDS:
+            concluded: list[InferredModality | str] = ["its name says what may be believed of other files"]
+        elif labelled and labelled.isdisjoint(map(padded_alike, group.files)):
+            concluded = [f"none of its {len(group.files)} views has a label map"]
         else:
-            for guess in _guesses(folder, family, own, [modality.name for modality in modalities]):
-                if isinstance(guess, str):
-                    notes.append(f"{family.pattern} is left out: {guess}")
-                else:
-                    modalities.append(guess)
+            concluded = infer_modalities(group, one.stats, one.paths, [modality.name for modality in modalities])
+        modalities += [each for each in concluded if isinstance(each, InferredModality)]
+        notes += [f"{group.pattern} is left out: {why}" for why in concluded if isinstance(why, str)]
     modalities.sort(key=lambda modality: modality.meaning.kind != "photograph")
     return modalities, notes
 
 
-def _guesses(folder: Path, family: Family, seen: Seen, taken: list[str]) -> list[ModalityGuess | str]:
-    """What a family is: one modality; two where a fourth band is one of its own; or why it cannot be read."""
-    paths = [folder / path for path in _spread(list(family.files.values()))]
-    name = _free_name(family, taken)
-    if set(seen.channels) == {4}:
-        colours, fourth = (_look_at_bands(paths, bands) for bands in ((1, 2, 3), (4,)))
-        if len(seen.modes) > 1 or seen.types["uint8"] == 0 or len(fourth.levels()) > MOST_CLASSES:
-            return [
-                guess_modality(name, family, colours, bands=(1, 2, 3)),
-                guess_modality(f"{name}_4", family, fourth, bands=(4,)),
-            ]
-    return [_guess(name, family, seen, paths)]
-
-
-def _guess(name: str, family: Family, seen: Seen, paths: Sequence[Path]) -> ModalityGuess | str:
-    """What a family is, where files of other types are among the usual ones, too; or why it cannot be read."""
-    modes = set(seen.modes)
-    if "P" in modes and words_of(family) & MEASURE_WORDS:
-        return "palette images draw a measurement in colours; store what was measured as 16-bit PNG or float TIFF"
-    pictures = modes <= set(EIGHT_BIT)
-    if not modes or modes in ({"L"}, {"RGB"}) or (len(modes) == 1 and not pictures):
-        return guess_modality(name, family, seen)
-    (usual, count), *odd = seen.modes.most_common()
-    named = {kind: listed([path.name for path in seen.by_mode[kind]], MOST_NAMED) for kind, _ in odd}
-    said = [f"{number} of {seen.files} are {describe_mode(kind)}: {named[kind]}" for kind, number in odd]
-    if pictures:
-        mode: Literal["L", "RGB"] = "L" if modes <= {"1", "L", "LA"} else "RGB"
-        guess = guess_modality(name, family, look(paths, partial(decode, convert=mode)), convert=True)
-        said.append(f"all are read as {describe_mode(mode)}")
-    elif count >= USUAL * seen.files:
-        guess = guess_modality(name, family, look(seen.by_mode[usual]))
-        said[-1] += ", which reading refuses: store them as the others, or leave them out"
-    else:
-        guess = guess_modality(name, family, seen)
-    if isinstance(guess, str):
-        return guess
-    meaning = dataclasses.replace(guess.meaning, evidence=(*guess.meaning.evidence, *said))
-    return dataclasses.replace(guess, types=seen.described(), meaning=meaning)
-
-
-def _look_at_bands(paths: Sequence[Path], bands: tuple[int, ...]) -> Seen:
-    return look(paths, lambda path: take_bands(path, decode(path), bands))
-
-
-def _free_name(family: Family, taken: Sequence[str]) -> str:
-    """What only this modality's paths have: words that name modalities, else all of it."""
-    name = re.sub(r"[^a-z0-9]+", "_", family.own.lower()).strip("_") or "image"
-    name = f"{name}_image" if name in RESERVED else name
-    known = dict.fromkeys(word for word in name.split("_") if word in MODALITY_WORDS)
-    choices = ["_".join(known) or name, name, f"{name}_{Path(family.pattern).suffix[1:].lower()}"]
-    choices += [f"{name}_{number}" for number in range(2, len(taken) + 3)]
-    return next(choice for choice in choices if choice not in taken)
-
-
-def _survey(folder: Path, modalities: Sequence[ModalityGuess], labels: _Labels, notes: Sequence[str]) -> Survey:
-    patterns = {modality.name: Pattern(modality.pattern) for modality in modalities}
-    if labels.guess is not None:
-        patterns["labels"] = Pattern(labels.guess.pattern)
-    files = find_together(folder, patterns).values()
+def _dataset(
+    folder: Path, modalities: Sequence[InferredModality], labels: _Labels, notes: Sequence[str]
+) -> InferredDataset:
+    inferred: list[InferredModality | InferredLabels] = [*modalities]
+    inferred += [labels.inferred] if labels.inferred is not None else []
+    files = find_together(folder, {each.pattern: Pattern(each.pattern) for each in inferred}).values()
     everything: set[ViewKey] = set().union(*files)
     complete = [key for key in everything if all(key in part for part in files)]
     if not complete:
-        names = ", ".join(pattern.text for pattern in patterns.values())
         raise DataError(
-            f"{folder}: no view has a file of each of {names}",
+            f"{folder}: no view has a file of each of {', '.join(each.pattern for each in inferred)}",
             hint="the files of one view need the same name or number",
         )
     splits = tuple(split for split in SPLITS if any(key.split == split for key in complete))
-    whole = [modality.sizes for modality in modalities] + ([labels.guess.sizes] if labels.guess else [])
-    sizes = [size for part in whole for size in part]
-    return Survey(
+    sizes = [size for each in inferred for size in each.sizes]
+    return InferredDataset(
         folder=str(folder),
         modalities=tuple(modalities),
-        labels=labels.guess,
+        labels=labels.inferred,
         views=len(everything),
         complete=len(complete),
         groups=len({key.group for key in complete} - {""}),
         splits=splits,
-        looked_at=LOOKED_AT,
+        opened=OPENED,
         size=(min(height for height, _ in sizes), min(width for _, width in sizes)),
         unread_labels=labels.unread,
-        notes=(*notes, *_withheld(everything, splits)),
+        notes=(*notes, *_incomplete_splits(everything, splits)),
     )
 
 
-def _withheld(everything: Iterable[ViewKey], splits: Sequence[str]) -> Iterator[str]:
+def _incomplete_splits(everything: set[ViewKey], splits: Sequence[str]) -> Iterator[str]:
     """Splits of which no view has all its files, above all tests whose labels are kept back."""
     lost = Counter(key.split for key in everything if key.split and key.split not in splits)
     for split, views in lost.items():

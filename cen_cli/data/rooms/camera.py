@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cen_cli.data.rooms.geometry import Floats, Triple
+from cen_cli.data.rooms.geometry import Floats, Triple, dot, nonzero
 
 NEAR = 0.05
 """Nothing nearer than this, in metres along the optical axis, is seen."""
@@ -45,22 +45,17 @@ class Camera:
         return size / 2 / self.extent
 
     def rays(self, size: int, samples: Floats) -> Triple:
-        """Return world directions [S, size, size] through `samples` [S, 2]: offsets (x, y) from pixel centres."""
+        """Return world directions [3, S, size, size] through `samples` [S, 2]: offsets (x, y) from pixel centres."""
         grid = np.arange(size, dtype=np.float32) + np.float32(0.5)
         scale = np.float32(2 * self.extent / size)
         x = (grid + samples[:, :1]) * scale - np.float32(self.extent)
         y = np.float32(self.extent) - (grid + samples[:, 1:]) * scale
-        x, y = x[:, None, :], y[:, :, None]
-        right, up, back = self.axes
-        directions = (right[axis] * x + up[axis] * y - back[axis] for axis in range(3))
-        first, second, third = (np.where(np.abs(d) < 1e-6, np.float32(1e-6), d) for d in directions)
-        return first, second, third
+        right, up, back = self.axes[:, :, None, None, None]
+        return nonzero(right * x[:, None, :] + up * y[:, :, None] - back)
 
     def to_view(self, vector: Triple) -> Triple:
         """Return world vectors in camera axes."""
-        x, y, z = vector
-        first, second, third = (a[0] * x + a[1] * y + a[2] * z for a in self.axes)
-        return first, second, third
+        return np.stack([dot(axis, vector) for axis in self.axes])
 
     def windows(self, corners: Floats, size: int) -> np.ndarray:
         """Return for solids with the given corners [P, 8, 3] the pixels they can cover.
@@ -69,9 +64,7 @@ class Camera:
         unseen. A solid that reaches behind the camera gets the whole picture.
         """
         offset = (corners - np.array(self.position, np.float32)).astype(np.float32)
-        right, up, depth = (
-            offset[..., 0] * a[0] + offset[..., 1] * a[1] + offset[..., 2] * a[2] for a in self.axes * [[1], [1], [-1]]
-        )
+        right, up, depth = (dot(np.moveaxis(offset, -1, 0), axis) for axis in self.axes * [[1], [1], [-1]])
         focal = self.focal_length(size)
         safe = np.maximum(depth, NEAR)
         columns, rows = size / 2 + focal * right / safe, size / 2 - focal * up / safe

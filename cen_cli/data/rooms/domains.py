@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cen_cli.data.rooms.geometry import Floats, Triple
+from cen_cli.data.rooms.geometry import Floats, Triple, dot
 
 
 def reshading(normal: Floats, rays: Triple, depth: Floats) -> npt.NDArray[np.uint8]:
@@ -14,7 +14,7 @@ def reshading(normal: Floats, rays: Triple, depth: Floats) -> npt.NDArray[np.uin
     `normal` [H, W, 3] and `rays` are in the same axes; `depth` is in metres along the ray.
     """
     length = np.sqrt(rays[0] ** 2 + rays[1] ** 2 + rays[2] ** 2)
-    facing = -(normal[..., 0] * rays[0] + normal[..., 1] * rays[1] + normal[..., 2] * rays[2]) / length
+    facing = -(dot(np.moveaxis(normal, -1, 0), rays)) / length
     light = np.clip(facing, 0, 1) * 0.85 + 0.15
     return (255 * light / (1 + (depth / 5.5) ** 2)).astype(np.uint8)
 

@@ -7,7 +7,7 @@ import numpy as np
 from cen_cli.data.rooms import settings as names
 from cen_cli.data.rooms.decals import PATTERN_NAMES, Decal
 from cen_cli.data.rooms.furniture import ball, box, pillar, roll
-from cen_cli.data.rooms.layout import Part, Plan, Pose
+from cen_cli.data.rooms.layout import NoRoomLeft, Part, Plan, Pose
 from cen_cli.data.rooms.materials import Material
 from cen_cli.results import VOID
 
@@ -24,16 +24,16 @@ def _shade_material(plan: Plan) -> int:
 def floor_lamp(plan: Plan) -> None:
     """Add a standing lamp near a wall or corner: foot, pole, and a shade that is conical, round or a drum."""
     pose = plan.against_wall(0.5, 0.5, 1.5)
-    if pose is None:
-        return
     label, shade, metal = names.LAMP, _shade_material(plan), plan.accent(names.LAMP, "plain", "wood")
     height, radius = plan.between(1.35, 1.7), plan.between(0.2, 0.27)
-    parts = [
-        pillar(label, metal, 0, 0, 0, 0.17, 0.04, 0.1),
-        pillar(label, metal, 0, 0, 0.04, plan.between(0.02, 0.04), height - 0.2),
-        _shade(plan, shade, height - 0.2, radius),
-    ]
-    plan.add(pose, label, parts)
+    plan.add(
+        pose,
+        [
+            pillar(label, metal, 0, 0, 0, 0.17, 0.04, 0.1),
+            pillar(label, metal, 0, 0, 0.04, plan.between(0.02, 0.04), height - 0.2),
+            _shade(plan, shade, height - 0.2, radius),
+        ],
+    )
 
 
 def _shade(plan: Plan, material: int, bottom: float, radius: float) -> Part:
@@ -48,14 +48,12 @@ def _shade(plan: Plan, material: int, bottom: float, radius: float) -> Part:
 def table_lamp(plan: Plan) -> None:
     """Add a lamp on a free top, with a round or straight foot."""
     pose = _on_a_top(plan)
-    if pose is None:
-        return
     label, shade, body = names.LAMP, _shade_material(plan), plan.accent(names.LAMP, "plain", "stripes")
     height, radius = plan.between(0.16, 0.26), plan.between(0.12, 0.17)
     foot = ball(label, body, 0, 0, height / 2, 0.09, 0.09, height / 2)
     if plan.chance(0.4):
         foot = pillar(label, body, 0, 0, 0, 0.09, height, 0.04)
-    plan.add(pose, label, [foot, _shade(plan, shade, height, radius)])
+    plan.add(pose, [foot, _shade(plan, shade, height, radius)])
 
 
 def pendant(plan: Plan) -> None:
@@ -66,13 +64,13 @@ def pendant(plan: Plan) -> None:
     bottom, radius = height - plan.between(0.45, 0.75), plan.between(0.16, 0.26)
     part = _shade(plan, shade, bottom, radius)
     top = part.centre[2] + part.bounds[2] - 0.01
-    plan.add(pose, label, [part, pillar(label, cord, 0, 0, top, 0.012, height - top)])
+    plan.add(pose, [part, pillar(label, cord, 0, 0, top, 0.012, height - top)])
 
 
-def _on_a_top(plan: Plan) -> Pose | None:
-    """Return a place on a table or cabinet and use it up, or None."""
+def _on_a_top(plan: Plan) -> Pose:
+    """Return a place on a table or cabinet and use it up; raises NoRoomLeft."""
     if not plan.tops:
-        return None
+        raise NoRoomLeft
     top = plan.tops.pop(plan.pick(len(plan.tops)))
     side = -1 if plan.chance(0.5) else 1
     if top.reach[0] > 0.3:  # the other half stays free
@@ -87,16 +85,13 @@ def boxes(plan: Plan) -> None:
     label = names.BOX
     if plan.chance(0.25):
         pose = _on_a_top(plan)
-        if pose is not None:
-            main = plan.paint(label, "plain", "stripes", "checks", "wood")
-            sizes = plan.between(0.2, 0.36), plan.between(0.16, 0.28), plan.between(0.12, 0.25)
-            turned = Pose(pose.x, pose.y, pose.z, pose.yaw + plan.between(-0.4, 0.4))
-            plan.add(turned, label, [box(label, main, 0, 0, 0, *sizes)])
+        main = plan.paint(label, "plain", "stripes", "checks", "wood")
+        sizes = plan.between(0.2, 0.36), plan.between(0.16, 0.28), plan.between(0.12, 0.25)
+        turned = Pose(pose.x, pose.y, pose.z, pose.yaw + plan.between(-0.4, 0.4))
+        plan.add(turned, [box(label, main, 0, 0, 0, *sizes)])
         return
     width, depth, height = plan.between(0.35, 0.65), plan.between(0.3, 0.55), plan.between(0.28, 0.55)
     pose = plan.in_the_open(width + 0.1, depth + 0.1, clear=0.05)
-    if pose is None:
-        return
     main = plan.paint(label, "plain", "plain", "stripes", "wood", "checks")
     kind = plan.pick(4)
     if kind == 0:
@@ -106,15 +101,13 @@ def boxes(plan: Plan) -> None:
     if kind == 1:
         second = plan.accent(label, "plain", "stripes")
         parts.append(box(label, second, 0.03, -0.02, height, width * 0.7, depth * 0.75, height * 0.6))
-    plan.add(Pose(pose.x, pose.y, 0, plan.between(0, np.pi)), label, parts)
+    plan.add(Pose(pose.x, pose.y, 0, plan.between(0, np.pi)), parts)
 
 
 def clutter(plan: Plan) -> None:
     """Add something of no class: a vase, a ball or a rolled-up blanket."""
     kind = plan.pick(3)
     pose = _on_a_top(plan) if kind == 0 else plan.in_the_open(0.4, 0.3, clear=0.05, tries=4)
-    if pose is None:
-        return
     label, main = VOID, plan.paint(0, "plain", "stripes", "checks")
     if kind == 0:
         parts = [ball(label, main, 0, 0, 0.1, 0.09, 0.09, 0.1), pillar(label, main, 0, 0, 0.17, 0.035, 0.12, 0.06)]
@@ -123,16 +116,14 @@ def clutter(plan: Plan) -> None:
         parts = [ball(label, main, 0, 0, radius, radius, radius, radius)]
     else:
         parts = [roll(label, main, 0, 0, 0.11, 0.11, 0.5, 0)]
-    plan.add(pose, label, parts)
+    plan.add(pose, parts)
 
 
 def column(plan: Plan, wall_material: int) -> None:
     """Add a round column, part of the walls, in a corner or along a wall."""
     radius = plan.between(0.14, 0.28)
     pose = plan.against_wall(2 * radius, 2 * radius, plan.size[2])
-    if pose is not None:
-        height = plan.size[2] + 0.02
-        plan.add(pose, names.WALL, [pillar(names.WALL, wall_material, 0, 0, -0.01, radius, height)])
+    plan.add(pose, [pillar(names.WALL, wall_material, 0, 0, -0.01, radius, plan.size[2] + 0.02)])
 
 
 def door(plan: Plan) -> None:

@@ -47,8 +47,6 @@ def dining(plan: Plan) -> None:
     round_top = plan.chance(0.4)
     width, depth = (plan.between(0.9, 1.25),) * 2 if round_top else (plan.between(1.1, 1.7), plan.between(0.75, 0.95))
     pose = plan.in_the_open(width + 0.7, depth + 0.7, clear=0.1)
-    if pose is None:
-        return
     _table(plan, pose, width, depth, plan.between(0.7, 0.78), round_top)
     places = [(0.0, depth / 2 + 0.1, np.pi), (0.0, -depth / 2 - 0.1, 0.0)]
     places += [(width / 2 + 0.1, 0.0, np.pi / 2), (-width / 2 - 0.1, 0.0, -np.pi / 2)]
@@ -73,7 +71,7 @@ def _table(plan: Plan, pose: Pose, width: float, depth: float, height: float, ro
     else:
         parts = [box(names.TABLE, main, 0, 0, under, width, depth, thick)]
         parts += legs(names.TABLE, second, width, depth, under, plan.between(0.04, 0.08))
-    plan.add(pose, names.TABLE, parts)
+    plan.add(pose, parts)
     plan.tops.append(Surface(pose.place(0, 0, height), (width * 0.33, depth * 0.3)))
 
 
@@ -92,15 +90,13 @@ def _chair(plan: Plan, pose: Pose, main: int, second: int, height: float) -> Non
         parts += [
             box(label, main, 0, back, seat + step, width - 0.04, 0.025, 0.1) for step in (0.14, height - seat - 0.12)
         ]
-    plan.add(pose, label, parts)
+    plan.add(pose, parts)
 
 
 def desk(plan: Plan) -> None:
     """Add a desk against a wall, with an office chair before it."""
     width, depth, height = plan.between(1.0, 1.5), plan.between(0.55, 0.7), plan.between(0.72, 0.78)
     pose = plan.against_wall(width, depth, height)
-    if pose is None:
-        return
     _table(plan, pose, width, depth, height, False)
     spot = pose.place(plan.between(-0.2, 0.2), depth / 2 + 0.25, 0, np.pi + plan.between(-0.6, 0.6))
     if plan.claim_floor(spot, 0.4, 0.4, margin=0):
@@ -110,21 +106,21 @@ def desk(plan: Plan) -> None:
 def _office_chair(plan: Plan, pose: Pose) -> None:
     label = names.CHAIR
     main, second = plan.paint(label, "fabric", "plain"), plan.accent(label, "plain")
-    parts = [
-        pillar(label, second, 0, 0, 0, 0.26, 0.05, 0.08),
-        pillar(label, second, 0, 0, 0.05, 0.035, 0.37),
-        pillar(label, main, 0, 0, 0.42, 0.24, 0.08),
-        box(label, second, 0, -0.22, 0.48, 0.06, 0.03, 0.2),
-        ball(label, main, 0, -0.22, 0.8, 0.23, 0.06, 0.24),
-    ]
-    plan.add(pose, label, parts)
+    plan.add(
+        pose,
+        [
+            pillar(label, second, 0, 0, 0, 0.26, 0.05, 0.08),
+            pillar(label, second, 0, 0, 0.05, 0.035, 0.37),
+            pillar(label, main, 0, 0, 0.42, 0.24, 0.08),
+            box(label, second, 0, -0.22, 0.48, 0.06, 0.03, 0.2),
+            ball(label, main, 0, -0.22, 0.8, 0.23, 0.06, 0.24),
+        ],
+    )
 
 
 def stool(plan: Plan) -> None:
     """Add a chair, an office chair or a round stool that stands alone."""
     pose = plan.in_the_open(0.5, 0.5, clear=0.05)
-    if pose is None:
-        return
     pose = Pose(pose.x, pose.y, 0, plan.between(0, 2 * np.pi))
     kind = plan.pick(3)
     if kind == 0:
@@ -137,7 +133,7 @@ def stool(plan: Plan) -> None:
     height = plan.between(0.42, 0.62)
     parts = [pillar(names.CHAIR, main, 0, 0, height - 0.07, 0.2, 0.07)]
     parts += legs(names.CHAIR, second, 0.34, 0.34, height - 0.07, 0.035)
-    plan.add(pose, names.CHAIR, parts)
+    plan.add(pose, parts)
 
 
 def sofa(plan: Plan) -> None:
@@ -146,8 +142,6 @@ def sofa(plan: Plan) -> None:
     width, depth = 0.62 * seats + 0.36 + plan.between(0, 0.15), plan.between(0.8, 0.95)
     height, seat = plan.between(0.72, 0.9), plan.between(0.26, 0.32)
     pose = plan.against_wall(width, depth, height)
-    if pose is None:
-        return
     label = names.SOFA
     main, second = plan.paint(label, *_SOFT), plan.accent(label, *_SOFT)
     inner, arm = width - 0.36, plan.between(0.52, 0.62)
@@ -167,7 +161,7 @@ def sofa(plan: Plan) -> None:
     for _ in range(plan.pick(3)):
         x = plan.between(-0.4, 0.4) * inner
         parts.append(ball(label, plan.accent(label, *_SOFT), x, -depth / 2 + 0.33, seat + 0.3, 0.2, 0.09, 0.17))
-    plan.add(pose, label, parts)
+    plan.add(pose, parts)
     if plan.chance(0.6):
         _coffee_table(plan, pose.place(0, depth / 2 + plan.between(0.6, 0.8)))
 
@@ -184,8 +178,6 @@ def bed(plan: Plan) -> None:
     width, depth = plan.between(0.95, 1.7), plan.between(1.9, 2.1)
     height = plan.between(0.8, 1.15)
     pose = plan.against_wall(width, depth, height)
-    if pose is None:
-        return
     label = names.BED
     wood, cloth = plan.paint(label, *_HARD, "fabric"), plan.accent(label, "fabric", "plain")
     cover = plan.accent(label, *_SOFT)
@@ -202,7 +194,7 @@ def bed(plan: Plan) -> None:
         parts.append(
             ball(label, plan.accent(label, "plain", "fabric"), x, -depth / 2 + 0.32, top + 0.05, 0.3, 0.2, 0.1)
         )
-    plan.add(pose, label, parts)
+    plan.add(pose, parts)
 
 
 def cabinet(plan: Plan) -> None:
@@ -213,29 +205,27 @@ def cabinet(plan: Plan) -> None:
 def _wardrobe(plan: Plan) -> None:
     width, depth, height = plan.between(0.8, 1.6), plan.between(0.5, 0.62), plan.between(1.7, 2.15)
     pose = plan.against_wall(width, depth, height)
-    if pose is None:
-        return
     main = plan.paint(names.CABINET, "fronts", "fronts", "wood", "plain")
     parts = [box(names.CABINET, main, 0, 0, 0.06, width, depth, height - 0.06)]
     parts += [
         box(names.CABINET, plan.accent(names.CABINET, "wood", "plain"), 0, 0, 0, width - 0.06, depth - 0.06, 0.06)
     ]
     parts += [box(names.CABINET, main, 0, 0.01, height, width + 0.05, depth + 0.04, 0.05)]
-    plan.add(pose, names.CABINET, parts)
+    plan.add(pose, parts)
 
 
 def _chest(plan: Plan) -> None:
     width, depth, height = plan.between(0.45, 1.5), plan.between(0.38, 0.5), plan.between(0.5, 1.1)
     pose = plan.against_wall(width, depth, height)
-    if pose is None:
-        return
     main, second = plan.paint(names.CABINET, "fronts", "fronts", "wood"), plan.accent(names.CABINET, *_HARD)
-    parts = [
-        box(names.CABINET, main, 0, 0, 0.1, width, depth, height - 0.14),
-        box(names.CABINET, second, 0, 0, height - 0.04, width + 0.04, depth + 0.02, 0.04),
-        *legs(names.CABINET, second, width, depth, 0.1, 0.05),
-    ]
-    plan.add(pose, names.CABINET, parts)
+    plan.add(
+        pose,
+        [
+            box(names.CABINET, main, 0, 0, 0.1, width, depth, height - 0.14),
+            box(names.CABINET, second, 0, 0, height - 0.04, width + 0.04, depth + 0.02, 0.04),
+            *legs(names.CABINET, second, width, depth, 0.1, 0.05),
+        ],
+    )
     plan.tops.append(Surface(pose.place(0, 0, height), (width * 0.32, depth * 0.2)))
 
 
@@ -243,8 +233,6 @@ def _bookcase(plan: Plan) -> None:
     width, depth, shelves = plan.between(0.7, 1.5), plan.between(0.28, 0.36), 3 + plan.pick(3)
     height = 0.08 + shelves * 0.36
     pose = plan.against_wall(width, depth, height)
-    if pose is None:
-        return
     label, main = names.CABINET, plan.paint(names.CABINET, "wood", "wood", "plain")
     books = plan.material(plan.palette.accent(label, ("books",)))
     parts = [box(label, main, side * (width / 2 - 0.015), 0, 0, 0.03, depth, height) for side in (-1, 1)]
@@ -256,14 +244,12 @@ def _bookcase(plan: Plan) -> None:
             wide = plan.between(0.5, 1) * (width - 0.07)
             x = plan.between(-0.5, 0.5) * (width - 0.07 - wide)
             parts.append(box(label, books, x, -0.03, level + 0.03, wide, depth - 0.1, plan.between(0.2, 0.28)))
-    plan.add(pose, label, parts)
+    plan.add(pose, parts)
 
 
 def _rounded(plan: Plan) -> None:
     width, depth, height = plan.between(0.9, 1.4), plan.between(0.4, 0.5), plan.between(0.7, 0.95)
     pose = plan.against_wall(width, depth, height)
-    if pose is None:
-        return
     label = names.CABINET
     main, second = plan.paint(label, "fronts", "wood", "stripes"), plan.accent(label, *_HARD)
     round_end = depth / 2
@@ -271,5 +257,5 @@ def _rounded(plan: Plan) -> None:
     parts += [pillar(label, main, side * (width / 2 - round_end), 0, 0, round_end, height) for side in (-1, 1)]
     parts += [box(label, second, 0, 0, height, width - depth, depth + 0.02, 0.03)]
     parts += [pillar(label, second, s * (width / 2 - round_end), 0, height, round_end + 0.01, 0.03) for s in (-1, 1)]
-    plan.add(pose, label, parts)
+    plan.add(pose, parts)
     plan.tops.append(Surface(pose.place(0, 0, height + 0.03), (width * 0.3, depth * 0.2)))

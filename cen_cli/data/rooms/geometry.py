@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-Triple: TypeAlias = tuple[Floats, Floats, Floats]
-Number: TypeAlias = float | np.float32 | Floats
-Point: TypeAlias = tuple[Number, Number, Number]
+Triple: TypeAlias = Floats
+"""Vectors [3, ...]: x, y and z one after another."""
 
 CURVED = 3
 """Face code of a curved surface; 0, 1 and 2 are flat faces across that axis."""
@@ -26,7 +25,7 @@ AXIS_ORDER = ((1, 2, 0), (2, 0, 1), (0, 1, 2))
 
 
 def box_interval(
-    origin: Point, inverse: Triple, half: tuple[float, float, float]
+    origin: Triple, inverse: Triple, half: tuple[float, float, float]
 ) -> tuple[Floats, Floats, npt.NDArray]:
     """Return (enter, leave, face) of rays and a box of the given half sizes; `inverse` is 1 / direction.
 
@@ -45,7 +44,7 @@ def box_interval(
 
 
 def cylinder_interval(
-    origin: Point, direction: Triple, radius: float, half_height: float, slope: float = 0.0
+    origin: Triple, direction: Triple, radius: float, half_height: float, slope: float = 0.0
 ) -> tuple[Floats, Floats, npt.NDArray]:
     """Return (enter, leave, face) of rays and a capped cylinder along z, or a frustum of radius `radius + slope * z`.
 
@@ -88,7 +87,7 @@ def _span(candidates: list[tuple[Floats, npt.NDArray]]) -> tuple[Floats, Floats,
 
 
 def ellipsoid_interval(
-    origin: Point, direction: Triple, radii: tuple[float, float, float]
+    origin: Triple, direction: Triple, radii: tuple[float, float, float]
 ) -> tuple[Floats, Floats, npt.NDArray]:
     """Return (enter, leave, face) of rays and an ellipsoid of the given radii; a sphere has three equal ones."""
     ox, oy, oz = (np.multiply(start, np.float32(1 / r)) for start, r in zip(origin, radii, strict=True))
@@ -109,13 +108,12 @@ def cylinder_normal(point: Triple, radius: float, slope: float = 0.0) -> Triple:
     """Return the outward unit normals of a cylinder or frustum along z at points on its side."""
     x, y, z = point
     rise = np.full_like(z, -slope) * (radius + slope * z)
-    return unit((x, y, rise))
+    return unit(np.stack([x, y, rise]))
 
 
 def ellipsoid_normal(point: Triple, radii: tuple[float, float, float]) -> Triple:
     """Return the outward unit normals of an ellipsoid at points on it."""
-    x, y, z = (p * np.float32(1 / r**2) for p, r in zip(point, radii, strict=True))
-    return unit((x, y, z))
+    return unit(np.stack([p * np.float32(1 / r**2) for p, r in zip(point, radii, strict=True)]))
 
 
 def cylinder_curvature(point: Triple, radius: float, slope: float = 0.0) -> tuple[Floats, Floats]:
@@ -138,6 +136,16 @@ def ellipsoid_curvature(point: Triple, radii: tuple[float, float, float]) -> tup
 
 def unit(vector: Triple) -> Triple:
     """Return vectors scaled to length one."""
-    x, y, z = vector
-    scale = 1 / np.sqrt(np.maximum(x * x + y * y + z * z, 1e-20))
-    return x * scale, y * scale, z * scale
+    scale: Floats = np.reciprocal(np.sqrt(np.maximum(dot(vector, vector), 1e-20)))
+    return vector * scale
+
+
+def dot(one: Triple, other: Triple) -> Floats:
+    """Return the scalar products [...] of vectors."""
+    return one[0] * other[0] + one[1] * other[1] + one[2] * other[2]
+
+
+def nonzero(vector: Triple) -> Triple:
+    """Return directions without zero components, which the intersections cannot have."""
+    tiny = np.float32(1e-6)
+    return np.where(np.abs(vector) < tiny, tiny, vector)

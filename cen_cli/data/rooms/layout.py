@@ -55,6 +55,11 @@ class Pose:
     z: float = 0.0
     yaw: float = 0.0
 
+    @property
+    def point(self) -> Vector:
+        """The floor point with the height above the floor."""
+        return self.x, self.y, self.z
+
     def place(self, dx: float, dy: float, z: float = 0.0, turn: float = 0.0) -> Pose:
         """Return the pose of something at (dx, dy) in this pose's frame, turned by `turn`."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
@@ -100,6 +105,10 @@ class Surface:
     reach: tuple[float, float]
 
 
+class NoRoomLeft(Exception):  # noqa: N818 (nothing is wrong: that piece is left out)
+    """There is no place for a piece."""
+
+
 @dataclass
 class Plan:
     """A room while it is being furnished."""
@@ -128,9 +137,9 @@ class Plan:
         """Return the number of a second material for the item painted last."""
         return self.material(self.palette.accent(label, kinds))
 
-    def add(self, pose: Pose, label: int, parts: list[Part]) -> None:
+    def add(self, pose: Pose, parts: list[Part]) -> None:
         """Put an item into the room."""
-        self.items.append(Item(pose, label, tuple(parts)))
+        self.items.append(Item(pose, parts[0].label, tuple(parts)))
 
     def chance(self, probability: float) -> bool:
         """Return True with the given probability."""
@@ -148,9 +157,9 @@ class Plan:
         """Return the length of a wall; walls are the faces x = 0, x = width, y = 0, y = depth."""
         return self.size[1] if wall < 2 else self.size[0]
 
-    def against_wall(self, width: float, depth: float, height: float, tries: int = 14) -> Pose | None:
-        """Find room for something of the given size with its back to a wall, claim it, and return its pose."""
-        for _ in range(tries):
+    def against_wall(self, width: float, depth: float, height: float) -> Pose:
+        """Find room for something of the given size with its back to a wall, and claim it. Raises NoRoomLeft."""
+        for _ in range(14):
             wall = self.pick(4)
             length = self.wall_length(wall)
             if length < width + 0.1:
@@ -160,20 +169,20 @@ class Plan:
             if self.claim_wall(wall, along, width / 2, 0, height, claim=False) and self.claim_floor(pose, width, depth):
                 self.claim_wall(wall, along, width / 2, 0, height)
                 return pose
-        return None
+        raise NoRoomLeft
 
-    def in_the_open(self, width: float, depth: float, *, clear: float = 0.4, tries: int = 14) -> Pose | None:
-        """Find room away from the walls, claim it, and return its pose; the heading is nearly along a wall."""
+    def in_the_open(self, width: float, depth: float, *, clear: float = 0.4, tries: int = 14) -> Pose:
+        """Find room away from the walls, and claim it; the heading is nearly along a wall. Raises NoRoomLeft."""
         for _ in range(tries):
             reach = max(width, depth) / 2 + clear
             if min(self.size[:2]) < 2 * reach:
-                return None
+                break
             yaw = self.pick(4) * np.pi / 2 + self.between(-0.12, 0.12)
             x, y = self.between(reach, self.size[0] - reach), self.between(reach, self.size[1] - reach)
             pose = Pose(x, y, 0, yaw)
             if self.claim_floor(pose, width, depth):
                 return pose
-        return None
+        raise NoRoomLeft
 
     def claim_floor(self, pose: Pose, width: float, depth: float, margin: float = 0.04) -> bool:
         """Claim the floor under something of the given size, if it is free and inside the room."""

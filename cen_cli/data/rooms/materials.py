@@ -51,6 +51,7 @@ _SPINES = np.random.default_rng(22).random((1024, 3)).astype(np.float32) ** 1.3 
 def noise(u: Floats, v: Floats, frequency: float) -> Floats:
     """Return smooth noise in [0, 1] with `frequency` bumps a metre."""
     rate = np.float32(frequency * _SIDE / _CELLS)
+    # A cast to int rounds towards 0: what is added keeps coordinates positive, and is a multiple of the table's side.
     column = (u * rate + 65536).astype(np.int32) & (_SIDE - 1)
     row = (v * rate + 65536).astype(np.int32) & (_SIDE - 1)
     return _NOISE[row * _SIDE + column]
@@ -58,7 +59,7 @@ def noise(u: Floats, v: Floats, frequency: float) -> Floats:
 
 def _cells(values: Floats, scale: Floats | float) -> tuple[npt.NDArray[np.int32], Floats]:
     """Return the number of the cell that each value lies in, and where in it, in [0, 1)."""
-    shifted = values / scale + 4096
+    shifted = values / scale + 4096  # positive, since a cast to int rounds towards 0
     cell = shifted.astype(np.int32)
     return cell, shifted - cell
 

@@ -9,7 +9,6 @@ floor; colours can then be predicted from shape and texture.
 from __future__ import annotations
 
 import colorsys
-from typing import Protocol
 
 import numpy as np
 
@@ -18,26 +17,6 @@ from cen_cli.data.rooms.materials import Colour, Material
 
 CAMOUFLAGED = 0.45
 """The share of furniture that takes the colours of the wall or the floor."""
-
-
-class Palette(Protocol):
-    """What the scene asks for when it paints."""
-
-    def surface(self, label: int) -> Material:
-        """Return the material of a wall, the floor or the ceiling."""
-        ...
-
-    def item(self, label: int, kinds: tuple[str, ...]) -> Material:
-        """Return the main material of a piece of furniture that is made of one of `kinds`."""
-        ...
-
-    def accent(self, label: int, kinds: tuple[str, ...]) -> Material:
-        """Return another material of the piece of furniture painted last: legs, cushions, a blanket."""
-        ...
-
-    def decal(self, label: int) -> tuple[Colour, ...]:
-        """Return the colours that the pattern of a picture, window, door or rug asks for."""
-        ...
 
 
 def from_hsv(hue: float, saturation: float, value: float) -> Colour:
@@ -77,7 +56,12 @@ _TYPICAL: dict[int, tuple[_Range, _Range, _Range]] = {  # ranges of hue, saturat
 
 
 class RandomPalette:
-    """Free colours, half of them typical of the class; 45% of the furniture camouflaged."""
+    """Free colours, half of them typical of the class; 45% of the furniture camouflaged.
+
+    The scene asks for the `surface` of walls, floor and ceiling; for the main material of a piece of furniture made of
+    one of some kinds (`item`) and further ones of the same piece (`accent`: legs, cushions); and for the colours that
+    the pattern of a picture, window, door or rug needs (`decal`).
+    """
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._draw = generator
@@ -220,6 +204,9 @@ class HousePalette:
         colour = from_hsv(hue, saturation * (1 - 2 * turn), value + turn)
         low, high = _SCALES.get(kind, (0.1, 0.2))
         return Material(kind, colour, shade(colour, 0.72), (low + high) / 2)
+
+
+Palette = RandomPalette | HousePalette
 
 
 def make_palette(style: str, generator: np.random.Generator) -> Palette:

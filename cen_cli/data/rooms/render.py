@@ -8,6 +8,7 @@ light that falls off in corners.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from cen_cli.data.rooms import domains as derived
 from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.cast import ROOM_FACES, Hits, PartTable, Surfaces, cast, curvature, surfaces, visibility
 from cen_cli.data.rooms.decals import FACE_AXES
-from cen_cli.data.rooms.geometry import Floats, Triple
+from cen_cli.data.rooms.geometry import Floats, Triple, dot
 from cen_cli.data.rooms.layout import Light, Scene
 from cen_cli.data.rooms.materials import MaterialTable
 from cen_cli.data.rooms.scene import build_scene, place_camera
@@ -27,8 +28,6 @@ from cen_cli.data.rooms.settings import DOMAINS, RoomsSettings, view_generators
 DIM_SHARE = 0.3
 """The share of views that are badly exposed."""
 _COLOUR = ("rgb", "rgb_clean", "edge_texture")
-
-View = dict[str, np.ndarray]
 
 
 def render_view(
@@ -68,10 +67,13 @@ def render_scene(
     table = PartTable(scene)
     rays = camera.rays(settings.size, sample_offsets(settings.antialias if coloured else 1))
     hits = cast(scene, table, camera, rays)
-    points = surfaces(table, camera, rays, hits)
-    result = _geometry(scene, table, camera, rays, hits, points, draws[3], domains)
-    if coloured:
-        result |= _colours(scene, settings, points, table, draws[1], draws[2])
+    seen = _Seen(scene, table, camera, rays, hits, surfaces(table, camera, rays, hits))
+    result = _geometry(seen, draws[3], domains)
+    if coloured:  # of the grid's rays alone, not of the one through the centre
+        light = _shade(seen, settings.antialias**2).mean(1)  # [3, H, W]
+        clean, strength = expose(light, draws[1], house=settings.palette_style == "house")
+        noisy = noisy_rgb(clean, strength, draws[2])
+        result |= {"rgb": noisy, "rgb_clean": clean, "edge_texture": edge_texture(clean)}
     return {domain: result[domain] for domain in domains}
 
 
@@ -82,27 +84,29 @@ def sample_offsets(antialias: int) -> Floats:
     return grid if antialias == 1 else np.concatenate([grid, np.zeros((1, 2), np.float32)])
 
 
-def _geometry(
-    scene: Scene,
-    table: PartTable,
-    camera: Camera,
-    rays: Triple,
-    hits: Hits,
-    points: Surfaces,
-    draw: np.random.Generator,
-    domains: Collection[str],
-) -> View:
+@dataclass(frozen=True)
+class _Seen:
+    """A scene and what the rays [3, S, H, W] of a camera meet in it."""
+
+    scene: Scene
+    table: PartTable
+    camera: Camera
+    rays: Triple
+    hits: Hits
+    points: Surfaces
+
+
+def _geometry(seen: _Seen, draw: np.random.Generator, domains: Collection[str]) -> dict[str, np.ndarray]:
     """Return what the rays through the pixel centres, the last ones, tell."""
-    way: Triple = (rays[0][-1], rays[1][-1], rays[2][-1])
-    depth = hits.depth[-1]
+    camera, hits, points = seen.camera, seen.hits, seen.points
+    way, depth, normal = seen.rays[:, -1], hits.depth[-1], points.normal[:, -1]
     length = np.sqrt(way[0] ** 2 + way[1] ** 2 + way[2] ** 2)
-    normal = points.normal[0][-1], points.normal[1][-1], points.normal[2][-1]
-    view = np.stack(camera.to_view(normal), -1)
-    result: View = {"depth_zbuffer": depth, "depth_euclidean": depth * length, "normal": view}
+    view = np.stack([*camera.to_view(normal)], -1)
+    result = {"depth_zbuffer": depth, "depth_euclidean": depth * length, "normal": view}
     if "labels" in domains:
-        result["labels"] = _labels(scene, table, hits, points)
+        result["labels"] = _labels(seen)
     if "depth_sensor" in domains:
-        facing = -(normal[0] * way[0] + normal[1] * way[1] + normal[2] * way[2]) / length
+        facing = -dot(normal, way) / length
         result["depth_sensor"] = sensor_depth(depth, facing, camera.focal_length(depth.shape[0]), draw)
     if "reshading" in domains:
         result["reshading"] = derived.reshading(view, camera.to_view(way), depth * length)
@@ -110,39 +114,19 @@ def _geometry(
         result["edge_occlusion"] = derived.edge_occlusion(depth)
     if "principal_curvature" in domains:
         centre = Hits(depth, hits.part[-1], hits.face[-1])
-        position = points.position[0][-1], points.position[1][-1], points.position[2][-1]
-        result["principal_curvature"] = curvature(table, centre, position)
+        result["principal_curvature"] = curvature(seen.table, centre, points.position[:, -1])
     return result
 
 
-def _labels(scene: Scene, table: PartTable, hits: Hits, points: Surfaces) -> npt.NDArray[np.uint8]:
+def _labels(seen: _Seen) -> npt.NDArray[np.uint8]:
     """Return the class at each pixel centre; decals cover the faces of the room."""
-    part = hits.part[-1]
-    labels = table.labels[part]
-    for decal in scene.decals:
+    part = seen.hits.part[-1]
+    labels = seen.table.labels[part]
+    for decal in seen.scene.decals:
         where = np.flatnonzero(part == decal.face)
-        along, up = (points.position[axis][-1].ravel()[where] for axis in FACE_AXES[decal.face // 2])
+        along, up = (seen.points.position[axis][-1].ravel()[where] for axis in FACE_AXES[decal.face // 2])
         labels.ravel()[where[decal.covers(along, up)[0]]] = decal.label
     return labels
-
-
-def _colours(
-    scene: Scene,
-    settings: RoomsSettings,
-    points: Surfaces,
-    table: PartTable,
-    exposure: np.random.Generator,
-    noise: np.random.Generator,
-) -> View:
-    """Return the clean and the noisy colour picture and the edges of the clean one."""
-    count = settings.antialias**2
-    light = _shade(scene, table, points, count).mean(1)  # [3, H, W]
-    clean, strength = expose(light, exposure, house=settings.palette_style == "house")
-    return {
-        "rgb": noisy_rgb(clean, strength, noise),
-        "rgb_clean": clean,
-        "edge_texture": edge_texture(clean),
-    }
 
 
 def expose(light: Floats, draw: np.random.Generator, *, house: bool) -> tuple[npt.NDArray[np.uint8], float]:
@@ -161,12 +145,12 @@ def expose(light: Floats, draw: np.random.Generator, *, house: bool) -> tuple[np
     return (np.moveaxis(display, 0, -1) * 255 + 0.5).astype(np.uint8), float(strength)
 
 
-def _shade(scene: Scene, table: PartTable, points: Surfaces, count: int) -> Floats:
+def _shade(seen: _Seen, count: int) -> Floats:
     """Return the linear light [3, S, H, W] that the first `count` rays of each pixel bring."""
+    scene, table, points = seen.scene, seen.table, seen.points
     shape = (count, *points.part.shape[1:])
     part = points.part[:count].ravel()
-    position: Triple = tuple(p[:count] for p in points.position)  # type: ignore[assignment]
-    normal: Triple = tuple(n[:count] for n in points.normal)  # type: ignore[assignment]
+    position, normal = points.position[:, :count], points.normal[:, :count]
     materials = MaterialTable(list(scene.materials))
     number = table.materials[part]
     albedo = materials.albedo(number, points.along[:count].ravel(), points.up[:count].ravel())
@@ -174,13 +158,10 @@ def _shade(scene: Scene, table: PartTable, points: Surfaces, count: int) -> Floa
     _paint_decals(scene, part, position, albedo, glow)
     light = np.empty((3, *shape), np.float32)
     light[:] = _ambient(scene, position, normal)
-    centre: Triple = tuple(p[-1] for p in points.position)
-    centre_normal: Triple = tuple(n[-1] for n in points.normal)
     for lamp in scene.lights:
-        seen = visibility(scene, table, lamp, centre, centre_normal)
-        arriving = _direct(lamp, position, normal) * seen
-        for channel in range(3):
-            light[channel] += np.float32(lamp.strength[channel]) * arriving
+        lit = visibility(scene, table, lamp, points.position[:, -1], points.normal[:, -1])
+        arriving = _direct(lamp, position, normal) * lit
+        light += np.array(lamp.strength, np.float32)[:, None, None, None] * arriving
     return albedo.reshape(3, *shape) * (light + glow.reshape(shape))
 
 
@@ -208,7 +189,6 @@ def _ambient(scene: Scene, position: Triple, normal: Triple) -> Floats:
 
 def _direct(light: Light, position: Triple, normal: Triple) -> Floats:
     """Return the unshadowed light of a lamp of strength one: cosine law, and fall-off with distance."""
-    offset = tuple(np.float32(target) - p for target, p in zip(light.position, position, strict=True))
+    offset = np.array(light.position, np.float32)[:, None, None, None] - position
     square = offset[0] ** 2 + offset[1] ** 2 + offset[2] ** 2
-    facing = offset[0] * normal[0] + offset[1] * normal[1] + offset[2] * normal[2]
-    return np.maximum(facing, 0) / np.sqrt(square) * 3 / (np.float32(1.5) + square)
+    return np.maximum(dot(offset, normal), 0) / np.sqrt(square) * 3 / (np.float32(1.5) + square)

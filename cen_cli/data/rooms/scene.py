@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from cen_cli.data.rooms import fittings, furniture
 from cen_cli.data.rooms import settings as names
 from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.decals import Decal
-from cen_cli.data.rooms.layout import Item, Light, Plan, Scene
+from cen_cli.data.rooms.layout import Light, NoRoomLeft, Plan, Scene
 from cen_cli.data.rooms.palette import make_palette
 from cen_cli.data.rooms.settings import RoomsSettings, room_generator
 
@@ -42,7 +44,7 @@ def _furnish(plan: Plan, surfaces: tuple[int, ...]) -> None:
     large = [furniture.bed, furniture.sofa, furniture.dining, furniture.cabinet, furniture.desk]
     for number in plan.draw.permutation(len(large)):
         if plan.chance(0.68):
-            large[number](plan)
+            _add(plan, large[number])
     for add, least, most in (
         (furniture.cabinet, 1, 2),
         (fittings.floor_lamp, 0, 2),
@@ -56,11 +58,17 @@ def _furnish(plan: Plan, surfaces: tuple[int, ...]) -> None:
         (fittings.rug, 1, 2),
     ):
         for _ in range(least + plan.pick(most - least + 1)):
-            add(plan)
+            _add(plan, add)
     if plan.chance(0.25):
-        fittings.column(plan, surfaces[0])
+        _add(plan, partial(fittings.column, wall_material=surfaces[0]))
     if plan.chance(0.5):
         fittings.pendant(plan)
+
+
+def _add(plan: Plan, piece: Callable[[Plan], None]) -> None:
+    """Add a piece, unless there is no room for it."""
+    with suppress(NoRoomLeft):
+        piece(plan)
 
 
 def _light(plan: Plan, *, neutral: bool) -> None:
@@ -94,29 +102,14 @@ def _random_camera(scene: Scene, draw: np.random.Generator) -> Camera:
     return Camera((x, y, eye), float(yaw), float(-draw.uniform(0.08, 0.42)), float(draw.uniform(1.08, 1.35)))
 
 
-@dataclass(frozen=True)
-class _Sights:
-    """What is worth looking at: x, y, reach, top and label of the items (reach > 0) and decals (reach 0)."""
-
-    x: np.ndarray
-    y: np.ndarray
-    reach: np.ndarray
-    top: np.ndarray
-    label: np.ndarray
-
-
-def _sights(scene: Scene) -> _Sights:
-    rows = [(item.pose.x, item.pose.y, _reach(item), _top(item), item.label) for item in scene.items]
-    rows += [(*_on_plan(scene, decal), 0.0, 0.0, decal.label) for decal in scene.decals]
-    return _Sights(*np.array(rows, np.float64).reshape(-1, 5).T)
-
-
-def _reach(item: Item) -> float:
-    return max(max(abs(p.centre[0]) + p.bounds[0], abs(p.centre[1]) + p.bounds[1]) for p in item.parts)
-
-
-def _top(item: Item) -> float:
-    return item.pose.z + max(p.centre[2] + p.bounds[2] for p in item.parts)
+def _sights(scene: Scene) -> np.ndarray:
+    """Return what is worth looking at, [5, N]: x, y, reach, top and label of items (reach > 0) and decals (reach 0)."""
+    rows = [(*_on_plan(scene, decal), 0.0, 0.0, decal.label) for decal in scene.decals]
+    for item in scene.items:
+        reach = max(max(abs(p.centre[0]) + p.bounds[0], abs(p.centre[1]) + p.bounds[1]) for p in item.parts)
+        top = item.pose.z + max(p.centre[2] + p.bounds[2] for p in item.parts)
+        rows.append((item.pose.x, item.pose.y, reach, top, item.parts[0].label))
+    return np.array(rows, np.float64).reshape(-1, 5).T
 
 
 def _on_plan(scene: Scene, decal: Decal) -> tuple[float, float]:
@@ -128,16 +121,17 @@ def _on_plan(scene: Scene, decal: Decal) -> tuple[float, float]:
     return decal.centre[0], scene.size[1] * (decal.face - 2)
 
 
-def _score(sights: _Sights, camera: Camera) -> float:
+def _score(sights: np.ndarray, camera: Camera) -> float:
     """Return how much of the room a camera shows; standing in or right before furniture costs much."""
-    dx, dy = sights.x - camera.position[0], sights.y - camera.position[1]
+    x, y, reach, top, label = sights
+    dx, dy = x - camera.position[0], y - camera.position[1]
     distance = np.hypot(dx, dy)
     angle = np.abs((np.arctan2(dy, dx) - camera.yaw + np.pi) % (2 * np.pi) - np.pi)
-    item = sights.reach > 0
-    within = item & (distance - sights.reach < 0.3)
+    item = reach > 0
+    within = item & (distance - reach < 0.3)
     shown = item & ~within & (angle < camera.field_of_view * 0.5) & (distance > 0.9)
-    barred = item & ~within & ~shown & (distance - sights.reach < 0.7) & (sights.top > 1.0)
+    barred = item & ~within & ~shown & (distance - reach < 0.7) & (top > 1.0)
     barred &= angle < camera.field_of_view * 0.7
     flat = ~item & (angle < camera.field_of_view * 0.45)
-    kinds = len(np.unique(sights.label[shown])) + 1.2 * len(np.unique(sights.label[flat]))
+    kinds = len(np.unique(label[shown])) + 1.2 * len(np.unique(label[flat]))
     return float(kinds + 0.5 * shown.sum() - 6 * within.sum() - 3 * barred.sum())

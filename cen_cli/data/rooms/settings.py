@@ -11,54 +11,30 @@ from cen_cli.results import SPLITS
 
 RENDERER_VERSION = 6
 
-CLASS_NAMES = (
-    "wall",
-    "floor",
-    "ceiling",
-    "table",
-    "chair",
-    "sofa",
-    "bed",
-    "cabinet",
-    "lamp",
-    "picture",
-    "window",
-    "door",
-    "rug",
-    "box",
-)
+_CLASSES = {
+    "wall": (150, 150, 170),
+    "floor": (122, 90, 60),
+    "ceiling": (222, 222, 222),
+    "table": (214, 118, 32),
+    "chair": (224, 52, 48),
+    "sofa": (62, 118, 220),
+    "bed": (150, 78, 200),
+    "cabinet": (112, 164, 58),
+    "lamp": (255, 232, 76),
+    "picture": (250, 118, 200),
+    "window": (122, 218, 255),
+    "door": (164, 108, 88),
+    "rug": (34, 164, 140),
+    "box": (92, 92, 92),
+}
+CLASS_NAMES = tuple(_CLASSES)
 WALL, FLOOR, CEILING, TABLE, CHAIR, SOFA, BED, CABINET, LAMP, PICTURE, WINDOW, DOOR, RUG, BOX = range(len(CLASS_NAMES))
-
-PALETTE = (
-    (150, 150, 170),
-    (122, 90, 60),
-    (222, 222, 222),
-    (214, 118, 32),
-    (224, 52, 48),
-    (62, 118, 220),
-    (150, 78, 200),
-    (112, 164, 58),
-    (255, 232, 76),
-    (250, 118, 200),
-    (122, 218, 255),
-    (164, 108, 88),
-    (34, 164, 140),
-    (92, 92, 92),
-)
+PALETTE = tuple(_CLASSES.values())
 """Display colour (red, green, blue) of each class, in the order of `CLASS_NAMES`; void is shown black."""
 
 DOMAINS = (
-    "rgb",
-    "rgb_clean",
-    "depth_euclidean",
-    "depth_zbuffer",
-    "depth_sensor",
-    "normal",
-    "reshading",
-    "edge_texture",
-    "edge_occlusion",
-    "principal_curvature",
-    "labels",
+    *("rgb", "rgb_clean", "depth_euclidean", "depth_zbuffer", "depth_sensor", "normal", "reshading"),
+    *("edge_texture", "edge_occlusion", "principal_curvature", "labels"),
 )
 
 

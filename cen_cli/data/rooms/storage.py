@@ -10,28 +10,27 @@ a killed run is simply continued and several processes may render into one folde
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import platformdirs
 
-from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.encoding import encode
 from cen_cli.data.rooms.render import render_scene, view_camera
 from cen_cli.data.rooms.scene import build_scene
 from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, RoomsSettings
 from cen_cli.errors import DataError, UsageError
-from cen_cli.files import unwritable, write_bytes
+from cen_cli.files import write_bytes
+from cen_cli.processes import end_with_parent, fresh_processes
 from cen_cli.results import SPLITS
 
 MANIFEST = "manifest.json"
@@ -49,15 +48,8 @@ class Records:
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     cameras: dict[str, list[float]] = field(default_factory=dict)
 
-    def update(self, other: Records) -> None:
-        """Add the records of another manifest."""
-        self.files.update(other.files)
-        self.cameras.update(other.cameras)
-
 
 _FLUSH_SECONDS = 2.0
-_IN_FLIGHT = 4
-"""Rooms handed to each worker process ahead of time."""
 _ROOMS_WORTH_A_PROCESS = 16
 """Starting a process takes about as long as rendering this many rooms."""
 
@@ -102,13 +94,15 @@ def prepare(
     The files lie in `folder/<key>`, the key being made of renderer version and settings, or with `keyed=False` in
     `folder` itself; without a folder, in the user's cache. Files are trusted when they have the size that the manifest
     records, with `verify` when they also have its sha256; all others are rendered (again). `workers` processes are
-    used, by default up to one for each processor; since they are spawned, a script that calls this needs the usual
-    `if __name__ == "__main__":` guard. `progress` is told (views done, views in all), also at the beginning.
+    used, by default up to one for each processor. `progress` is told (views done, views in all), also at the beginning.
 
     Raises UsageError for an unknown domain, and for `keyed=False` on a folder that holds other rooms; SaveError where
     the folder cannot be written; DataError where a rendering process was killed.
     """
-    wanted = _known(domains)
+    unknown = [domain for domain in domains if domain not in DOMAINS]
+    if unknown:
+        raise UsageError(f"unknown domain {unknown[0]!r}", hint=f"the rooms have {', '.join(DOMAINS)}")
+    wanted = tuple(domain for domain in DOMAINS if domain in domains)
     base = default_folder() if folder is None else Path(folder)
     root = base / settings_key(settings) if keyed else base
     records = _read_manifest(root, settings)
@@ -123,16 +117,8 @@ def prepare(
 
     report(0)
     if pending:
-        _make_folders(root, settings, wanted)
         _render_all(root, settings, pending, _worker_count(workers, len(pending)), sound, report)
     return root
-
-
-def _known(domains: Sequence[str]) -> tuple[str, ...]:
-    for domain in domains:
-        if domain not in DOMAINS:
-            raise UsageError(f"unknown domain {domain!r}", hint=f"the rooms have {', '.join(DOMAINS)}")
-    return tuple(domain for domain in DOMAINS if domain in domains)
 
 
 def _worker_count(workers: int | None, rooms: int) -> int:
@@ -179,9 +165,10 @@ def _render_all(
     """Render rooms, keeping the manifest on disk at most a few seconds behind, also when stopped."""
     views, flushed = 0, time.monotonic()
     try:
-        for task, fresh in _rendered(root, settings, pending, workers):
-            records.update(fresh)
-            views += len(task.missing)
+        for room, fresh in _rendered(root, settings, pending, workers):
+            records.files |= fresh.files
+            records.cameras |= fresh.cameras
+            views += len(room.missing)
             report(views)
             if time.monotonic() - flushed > _FLUSH_SECONDS:
                 _write_manifest(root, settings, records)
@@ -198,16 +185,13 @@ def _rendered(
         for task in pending:
             yield task, _render_room(root, settings, task)
         return
-    queue = iter(pending)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
+    with fresh_processes() as context:
+        pool = ProcessPoolExecutor(workers, context, initializer=_leave_signals)
     try:
-        running: dict[Future[Records], _Room] = {}
-        _submit(pool, root, settings, queue, running, workers * _IN_FLIGHT)
-        while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield running.pop(future), future.result()
-            _submit(pool, root, settings, queue, running, workers * _IN_FLIGHT - len(running))
+        with fresh_processes():  # the pool starts them as work comes in
+            rooms = {pool.submit(_render_room, root, settings, room): room for room in pending}
+        for future in as_completed(rooms):
+            yield rooms.pop(future), future.result()
     except BrokenProcessPool as error:
         hint = "what is rendered already is kept; one process alone (workers=1) needs the least memory"
         raise DataError("a process that renders rooms ended unexpectedly", hint=hint) from error
@@ -215,21 +199,10 @@ def _rendered(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Let Ctrl-C stop the caller alone, which then ends its processes."""
+def _leave_signals() -> None:
+    """Let Ctrl-C stop the caller alone, which then ends its processes; end where it is gone."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _submit(
-    pool: ProcessPoolExecutor,
-    root: Path,
-    settings: RoomsSettings,
-    queue: Iterator[_Room],
-    running: dict[Future[Records], _Room],
-    count: int,
-) -> None:
-    for task in itertools.islice(queue, count):
-        running[pool.submit(_render_room, root, settings, task)] = task
 
 
 def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
@@ -238,7 +211,8 @@ def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
     records = Records()
     for view, domains in task.missing:
         camera = view_camera(scene, settings, task.split, task.room, view)
-        records.cameras[f"{task.split}/{task.room:04d}_{view}"] = _describe(camera)
+        described = (*camera.position, camera.yaw, camera.pitch, camera.field_of_view)
+        records.cameras[f"{task.split}/{task.room:04d}_{view}"] = [round(value, 6) for value in described]
         pictures = render_scene(scene, settings, task.split, task.room, view, domains, camera)
         for domain, values in pictures.items():
             data = encode(domain, values)
@@ -248,21 +222,8 @@ def _render_room(root: Path, settings: RoomsSettings, task: _Room) -> Records:
     return records
 
 
-def _describe(camera: Camera) -> list[float]:
-    return [round(value, 6) for value in (*camera.position, camera.yaw, camera.pitch, camera.field_of_view)]
-
-
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _make_folders(root: Path, settings: RoomsSettings, domains: Iterable[str]) -> None:
-    for split in SPLITS:
-        for domain in domains if settings.rooms(split) else ():
-            try:
-                (root / split / domain).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise unwritable(root / split / domain, error, ROOM_LEFT) from error
 
 
 def _read_manifest(root: Path, settings: RoomsSettings) -> Records:
@@ -290,13 +251,13 @@ def _read_manifest(root: Path, settings: RoomsSettings) -> Records:
 
 def _write_manifest(root: Path, settings: RoomsSettings, records: Records) -> None:
     """Write the manifest, keeping records that another process has added meanwhile."""
-    merged = _read_manifest(root, settings)
-    merged.update(records)
+    there = _read_manifest(root, settings)
+    files, cameras = there.files | records.files, there.cameras | records.cameras
     content = {
         "renderer_version": RENDERER_VERSION,
         "settings": asdict(settings),
-        "domains": sorted({name.split("/")[1] for name in merged.files}),
-        "cameras": dict(sorted(merged.cameras.items())),
-        "files": {name: list(record) for name, record in sorted(merged.files.items())},
+        "domains": sorted({name.split("/")[1] for name in files}),
+        "cameras": dict(sorted(cameras.items())),
+        "files": {name: list(record) for name, record in sorted(files.items())},
     }
     write_bytes(root / MANIFEST, json.dumps(content).encode(), hint=ROOM_LEFT)

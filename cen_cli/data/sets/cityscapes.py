@@ -12,16 +12,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+from cen_cli.data.listing import check_files, root_of
 from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
+from cen_cli.data.patterns import Pattern
 from cen_cli.data.reading import label_table, read_coded_labels, read_labels
-from cen_cli.data.sample import LABELS, check_split
-from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, check_files, choose_specs, describe_folder
+from cen_cli.data.sample import LABELS
+from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
 from cen_cli.errors import DataError
 from cen_cli.results import VOID
 
@@ -74,8 +75,6 @@ SOURCE = (
     "expected leftImg8bit/, gtFine/, and disparity/ (and camera/ for depth in metres), as the files "
     "<name>_trainvaltest.zip of https://www.cityscapes-dataset.com unpack"
 )
-_PARTS = {"train": "train", "val": "val", "test": "val"}
-_IMAGE = "_leftImg8bit.png"
 
 
 class Cityscapes(FileViews):
@@ -94,43 +93,25 @@ class Cityscapes(FileViews):
         normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        specs = choose_specs(SPECS, inputs, normalize, names={})
-        source = _find_views(root, split, inputs)
-        super().__init__(source, specs, CLASS_NAMES, **reading)
+        specs, _ = choose_specs(SPECS, inputs, normalize, names={})
+        super().__init__(_find_views(root, split, inputs), specs, CLASS_NAMES, **reading)
 
 
 def _find_views(root: str | Path, split: str, inputs: Sequence[str]) -> Source:
-    check_split(split)
-    if str(root) == "":
-        raise DataError("no folder given for Cityscapes: set data.root", hint=SOURCE)
-    folder, part = Path(root), _PARTS[split]
-    images = folder / "leftImg8bit" / part
-    names = _names(images)
-    kind = next((kind for kind in LABEL_KINDS if (folder / _file("gtFine", part, names[0], kind)).exists()), None)
+    folder, part = root_of(root, split, "Cityscapes", hint=SOURCE), "train" if split == "train" else "val"
+    images = Pattern(f"leftImg8bit/{part}/{{group}}/{{stem}}_leftImg8bit.png").find(folder, hint=SOURCE)
+    names = sorted(key.stem for key in images)
+    labels = [_file("gtFine", part, names[0], kind) for kind in LABEL_KINDS]
+    kind = next((kind for kind, file in zip(LABEL_KINDS, labels, strict=True) if (folder / file).exists()), None)
     if kind is None:
-        wanted = " nor ".join(str(folder / _file("gtFine", part, names[0], kind)) for kind in LABEL_KINDS)
-        raise DataError(f"Cityscapes: there is neither {wanted}", hint=SOURCE)
-    views = [
-        ViewFiles(name, {**_inputs(part, name, inputs), LABELS: _file("gtFine", part, name, kind)}) for name in names
-    ]
-    check_files(folder, views, listed_in=images, hint=SOURCE)
-    return Source(folder, views, labels=LABEL_KINDS[kind])
-
-
-def _names(images: Path) -> list[str]:
-    """The views of a part, such as aachen_000000_000019, sorted."""
-    if not images.is_dir():
         raise DataError(
-            f"Cityscapes: no folder {images}; of {images.parents[1]}: {describe_folder(images.parents[1])}", hint=SOURCE
+            f"Cityscapes: there is neither {' nor '.join(str(folder / file) for file in labels)}", hint=SOURCE
         )
-    found = []
-    for city in images.iterdir():
-        if city.is_dir():
-            with os.scandir(city) as entries:
-                found += [entry.name.removesuffix(_IMAGE) for entry in entries if entry.name.endswith(_IMAGE)]
-    if not found:
-        raise DataError(f"Cityscapes: no <city>/*{_IMAGE} in {images}: {describe_folder(images)}", hint=SOURCE)
-    return sorted(found)
+    views = [
+        ViewFiles(name, _files(part, name, inputs) | {LABELS: _file("gtFine", part, name, kind)}) for name in names
+    ]
+    check_files(folder, views, listed_in=folder / "leftImg8bit" / part, hint=SOURCE)
+    return Source(folder, views, labels=LABEL_KINDS[kind])
 
 
 def _file(folder: str, part: str, name: str, kind: str, suffix: str = ".png") -> str:
@@ -138,7 +119,7 @@ def _file(folder: str, part: str, name: str, kind: str, suffix: str = ".png") ->
     return f"{folder}/{part}/{name.split('_')[0]}/{name}_{kind}{suffix}"
 
 
-def _inputs(part: str, name: str, inputs: Sequence[str]) -> dict[str, str]:
+def _files(part: str, name: str, inputs: Sequence[str]) -> dict[str, str]:
     """The files of a view's inputs, and its camera's where depth needs it."""
     disparity = _file("disparity", part, name, "disparity")
     files = {"rgb": _file("leftImg8bit", part, name, "leftImg8bit"), "depth": disparity, "disparity": disparity}

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Unpack
 
+from cen_cli.data.listing import read_list, root_of
 from cen_cli.data.modality import (
     HALF,
     IMAGENET_MEAN,
@@ -29,12 +30,11 @@ from cen_cli.data.modality import (
     ModalitySpec,
     Normalization,
 )
-from cen_cli.data.patterns import Pattern, ViewKey, find_together
+from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together
 from cen_cli.data.reading import read_class_map
-from cen_cli.data.sample import LABELS, TARGET, check_split
-from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, choose_target, describe_folder
-from cen_cli.errors import DataError, IncompleteError
-from cen_cli.wording import listed
+from cen_cli.data.sample import LABELS, TARGET
+from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
+from cen_cli.errors import DataError
 
 FULL_RANGE = {
     "uint8": (0.0, 255.0),
@@ -43,7 +43,9 @@ FULL_RANGE = {
     "float32": (0.0, 1.0),
 }
 """The range of an image that states none."""
-MOST_NAMED = 3
+INCOMPLETE_HINT = (
+    "data.skip_incomplete = true leaves them out; or list the complete ones in data.train_list and data.val_list"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +69,14 @@ class FolderModality:
         Photographs by ImageNet's statistics, everything else so that its range becomes [-1, 1]; in a translation
         everything. Raises DataError for a measurement without a range.
         """
+        if self.kind == "measurement" and self.range is None:
+            raise DataError(f"modality {name!r}: a measurement needs its range, in its unit")
+        low, high = self.range or FULL_RANGE[self.stored]
+        scale, unit, bands, convert = self.scale or 1.0, self.unit or "", self.bands or None, self.convert or None
+        encoding = Encoding(self.stored, self.channels, low, high, scale, self.invalid, unit, bands, convert)
         if self.kind == "measurement":
-            return self._measurement(name)
-        encoding = self._encoding(*(self.range or FULL_RANGE[self.stored]))
+            half = (high - low) / 2
+            return ModalitySpec(name, "depth", mean=(half, half, half), std=(half, half, half), encoding=encoding)
         photograph = self.kind == "photograph" and not translation
         return ModalitySpec(
             name,
@@ -80,19 +87,6 @@ class FolderModality:
             mirror_sum=(255 if encoding.plain else 1) if self.kind == "normals" else None,
             encoding=encoding,
         )
-
-    def _measurement(self, name: str) -> ModalitySpec:
-        if self.range is None:
-            raise DataError(f"modality {name!r}: a measurement needs its range, in its unit")
-        low, high = self.range
-        half = (high - low) / 2
-        encoding = self._encoding(low, high)
-        return ModalitySpec(name, "depth", mean=(half, half, half), std=(half, half, half), encoding=encoding)
-
-    def _encoding(self, low: float, high: float) -> Encoding:
-        scale, unit = self.scale or 1.0, self.unit or ""
-        bands, convert = self.bands or None, self.convert or None
-        return Encoding(self.stored, self.channels, low, high, scale, self.invalid, unit, bands, convert)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +139,7 @@ class Folders(FileViews):
         **reading: Unpack[Reading],
     ) -> None:
         specs, target_spec = modality_specs(modalities, inputs, normalize, target=target)
-        folder = _folder(root)
+        folder = root_of(root, split, "folders", hint="data.root, or --data-root DIR, is where the patterns begin")
         patterns = {name: Pattern(modalities[name].pattern) for name in inputs}
         if target is not None:
             patterns[TARGET] = Pattern(modalities[target].pattern)
@@ -153,7 +147,7 @@ class Folders(FileViews):
             patterns[LABELS] = Pattern(labels.pattern)
         found = find_together(folder, patterns)
         keys = _keys_of_split(folder, split, found, patterns, division, skip=skip_incomplete)
-        keys = _complete(folder, split, keys, found, skip=skip_incomplete)
+        keys = complete(folder, split, keys, found, skip=skip_incomplete, hint=INCOMPLETE_HINT)
         views = [ViewFiles(key.name, {name: files[key] for name, files in found.items()}) for key in keys]
         read_labels = None if labels is None else partial(read_class_map, encoding=labels.encoding)
         class_names = () if labels is None else labels.class_names
@@ -176,16 +170,7 @@ def modality_specs(
 ) -> tuple[tuple[ModalitySpec, ...], ModalitySpec | None]:
     """How `inputs` and `target` are read and normalised. Raises UsageError for unknown or repeated names."""
     specs = {name: modality.spec(name, translation=target is not None) for name, modality in modalities.items()}
-    chosen = None if target is None else choose_target(specs, inputs, target, normalize, names={})
-    return choose_specs(specs, inputs, normalize, names={}), chosen
-
-
-def _folder(root: str | Path) -> Path:
-    folder = Path(root)
-    if str(root) == "" or not folder.is_dir():
-        reason = f"no folder {folder} ({describe_folder(folder)})" if str(root) else "no folder given"
-        raise DataError(f"folders: {reason}", hint="data.root, or --data-root DIR, is where the patterns begin")
-    return folder
+    return choose_specs(specs, inputs, normalize, target=target, names={})
 
 
 # --- which views a split has ------------------------------------------------------------------------------------------
@@ -199,28 +184,24 @@ def divided(groups: Iterable[str], shares: tuple[float, float, float], seed: int
     Raises DataError where there are fewer groups than parts.
     """
     names = sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
-    _, val, test = shares
-    sizes = {"val": max(1, round(val * len(names))), "test": max(1, round(test * len(names))) if test else 0}
-    if sum(sizes.values()) >= len(names):
+    val = max(1, round(shares[1] * len(names)))
+    test = max(1, round(shares[2] * len(names))) if shares[2] else 0
+    if val + test >= len(names):
         raise DataError(
             f"{len(names)} groups of views cannot be divided into train, val{' and test' if test else ''}",
             hint="give lists (data.train_list, data.val_list), or other data.folders.shares",
         )
-    last_val, last_test = sizes["val"], sizes["val"] + sizes["test"]
-    return {
-        name: "val" if index < last_val else "test" if index < last_test else "train"
-        for index, name in enumerate(names)
-    }
+    return {name: "val" if n < val else "test" if n < val + test else "train" for n, name in enumerate(names)}
 
 
 def _keys_of_split(
     root: Path, split: str, found: Found, patterns: Mapping[str, Pattern], division: Division, *, skip: bool
 ) -> list[ViewKey]:
-    check_split(split)
     everything = sorted(set().union(*found.values()), key=ViewKey.place)
-    listed = division.list_of(split)
-    if listed:
-        return _read_list(root / listed, root, everything, found, patterns)
+    if division.list_of(split):
+        hint = f"one a line, by what the pattern calls it, such as {everything[0].name}, or by one of its files"
+        names = _Names(root, everything, found, patterns)
+        return read_list(root / division.list_of(split), names.of_line, hint=hint, unique=True)
     if any(key.split for key in everything):
         complete = [key for key in everything if all(key in files for files in found.values())]
         return _of_folders(root, split, complete if skip and complete else everything, division)
@@ -249,43 +230,6 @@ def _of_folders(root: Path, split: str, everything: Sequence[ViewKey], division:
     return [key for key in everything if key.split == wanted]
 
 
-def _read_list(
-    path: Path, root: Path, everything: Sequence[ViewKey], found: Found, patterns: Mapping[str, Pattern]
-) -> list[ViewKey]:
-    """The views that a list names: one a line, by its name or by the path or the name of one of its files.
-
-    What comes after the first column belongs to the same view; empty lines and those that begin with # say nothing.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"no list {path}; of {path.parent}: {describe_folder(path.parent)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error})") from None
-    known, keys = _Names(root, everything, found, patterns), dict[ViewKey, int]()
-    for number, line in enumerate((line.strip() for line in lines), start=1):
-        if not line or line.startswith("#"):
-            continue
-        columns = [column for column in re.split(r"[\s,;]+", line) if column]
-        key = known.view(line) or known.view(columns[0])
-        if key is None:
-            raise DataError(
-                f"{path}, line {number}: {line!r} is no view",
-                hint=f"one a line, by what the pattern calls it, such as {everything[0].name}, or by one of its files",
-            )
-        others = [other for column in columns[1:] if (other := known.file(column)) not in (None, key)]
-        if others and not known.view(line):
-            raise DataError(
-                f"{path}, line {number}: {line!r} names files of two views, {key.name} and {others[0].name}"
-            )
-        if key in keys:
-            raise DataError(f"{path}, line {number}: {key.name} is in line {keys[key]} already")
-        keys[key] = number
-    if not keys:
-        raise DataError(f"{path}: the list is empty")
-    return list(keys)
-
-
 class _Names:
     """What lists may call the views."""
 
@@ -301,31 +245,28 @@ class _Names:
             ends.setdefault(path.rpartition("/")[2], set()).add(key)
         self._ends = {end: keys.pop() for end, keys in ends.items() if len(keys) == 1}
 
-    def view(self, text: str) -> ViewKey | None:
-        """The view that is called so, or one of whose files is."""
-        return self._views.get(text) or self.file(text)
+    def of_line(self, line: str) -> ViewKey:
+        """The view of a line: of its name, or of the path or the name of one of its files, in the first column.
 
-    def file(self, text: str) -> ViewKey | None:
+        What comes after belongs to the same view. Raises ValueError for what is no view, and for files of two.
+        """
+        columns = [column for column in re.split(r"[\s,;]+", line) if column]
+        whole = self._view(line)
+        key = whole or self._view(columns[0])
+        if key is None:
+            raise ValueError(f"{line!r} is no view")
+        others = [other for column in columns[1:] if (other := self._file(column)) not in (None, key)]
+        if others and not whole:
+            raise ValueError(f"{line!r} names files of two views, {key.name} and {others[0].name}")
+        return key
+
+    def _view(self, text: str) -> ViewKey | None:
+        """The view that is called so, or one of whose files is."""
+        return self._views.get(text) or self._file(text)
+
+    def _file(self, text: str) -> ViewKey | None:
         """The view of a file: by its path within the root, with backslashes or a slash before it, or its name alone."""
         path = text.replace("\\", "/").removeprefix(self._root).removeprefix("./").lstrip("/")
         by_pattern = (key for part in self._patterns.values() if (key := part.key(path)))
         missing = next((key for key in by_pattern if self._views.get(key.name) == key), None)
         return self._files.get(path) or self._ends.get(path) or missing
-
-
-def _complete(root: Path, split: str, keys: Sequence[ViewKey], found: Found, *, skip: bool) -> list[ViewKey]:
-    """The views that have all their files. Raises IncompleteError where others are not to be left out, or none is."""
-    lacking = {name: [key.name for key in keys if key not in files] for name, files in found.items()}
-    complete = [key for key in keys if all(key in files for files in found.values())]
-    if len(complete) == len(keys) or (skip and complete):
-        return complete
-    lacks = "; ".join(f"{name}: {listed(names, MOST_NAMED)}" for name, names in lacking.items() if names)
-    raise IncompleteError(
-        f"{root}: {len(keys) - len(complete)} of {len(keys)} {split} views lack a file, of {lacks}",
-        lacking,
-        views=len(keys),
-        hint="data.skip_incomplete = true leaves them out; or list the complete ones in data.train_list and "
-        "data.val_list"
-        if complete
-        else "the patterns must give the files of one view the same {stem}",
-    )

@@ -27,7 +27,7 @@ class MatFile:
         """The process that opened the file, and the file."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MatFile, (self.path,)
+        return type(self), (self.path,)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of an array; of MATLAB's, the reverse."""

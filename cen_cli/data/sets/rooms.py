@@ -16,18 +16,17 @@ only add a constant to every error. As an input `rgb` has its noise.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
 from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, SHORT_NAMES, ModalitySpec, Normalization
+from cen_cli.data.patterns import Pattern, ViewKey, complete
 from cen_cli.data.rooms import CLASS_NAMES, DEPTH_INVALID, DEPTH_UNITS, EDGE_UNITS
 from cen_cli.data.sample import LABELS, TARGET, check_split
-from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, choose_target, describe_folder
-from cen_cli.errors import DataError, UsageError
+from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
+from cen_cli.errors import UsageError
 
-_NAME = re.compile(r"(\d+)_(\d+)\.png")
 _DEPTH_CAMERA = "depth"
 _TARGET_FOLDER = {"rgb": "rgb_clean"}
 
@@ -69,19 +68,19 @@ def modality_specs(
     Raises UsageError for unknown or repeated names, and for a target that is one of the inputs.
     """
     if target is None:
-        return choose_specs(SPECS, inputs, normalize, names={**SHORT_NAMES, "depth": _DEPTH_CAMERA}), None
+        return choose_specs(SPECS, inputs, normalize, names={**SHORT_NAMES, "depth": _DEPTH_CAMERA})
     ranged = {
         name: spec.for_translation(log_scale=LOG_SCALE, max_depth=MAX_DEPTH)
         for name, spec in SPECS.items()
         if name != _DEPTH_CAMERA
     }
-    chosen = choose_target(ranged, inputs, target, normalize)
+    specs = choose_specs(ranged, inputs, normalize, target=target)
     *folders, truth = domains_of(inputs, target)
     if truth in folders:
         raise UsageError(
             f"the target {target!r} is read from {truth}, which is one of the inputs", hint="leave it out of the inputs"
         )
-    return choose_specs(ranged, inputs), chosen
+    return specs
 
 
 def domains_of(inputs: Sequence[str], target: str | None = None) -> tuple[str, ...]:
@@ -113,45 +112,12 @@ class Rooms(FileViews):
     ) -> None:
         specs, target_spec = modality_specs(inputs, normalize, target=target)
         check_split(split)
-        keys = (*inputs, LABELS if target is None else TARGET)
-        views = _find_views(Path(folder), split, dict(zip(keys, domains_of(inputs, target), strict=True)))
-        super().__init__(Source(Path(folder), views), specs, CLASS_NAMES, target=target_spec, **reading)
-
-
-def _find_views(root: Path, split: str, domains: dict[str, str]) -> list[ViewFiles]:
-    found = {key: _file_names(root / split / domain) for key, domain in domains.items()}
-    everything = sorted(set().union(*found.values()), key=_room_and_view)
-    for name in everything:
-        _check_partners(root / split, name, {domains[key]: name in names for key, names in found.items()})
-    return [
-        ViewFiles(name.removesuffix(".png"), {key: f"{split}/{domain}/{name}" for key, domain in domains.items()})
-        for name in everything
-    ]
-
-
-def _file_names(folder: Path) -> set[str]:
-    looked_for = f"rooms: looked for <room>_<view>.png in {folder}"
-    hint = "`cen data rooms` renders the rooms into a folder"
-    if not folder.is_dir():
-        raise DataError(
-            f"{looked_for}: no such folder; of {folder.parent}: {describe_folder(folder.parent)}", hint=hint
-        )
-    names = {entry.name for entry in folder.iterdir() if _NAME.fullmatch(entry.name)}
-    if not names:
-        raise DataError(f"{looked_for}: {describe_folder(folder)}", hint=hint)
-    return names
-
-
-def _room_and_view(name: str) -> tuple[int, int]:
-    room, view = name.removesuffix(".png").split("_")
-    return int(room), int(view)
-
-
-def _check_partners(folder: Path, name: str, present: dict[str, bool]) -> None:
-    absent = [domain for domain, there in present.items() if not there]
-    if absent:
-        there = next(domain for domain, there in present.items() if there)
-        raise DataError(
-            f"{folder / there / name} has no partner {folder / absent[0] / name}",
-            hint="delete the folder to have it rendered again",
-        )
+        root, keys = Path(folder), (*inputs, LABELS if target is None else TARGET)
+        domains = dict(zip(keys, domains_of(inputs, target), strict=True))
+        hint = "`cen data rooms` renders the rooms into a folder"
+        patterns = {key: Pattern(f"{split}/{domain}/{{stem}}.png") for key, domain in domains.items()}
+        found = {key: pattern.find(root, hint=hint) for key, pattern in patterns.items()}
+        everything = sorted(set().union(*found.values()), key=ViewKey.place)
+        complete(root, split, everything, found, hint="delete the folder to have it rendered again")
+        views = [ViewFiles(key.stem, {name: files[key] for name, files in found.items()}) for key in everything]
+        super().__init__(Source(root, views), specs, CLASS_NAMES, target=target_spec, **reading)

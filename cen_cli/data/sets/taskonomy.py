@@ -24,27 +24,18 @@ A folder that `cen data rooms` wrote (root/<split>/<domain>/<room>_<view>.png) i
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
+from cen_cli.data.listing import read_list, root_of
 from cen_cli.data.modality import ModalitySpec, Normalization, full_name
-from cen_cli.data.sample import TARGET, check_split
-from cen_cli.data.views import (
-    FileViews,
-    Reading,
-    Source,
-    ViewFiles,
-    choose_specs,
-    choose_target,
-    describe_folder,
-    read_lines,
-)
-from cen_cli.errors import DataError, IncompleteError, UsageError
+from cen_cli.data.patterns import Pattern, ViewKey, complete
+from cen_cli.data.sample import TARGET
+from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
+from cen_cli.errors import DataError, UsageError
 from cen_cli.results import SPLITS
 
 LOG_SCALE, MAX_DEPTH = 512.0, 128.0
@@ -75,7 +66,11 @@ SOURCE = (
     "expected <domain>/point_<p>_view_<v>_domain_<domain>.png, as in the sample building of "
     "https://github.com/alexsax/taskonomy-sample-model-1; or a folder that `cen data rooms` wrote"
 )
-_LISTS = {"train": "train.txt", "val": "val.txt"}
+INCOMPLETE_HINT = (
+    "copy these files, list the complete views in train.txt and val.txt, or leave the others out with "
+    "data.skip_incomplete = true"
+)
+LIST_HINT = "one a line, as point_0_view_3 or {domain}/point_0_view_3_domain_{domain}.png"
 _LINE = re.compile(r"(?:.*/)?(point_\d+_view_\d+)(?:_domain_(?:\w+|\{domain\})\.png)?")
 
 
@@ -93,7 +88,9 @@ def modality_specs(
     inputs: Sequence[str], normalize: Normalization | None = None, *, target: str
 ) -> tuple[tuple[ModalitySpec, ...], ModalitySpec]:
     """How `inputs` and `target` are encoded. Raises UsageError for unknown, repeated or coinciding names."""
-    return choose_specs(SPECS, inputs), choose_target(SPECS, inputs, target, normalize)
+    specs, target_spec = choose_specs(SPECS, inputs, normalize, target=target)
+    assert target_spec is not None
+    return specs, target_spec
 
 
 class Taskonomy(FileViews):
@@ -119,142 +116,54 @@ class Taskonomy(FileViews):
         **reading: Unpack[Reading],
     ) -> None:
         specs, target_spec = modality_specs(inputs, normalize, target=target)
-        check_split(split)
-        layout = _layout(root, split)
+        folder = root_of(root, split, "Taskonomy", hint=SOURCE)
+        own_splits = any((folder / name).is_dir() for name in SPLITS)
+        path = _list_of(folder, split, {"train": train_list, "val": val_list}, own_splits=own_splits)
+        pattern = f"{split}/{{domain}}/{{{{stem}}}}.png" if own_splits else "{domain}/{{stem}}_domain_{domain}.png"
         domains = {**{name: full_name(name) for name in inputs}, TARGET: full_name(target)}
-        found = {domain: _views_of(layout, domain) for domain in domains.values()}
-        names = _split(layout, split, found, {"train": train_list, "val": val_list})
-        names = _complete(layout, names, found, skip=skip_incomplete)
-        views = [ViewFiles(name, {key: layout.file(domain, name) for key, domain in domains.items()}) for name in names]
-        super().__init__(Source(Path(root), views), specs, (), target=target_spec, **reading)
+        patterns = {domain: Pattern(pattern.format(domain=domain)) for domain in domains.values()}
+        found = {domain: each.find(folder, hint=SOURCE) for domain, each in patterns.items()}
+        everything = sorted(set().union(*found.values()), key=ViewKey.place)
+        if path is not None:
+            keys = sorted(read_list(path, _listed_view, hint=LIST_HINT, unique=True), key=ViewKey.place)
+        else:
+            keys = everything if own_splits else _by_rule(folder, split, everything)
+        keys = complete(folder, split, keys, found, skip=skip_incomplete, hint=INCOMPLETE_HINT)
+        views = [ViewFiles(key.name, {name: found[domain][key] for name, domain in domains.items()}) for key in keys]
+        super().__init__(Source(folder, views), specs, (), target=target_spec, **reading)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    """Where views lie: in `root / prefix / domain`, as files `name + suffix`, where a name has two numbers."""
-
-    root: Path
-    prefix: str
-    name: str
-    suffix: str
-
-    def file(self, domain: str, name: str) -> str:
-        """The file of a view's domain, relative to the root."""
-        return f"{self.prefix}{domain}/{name}{self.suffix.format(domain=domain)}"
-
-    @property
-    def has_splits(self) -> bool:
-        """Whether the folder itself divides the views."""
-        return self.prefix != ""
+def _listed_view(line: str) -> ViewKey:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ValueError(f"{line!r} names no view")
+    return ViewKey("", "", match[1])
 
 
-def _layout(root: str | Path, split: str) -> _Layout:
-    if str(root) == "":
-        raise DataError("no folder given for Taskonomy: set data.root", hint=SOURCE)
-    folder = Path(root)
-    if not folder.is_dir():
-        raise DataError(f"Taskonomy: no folder {folder} ({describe_folder(folder)})", hint=SOURCE)
-    if any((folder / name).is_dir() for name in SPLITS):
-        return _Layout(folder, f"{split}/", r"(\d+)_(\d+)", ".png")
-    return _Layout(folder, "", r"point_(\d+)_view_(\d+)", "_domain_{domain}.png")
-
-
-def _views_of(layout: _Layout, domain: str) -> set[str]:
-    """The names of all views that have a domain. Raises DataError where there are none."""
-    folder = layout.root / layout.prefix / domain
-    suffix = layout.suffix.format(domain=domain)
-    looked_for = f"Taskonomy: looked for {'<room>_<view>' if layout.has_splits else 'point_<p>_view_<v>'}{suffix}"
-    if not folder.is_dir():
-        parent = folder.parent
+def _by_rule(root: Path, split: str, everything: Sequence[ViewKey]) -> list[ViewKey]:
+    points = {key: int(re.findall(r"\d+", key.stem)[0]) for key in everything}
+    keys = [key for key, point in points.items() if split_of_point(point) == split]
+    if not keys:
         raise DataError(
-            f"{looked_for} in {folder}: no such folder; of {parent}: {describe_folder(parent)}", hint=SOURCE
-        )
-    pattern = re.compile(f"({layout.name}){re.escape(suffix)}")
-    with os.scandir(folder) as entries:
-        names = {match[1] for entry in entries if (match := pattern.fullmatch(entry.name))}
-    if not names:
-        raise DataError(f"{looked_for} in {folder}: {describe_folder(folder)}", hint=SOURCE)
-    return names
-
-
-def _numbers(name: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", name))
-
-
-def _split(layout: _Layout, split: str, found: Mapping[str, set[str]], lists: Mapping[str, str]) -> list[str]:
-    """The names of a split's views: as the folder has them, by the lists, or by the rule."""
-    path = _list_of(layout, split, lists)
-    if path is not None:
-        return _read_list(path)
-    everything = sorted(set().union(*found.values()), key=_numbers)
-    if layout.has_splits:
-        return everything
-    names = [name for name in everything if split_of_point(_numbers(name)[0]) == split]
-    if not names:
-        points = len({_numbers(name)[0] for name in everything})
-        raise DataError(
-            f"{layout.root}: none of the {points} points falls into {split!r} (its number decides: 8 of 10 train)",
+            f"{root}: none of the {len(set(points.values()))} points falls into {split!r} (its number decides: 8 of 10 "
+            "train)",
             hint="name the views of each part in train.txt and val.txt",
         )
-    return names
+    return keys
 
 
-def _list_of(layout: _Layout, split: str, lists: Mapping[str, str]) -> Path | None:
+def _list_of(root: Path, split: str, named: dict[str, str], *, own_splits: bool) -> Path | None:
     """The list of a split; None where there are no lists. Lists come in pairs, lest views are in both parts."""
-    named = [part for part, name in lists.items() if name]
-    if layout.has_splits:
-        if named:
-            raise UsageError(f"data.{named[0]}_list: {layout.root} has train/, val/ and test/ of its own")
+    given = [part for part, name in named.items() if name]
+    if own_splits:
+        if given:
+            raise UsageError(f"data.{given[0]}_list: {root} has train/, val/ and test/ of its own")
         return None
-    if len(named) == 1:
-        other = next(part for part in lists if part not in named)
-        raise UsageError(f"data.{named[0]}_list is given without data.{other}_list: they belong together")
-    paths = {part: layout.root / (name or _LISTS[part]) for part, name in lists.items()}
-    there = [part for part, path in paths.items() if path.is_file()]
-    if not there and not named:
-        return None
-    if len(there) < len(paths):
-        missing = next(path for part, path in paths.items() if part not in there)
-        raise DataError(f"Taskonomy: no list {missing} ({'both are named' if named else 'the other list is there'})")
-    return paths["train" if split == "train" else "val"]
-
-
-def _read_list(path: Path) -> list[str]:
-    names: dict[str, int] = {}
-    for number, line in enumerate((line.strip() for line in read_lines(path)), start=1):
-        if not line:
-            continue
-        match = _LINE.fullmatch(line)
-        if match is None:
-            raise DataError(
-                f"{path}, line {number}: {line!r} names no view",
-                hint="one a line, as point_0_view_3 or {domain}/point_0_view_3_domain_{domain}.png",
-            )
-        if match[1] in names:
-            raise DataError(f"{path}, line {number}: {match[1]} is in line {names[match[1]]} already")
-        names[match[1]] = number
-    if not names:
-        raise DataError(f"{path}: the list is empty")
-    return sorted(names, key=_numbers)
-
-
-def _complete(layout: _Layout, names: Sequence[str], found: Mapping[str, set[str]], *, skip: bool) -> list[str]:
-    """The views that have every domain.
-
-    Raises DataError where none is left, and unless the others are to be skipped: how many lack what, and the first.
-    """
-    lacking = {name: [domain for domain, there in found.items() if name not in there] for name in names}
-    complete = [name for name, domains in lacking.items() if not domains]
-    if len(complete) == len(names) or (skip and complete):
-        return complete
-    first = [layout.file(domains[0], name) for name, domains in lacking.items() if domains]
-    listed = ", ".join(first[:3]) + (", ..." if len(first) > 3 else "")
-    without = {domain: [name for name, absent in lacking.items() if domain in absent] for domain in found}
-    lacks = ", ".join(f"{domain} {len(views)}" for domain, views in without.items() if views)
-    raise IncompleteError(
-        f"{layout.root}: {len(first)} of {len(names)} views lack a domain ({lacks}); not there: {listed}",
-        without,
-        views=len(names),
-        hint="copy these files, list the complete views in train.txt and val.txt, or leave the others out with "
-        "data.skip_incomplete = true",
-    )
+    if len(given) == 1:
+        other = next(part for part in named if part not in given)
+        raise UsageError(f"data.{given[0]}_list is given without data.{other}_list: they belong together")
+    paths = {part: root / (name or f"{part}.txt") for part, name in named.items()}
+    missing = [path for path in paths.values() if not path.is_file()]
+    if missing and (given or len(missing) < len(paths)):
+        raise DataError(f"Taskonomy: no list {missing[0]} ({'both are named' if given else 'the other list is there'})")
+    return None if missing else paths["train" if split == "train" else "val"]

@@ -17,7 +17,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
 from cen_cli.errors import CheckpointError
 from cen_cli.models.torch_files import read_torch_file
@@ -44,6 +43,8 @@ def read_resnet_weights(name: str, weights: str, expected: Mapping[str, Tensor])
 
 def imagenet_file(name: str) -> Path:
     """torchvision's IMAGENET1K_V1 weights of `name` in torch's hub folder, downloaded where they are missing."""
+    from torchvision.models import get_model_weights
+
     url = get_model_weights(name)["IMAGENET1K_V1"].url
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = folder / url.rsplit("/", 1)[-1]
@@ -170,10 +171,15 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def read_state(file: Path) -> dict[str, Tensor]:
-    """The state dict that a file holds. Raises CheckpointError where it holds none."""
+def check_there(file: Path) -> None:
+    """Raises CheckpointError where there is no such file of weights."""
     if not file.is_file():
         raise CheckpointError(f"{file}: no such weights file", hint='give a path, "imagenet" or "none"')
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The state dict that a file holds. Raises CheckpointError where it holds none."""
+    check_there(file)
     content = _read_safetensors(file) if file.suffix == ".safetensors" else read_torch_file(file)
     for key in WRAPPED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

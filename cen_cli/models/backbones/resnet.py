@@ -15,66 +15,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from cen_cli.errors import CheckpointError
-from cen_cli.models.backbones.pretrained import read_resnet_weights
+from cen_cli.models.backbones.pretrained import check_there, read_resnet_weights
 from cen_cli.models.conversion import Convolution, convert_children, convert_layers, fuse_input
 from cen_cli.models.fusion.placement import Fusion, PassOn, place
 from cen_cli.models.norms import ModalBatchNorm2d
 from cen_cli.models.settings import MERGED, PRIVATE, StreamSettings
 
+if TYPE_CHECKING:
+    from torchvision.models.resnet import ResNet
+
 
 class Depth(NamedTuple):
     """What tells one ResNet from another."""
 
-    block: type[BasicBlock] | type[Bottleneck]
+    bottlenecks: bool
     layers: list[int]
+
+    @property
+    def expansion(self) -> int:
+        """Channels that a block gives, as a multiple of its 3x3 convolution's."""
+        return 4 if self.bottlenecks else 1
 
     def network(self, width: int = 64, *, dilated: bool = False) -> ResNet:
         """Torchvision's network without its classifier; `dilated`: stages 3 and 4 keep the size of stage 2."""
-        dilation = [False, dilated, dilated]
-        if width == 64:
-            network = ResNet(self.block, self.layers, replace_stride_with_dilation=dilation)
-        else:
-            network = ScaledResNet(self.block, self.layers, width, dilation)
-        network.fc = nn.Identity()
-        return network
+        from cen_cli.models.backbones.torchvision_resnet import scaled_resnet  # takes more than a second
+
+        return scaled_resnet(self.bottlenecks, self.layers, width, dilated=dilated)
 
 
 RESNETS = {
-    "resnet18": Depth(BasicBlock, [2, 2, 2, 2]),
-    "resnet34": Depth(BasicBlock, [3, 4, 6, 3]),
-    "resnet50": Depth(Bottleneck, [3, 4, 6, 3]),
-    "resnet101": Depth(Bottleneck, [3, 4, 23, 3]),
-    "resnet152": Depth(Bottleneck, [3, 8, 36, 3]),
+    "resnet18": Depth(False, [2, 2, 2, 2]),
+    "resnet34": Depth(False, [3, 4, 6, 3]),
+    "resnet50": Depth(True, [3, 4, 6, 3]),
+    "resnet101": Depth(True, [3, 4, 23, 3]),
+    "resnet152": Depth(True, [3, 8, 36, 3]),
 }
 
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 FUSION_POINTS = {"early": 2, "middle": 3, "late": 4}
 """Stage behind which a baseline fuses (S Section 2)."""
-
-
-class ScaledResNet(ResNet):
-    """Torchvision's ResNet with `width` channels in stem and stage 1 instead of 64, doubling from stage to stage."""
-
-    def __init__(
-        self, block: type[BasicBlock] | type[Bottleneck], layers: list[int], width: int, dilation: list[bool]
-    ) -> None:
-        self._width = width
-        super().__init__(block, layers, replace_stride_with_dilation=dilation)
-        self.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
-        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
-        self.bn1 = nn.BatchNorm2d(width)
-
-    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:
-        if planes == 64:
-            self.inplanes = self._width  # the first stage takes the narrowed stem's output
-        return super()._make_layer(block, planes * self._width // 64, *args, **kwargs)
 
 
 class ResNetEncoder(nn.Module):
@@ -87,10 +73,10 @@ class ResNetEncoder(nn.Module):
         self.junctions = nn.ModuleList(junctions)
         self.channels = channels
 
-    def first_stages(self, count: int) -> list[nn.Module]:
-        """The modules of the first stages; the stem belongs to the first."""
-        stem = [self.conv1, self.bn1] if count else []
-        return [*stem, *self._stages()[:count]]
+    def stages(self) -> list[list[nn.Module]]:
+        """The modules of each stage; the stem belongs to the first."""
+        first, *others = self._stages()
+        return [[self.conv1, self.bn1, first], *([stage] for stage in others)]
 
     def _stages(self) -> tuple[nn.Module, ...]:
         return self.layer1, self.layer2, self.layer3, self.layer4
@@ -135,16 +121,20 @@ def resnet_encoder(
     if width < 1:
         raise ValueError(f"encoder width = {width}: at least 1 is needed")
     random = weights in (None, "none")
-    if width != 64 and not random:
-        raise CheckpointError(f"{weights}: weights of width 64, and the encoder's is {width}")
+    if weights is not None and width != 64 and not random:
+        if weights != "imagenet":
+            check_there(Path(weights).expanduser())
+        raise CheckpointError(
+            f"{weights}: weights of width 64, and the encoder's is {width}", hint="--set model.encoder_width=64"
+        )
     depth = RESNETS[name]
-    if dilated and depth.block is BasicBlock:
+    if dilated and not depth.bottlenecks:
         raise ValueError(f"backbone {name!r}: dilated stages need bottleneck blocks: resnet50, resnet101 or resnet152")
     resnet = depth.network(width, dilated=dilated)
     if weights is not None and not random:
         resnet.load_state_dict(read_resnet_weights(name, weights, resnet.state_dict()))
         settings = replace(settings, gamma_init=None)
-    channels = tuple(width * 2**stage * depth.block.expansion for stage in range(4))
+    channels = tuple(width * 2**stage * depth.expansion for stage in range(4))
     if fusion is None:
         convert_layers(resnet, modalities, settings, after=_is_three_by_three)
         return ResNetEncoder(resnet, channels, [PassOn() for _ in STAGES])

@@ -45,9 +45,9 @@ class StagedEncoder(nn.Module):
         self.junctions = nn.ModuleList(PassOn() for _ in stages)
         self.channels = channels
 
-    def first_stages(self, count: int) -> list[nn.Module]:
-        """The first stages."""
-        return [self.get_submodule(name) for name in self.stage_names[:count]]
+    def stages(self) -> list[list[nn.Module]]:
+        """Each stage."""
+        return [[self.get_submodule(name)] for name in self.stage_names]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """[M*B, 3, H, W] -> one map for each stage, see the contract above; behind each stage stands a junction."""

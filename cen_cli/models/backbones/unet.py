@@ -81,6 +81,10 @@ class UNetEncoder(nn.Module):
         """The layers, finest first."""
         return tuple(self.get_submodule(name) for name in self.layer_names)
 
+    def stages(self) -> list[list[nn.Module]]:
+        """Each layer is a stage."""
+        return [[layer] for layer in self.layers]
+
     @property
     def layer_names(self) -> tuple[str, ...]:
         """Names of the layers, finest first."""

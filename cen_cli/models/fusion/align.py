@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cen_cli import ranks
 from cen_cli.models.fusion.mmd import multi_kernel_mmd
 from cen_cli.models.streams import PrivateCopies, split_modalities
 
@@ -64,6 +65,8 @@ def _discrepancy(common: Tensor) -> Tensor:
     with torch.autocast(common.device.type, enabled=False):
         averaged = F.adaptive_avg_pool2d(common.flatten(0, 1).float(), grid)  # [M*B, C, <=8, <=8]
         positions = averaged.permute(0, 2, 3, 1).reshape(modalities, -1, channels)
+        if ranks.count() > 1:
+            positions = ranks.gathered(positions, 1)
         pairs = [multi_kernel_mmd(one, other) for one, other in combinations(positions, 2)]
         return torch.stack(pairs).mean()
 

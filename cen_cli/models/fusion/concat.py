@@ -1,6 +1,7 @@
 """Fusion by concatenation: M maps on the channel axis, then a 1x1 convolution back to C channels (S Section 2).
 
-At the input the network's own first convolution takes the M images side by side: one network of 3 M channels.
+At the input the network's own first convolution takes the M images side by side: one network of 3 M channels. At the
+output its classifier takes the last maps of M decoders in the same way.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class ConcatFusion(nn.Module):
 
 
 class InputConcat(nn.Module):
-    """A network's first convolution, widened to M images side by side; it starts as the mean over the modalities."""
+    """A network's first or last convolution, widened to M maps side by side; it starts as the mean over them."""
 
     def __init__(self, conv: nn.Conv2d, modalities: int) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class InputConcat(nn.Module):
         self.conv.weight = nn.Parameter(conv.weight.detach().repeat(1, modalities, 1, 1) / modalities)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[M*B, 3, H, W] -> [B, C, h, w]."""
+        """[M*B, I, H, W] -> [B, C, h, w]."""
         return self.conv(concatenate_modalities(x, self.modalities))
 
 

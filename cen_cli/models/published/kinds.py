@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torchvision.models.resnet import Bottleneck
-
 from cen_cli.errors import CheckpointError
 from cen_cli.models.backbones.resnet import RESNETS
 from cen_cli.models.published.tensors import PublishedTensors
@@ -42,7 +40,7 @@ def resnet_name(published: PublishedTensors) -> str:
     bottleneck = "layer1.0.conv3.weight" in published.tensors
     blocks = [published.numbered(rf"layer{stage}\.\d+\.conv1\.weight") for stage in range(1, 5)]
     for name, depth in RESNETS.items():
-        if depth.layers == blocks and (depth.block is Bottleneck) == bottleneck:
+        if depth.layers == blocks and depth.bottlenecks == bottleneck:
             return name
     known = ", ".join(f"{name} {depth.layers}" for name, depth in RESNETS.items())
     raise CheckpointError(

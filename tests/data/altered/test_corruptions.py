@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
+from cen_cli.data import tensors
 from cen_cli.data.altered.corruptions import CORRUPTIONS, LEVELS, Corrupted, meaningless
 from cen_cli.data.altered.dataset import AlteredViews
-from cen_cli.data.modality import DepthMap, Encoding, ModalitySpec
+from cen_cli.data.modality import Encoding, ModalitySpec
 from cen_cli.data.normalization import normalize
 from cen_cli.data.sets.nyudv2 import SPECS, NYUDv2
 from cen_cli.data.sets.rooms import SPECS as ROOMS
+from cen_cli.data.tensors import DepthMap
 
 
 def corrupted(name: str, image: Tensor, level: int, seed: int = 0) -> Tensor:
@@ -26,7 +27,7 @@ def corrupted(name: str, image: Tensor, level: int, seed: int = 0) -> Tensor:
 @pytest.fixture
 def grey() -> Tensor:
     """Mid-grey, 96 x 120."""
-    return tv_tensors.Image(torch.full((3, 96, 120), 128, dtype=torch.uint8))
+    return tensors.Image(torch.full((3, 96, 120), 128, dtype=torch.uint8))
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def depth() -> DepthMap:
 @pytest.mark.parametrize("level", LEVELS)
 def test_noise_of_an_image_has_the_stated_spread(grey: Tensor, level: int) -> None:
     noisy = corrupted("noise", grey, level)
-    assert isinstance(noisy, tv_tensors.Image)
+    assert isinstance(noisy, tensors.Image)
     assert noisy.std().item() == pytest.approx((0.05, 0.1, 0.2)[level - 1], rel=0.05)
     assert noisy.mean().item() == pytest.approx(128 / 255, abs=0.01)
     assert 0 <= noisy.min() <= noisy.max() <= 1
@@ -59,7 +60,7 @@ def test_blur_spreads_a_point_by_a_share_of_the_shorter_side() -> None:
     point[0, 50, 60] = 255
     rows = torch.arange(101, dtype=torch.float32) - 50
     for level, share in zip(LEVELS, (0.01, 0.02, 0.04), strict=True):
-        profile = corrupted("blur", tv_tensors.Image(point), level)[0].sum(1)
+        profile = corrupted("blur", tensors.Image(point), level)[0].sum(1)
         assert profile.sum().item() == pytest.approx(1, abs=1e-3)
         assert (profile * rows**2).sum().sqrt().item() == pytest.approx(101 * share, rel=0.08)
 
@@ -87,7 +88,7 @@ def test_the_seed_decides(grey: Tensor) -> None:
 
 def test_float_images_of_16_bits_are_corrupted_as_those_of_8() -> None:
     image = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(1)).mul(255).round()
-    eight, sixteen = tv_tensors.Image(image.to(torch.uint8)), tv_tensors.Image(image / 255)
+    eight, sixteen = tensors.Image(image.to(torch.uint8)), tensors.Image(image / 255)
     for name in ("noise", "blur", "darkening"):
         torch.testing.assert_close(corrupted(name, eight, 2), corrupted(name, sixteen, 2))
 

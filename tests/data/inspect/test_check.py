@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cen_cli.data.inspect.check import check_data
-from cen_cli.data.inspect.statistics import sample
+from cen_cli.data.inspect.split_statistics import sample
 from cen_cli.data.modality import LabelEncoding
 from cen_cli.data.sets.folders import Division, FolderLabels, FolderModality, Folders
 from cen_cli.data.sets.nyudv2 import NYUDv2
@@ -74,7 +74,7 @@ def test_good_data_raise_no_suspicion_and_are_described(root: Path) -> None:
     found = check(root)
     assert found.findings == ()
     assert found.errors == 0
-    assert [(part.split, part.views, part.looked_at) for part in found.splits] == [("train", 16, 16), ("val", 4, 4)]
+    assert [(part.split, part.views, part.opened) for part in found.splits] == [("train", 16, 16), ("val", 4, 4)]
     facts = {part.name: part for part in found.splits[0].modalities}
     assert list(facts) == ["rgb", "nir", "height", "labels"]
     assert facts["nir"].stored == ("16-bit grey",)
@@ -100,7 +100,7 @@ def test_a_sample_is_spread_in_runs_of_neighbours(root: Path) -> None:
     assert sample(3, 8) == [0, 1, 2]
     assert sample(100, 1) == [0]
     assert len(sample(10, 9)) <= 9
-    assert check(root, wanted=4).splits[0].looked_at == 4
+    assert check(root, wanted=4).splits[0].opened == 4
 
 
 def test_missing_partners_are_counted_by_modality(root: Path) -> None:

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cen_cli.data.inspect.discovery import survey
-from cen_cli.data.inspect.families import families
+from cen_cli.data.inspect.discovery import infer_dataset
+from cen_cli.data.inspect.file_groups import group_files
 from cen_cli.errors import DataError
-from cen_cli.results.findings import ModalityGuess, Survey
+from cen_cli.results.findings import InferredDataset, InferredModality
 from tests.own import SIZE, save, scene, write_folder
 
 NUMBERS = [f"{number:04d}" for number in range(1, 8)]
 
 
-def guess(found: Survey, name: str) -> ModalityGuess:
+def guess(found: InferredDataset, name: str) -> InferredModality:
     return next(modality for modality in found.modalities if modality.name == name)
 
 
@@ -79,19 +79,19 @@ def guess(found: Survey, name: str) -> ModalityGuess:
         ),
     ],
 )
-def test_families_are_told_by_folders_and_names(paths: list[str], patterns: set[str]) -> None:
-    found, left = families(paths)
-    assert {family.pattern for family in found} == patterns
-    assert sum(len(family.files) for family in found) == len(paths)
+def test_groups_are_told_by_folders_and_names(paths: list[str], patterns: set[str]) -> None:
+    found, left = group_files(paths)
+    assert {group.pattern for group in found} == patterns
+    assert sum(len(group.files) for group in found) == len(paths)
     assert left == []
-    keys = [set(family.files) for family in found]
+    keys = [set(group.files) for group in found]
     assert all(part == keys[0] for part in keys)
 
 
 def test_a_few_files_of_another_kind_are_left_over() -> None:
     paths = [f"{m}/{n}.png" for n in NUMBERS for m in ("rgb", "depth")]
-    found, left = families([*paths, "overview.png"])
-    assert {family.pattern for family in found} == {"rgb/{stem}.png", "depth/{stem}.png"}
+    found, left = group_files([*paths, "overview.png"])
+    assert {group.pattern for group in found} == {"rgb/{stem}.png", "depth/{stem}.png"}
     assert left == ["overview.png"]
 
 
@@ -99,7 +99,7 @@ def test_a_few_files_of_another_kind_are_left_over() -> None:
 
 
 def test_a_folder_of_three_modalities_and_label_maps(tmp_path: Path) -> None:
-    found = survey(write_folder(tmp_path / "own"))
+    found = infer_dataset(write_folder(tmp_path / "own"))
     assert [modality.name for modality in found.modalities] == ["rgb", "height", "nir"]
     rgb, height, nir = (modality.meaning for modality in found.modalities)
     assert (rgb.kind, guess(found, "rgb").channels, guess(found, "rgb").stored) == ("photograph", 3, "uint8")
@@ -140,7 +140,7 @@ def test_depth_its_unit_and_its_invalid_values(
         save(tmp_path / f"{number}_rgb.png", maps["rgb"])
         save(tmp_path / f"{number}_{name}.png", depth.astype(np.uint16))
         save(tmp_path / f"{number}_labels.png", maps["labels"])
-    meaning = survey(tmp_path).modalities[1].meaning
+    meaning = infer_dataset(tmp_path).modalities[1].meaning
     assert (meaning.kind, meaning.unit, meaning.scale) == ("measurement", "m", scale)
     assert meaning.invalid == invalid
     assert meaning.range is not None
@@ -148,11 +148,11 @@ def test_depth_its_unit_and_its_invalid_values(
     assert 8 < meaning.range[1] < 10
 
 
-def label_guess(tmp_path: Path, maps: list[np.ndarray]) -> Survey:
+def label_guess(tmp_path: Path, maps: list[np.ndarray]) -> InferredDataset:
     for number, values in enumerate(maps):
         save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
         save(tmp_path / f"x/{number}.png", values)
-    return survey(tmp_path)
+    return infer_dataset(tmp_path)
 
 
 def blocks(values: list[int]) -> np.ndarray:
@@ -203,7 +203,7 @@ def test_palette_images_are_label_maps_and_jpegs_are_not(tmp_path: Path) -> None
         image.putpalette([0, 1, 2] * 256)
         (tmp_path / "x").mkdir(exist_ok=True)
         image.save(tmp_path / f"x/{number}.png")
-    labels = survey(tmp_path).labels
+    labels = infer_dataset(tmp_path).labels
     assert labels is not None
     assert labels.pattern == "x/{stem}.png"
 
@@ -214,7 +214,7 @@ def test_normals_are_told_by_their_length(tmp_path: Path) -> None:
         vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
         save(tmp_path / f"n/{number}.png", (127.5 + 127.5 * vectors).round().astype(np.uint8))
         save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
-    found = survey(tmp_path)
+    found = infer_dataset(tmp_path)
     assert guess(found, "n").meaning.kind == "normals"
     assert guess(found, "rgb").meaning.kind == "photograph"
     assert found.labels is None
@@ -226,7 +226,7 @@ def test_views_without_all_their_files_and_what_cannot_be_read_are_said(tmp_path
     for number in range(10):
         (root / "odd").mkdir(exist_ok=True)
         np.save(root / f"odd/field_{number:03d}.npy", np.zeros((*SIZE, 5), np.uint16))
-    found = survey(root)
+    found = infer_dataset(root)
     assert (found.views, found.complete) == (10, 9)
     (note,) = found.notes
     assert "odd/{stem}.npy is left out: files are 16-bit of 5 bands; `bands`" in note
@@ -237,7 +237,7 @@ def test_files_without_a_value_and_files_of_zeros(tmp_path: Path) -> None:
         save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
         save(tmp_path / f"nothing/{number}.tif", np.full(SIZE, np.nan, np.float32))
         save(tmp_path / f"zero/{number}.tif", np.zeros(SIZE, np.float32))
-    found = survey(tmp_path)
+    found = infer_dataset(tmp_path)
     assert found.notes == ("nothing/{stem}.tif is left out: files hold nothing but NaN and infinity",)
     assert guess(found, "zero").meaning.range == (0.0, 1.0)
 
@@ -255,11 +255,11 @@ def test_folders_with_nothing_to_learn_from(tmp_path: Path, files: list[str], me
     for number, name in enumerate(files):
         save(tmp_path / name, scene(number)["rgb"])
     with pytest.raises(DataError) as caught:
-        survey(tmp_path)
+        infer_dataset(tmp_path)
     assert message in caught.value.message
     assert hint in (caught.value.hint or "")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: it does not exist"):
-        survey(tmp_path / "nowhere")
+        infer_dataset(tmp_path / "nowhere")

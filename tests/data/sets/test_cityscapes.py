@@ -176,7 +176,7 @@ class TestLabels:
         for path in list((root / "gtFine").rglob("*_labelIds.png")):
             path.rename(path.with_name(path.name.replace("labelIds", "labelTrainIds")))
         with pytest.raises(
-            DataError, match=r"labelTrainIds\.png: label 19, 20, 21, 22, 23, \.\.\. is none of the 19 classes"
+            DataError, match=r"labelTrainIds\.png: label 19, 20, 21, 22, 23, and \d+ more is none of the 19 classes"
         ):
             Cityscapes(root, "train")[0]
 
@@ -198,13 +198,13 @@ class TestWhatIsRefused:
 
     def test_another_folder(self, tmp_path):
         (tmp_path / "gtFine").mkdir()
-        with pytest.raises(DataError, match=r"no folder .*leftImg8bit/train; of .*: it holds gtFine/") as caught:
+        with pytest.raises(DataError, match=r"no folder .*leftImg8bit; of .*: it holds gtFine/") as caught:
             Cityscapes(tmp_path, "train")
         assert "https://www.cityscapes-dataset.com" in str(caught.value.hint)
 
     def test_no_images(self, tmp_path):
         (tmp_path / "leftImg8bit/train/aachen").mkdir(parents=True)
-        with pytest.raises(DataError, match=r"no <city>/\*_leftImg8bit\.png in .*: it holds aachen/"):
+        with pytest.raises(DataError, match=r"_leftImg8bit\.png. in .*: it holds aachen/"):
             Cityscapes(tmp_path, "train")
 
     def test_no_labels(self, root):

@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from cen_cli.data.modality import DepthMap, LabelEncoding
+from cen_cli.data.modality import LabelEncoding
 from cen_cli.data.normalization import denormalize
 from cen_cli.data.patterns import Pattern, ViewKey, find_together
 from cen_cli.data.sets.folders import Division, FolderLabels, FolderModality, Folders, divided
+from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import TrainTransform
 from cen_cli.errors import DataError, IncompleteError, UsageError
 from cen_cli.results import VOID
@@ -422,7 +423,7 @@ def test_lists_name_views_or_files(root: Path) -> None:
     [
         ("", "train.txt: the list is empty"),
         ("field_001\nfield_999\n", "train.txt, line 2: 'field_999' is no view"),
-        ("field_001\nrgb/field_001.jpg\n", "train.txt, line 2: field_001 is in line 1 already"),
+        ("field_001\nrgb/field_001.jpg\n", "train.txt, line 2: 'rgb/field_001.jpg' names what line 1 names"),
         (None, "no list .*train.txt; of .*: it holds"),
     ],
 )
@@ -450,7 +451,7 @@ def test_patterns_whose_stems_do_not_meet(root: Path) -> None:
     other = {**MODALITIES, "nir": dataclasses.replace(NIR, pattern="nir/field_{stem}.png")}
     with pytest.raises(IncompleteError, match="views lack a file") as caught:
         folders(root, modalities=other, skip_incomplete=True)
-    assert caught.value.hint == "the patterns must give the files of one view the same {stem}"
+    assert caught.value.hint == "the files of one view need the same {stem}"
 
 
 @pytest.mark.parametrize(

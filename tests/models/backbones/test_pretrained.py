@@ -93,6 +93,12 @@ def test_a_missing_file_is_named(tmp_path, expected):
         read_resnet_weights("resnet18", str(tmp_path / "absent.pth"), expected)
 
 
+def test_a_text_file_is_called_none_of_torch_s(tmp_path, expected):
+    (tmp_path / "net.pth").write_text("hello")
+    with pytest.raises(CheckpointError, match="not a torch file, or a damaged one"):
+        read_resnet_weights("resnet18", str(tmp_path / "net.pth"), expected)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_damaged_file_is_named(tmp_path, expected, suffix):
     (tmp_path / f"net{suffix}").write_bytes(b"not weights at all")

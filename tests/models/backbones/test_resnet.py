@@ -107,3 +107,5 @@ def test_bad_arguments_are_named(name, settings, message):
 def test_weights_have_one_width():
     with pytest.raises(CheckpointError, match="weights of width 64, and the encoder's is 32"):
         resnet_encoder("resnet18", 2, StreamSettings(), width=32, weights="imagenet")
+    with pytest.raises(CheckpointError, match="no such weights file"):
+        resnet_encoder("resnet18", 2, StreamSettings(), width=32, weights="absent.pth")

@@ -17,12 +17,12 @@ from cen_cli.models.backbones import pretrained
 from cen_cli.models.backbones.pretrained import load_timm_weights
 from cen_cli.models.backbones.staged import timm_encoder
 from cen_cli.models.exchange import exchange_layers
-from cen_cli.models.freezing import freeze_first_stages
 from cen_cli.models.fusion.average import AverageFusion
 from cen_cli.models.fusion.concat import ConcatFusion, InputConcat
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
+from cen_cli.models.stages import freeze_first_stages
 from cen_cli.models.streams import PrivateCopies
 
 LITE = "tf_efficientnet_lite0"
@@ -102,7 +102,7 @@ def test_frozen_stages_are_neither_trained_nor_exchanged(backbone):
     torch.testing.assert_close(net(torch.ones(2, 1, 3, 64, 64)).branches, outputs)
     state = {key: value.clone() for key, value in net.encoder.state_dict().items()}
     net.train()(torch.randn(2, 2, 3, 64, 64)).branches.sum().backward()
-    first = {id(p) for module in net.encoder.first_stages(1) for p in module.parameters()}
+    first = {id(p) for module in net.encoder.stages()[0] for p in module.parameters()}
     assert all((p.grad is None) == (id(p) in first) for p in net.encoder.parameters())
     stem = ("conv1.", "bn1.", "layer1.", "stage1.")
     moved = {key for key, value in net.encoder.state_dict().items() if not torch.equal(value, state[key])}
@@ -155,6 +155,25 @@ def test_the_package_s_weights_give_the_package_s_outputs(lite):
     with torch.inference_mode():
         features = theirs.eval().extract_features(images)
         torch.testing.assert_close(lite.forward_features(images), features, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("number", "side"), [(1, 240), (2, 260)])
+def test_the_larger_lites_map_every_key(number, side):
+    """Their networks with weights of chance; `side`: the size for which their paddings are fixed."""
+    from efficientnet_lite_pytorch import EfficientNet
+
+    torch.manual_seed(0)
+    theirs = EfficientNet.from_name(f"efficientnet-lite{number}")
+    net = timm.create_model(f"tf_efficientnet_lite{number}").eval()
+    images = torch.randn(1, 3, side, side)
+    for norm in (layer for layer in theirs.modules() if isinstance(layer, nn.BatchNorm2d)):
+        norm.momentum = None  # its statistics become those of the images
+    with torch.inference_mode():
+        theirs.train().extract_features(images)
+        net.load_state_dict(pretrained.lite_to_timm(theirs.state_dict(), list(net.state_dict())))
+        expected = theirs.eval().extract_features(images)
+        torch.testing.assert_close(net.forward_features(images), expected, rtol=1e-5, atol=1e-5)
+        assert expected.std() > 0.1
 
 
 @pytest.mark.parametrize(("picture", "classes"), [("chelsea", range(281, 287)), ("coffee", (967,)), ("camera", (872,))])

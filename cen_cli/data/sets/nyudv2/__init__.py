@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Unpack
 
 from cen_cli.data.derived import CORNER, INNER, WHOLE
+from cen_cli.data.listing import root_of
 from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, SHORT_NAMES, ModalitySpec, Normalization
-from cen_cli.data.sample import LABELS, TARGET, check_split
+from cen_cli.data.sample import LABELS, TARGET
 from cen_cli.data.sets.nyudv2.folders import find_views
 from cen_cli.data.sets.nyudv2.frames import Depth, find_frames
 from cen_cli.data.sets.nyudv2.official import CLASS_NAMES, MAT_FILE, SOURCE
-from cen_cli.data.views import FileViews, Frame, Reading, choose_specs, choose_target
-from cen_cli.errors import DataError, UsageError
+from cen_cli.data.views import FileViews, Frame, Reading, choose_specs
+from cen_cli.errors import UsageError
 
 __all__ = ["CLASS_NAMES", "FRAME", "NAMES", "SPECS", "NYUDv2", "modality_specs"]
 
@@ -57,11 +58,8 @@ def modality_specs(
 
     Raises UsageError for unknown or repeated names.
     """
-    if target is None:
-        return choose_specs(SPECS, inputs, normalize, names=NAMES), None
     ranged = {key: spec.for_translation(log_scale=LOG_SCALE, max_depth=MAX_DEPTH) for key, spec in SPECS.items()}
-    chosen = choose_target(ranged, inputs, target, normalize, names=NAMES)
-    return choose_specs(ranged, inputs, names=NAMES), chosen
+    return choose_specs(ranged if target else SPECS, inputs, normalize, target=target, names=NAMES)
 
 
 class NYUDv2(FileViews):
@@ -91,12 +89,16 @@ class NYUDv2(FileViews):
         specs, target_spec = modality_specs(inputs, normalize, target=target)
         columns = {name: _column(name) for name in inputs}
         columns |= {LABELS: LABELS} if target is None else {TARGET: _column(target)}
-        mat = _official_file(root, split)
+        path = root_of(root, split, "NYUDv2", hint=SOURCE, file=True)
+        inside = path / MAT_FILE
+        mat = path if path.is_file() else inside if inside.is_file() and not (path / "train.txt").is_file() else None
+        if mat is None and depth == "raw":
+            raise UsageError('data.depth = "raw": a folder of images has one depth', hint="leave it out")
+        if mat is not None and label_start is not None:
+            raise UsageError(f"data.label_start = {label_start}: {mat.name} has its own labels", hint="leave it out")
         if mat is None:
-            _refuse(depth == "raw", 'data.depth = "raw"', "a folder of images has one depth")
-            source = find_views(Path(root), split, columns, list_file=list_file, start=label_start)
+            source = find_views(path, split, columns, list_file=list_file, start=label_start)
         else:
-            _refuse(label_start is not None, f"data.label_start = {label_start}", f"{mat.name} has its own labels")
             source = find_frames(mat, split, columns, depth=depth, list_file=list_file)
         frame = None if target is None and mat is None else FRAME
         source = dataclasses.replace(source, crop_depth=True, frame=frame)
@@ -107,20 +109,3 @@ def _column(name: str) -> str:
     """What a modality is read from."""
     modality = NAMES.get(name, name)
     return _DERIVED_FROM.get(modality, modality)
-
-
-def _official_file(root: str | Path, split: str) -> Path | None:
-    """The official file where the root is it, or holds it and no list. Raises DataError for unknown splits, no root."""
-    check_split(split)
-    if str(root) == "":
-        raise DataError("no folder given for NYUDv2: set data.root", hint=SOURCE)
-    path = Path(root)
-    if path.is_file():
-        return path
-    inside = path / MAT_FILE
-    return inside if inside.is_file() and not (path / "train.txt").is_file() else None
-
-
-def _refuse(unwanted: bool, setting: str, reason: str) -> None:
-    if unwanted:
-        raise UsageError(f"{setting}: {reason}", hint="leave it out")

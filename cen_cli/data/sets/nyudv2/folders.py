@@ -10,17 +10,17 @@ PNGs. Labels count from 0 with 255 for void, or from 1 with 0 for void: `label_s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from cen_cli.data.listing import check_files, describe_folder, read_list
 from cen_cli.data.reading import label_table, read_coded_labels, read_label_values
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.nyudv2.official import CLASS_NAMES, SOURCE
-from cen_cli.data.views import Source, ViewFiles, check_files, describe_folder, read_lines
+from cen_cli.data.views import Source, ViewFiles
 from cen_cli.errors import DataError
 from cen_cli.results import VOID
 
@@ -44,15 +44,12 @@ def find_views(
     `start`: where labels start, 0 or 1; None: as the label maps show. Raises DataError where the folder, the list or a
     listed file is not there.
     """
-    if not root.is_dir():
-        raise DataError(f"NYUDv2: no folder {root} ({describe_folder(root)})", hint=SOURCE)
-    path = _find_list(root, split, list_file)
-    with os.scandir(root) as entries:
-        names = {entry.name for entry in entries}
-    if {_FOLDERS["rgb"], _FOLDERS[LABELS]} <= names:
-        views = _by_name(root, path, columns)
-    else:
-        views = _by_columns(path, columns)
+    candidates = [root / name for name in ((list_file,) if list_file else _LISTS[split])]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        raise DataError(f"NYUDv2: no list {candidates[0]} in {root} ({describe_folder(root)})", hint=SOURCE)
+    named = {_FOLDERS["rgb"], _FOLDERS[LABELS]} <= {entry.name for entry in root.iterdir()}
+    views = _by_name(root, path, columns) if named else _by_columns(path, columns)
     check_files(root, views, listed_in=path, hint=SOURCE)
     if LABELS not in columns:
         return Source(root, views)
@@ -82,56 +79,39 @@ def label_start(root: Path, views: Sequence[ViewFiles]) -> int:
     )
 
 
-def _find_list(root: Path, split: str, list_file: str) -> Path:
-    candidates = [root / name for name in ((list_file,) if list_file else _LISTS[split])]
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
-        raise DataError(f"NYUDv2: no list {candidates[0]} in {root} ({describe_folder(root)})", hint=SOURCE)
-    return found
-
-
 def _by_columns(path: Path, columns: Mapping[str, str]) -> list[ViewFiles]:
     """The views of a list of rgb <TAB> masks <TAB> depth."""
     absent = [column for column in columns.values() if column not in _COLUMNS]
     if absent:
         raise DataError(f"{path}: lists name files of rgb, masks and depth, and none of {absent[0]}", hint=SOURCE)
     views = []
-    for number, line in _listed(path):
-        fields = [field.strip() for field in line.split("\t")]
-        if len(fields) != len(_COLUMNS) or not all(fields):
-            raise DataError(
-                f"{path}, line {number}: expected rgb <TAB> masks <TAB> depth, found {len(fields)} field(s): {line!r}"
-            )
-        files = dict(zip(_COLUMNS, fields, strict=True))
+    for line in read_list(path, _fields):
+        files = dict(zip(_COLUMNS, line, strict=True))
         views.append(ViewFiles(Path(files["rgb"]).stem, {key: files[column] for key, column in columns.items()}))
     return views
 
 
+def _fields(line: str) -> tuple[str, ...]:
+    fields = tuple(field.strip() for field in line.split("\t"))
+    if len(fields) != len(_COLUMNS) or not all(fields):
+        raise ValueError(f"expected rgb <TAB> masks <TAB> depth, found {len(fields)} field(s): {line!r}")
+    return fields
+
+
 def _by_name(root: Path, path: Path, columns: Mapping[str, str]) -> list[ViewFiles]:
     """The views of a list of names."""
-    folders = {column: _FOLDERS[column] for column in columns.values()}
-    names = {column: _names_by_stem(root / folder) for column, folder in folders.items()}
-    views = []
-    for _, line in _listed(path):
-        stem = Path(line.split()[0]).stem
-        found = {column: f"{folder}/{names[column].get(stem, stem + '.png')}" for column, folder in folders.items()}
-        views.append(ViewFiles(stem, {key: found[column] for key, column in columns.items()}))
-    return views
-
-
-def _listed(path: Path) -> list[tuple[int, str]]:
-    """The lines of a list that hold something, with their numbers."""
-    lines = [(number, line) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
-    if not lines:
-        raise DataError(f"{path}: the list is empty")
-    return lines
+    names = {column: _names_by_stem(root / _FOLDERS[column]) for column in columns.values()}
+    return [
+        ViewFiles(
+            stem,
+            {key: f"{_FOLDERS[column]}/{names[column].get(stem, f'{stem}.png')}" for key, column in columns.items()},
+        )
+        for stem in read_list(path, lambda line: Path(line.split()[0]).stem)
+    ]
 
 
 def _names_by_stem(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
-        raise DataError(
-            f"NYUDv2: no folder {folder}; of {folder.parent}: {describe_folder(folder.parent)}", hint=SOURCE
-        )
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries]
-    return {Path(name).stem: name for name in sorted(names) if Path(name).suffix.lower() in _SUFFIXES}
+        what = f"NYUDv2: no folder {folder}; of {folder.parent}: {describe_folder(folder.parent)}"
+        raise DataError(what, hint=SOURCE)
+    return {path.stem: path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}

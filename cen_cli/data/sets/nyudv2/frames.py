@@ -12,20 +12,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
-from cen_cli.data.modality import DepthMap, ModalitySpec
-from cen_cli.data.reading import label_table, look_up
+from cen_cli.data import tensors
+from cen_cli.data.listing import read_list
+from cen_cli.data.modality import ModalitySpec
+from cen_cli.data.reading import coded_labels, label_table
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.matfile import MatFile
 from cen_cli.data.sets.nyudv2.official import CLASS_OF, FRAMES_OF
-from cen_cli.data.views import Source, ViewFiles, read_lines
+from cen_cli.data.tensors import DepthMap
+from cen_cli.data.views import Source, ViewFiles
 from cen_cli.errors import DataError
 
 Depth = Literal["filled", "raw"]
@@ -47,7 +50,10 @@ def find_frames(path: Path, split: str, columns: Mapping[str, str], *, depth: De
     if absent:
         raise DataError(f"{path}: this file holds no {absent[0]}, only rgb, depth and labels")
     count = file.count([arrays[column] for column in columns.values()])
-    numbers = _listed(path.parent / list_file, count) if list_file else [n for n in FRAMES_OF[split] if n <= count]
+    if list_file:
+        numbers = read_list(path.parent / list_file, partial(_frame_number, count=count))
+    else:
+        numbers = [number for number in FRAMES_OF[split] if number <= count]
     if not numbers:
         raise DataError(f"{path}: none of the {count} frames is in the official split {split!r}")
     views = [
@@ -57,18 +63,14 @@ def find_frames(path: Path, split: str, columns: Mapping[str, str], *, depth: De
     return Source(path, views, read=file.read, labels=file.read_labels)
 
 
-class LabeledFrames:
+class LabeledFrames(MatFile):
     """Frames of the file; a map is named by its path, <file>/<array>/<number>."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = MatFile(path)
 
     def count(self, arrays: Sequence[str]) -> int:
         """The number of frames. Raises DataError where arrays are not of the data set's form."""
         counts = {}
         for name in arrays:
-            shape = self._file.shape(name)
+            shape = self.shape(name)
             expected = "[N, 3, W, H]" if name == "images" else "[N, W, H]"
             if len(shape) != expected.count(",") + 1 or (name == "images" and shape[1] != 3):
                 raise DataError(
@@ -83,23 +85,23 @@ class LabeledFrames:
 
     def read(self, path: str | Path, spec: ModalitySpec) -> Tensor:
         """An Image uint8 [3, H, W], or a DepthMap in metres, of a path such as <file>/images/3. Raises DataError."""
-        values = self._part(path)
+        values = self._frame(path)
         if spec.kind == "image" and spec.derived != "normal":
             if values.dtype != np.uint8:
                 raise DataError(f"{path}: the image is of {values.dtype}, expected uint8")
-            return tv_tensors.Image(torch.from_numpy(_interleaved(values)).permute(2, 0, 1))
+            return tensors.Image(torch.from_numpy(_interleaved(values)).permute(2, 0, 1))
         metres = np.ascontiguousarray(values.T, dtype=np.float32)
         if not (metres.min() >= 0 and metres.max() < np.inf):  # negative, infinite, or no number
             metres[~((metres > 0) & (metres < np.inf))] = 0.0
         return DepthMap(torch.from_numpy(metres)[None])
 
-    def read_labels(self, path: str | Path) -> tv_tensors.Mask:
+    def read_labels(self, path: str | Path) -> tensors.Mask:
         """Labels uint8 [1, H, W] of a path such as <file>/labels/3. Raises DataError."""
-        return tv_tensors.Mask(torch.from_numpy(look_up(path, self._part(path).T, _TABLE))[None])
+        return coded_labels(path, self._frame(path).T, _TABLE)
 
-    def _part(self, path: str | Path) -> np.ndarray:
+    def _frame(self, path: str | Path) -> np.ndarray:
         *_, array, number = Path(path).parts
-        return self._file.part(array, int(number) - 1)
+        return self.part(array, int(number) - 1)
 
 
 def _interleaved(values: np.ndarray) -> np.ndarray:
@@ -110,16 +112,8 @@ def _interleaved(values: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _listed(path: Path, count: int) -> list[int]:
-    """The numbers of a list's frames."""
-    numbers = []
-    for line_number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        match = _NUMBER.fullmatch(Path(line.split()[0]).stem)
-        if match is None or int(match[1]) > count:
-            raise DataError(f"{path}, line {line_number}: {line!r} names none of the frames 1 to {count}")
-        numbers.append(int(match[1]))
-    if not numbers:
-        raise DataError(f"{path}: the list is empty")
-    return numbers
+def _frame_number(line: str, count: int) -> int:
+    match = _NUMBER.fullmatch(Path(line.split()[0]).stem)
+    if match is None or int(match[1]) > count:
+        raise ValueError(f"{line!r} names none of the frames 1 to {count}")
+    return int(match[1])

@@ -16,11 +16,11 @@ def _numbers(text: str) -> list[int]:
     return [number for ends in ranges for number in range(ends[0], ends[-1] + 1)]
 
 
-CLASS_NAMES: tuple[str, ...] = tuple(entry["name"] for entry in _FACTS["classes"])
+CLASS_NAMES: tuple[str, ...] = tuple(_FACTS["classes"])
 """The 40 classes by label, spelled as the data set spells them."""
 
 CLASS_OF: dict[int, int] = {0: VOID} | {
-    number: label for label, entry in enumerate(_FACTS["classes"]) for number in _numbers(entry["labels"])
+    number: label for label, text in enumerate(_FACTS["classes"].values()) for number in _numbers(text)
 }
 """Label of nyu_depth_v2_labeled.mat, 0 .. 894 -> 0 .. 39, or `VOID`."""
 

@@ -26,6 +26,7 @@ from cen_cli.errors import DataError, UsageError
 
 Progress = Callable[[int, int], None]
 _PARTS = {"train": "train.txt", "val": "val.txt"}
+FOLDERS = ("rgb", "masks", "depth")
 _MOST_UNITS = 65535
 
 
@@ -39,7 +40,7 @@ def write_folders(mat: Path, folder: Path, *, depth: Depth = "filled", progress:
         raise UsageError(f"{mat}: {'a folder' if mat.exists() else 'no such file'}", hint=SOURCE)
     parts = {part: NYUDv2(mat, part, depth=depth) for part in _PARTS}
     total, done = sum(map(len, parts.values())), 0
-    for name in ("rgb", "masks", "depth"):
+    for name in FOLDERS:
         (folder / name).mkdir(parents=True)
     for part, views in parts.items():
         lines = []
@@ -55,7 +56,7 @@ def write_folders(mat: Path, folder: Path, *, depth: Depth = "filled", progress:
 def _write_view(view: RawView, folder: Path) -> tuple[str, str, str]:
     """Write a view's three files; returns their names, as lists have them."""
     assert view.target is not None, "the official file has labels"
-    rgb, masks, depth = (f"{name}/{view.name}.png" for name in ("rgb", "masks", "depth"))
+    rgb, masks, depth = (f"{name}/{view.name}.png" for name in FOLDERS)
     Image.fromarray(np.ascontiguousarray(view.inputs["rgb"].permute(1, 2, 0).numpy())).save(folder / rgb)
     labels = Image.fromarray(np.ascontiguousarray(view.target[0].numpy()))
     labels.putpalette(_palette())

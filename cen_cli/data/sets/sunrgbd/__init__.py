@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
+from cen_cli.data.listing import describe_folder, root_of
 from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
-from cen_cli.data.sample import check_split
 from cen_cli.data.sets.sunrgbd import official, packs
 from cen_cli.data.sets.sunrgbd.official import Depth
-from cen_cli.data.views import FileViews, Reading, choose_specs, describe_folder
+from cen_cli.data.views import FileViews, Reading, choose_specs
 from cen_cli.errors import DataError, UsageError
 
 __all__ = ["CLASS_NAMES", "SPECS", "SUNRGBD"]
@@ -60,30 +60,18 @@ class SUNRGBD(FileViews):
         normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        folder, packed = _layout(root, split)
+        folder = root_of(root, split, "SUN RGB-D", hint=SOURCE)
+        packed = not (folder / official.TOOLBOX).is_dir()
+        if packed and not packs.are_in(folder):
+            what = f"SUN RGB-D: neither the official folders nor packs in {folder}: {describe_folder(folder)}"
+            raise DataError(what, hint=SOURCE)
         if packed and depth == "raw":
             raise UsageError('data.depth = "raw": the packs of SUN RGB-D have one depth', hint="leave it out")
         available = {**SPECS, "depth": PACKED_DEPTH} if packed else SPECS
-        specs = choose_specs(available, inputs, normalize, names={})
+        specs, _ = choose_specs(available, inputs, normalize, names={})
         training = split == "train"
-        source = (
-            packs.find_views(folder, training, inputs)
-            if packed
-            else official.find_views(folder, training, inputs, depth=depth)
-        )
+        if packed:
+            source = packs.find_views(folder, training, inputs)
+        else:
+            source = official.find_views(folder, training, inputs, depth=depth)
         super().__init__(source, specs, CLASS_NAMES, **reading)
-
-
-def _layout(root: str | Path, split: str) -> tuple[Path, bool]:
-    """The folder, and whether it holds packs. Raises DataError for an unknown split, and where it holds neither."""
-    check_split(split)
-    if str(root) == "":
-        raise DataError("no folder given for SUN RGB-D: set data.root", hint=SOURCE)
-    folder = Path(root)
-    if (folder / official.TOOLBOX).is_dir():
-        return folder, False
-    if packs.are_in(folder):
-        return folder, True
-    raise DataError(
-        f"SUN RGB-D: neither the official folders nor packs in {folder}: {describe_folder(folder)}", hint=SOURCE
-    )

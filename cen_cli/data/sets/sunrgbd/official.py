@@ -14,21 +14,21 @@ Label maps are read one at a time: all of them at once take tens of gigabytes. T
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import scipy.io
-import torch
-from torchvision import tv_tensors
 
-from cen_cli.data.reading import label_table, look_up
+from cen_cli.data import tensors
+from cen_cli.data.listing import check_files
+from cen_cli.data.reading import coded_labels, label_table
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.matfile import MatFile
-from cen_cli.data.views import Source, ViewFiles, check_files
+from cen_cli.data.views import Source, ViewFiles
 from cen_cli.errors import DataError
 from cen_cli.results import VOID
 
@@ -47,65 +47,39 @@ FROM_ONE = label_table({0: VOID} | {label + 1: label for label in range(CLASSES)
 def find_views(root: Path, training: bool, inputs: Sequence[str], *, depth: Depth) -> Source:
     """The views of one part, in the order of the metadata. Raises DataError."""
     entries = _entries(root / TOOLBOX)
-    labels = SegmentationLabels(root / _LABELS)
-    labels.check(len(entries))
-    views = []
-    for number, entry in enumerate(entries, start=1):
-        if entry.training != training:
-            continue
-        files = {
-            "rgb": f"{IMAGES}/{entry.folder}/image/{entry.rgb}",
-            "depth": f"{IMAGES}/{entry.folder}/{DEPTH_FOLDERS[depth]}/{entry.depth}",
-        }
-        label = f"{_LABELS}/{_LABEL_ARRAY}/{number}"
-        views.append(ViewFiles(entry.folder, {**{name: files[name] for name in inputs}, LABELS: label}))
+    labels = MatFile(root / _LABELS)
+    shape = labels.shape(_LABEL_ARRAY)
+    if shape != (len(entries), 1):
+        expected = f"[{len(entries)}, 1], one for each view of {_META}"
+        raise DataError(f"{labels.path}: {_LABEL_ARRAY} is of shape {list(shape)}, expected {expected}")
+    images, views = [], []
+    for number, (folder, rgb, depth_name, trains) in enumerate(entries, start=1):
+        if trains == training:
+            depth_file = f"{IMAGES}/{folder}/{DEPTH_FOLDERS[depth]}/{depth_name}"
+            files = {"rgb": f"{IMAGES}/{folder}/image/{rgb}", "depth": depth_file}
+            images.append(ViewFiles(folder, {name: files[name] for name in inputs}))
+            views.append(ViewFiles(folder, images[-1].files | {LABELS: f"{_LABELS}/{_LABEL_ARRAY}/{number}"}))
     if not views:
         raise DataError(f"{root / TOOLBOX / _SPLIT}: no view of {_META} is for {'training' if training else 'testing'}")
-    images = [ViewFiles(view.name, {name: view.files[name] for name in inputs}) for view in views]
     check_files(root, images, listed_in=root / TOOLBOX / _META, hint="unpack SUNRGBD.zip beside SUNRGBDtoolbox/")
-    return Source(root, views, labels=labels.read)
+    return Source(root, views, labels=partial(_read_labels, labels))
 
 
-class SegmentationLabels:
-    """Label maps of SUNRGBD2Dseg.mat; one is named by its path, <file>/SUNRGBD2Dseg/seglabel/<number>."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = MatFile(path)
-
-    def check(self, views: int) -> None:
-        """Raises DataError where the file does not hold a label map for each of so many views."""
-        shape = self._file.shape(_LABEL_ARRAY)
-        if shape != (views, 1):
-            raise DataError(
-                f"{self._file.path}: {_LABEL_ARRAY} is of shape {list(shape)}, expected [{views}, 1], one for each "
-                f"view of {_META}"
-            )
-
-    def read(self, path: str | Path) -> tv_tensors.Mask:
-        """Labels uint8 [1, H, W], 0 .. 36 and 255. Raises DataError."""
-        values = self._file.referred(_LABEL_ARRAY, (int(Path(path).name) - 1, 0)).T
-        return tv_tensors.Mask(torch.from_numpy(look_up(path, values, FROM_ONE))[None])
-
-
-@dataclasses.dataclass(frozen=True)
-class _Entry:
-    """A view of the metadata: its folder below SUNRGBD/, its files' names, and its part."""
-
-    folder: str
-    rgb: str
-    depth: str
-    training: bool
+def _read_labels(labels: MatFile, path: str | Path) -> tensors.Mask:
+    """Labels uint8 [1, H, W], 0 .. 36 and 255, of a path such as <file>/SUNRGBD2Dseg/seglabel/3. Raises DataError."""
+    values = labels.referred(_LABEL_ARRAY, (int(Path(path).name) - 1, 0)).T
+    return coded_labels(path, values, FROM_ONE)
 
 
 @functools.lru_cache(maxsize=2)
-def _entries(toolbox: Path) -> tuple[_Entry, ...]:
-    """All views, read once in a process."""
+def _entries(toolbox: Path) -> tuple[tuple[str, str, str, bool], ...]:
+    """Of every view its folder below SUNRGBD/, the names of its files, and whether it is for training."""
     meta = np.atleast_1d(_load(toolbox / _META, "SUNRGBDMeta"))
     training = {_below_images(str(path)).rstrip("/") for path in np.atleast_1d(_load(toolbox / _SPLIT, "alltrain"))}
     entries = []
     for path, rgb, depth in zip(*(_column(meta, name, toolbox / _META) for name in _FIELDS), strict=True):
         folder = _below_images(path).rsplit("/", 2)[0]  # without image/<name>.jpg
-        entries.append(_Entry(folder, rgb, depth, folder in training))
+        entries.append((folder, rgb, depth, folder in training))
     return tuple(entries)
 
 

@@ -10,24 +10,21 @@ Depth files may also be called img-000001.png.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from cen_cli.data.listing import check_files
+from cen_cli.data.patterns import Pattern
 from cen_cli.data.reading import read_coded_labels
 from cen_cli.data.sample import LABELS
 from cen_cli.data.sets.sunrgbd.official import FROM_ONE
-from cen_cli.data.views import Source, ViewFiles, check_files, describe_folder
-from cen_cli.errors import DataError
+from cen_cli.data.views import Source, ViewFiles
 
 TEST_VIEWS = 5050
 """Label maps of test views, which come before those of training views."""
 
 _LABEL_FOLDERS = ("sunrgbd_train_test_labels", "sunrgbd_test_train_labels")
-_IMAGE = re.compile(r"img-(\d+)\.jpg")
-_DEPTH = re.compile(r"(?:img-)?(\d+)\.png")
 
 EXPECTED = (
     f"SUNRGBD-train_images/, SUNRGBD-test_images/, sunrgbd_train_depth/, sunrgbd_test_depth/, {_LABEL_FOLDERS[0]}/"
@@ -44,29 +41,19 @@ def find_views(root: Path, training: bool, inputs: Sequence[str]) -> Source:
     part, first = ("train", TEST_VIEWS) if training else ("test", 0)
     folders = {"rgb": f"SUNRGBD-{part}_images", "depth": f"sunrgbd_{part}_depth"}
     labels = next((name for name in _LABEL_FOLDERS if (root / name).is_dir()), _LABEL_FOLDERS[0])
-    images = _numbered(root / folders["rgb"], _IMAGE)
-    depths = _numbered(root / folders["depth"], _DEPTH) if "depth" in inputs else {}
+    images = _numbered(root, f"{folders['rgb']}/{{stem}}.jpg")
+    depths = _numbered(root, f"{folders['depth']}/{{stem}}.png") if "depth" in inputs else {}
     views = []
     for number, name in sorted(images.items()):
-        files = {
-            "rgb": f"{folders['rgb']}/{name}",
-            "depth": f"{folders['depth']}/{depths.get(number, f'{number}.png')}",
-        }
+        files = {"rgb": name, "depth": depths.get(number, f"{folders['depth']}/{number}.png")}
         label = f"{labels}/img-{number + first:06d}.png"
         views.append(ViewFiles(f"{part}-{number:06d}", {**{key: files[key] for key in inputs}, LABELS: label}))
     check_files(root, views, listed_in=root / folders["rgb"], hint=f"expected {EXPECTED}")
     return Source(root, views, labels=partial(read_coded_labels, table=FROM_ONE))
 
 
-def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, str]:
-    """Names of files by their number."""
-    if not folder.is_dir():
-        raise DataError(
-            f"SUN RGB-D: no folder {folder}; of {folder.parent}: {describe_folder(folder.parent)}",
-            hint=f"expected {EXPECTED}",
-        )
-    with os.scandir(folder) as entries:
-        found = {int(match[1]): entry.name for entry in entries if (match := pattern.fullmatch(entry.name))}
-    if not found:
-        raise DataError(f"SUN RGB-D: looked for {pattern.pattern} in {folder}: {describe_folder(folder)}")
-    return found
+def _numbered(root: Path, pattern: str) -> dict[int, str]:
+    """The files of a pattern by their number, with or without img- before it."""
+    found = Pattern(pattern).find(root, hint=f"expected {EXPECTED}")
+    numbers = {key.stem.removeprefix("img-"): name for key, name in found.items()}
+    return {int(number): name for number, name in numbers.items() if number.isdecimal()}

@@ -1,7 +1,7 @@
 """Which files of a folder that nobody prepared belong together, judged by their paths alone.
 
-A *family* is what one modality's files have in common: the folder, and what stands before and after the view's own
-name.
+A group is the files of what is probably one modality: they have the folder in common, and what stands before and after
+the view's own name.
 
     rgb/0001.png           depth/0001.png                one folder a modality
     0001_rgb.png           0001_depth.png                the same in names
@@ -15,24 +15,39 @@ Numbers in names may be padded differently, and files of one modality may have s
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from cen_cli.data.patterns import SPLIT_WORDS, Pattern, ViewKey, same_numbers
 
-MODALITY_WORDS = frozenset(
+LABEL_WORDS = frozenset(
     (
-        *("rgb", "color", "colour", "image", "images", "img", "photo", "left", "right", "gray", "grey", "mono", "hha"),
-        *("depth", "depths", "disparity", "disp", "distance", "range", "height", "dsm", "dem", "dtm", "lidar", "radar"),
-        *("nir", "swir", "lwir", "ir", "infrared", "thermal", "red", "green", "blue", "rededge", "ndvi", "sar"),
-        *("normal", "normals", "edge", "edges", "texture", "shade", "shading", "reshading", "albedo", "flow"),
-        *("mask", "masks", "label", "labels", "gt", "seg", "segmentation", "semantic", "annotation", "annotations"),
-        *("imgs", "gts", "segs", "trimap", "trimaps", "valid", "validity", "confidence", "annos"),
+        *("mask", "masks", "label", "labels", "gt", "gts", "seg", "segs", "segmentation", "semantic", "semantics"),
+        *("annotation", "annotations", "anno", "annos", "annot", "groundtruth", "truth", "trimap", "trimaps"),
     )
 )
+DEPTH_WORDS = frozenset(("depth", "depths", "distance", "range"))
+MEASUREMENT_WORDS = DEPTH_WORDS | {"disparity", "disp", "height", "dsm", "dem", "dtm", "thermal", "lidar"}
+DRAWN_WORDS = frozenset(
+    ("normal", "normals", "hha", "flow", "edge", "edges", "shade", "shading", "reshading", "albedo", "texture")
+)
+"""Colours that no camera made."""
+VALIDITY_WORDS = frozenset(
+    ("valid", "validity", "invalid", "confidence", "conf", "certainty", "uncertainty", "occlusion")
+)
+"""Maps of what may be believed of others."""
+_CAMERA_WORDS = frozenset(
+    (
+        *("rgb", "color", "colour", "image", "images", "img", "imgs", "photo", "left", "right", "gray", "grey", "mono"),
+        *("radar", "nir", "swir", "lwir", "ir", "infrared", "red", "green", "blue", "rededge", "ndvi", "sar"),
+    )
+)
+MODALITY_WORDS = LABEL_WORDS | MEASUREMENT_WORDS | DRAWN_WORDS | VALIDITY_WORDS | _CAMERA_WORDS
 """Names that tell a modality rather than a scene."""
+_SEPARATOR = re.compile(r"[_\-. ]")
 _SPLIT = re.compile(
     rf"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))(?i:{'|'.join(sorted(SPLIT_WORDS, key=len, reverse=True))})(?![a-z])"
 )
@@ -42,14 +57,25 @@ MOST_MODALITIES = 12
 
 
 @dataclasses.dataclass(frozen=True)
-class Family:
+class FileGroup:
     """The files of what is probably one modality."""
 
     pattern: str
     files: dict[ViewKey, str]
     """By view: paths within the folder."""
     own: str
-    """What only this family's paths have, for its name."""
+    """What only this group's paths have, for its name."""
+
+    @functools.cached_property
+    def words(self) -> set[str]:
+        """The words of the pattern, in small letters; SegmentationClass has two."""
+        text = re.sub(r"\{\w+\}|(?<=[a-z])(?=[A-Z])", " ", self.pattern)
+        return set(re.split(r"[^a-z]+", text.lower()))
+
+    @property
+    def named_labels(self) -> bool:
+        """Whether the name says label maps, and nothing that is measured or drawn."""
+        return bool(self.words & LABEL_WORDS) and not self.words & (MEASUREMENT_WORDS | DRAWN_WORDS | VALIDITY_WORDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +94,8 @@ _Cut = tuple[str, str, str]
 """A file's name as prefix, stem and suffix."""
 
 
-def families(paths: Iterable[str]) -> tuple[list[Family], list[str]]:
-    """The families of two files or more, the largest first, and the paths that belong to none."""
+def group_files(paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
+    """The groups of two files or more, the largest first, and the paths that belong to none."""
     files = list(_in_folders(sorted(paths)))
     cuts = _best_cuts(files)
     by_pattern: dict[str, list[_File]] = defaultdict(list)
@@ -78,38 +104,32 @@ def families(paths: Iterable[str]) -> tuple[list[Family], list[str]]:
         folder = f"{file.folder}/" if file.folder else ""
         by_pattern[f"{folder}{prefix}{{stem}}{suffix}{file.suffix}"].append(file)
     by_pattern = _one_suffix(by_pattern)
-    kept = {text: members for text, members in by_pattern.items() if len(members) >= max(2, _most(by_pattern) // 10)}
+    least = max([2, *(len(members) // 10 for members in by_pattern.values())])
+    kept = {text: members for text, members in by_pattern.items() if len(members) >= least}
     left = [file.path for text, members in by_pattern.items() if text not in kept for file in members]
-    found = [_family(text, members, list(kept)) for text, members in kept.items()]
-    return sorted(found, key=lambda family: -len(family.files)), left
+    common = set.intersection(*(set(_words(text)) for text in kept)) if kept else set()
+    groups = []
+    for text, members in kept.items():
+        pattern, words = Pattern(text), _words(text)
+        keyed = {key: file.path for file in members if (key := pattern.key(file.path)) is not None}
+        own = list(dict.fromkeys(word for word in words if word not in common))
+        groups.append(FileGroup(text, keyed, "_".join(own or words[-1:] or ["image"])))
+    return sorted(groups, key=lambda group: -len(group.files)), left
 
 
 def _one_suffix(by_pattern: dict[str, list[_File]]) -> dict[str, list[_File]]:
-    """Families that differ by nothing but their suffix and have no view in common are one, of any suffix."""
+    """Groups that differ by nothing but their suffix and have no view in common are one, of any suffix."""
     alike: dict[str, list[str]] = defaultdict(list)
     for text in by_pattern:
         alike[text.rpartition(".")[0]].append(text)
     merged = {}
     for stem, texts in alike.items():
-        names = [(file.between, file.name) for text in texts for file in by_pattern[text]]
-        if len(texts) > 1 and len(set(names)) == len(names):
-            merged[f"{stem}.*"] = [file for text in texts for file in by_pattern[text]]
+        files = [file for text in texts for file in by_pattern[text]]
+        if len(texts) > 1 and len({(file.between, file.name) for file in files}) == len(files):
+            merged[f"{stem}.*"] = files
         else:
             merged.update({text: by_pattern[text] for text in texts})
     return merged
-
-
-def _most(by_pattern: dict[str, list[_File]]) -> int:
-    return max((len(members) for members in by_pattern.values()), default=0)
-
-
-def _family(text: str, members: Sequence[_File], all_patterns: Sequence[str]) -> Family:
-    pattern = Pattern(text)
-    keyed = {key: file.path for file in members if (key := pattern.key(file.path)) is not None}
-    words = _words(text)
-    common = set.intersection(*(set(_words(other)) for other in all_patterns))
-    own = list(dict.fromkeys(word for word in words if word not in common))
-    return Family(text, keyed, "_".join(own or words[-1:] or ["image"]))
 
 
 def _words(pattern: str) -> list[str]:
@@ -128,19 +148,17 @@ def _in_folders(paths: Sequence[str]) -> Iterator[_File]:
         path = PurePosixPath(text)
         by_depth[len(path.parts)].append(path)
     for files in by_depth.values():
-        roles = _roles([path.parts[:-1] for path in files], named=_named_in_files(files))
+        words = {word for path in files for word in re.split(r"[^a-z]+", path.stem.lower())}
+        roles = _roles([path.parts[:-1] for path in files], named=len(words & MODALITY_WORDS) > 1)
         for path in files:
-            parts = path.parts[:-1]
-            texts = [_by_role(part, role) for part, role in zip(parts, roles, strict=True)]
-            folder = "/".join(texts)
-            between = "/".join(_between(part, text) for part, text in zip(parts, texts, strict=True) if "{" in text)
-            yield _File(str(path), folder, between, path.name.removesuffix(path.suffix), path.suffix)
-
-
-def _named_in_files(files: Sequence[PurePosixPath]) -> bool:
-    """Whether file names tell two modalities or more."""
-    words = {word for path in files for word in re.split(r"[^a-z]+", path.stem.lower())}
-    return len(words & MODALITY_WORDS) > 1
+            texts, between = [], []
+            for part, role in zip(path.parts[:-1], roles, strict=True):
+                match = _SPLIT.search(part) if role == "{split}" else None
+                texts.append(_SPLIT.sub(role, part, count=1) if role == "{split}" else role or part)
+                if "{" in texts[-1]:
+                    between.append(match[0].lower() if match else part)
+            name = path.name.removesuffix(path.suffix)
+            yield _File(str(path), "/".join(texts), "/".join(between), name, path.suffix)
 
 
 def _roles(folders: Sequence[tuple[str, ...]], *, named: bool) -> list[str]:
@@ -150,8 +168,9 @@ def _roles(folders: Sequence[tuple[str, ...]], *, named: bool) -> list[str]:
     """
     levels = [sorted(set(names)) for names in zip(*folders, strict=True)]
     roles = ["{split}" if _are_splits(names) else "" for names in levels]
-    varying = [level for level, names in enumerate(levels) if len(names) > 1 and not roles[level]]
-    varying = [level for level in varying if not _are_labelled_or_not(levels[level])]
+    # labeled/ and unlabeled/ are kept apart: no view of either can be compared with one of the other
+    unlabelled = [any(re.search(r"unlabell?ed", name.lower()) for name in names) for names in levels]
+    varying = [n for n, names in enumerate(levels) if len(names) > 1 and not roles[n] and not unlabelled[n]]
     scenes = [level for level in varying if _are_scenes(levels[level])]
     if not scenes and len(varying) == 1 and named and not _modality_like(levels[varying[0]])[0]:
         scenes = varying
@@ -166,22 +185,6 @@ def _are_splits(names: Sequence[str]) -> bool:
     """Whether names tell two splits or more, perhaps within longer names, and most of them one."""
     splits = [SPLIT_WORDS[match[0].lower()] for name in names if (match := _SPLIT.search(name))]
     return len(set(splits)) > 1 and len(splits) > len(names) / 2
-
-
-def _by_role(part: str, role: str) -> str:
-    """A folder as patterns have it."""
-    return _SPLIT.sub("{split}", part, count=1) if role == "{split}" else role or part
-
-
-def _between(part: str, text: str) -> str:
-    """What of a folder's name stands for its {split} or {group}."""
-    match = _SPLIT.search(part) if "{split}" in text else None
-    return match[0].lower() if match else part
-
-
-def _are_labelled_or_not(names: Sequence[str]) -> bool:
-    """Folders such as labeled/ and unlabeled/, which no view of either can be compared with."""
-    return any(re.search(r"unlabell?ed", name.lower()) for name in names)
 
 
 def _are_scenes(names: Sequence[str]) -> bool:
@@ -201,29 +204,28 @@ def _modality_like(names: Sequence[str]) -> tuple[float, int]:
 
 def _best_cuts(files: Sequence[_File]) -> dict[str, _Cut]:
     """How every file's name is cut, by path: whole where whole names pair up, else at what they end or begin with."""
-    best = _cuts(files, _whole)
+    best = _cuts(files)
     if _paired(files, best) < len(files) / 2:
-        ways = (_cuts(files, options) for options in (_endings, _beginnings, _both))
+        ways = (_cuts(files, after=True), _cuts(files, before=True), _cuts(files, before=True, after=True))
         best = max([best, *ways], key=lambda cuts: _paired(files, cuts))
     counted = Counter(_view(file, best[file.path]) for file in files)
     for file in files:  # the few that did not pair up may still belong to those that did
         if counted[_view(file, best[file.path])] == 1:
-            every = [*_endings(file.name), *_beginnings(file.name)]
-            fitting = [cut for cut in every if counted[_view(file, cut)] > 1]
+            either = [*_ways(file.name, after=True), *_ways(file.name, before=True)]
+            fitting = [cut for cut in either if counted[_view(file, cut)] > 1]
             best[file.path] = max(fitting, key=lambda cut: len(cut[1]), default=best[file.path])
     return best
 
 
-def _cuts(files: Sequence[_File], options: Callable[[str], list[_Cut]]) -> dict[str, _Cut]:
-    """Of the ways to cut each name, the one whose stem most families share; among equals the longest stem.
+def _cuts(files: Sequence[_File], *, before: bool = False, after: bool = False) -> dict[str, _Cut]:
+    """Of the ways to cut each name, the one whose stem most groups share; among equals the longest stem.
 
     What is cut off must occur again: an id is cut off only once.
     """
-    occurring = Counter(_rest(file, cut) for file in files for cut in options(file.name))
-    ways = {
-        file.path: [cut for cut in options(file.name) if cut == ("", file.name, "") or occurring[_rest(file, cut)] > 1]
-        for file in files
-    }
+    ways = {file.path: _ways(file.name, before=before, after=after) for file in files}
+    occurring = Counter(_rest(file, cut) for file in files for cut in ways[file.path])
+    for file in files:
+        ways[file.path] = [cut for cut in ways[file.path] if cut[1] == file.name or occurring[_rest(file, cut)] > 1]
     sharing: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
     for file in files:
         for cut in ways[file.path]:
@@ -243,31 +245,20 @@ def _view(file: _File, cut: _Cut) -> tuple[str, str]:
 
 
 def _paired(files: Sequence[_File], cuts: dict[str, _Cut]) -> int:
-    """How many files share their stem with one of another family."""
+    """How many files share their stem with one of another group."""
     counted = Counter(_view(file, cuts[file.path]) for file in files)
     return sum(counted[_view(file, cuts[file.path])] > 1 for file in files)
 
 
-def _whole(name: str) -> list[_Cut]:
-    return [("", name, "")]
-
-
-def _endings(name: str) -> list[_Cut]:
-    """Cuts before a separator, where what is cut off names something and is no number."""
-    starts = [match.start() for match in re.finditer(r"[_\-. ]", name) if match.start()]
-    cuts = [("", name[:start], name[start:]) for start in starts]
-    return [("", name, ""), *(cut for cut in cuts if _is_word(cut[2]))]
-
-
-def _beginnings(name: str) -> list[_Cut]:
-    ends = [match.end() for match in re.finditer(r"[_\-. ]", name) if match.end() < len(name)]
-    cuts = [(name[:end], name[end:], "") for end in ends]
-    return [("", name, ""), *(cut for cut in cuts if _is_word(cut[0]))]
-
-
-def _both(name: str) -> list[_Cut]:
-    """Cuts at both sides, or at one."""
-    return [(before, stem, after) for before, rest, _ in _beginnings(name) for _, stem, after in _endings(rest)]
+def _ways(name: str, *, before: bool = False, after: bool = False) -> list[_Cut]:
+    """The ways to cut a name at separators, where what is cut off names something and is no number; uncut first."""
+    heads = [name[: match.end()] for match in _SEPARATOR.finditer(name) if before and match.end() < len(name)]
+    ways = []
+    for head in ("", *filter(_is_word, heads)):
+        rest = name[len(head) :]
+        tails = [rest[match.start() :] for match in _SEPARATOR.finditer(rest) if after and match.start()]
+        ways += [(head, rest.removesuffix(tail), tail) for tail in ("", *filter(_is_word, tails))]
+    return ways
 
 
 def _is_word(text: str) -> bool:

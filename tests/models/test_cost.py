@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from cen_cli.analysis import timing
+from cen_cli.models import cost
 
 
 def test_both_run_in_turn_in_every_round(monkeypatch):
     calls: list[str] = []
     clock = iter(range(1000))
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(clock)))
-    rounds = timing.in_turn(lambda: calls.append("a"), lambda: calls.append("b"), torch.device("cpu"), 3)
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: float(next(clock)))
+    rounds = cost.in_turn(lambda: calls.append("a"), lambda: calls.append("b"), torch.device("cpu"), 3)
     assert rounds == [(1.0, 1.0)] * 3
     assert "".join(calls) == "aabb" + "ab" * 3
 
@@ -19,7 +19,7 @@ def test_both_run_in_turn_in_every_round(monkeypatch):
 def test_short_work_is_repeated_within_a_round(monkeypatch):
     calls: list[str] = []
     clock = (tick / 200 for tick in range(1000))  # every call takes 5 ms
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
-    rounds = timing.in_turn(lambda: calls.append("a"), lambda: calls.append("b"), torch.device("cpu"), 1)
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: next(clock))
+    rounds = cost.in_turn(lambda: calls.append("a"), lambda: calls.append("b"), torch.device("cpu"), 1)
     assert "".join(calls) == "aabb" + "aaaa" + "bbbb"
     assert len(rounds) == 1

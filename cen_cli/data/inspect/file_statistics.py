@@ -1,4 +1,4 @@
-"""Looks at files that nobody described: what a family of them holds, over a few files or all."""
+"""What the files of a group hold, over a few of them or all, where nobody described them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ VALUES = 4096
 
 
 @dataclasses.dataclass
-class Seen:
-    """What some files of one family hold."""
+class FileStatistics:
+    """Of files of one group."""
 
-    modes: Counter[str] = dataclasses.field(default_factory=Counter)
-    """Pillow's modes."""
+    by_mode: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
+    """The files of each of Pillow's modes."""
     sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
     types: Counter[str] = dataclasses.field(default_factory=Counter)
     """NumPy's names."""
@@ -38,8 +38,6 @@ class Seen:
     """Pixels of every colour (65536 red + 256 green + blue), as long as there are few."""
     whole: int = 0
     """Files of floats that are whole numbers, as labels are; they are counted among `counts`, too."""
-    by_mode: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
-    """The files of every mode."""
     floats: list[np.ndarray] = dataclasses.field(default_factory=list)
     """Some values of every file of floats, NaN included, or of whole numbers with a sign."""
     low: float = float("inf")
@@ -52,9 +50,14 @@ class Seen:
     """Why files could not be read."""
 
     @property
+    def modes(self) -> Counter[str]:
+        """How many files have each mode."""
+        return Counter({mode: len(paths) for mode, paths in self.by_mode.items()})
+
+    @property
     def files(self) -> int:
         """Files that could be read."""
-        return sum(self.modes.values())
+        return self.modes.total()
 
     def add(self, path: Path, read: Read = decode) -> None:
         """Open one more file. Transparency that is the same everywhere is passed over."""
@@ -64,7 +67,6 @@ class Seen:
             self.refused.append(error.message)
             return
         values = without_alpha(decoded).values
-        self.modes[decoded.mode] += 1
         self.by_mode.setdefault(decoded.mode, []).append(path)
         self.sizes[values.shape[0], values.shape[1]] += 1
         self.channels[1 if values.ndim == 2 else values.shape[-1]] += 1
@@ -95,21 +97,28 @@ class Seen:
         vectors = values.reshape(-1, 3)[:: max(1, values.size // (3 * VALUES))] / 127.5 - 1
         self.lengths.append(float(np.median(np.abs(np.linalg.norm(vectors, axis=1) - 1))))
         if len(self.colours) <= MOST_COLOURS:
-            found, counts = np.unique(values.astype(np.int64) @ np.array([65536, 256, 1]), return_counts=True)
-            self.colours.update(dict(zip(found[: MOST_COLOURS + 1].tolist(), counts.tolist(), strict=False)))
+            colours, counts = np.unique(values.astype(np.int64) @ np.array([65536, 256, 1]), return_counts=True)
+            self.colours.update(dict(zip(colours[: MOST_COLOURS + 1].tolist(), counts.tolist(), strict=False)))
 
-    def described(self) -> tuple[str, ...]:
+    @property
+    def mode_names(self) -> tuple[str, ...]:
         """The types of the files in words, the most frequent first."""
         return tuple(describe_mode(mode) for mode, _ in self.modes.most_common())
 
+    @property
+    def sizes_by_frequency(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of the files, the most frequent first."""
+        return tuple(size for size, _ in self.sizes.most_common())
+
+    @property
     def levels(self) -> np.ndarray:
         """The whole numbers that occur, ascending."""
         return np.flatnonzero(self.counts)
 
 
-def look(paths: Iterable[Path], read: Read = decode) -> Seen:
+def file_statistics(paths: Iterable[Path], read: Read = decode) -> FileStatistics:
     """Open files and note what they hold; those that cannot be read are noted, too."""
-    seen = Seen()
+    statistics = FileStatistics()
     for path in paths:
-        seen.add(path, read)
-    return seen
+        statistics.add(path, read)
+    return statistics

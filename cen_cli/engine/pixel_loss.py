@@ -1,0 +1,93 @@
+"""What a branch's label map costs: cross entropy, by class, smoothed or focal, and soft Dice beside it.
+
+    loss = sum_p w[y_p] (1 - q_p)^gamma CE(f_p, y_p) / sum_p w[y_p]  +  dice * (1 - mean_c D_c)
+    D_c  = 2 sum_p q_pc [y_p = c] / (sum_p q_pc + sum_p [y_p = c])
+
+over the pixels p of the batch that are not void, q being the softmax of the logits f. gamma = 0 is plain cross entropy;
+gamma > 0 is focal (Lin et al., 2017). Dice (Milletari et al., 2016) is meant over the classes that the batch holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cen_cli import ranks
+from cen_cli.results import VOID
+
+PIXEL_LIST_CLASSES = 16  # from this many classes on, a list of pixels is the faster form (docs/benchmarks.md)
+
+
+@dataclass(frozen=True)
+class PixelLoss:
+    """The loss of logits against labels; without arguments cross entropy alone, as published."""
+
+    class_weights: Tensor | None = None
+    """float32 [K], on the device; 0: the class does not count."""
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    dice: float = 0.0
+
+    def __call__(self, logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+        """A scalar; logits float32 [B, K, H, W], target int64 [B, H, W], `counted` what `count` returns of it."""
+        loss = self._cross_entropy(logits, target) / counted
+        return loss + self.dice * (1 - _dice(logits, target)) if self.dice else loss
+
+    def count(self, target: Tensor) -> Tensor:
+        """The pixels that are not void, each with its weight; on average where several ranks share a batch."""
+        known = target != VOID
+        if self.class_weights is None:
+            return ranks.per_rank(known.sum())
+        return ranks.per_rank((self.class_weights[target.where(known, 0)] * known).sum())
+
+    def _cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The sum over the pixels.
+
+        On a CPU torch's softmax is fast over a list of pixels only where the classes fill one vector register of 16
+        floats: there it is two to three times as fast as over maps, and with fewer classes three times as slow.
+        """
+        if logits.shape[1] >= PIXEL_LIST_CLASSES:
+            logits, target = logits.movedim(1, -1).flatten(0, 2), target.flatten()
+        reduction = "none" if self.focal_gamma else "sum"
+        losses = F.cross_entropy(
+            logits,
+            target,
+            weight=self.class_weights,
+            ignore_index=VOID,
+            reduction=reduction,
+            label_smoothing=self.label_smoothing,
+        )
+        if not self.focal_gamma:
+            return losses
+        surprise = F.cross_entropy(logits, target, ignore_index=VOID, reduction="none")  # -log q_p
+        doubt = (-torch.expm1(-surprise)).clamp(min=1e-6)  # 1 - q_p; a power below 1 is infinitely steep at 0
+        return (losses * doubt**self.focal_gamma).sum()
+
+
+PLAIN = PixelLoss()
+
+
+def _dice(logits: Tensor, target: Tensor) -> Tensor:
+    """The mean of D_c over the classes that some rank's part of the batch holds: a scalar."""
+    known = (target != VOID).unsqueeze(1)
+    shares = logits.softmax(1) * known
+    labels = F.one_hot(target.where(target != VOID, 0), logits.shape[1]).movedim(-1, 1) * known
+    sums = torch.stack([(shares * labels).sum((0, 2, 3)), shares.sum((0, 2, 3)), labels.sum((0, 2, 3)).float()])
+    both, predicted, true = ranks.summed(sums)
+    return (2 * both / (predicted + true).clamp(min=1e-6))[true > 0].mean()
+
+
+def class_weights(pixels: Tensor, shown: Tensor, kind: str) -> Tensor:
+    """Weights of the classes by how rare they are in the training split: float32 [K], 0 for a class without pixels.
+
+    `pixels`: of each class; `shown`: all known pixels of the images that show the class; float64 [K].
+    "inverse": total / pixels. "median": median frequency balancing, median(f) / f with f = pixels / shown (Eigen and
+    Fergus, 2015). Both are scaled to a mean of 1 over the classes that there are.
+    """
+    there = pixels > 0
+    frequency = pixels / (pixels.sum() if kind == "inverse" else shown.clamp(min=1))
+    weights = torch.where(there, frequency[there].median() / frequency.where(there, 1.0), 0.0)
+    return (weights * there.sum() / weights.sum()).float()

@@ -1,0 +1,64 @@
+"""How far a training run is, how fast it goes, and the settings of its loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a run is; saved in state.json and restored from it."""
+
+    epoch: int = 0
+    """Epochs whose validation is over."""
+    batch: int = 0
+    """Batches already seen in the current epoch."""
+    step: int = 0
+    seconds: float = 0.0
+    best_value: float | None = None
+    best_step: int = 0
+    best: dict[str, Any] | None = None
+    last: dict[str, Any] | None = None
+    worse: int = 0
+    """Validations since the best one."""
+    window: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Sums of the loss terms over the unfinished log interval."""
+    window_steps: int = 0
+    events_size: int = 0
+    ill_since: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Dead layers, and parts that no gradient reaches, with the step in which they were first seen so."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings:
+    """The loop's own settings, as the recipe's `[train]` table has them."""
+
+    epochs: int
+    batch: int
+    workers: int
+    seed: int
+    validate_every: int
+    record_gammas_every: int
+    log_every: int
+    checkpoint_every: int
+    best_by: str
+    patience: int | None
+    """Validations without a better score after which training ends; None: all epochs."""
+
+
+class Pace:
+    """Steps a second of training between two calls of `close`, without validations."""
+
+    def __init__(self) -> None:
+        self._steps, self._seconds = 0, 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count a step that took so long, waiting for its batch included."""
+        self._steps, self._seconds = self._steps + 1, self._seconds + seconds
+
+    def close(self) -> float:
+        """Steps a second since the last call."""
+        pace = self._steps / max(self._seconds, 1e-9)
+        self._steps, self._seconds = 0, 0.0
+        return pace

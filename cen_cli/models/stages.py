@@ -1,0 +1,68 @@
+"""What is done to some stages of an encoder alone: they are not trained, not shared, or exchange nothing.
+
+An encoder has `stages()`, the modules of each stage, finest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cen_cli.errors import UsageError
+from cen_cli.models.conversion import Convolution, replace_layers
+from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.norms import set_frozen_statistics
+from cen_cli.models.streams import PrivateCopies
+
+
+def freeze_first_stages(encoder: Any, count: int) -> None:
+    """Freeze weights and statistics of the first `count` stages, in place: they stay as loaded, and cost no backward.
+
+    They exchange nothing, for no gamma moves. Call it again after `set_frozen_statistics`. Raises UsageError where the
+    encoder has fewer.
+    """
+    _check_stages(encoder, [count] if count else [], f"model.frozen_stages = {count}")
+    for stage in encoder.stages()[:count]:
+        for module in stage:
+            module.requires_grad_(False)
+            set_frozen_statistics(module, True)
+        _leave_out_exchange(encoder, stage)
+
+
+def exchange_only_in(encoder: Any, stages: Sequence[int]) -> None:
+    """Leave exchange and penalty to these stages, counted from 1, in place; the norms of the others stay.
+
+    Raises UsageError where the encoder has fewer, and where none of them exchanges.
+    """
+    shown = f"exchange.stages = {list(stages)}"
+    _check_stages(encoder, stages, shown)
+    for number, stage in enumerate(encoder.stages(), start=1):
+        if number not in stages:
+            _leave_out_exchange(encoder, stage)
+    if not exchange_layers(encoder):
+        raise UsageError(
+            f"{shown}: nothing exchanges there", hint="a stage that is not frozen, see model.frozen_stages"
+        )
+
+
+def make_first_stages_private(encoder: Any, modalities: int, count: int) -> None:
+    """Give each modality its own copy of every convolution in the first `count` stages, in place.
+
+    Raises UsageError where the encoder has fewer.
+    """
+    _check_stages(encoder, [count] if count else [], f"sharing.private_stages = {count}")
+    for module in (module for stage in encoder.stages()[:count] for module in stage):
+        convolutions = [layer for layer in module.modules() if isinstance(layer, Convolution)]
+        replace_layers(encoder, {layer: PrivateCopies(layer, modalities) for layer in convolutions})
+
+
+def _check_stages(encoder: Any, numbers: Sequence[int], shown: str) -> None:
+    if (existing := len(encoder.stages())) < max(numbers, default=0):
+        raise UsageError(f"{shown}: the encoder has {existing}")
+
+
+def _leave_out_exchange(encoder: Any, stage: Sequence[Any]) -> None:
+    """Put the norms of a stage in the place of its exchanges."""
+    for module in stage:
+        exchanges = {layer: layer.norm for layer in exchange_layers(module).values()}
+        replace_layers(encoder, exchanges)  # type: ignore[arg-type]  # modules for modules

@@ -1,0 +1,70 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cen_cli.processes import end_with_parent
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from cen_cli.data.rooms import RoomsSettings, prepare
+
+print("ran")
+many = RoomsSettings(size=16, train_rooms=20, val_rooms=1, test_rooms=0, views=1, antialias=1)
+folder = prepare(many, Path(sys.argv[-1]), domains=("rgb",), workers=2)
+print(len(list(folder.rglob("*.png"))), sys.modules["__main__"].__dict__["SENTINEL"])
+"""
+
+
+@pytest.mark.parametrize("piped", [False, True], ids=["as a file", "on standard input"])
+def test_a_script_without_a_main_guard_starts_processes_and_runs_once(tmp_path, piped):
+    source = "SENTINEL = 7\n" + SCRIPT
+    (tmp_path / "script.py").write_text(source, encoding="utf-8")
+    script = "-" if piped else str(tmp_path / "script.py")
+    process = subprocess.run(
+        [sys.executable, script, str(tmp_path / "rooms")],
+        input=source if piped else None,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (process.returncode, process.stdout) == (0, "ran\n21 7\n"), process.stderr
+
+
+PARENT = """
+import sys, time
+from cen_cli.processes import fresh_processes
+from tests.test_processes import wait_for_the_parent
+
+with fresh_processes() as context:
+    child = context.Process(target=wait_for_the_parent)
+    child.start()
+print(child.pid, flush=True)
+time.sleep(100)
+"""
+
+
+def wait_for_the_parent() -> None:
+    end_with_parent()
+    time.sleep(100)
+
+
+def test_a_process_does_not_outlive_the_one_that_started_it():
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 60
+    while _lives(child):
+        assert time.monotonic() < deadline, "an orphan"
+        time.sleep(0.05)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
