@@ -93,19 +93,19 @@ def override(recipe: Recipe, overrides: Changes, *, data_root: str | None = None
         for path in leaves(table)
         if not _is_among(path, EVALUATION_KEYS)
     ]
-    layers = [(source, _effective(recipe)), *_option_layers(data_root)]
+    layers = [(source, effective(recipe)), *_option_layers(data_root)]
     return _resolve(layers, table, source=source, main=source, problems=problems)
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
     """Dotted keys in which two recipes differ."""
-    first, second = (dict(leaves(_effective(recipe))) for recipe in (one, other))
+    first, second = (dict(leaves(effective(recipe))) for recipe in (one, other))
     return [dotted(path) for path in {**first, **second} if first.get(path) != second.get(path)]
 
 
 def dump_toml(recipe: Recipe) -> str:
     """The resolved recipe as TOML; `parse_recipe` of it gives an equal recipe."""
-    return tomli_w.dumps(_effective(recipe))
+    return tomli_w.dumps(effective(recipe))
 
 
 def changed_from_defaults(recipe: Recipe) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def changed_from_defaults(recipe: Recipe) -> dict[str, Any]:
     defaults = {path: kinds.plain(field.get_default()) for path, field in known_keys() if not field.is_required()}
     return {
         dotted(path): value
-        for path, value in leaves(_effective(recipe)).items()
+        for path, value in leaves(effective(recipe)).items()
         if path[0] not in ("task", "name", "expected") and (path not in defaults or defaults[path] != value)
     }
 
@@ -147,7 +147,7 @@ def _file_layers(path: Path) -> list[_Layer]:
 
 def _table_layers(source: Mapping[str, Any] | Recipe) -> list[_Layer]:
     """Of tables that come from no file, which may extend a recipe by path or shipped name, too."""
-    table = _effective(source) if isinstance(source, Recipe) else dict(source)
+    table = effective(source) if isinstance(source, Recipe) else dict(source)
     base = _base_of(Path("recipe"), table.pop("extends", None))
     below = [] if base is None else _file_layers(base)
     return [*_unexpecting(below), ("recipe", table)]
@@ -260,7 +260,7 @@ def _origin(problem: Problem, layers: list[_Layer], main: str) -> str:
     return f" [from {setters[-1]}]" if setters and setters[-1] != main else ""
 
 
-def _effective(recipe: Recipe) -> dict[str, Any]:
+def effective(recipe: Recipe) -> dict[str, Any]:
     """The recipe's tables without keys that are absent or not read under its switches, and without empty tables."""
     table: dict[str, Any] = recipe.model_dump(exclude_none=True)
     for path in (("data", "normalize"), ("expected",)):

@@ -154,6 +154,40 @@ def score_and_share(curves: Sequence[Curve], *, title: str, bars: str, out: Path
     return write_figure(figure, out)
 
 
+MARKERS = "ovD^P<X>"
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A row of a sweep: what it costs and scores."""
+
+    label: str
+    macs: float
+    """10^9 a view."""
+    mean: float
+    spread: float
+    alone: bool
+    """Whether it has one modality alone."""
+
+
+def score_and_cost(panels: Mapping[tuple[str, str], Sequence[Point]], *, title: str, out: Path) -> Path:
+    """A panel per (heading, score): scores with their spreads over seeds against multiply-accumulates."""
+    figure = new_figure(6.4 * len(panels) + 0.4, 4.4)
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, ((heading, score), points) in zip(grid, panels.items(), strict=True):
+        for index, point in enumerate(points):
+            marker = "s" if point.alone else MARKERS[index % len(MARKERS)]
+            place = {"color": f"C{index % 10}", "marker": marker, "linestyle": "none", "capsize": 3}
+            axes.errorbar([point.macs], [point.mean], yerr=[point.spread], label=point.label, **place)
+        axes.set_xlabel("G MACs a view")
+        axes.set_ylabel(score)
+        axes.set_title(heading, fontsize=9)
+        axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        plain(axes)
+    figure.suptitle(title, fontsize=10)
+    return write_figure(figure, out)
+
+
 # --- robustness ---------------------------------------------------------------------------------------------------
 
 

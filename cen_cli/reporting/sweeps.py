@@ -56,7 +56,7 @@ def render_sweep(report: SweepReport) -> list[RenderableType]:
     if report.source:
         parts.append(Text(f"paper's numbers: {report.source}"))
     parts += [WideTable(heading, VERDICT, verdicts) for heading, verdicts in _verdicts(report).items()]
-    return [*parts, *(Text(f"note: {note}") for note in report.notes)]
+    return [*parts, *map(Text, report.advice), *(Text(f"note: {note}") for note in report.notes)]
 
 
 def sweep_markdown(report: SweepReport) -> str:
@@ -73,6 +73,7 @@ def sweep_markdown(report: SweepReport) -> str:
     for heading, verdicts in _verdicts(report).items():
         lines += [_markdown_row([heading, *VERDICT]), _markdown_row(["---"] * (len(VERDICT) + 1))]
         lines += [*(_markdown_row([claim, *texts]) for claim, texts in verdicts), ""]
+    lines += [f"- {sentence}" for sentence in report.advice]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -146,6 +147,23 @@ def write_sweep_figure(
     if seeds[-1] == 1:
         bars = "One seed each: no spread."
     return score_and_share(curves, title=report.title, bars=bars, out=path)
+
+
+def write_cost_figure(path: Path, report: SweepReport) -> Path:
+    """Scores against multiply-accumulates, a panel per group and a point per row, as PNG. Raises SaveError."""
+    from cen_cli.reporting.plots import Point, score_and_cost
+
+    panels = {}
+    for group, rows in _by_group([row for row in report.rows if row.done and row.cost]).items():
+        metric = next(cell.metric for cell in reversed(rows[0].cells) if cell.values)
+        factor = scores.FACTORS.get(metric.rpartition(".")[2], 1)
+        cells = [next(cell for cell in row.cells if cell.metric == metric) for row in rows]
+        panels[report.groups.get(group, ""), _heading(metric, " ")] = [
+            Point(row.label, row.cost.macs / 1e9, factor * cell.mean, factor * np.nan_to_num(cell.std), row.alone)
+            for row, cell in zip(rows, cells, strict=True)
+            if row.cost is not None
+        ]
+    return score_and_cost(panels, title=report.title, out=path)
 
 
 def _curve(
