@@ -35,6 +35,7 @@ from cen_cli.models.health import watching
 from cen_cli.results import (
     Evaluation,
     Listener,
+    ReplacedCount,
     RunSummary,
     StepReport,
     ValidationReport,
@@ -147,6 +148,7 @@ class Fit:
         progress = self.progress
         if progress.last is None or progress.best is None:
             raise CheckpointError(f"{self.directory.root}: no validation has finished yet")
+        of_best = progress.best_replaced
         return RunSummary(
             run=str(self.directory.root),
             epochs=progress.epoch,
@@ -156,8 +158,12 @@ class Fit:
             best=Evaluation.from_json(progress.best),
             best_step=progress.best_step,
             best_by=self.settings.best_by,
-            replaced=count_replaced(exchanging_layers(self.task.kept), self.modalities),
+            replaced=self._replaced() if of_best is None else tuple(ReplacedCount.from_json(each) for each in of_best),
         )
+
+    def _replaced(self) -> tuple[ReplacedCount, ...]:
+        """Of the network that is scored and kept, as it is now."""
+        return count_replaced(exchanging_layers(self.task.kept), self.modalities)
 
     def _begin(self) -> None:
         """Try the evaluation and the disk, so that what is broken shows now and not after the first epoch.
@@ -291,6 +297,7 @@ class Fit:
         progress.worse = 0 if improved else progress.worse + 1
         if improved:
             progress.best_value, progress.best_step, progress.best = value, progress.step, progress.last
+            progress.best_replaced = as_json(self._replaced())
         self._write_event({"kind": "validation", "epoch": epoch, "step": progress.step, "evaluation": progress.last})
         if ranks.leads():
             write_json(

@@ -76,7 +76,7 @@ def outcome_of(member: MemberRun) -> MemberOutcome:
         **fields,
         state="done",
         evaluation=evaluation,
-        replaced=tuple(_count(entry) for entry in document["replaced"]),
+        replaced=tuple(ReplacedCount.from_json(entry) for entry in document["replaced"]),
         seconds=document["seconds"],
         cost=NetworkCost(**document["cost"]) if "cost" in document else None,
     )
@@ -199,7 +199,3 @@ def _read_outcome(path: Path) -> dict[str, Any] | None:
         raise UsageError(f"{path}: cannot be read ({error})", hint="remove it; the member is scored again") from error
     assert isinstance(document, dict)
     return document
-
-
-def _count(entry: dict[str, Any]) -> ReplacedCount:
-    return ReplacedCount(**{name: entry[name] for name in ("modality", "replaced", "pressed", "channels")})

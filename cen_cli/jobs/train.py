@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cen_cli import builders, ranks
+from cen_cli.analysis.ending import ending_warnings
 from cen_cli.builders import TrainingJob
 from cen_cli.engine.profiling import profile_step, profile_training
 from cen_cli.engine.signals import StopRequest
@@ -215,4 +216,6 @@ def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bo
         listener.on_note(f"continuing after step {fit.progress.step} of {fit.total_steps}")
     summary = fit.run(StopRequest())
     listener.on_end(summary)
+    for text, hint in ending_warnings(summary, whole_channels=job.recipe.exchange.choose != "gate"):
+        listener.on_warning(text, hint)
     return dataclasses.replace(summary, expected=expected_of_validation(job.recipe, summary.best))
