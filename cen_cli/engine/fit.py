@@ -310,6 +310,7 @@ class Fit:
                     "last": progress.last,
                 },
             )
+        self.listener.on_gammas(progress.step, self.gammas.now())
         self.listener.on_validation(
             ValidationReport(epoch, progress.step, evaluation, self.settings.best_by, value, improved)
         )

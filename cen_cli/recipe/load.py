@@ -103,6 +103,11 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
     return [dotted(path) for path in {**first, **second} if first.get(path) != second.get(path)]
 
 
+def by_key(recipe: Recipe) -> dict[str, str]:
+    """Dotted key -> value, as text, of all that `dump_toml` writes."""
+    return {dotted(path): str(value) for path, value in leaves(effective(recipe)).items()}
+
+
 def dump_toml(recipe: Recipe) -> str:
     """The resolved recipe as TOML; `parse_recipe` of it gives an equal recipe."""
     return tomli_w.dumps(effective(recipe))
