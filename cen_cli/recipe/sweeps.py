@@ -6,6 +6,7 @@ some of its keys; every member of the grid is an ordinary recipe, checked like a
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from pydantic import AfterValidator, Field
 
 from cen_cli.errors import RecipeError, UsageError
 from cen_cli.recipe import catalog, kinds
-from cen_cli.recipe.load import RecipeSource, effective, load_recipe, read_toml
+from cen_cli.recipe.load import RecipeSource, effective, load_recipe, with_extended
 from cen_cli.recipe.overrides import Changes, as_text, with_options
 from cen_cli.recipe.paths import lookup, merge, without
 from cen_cli.recipe.problems import check_types, known_keys
@@ -142,27 +143,15 @@ def load_sweep(name_or_path: str) -> Sweep:
 
     Raises RecipeError with every problem, UsageError for a missing file.
     """
-    sweep, problems = check_types(_tables(catalog.find_sweep(name_or_path)), Sweep)
+    files = with_extended(catalog.find_sweep(name_or_path), catalog.find_sweep)
+    tables: dict[str, Any] = functools.reduce(merge, (table for _, table in reversed(files)), {})
+    sweep, problems = check_types(tables, Sweep)
     texts = [problem.text for problem in problems]
     if sweep is not None:
         texts += _unknown_names(sweep)
     if sweep is None or texts:
         raise RecipeError(name_or_path, texts, hint="docs/sweeps.md describes every key")
     return sweep
-
-
-def _tables(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The file's tables over those of the sweep that it extends, a path beside it or a shipped name."""
-    table = dict(read_toml(path))
-    base = table.pop("extends", None)
-    if base is None:
-        return table
-    if not isinstance(base, str) or path.resolve() in above:
-        wanted = "the name of another shipped sweep, or a path relative to this file"
-        raise RecipeError(str(path), [f"extends = {show_value(base)}: {wanted}, and not in a circle"])
-    beside = path.parent / base
-    found = beside if beside.is_file() else catalog.find_sweep(base)
-    return merge(_tables(found, (*above, path.resolve())), table)
 
 
 LEFT_TO_ROWS = (
