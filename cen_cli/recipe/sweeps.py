@@ -212,6 +212,7 @@ def members(
     given = with_options(overrides)
     texts = [as_text(change) for change in given]
     found: dict[tuple[int, str, str], Member] = {}
+    before: dict[tuple[int, str, str], Recipe] = {}
     problems: dict[str, None] = {}
     for name, group in _groups(sweep).items():
         for variant, row in sweep.variants.items():
@@ -221,6 +222,7 @@ def members(
                 try:
                     if given:
                         plain = _recipe(sweep, name, group, variant, source, seeded, data_root, base)
+                        before[index, name, variant] = plain
                         unread = tuple(text for text in texts if _is_unread(plain, text, texts))
                     read = [change for change in given if as_text(change) not in unread]
                     recipe = _recipe(sweep, name, group, variant, source, [*read, *seeded], data_root, base)
@@ -229,6 +231,7 @@ def members(
                     continue
                 unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
                 found[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
+    problems |= dict.fromkeys(_twins(found, before))
     for text in texts:
         if found and all(text in member.unread for member in found.values()):
             problems[f"--set {text!r}: no member reads this key"] = None
@@ -236,6 +239,21 @@ def members(
         raise RecipeError(str(source), list(problems), hint="each variant must be a valid recipe with its base")
     order = sorted(found, key=lambda place: place[0])  # stable: groups and variants stay in the file's order
     return tuple(found[place] for place in order)
+
+
+def _twins(
+    found: Mapping[tuple[int, str, str], Member], before: Mapping[tuple[int, str, str], Recipe]
+) -> Iterator[str]:
+    """Rows that the overrides make one recipe, other than `before`: labels would tell of a difference that is gone."""
+    seen: dict[str, tuple[int, str, str]] = {}
+    for place in (each for each in found if each in before):
+        first = seen.setdefault(f"{place[:2]} {_nameless(found[place].recipe)!r}", place)
+        if _nameless(before[first]) != _nameless(before[place]):
+            yield f"with these --set the variants {first[2]} and {place[2]} are the same"
+
+
+def _nameless(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"name": "", "expected": {}})
 
 
 def paper_numbers(sweep: Sweep, group: str, variant: str) -> Numbers:
