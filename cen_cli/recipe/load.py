@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ _SAME_SCORES = (
 
 RecipeSource = str | Path | Mapping[str, Any] | Recipe
 """A recipe's path, the name of a shipped one, its tables, or the recipe itself."""
+
+Find = Callable[[str], Path]
+"""Gives the file that is shipped under a name."""
 
 _OWN = ("name", "expected")
 """Keys that belong to the file that states them and are not inherited by `extends`."""
@@ -129,25 +132,27 @@ def changed_from_defaults(recipe: Recipe) -> dict[str, Any]:
 # ---- files and what they extend ----
 
 
-def _file_layers(path: Path) -> list[_Layer]:
-    """The file's own tables on top, those that it extends below."""
-    layers: list[_Layer] = []
-    chain: list[Path] = []
+def with_extended(path: Path, find: Find = catalog.find) -> list[tuple[Path, dict[str, Any]]]:
+    """A file and its tables, then the file that it extends, and so on. Raises as `read_toml`."""
+    chain: list[tuple[Path, dict[str, Any]]] = []
     current: Path | None = path
     while current is not None:
-        if current.resolve() in chain:
-            names = " -> ".join(link.name for link in [*chain[chain.index(current.resolve()) :], current])
-            raise RecipeError(str(path), [f"extends = {show_value(current.name)}: recipes in a circle: {names}"])
-        chain.append(current.resolve())
-        table = dict(read_toml(current))
-        base = table.pop("extends", None)
-        if not layers:
-            table.setdefault("name", current.stem)
-        else:
-            table = {key: value for key, value in table.items() if key not in _OWN}
-        layers.insert(0, (str(current), table))
-        current = _base_of(current, base)
-    return layers
+        links = [link.resolve() for link, _ in chain]
+        if current.resolve() in links:
+            names = " -> ".join(link.name for link in [*links[links.index(current.resolve()) :], current])
+            raise RecipeError(str(path), [f"extends = {show_value(current.name)}: files in a circle: {names}"])
+        table = read_toml(current)
+        chain.append((current, table))
+        current = _base_of(current, table.pop("extends", None), find)
+    return chain
+
+
+def _file_layers(path: Path) -> list[_Layer]:
+    """The file's own tables on top, those that it extends below."""
+    (own, table), *below = with_extended(path)
+    table.setdefault("name", own.stem)
+    inherited = [(str(link), {key: each[key] for key in each if key not in _OWN}) for link, each in reversed(below)]
+    return [*inherited, (str(own), table)]
 
 
 def _table_layers(source: Mapping[str, Any] | Recipe) -> list[_Layer]:
@@ -158,17 +163,17 @@ def _table_layers(source: Mapping[str, Any] | Recipe) -> list[_Layer]:
     return [*_unexpecting(below), ("recipe", table)]
 
 
-def _base_of(path: Path, base: Any) -> Path | None:
+def _base_of(path: Path, base: Any, find: Find = catalog.find) -> Path | None:
     if base is None:
         return None
     if not isinstance(base, str):
-        problem = f"extends = {show_value(base)}: the name of a shipped recipe, or a path relative to this file"
+        problem = f"extends = {show_value(base)}: the name of a shipped one, or a path relative to this file"
         raise RecipeError(str(path), [problem])
     beside = path.parent / base
     if beside.is_file():
         return beside
     try:
-        return catalog.find(base)
+        return find(base)
     except UsageError as error:
         raise RecipeError(str(path), [f"extends = {show_value(base)}: {error.message}"], hint=error.hint) from error
 

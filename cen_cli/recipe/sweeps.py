@@ -6,6 +6,7 @@ some of its keys; every member of the grid is an ordinary recipe, checked like a
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from pydantic import AfterValidator, Field
 
 from cen_cli.errors import RecipeError, UsageError
 from cen_cli.recipe import catalog, kinds
-from cen_cli.recipe.load import RecipeSource, effective, load_recipe, read_toml
+from cen_cli.recipe.load import RecipeSource, effective, load_recipe, with_extended
 from cen_cli.recipe.overrides import Changes, as_text, with_options
 from cen_cli.recipe.paths import lookup, merge, without
 from cen_cli.recipe.problems import check_types, known_keys
@@ -142,27 +143,15 @@ def load_sweep(name_or_path: str) -> Sweep:
 
     Raises RecipeError with every problem, UsageError for a missing file.
     """
-    sweep, problems = check_types(_tables(catalog.find_sweep(name_or_path)), Sweep)
+    files = with_extended(catalog.find_sweep(name_or_path), catalog.find_sweep)
+    tables: dict[str, Any] = functools.reduce(merge, (table for _, table in reversed(files)), {})
+    sweep, problems = check_types(tables, Sweep)
     texts = [problem.text for problem in problems]
     if sweep is not None:
         texts += _unknown_names(sweep)
     if sweep is None or texts:
         raise RecipeError(name_or_path, texts, hint="docs/sweeps.md describes every key")
     return sweep
-
-
-def _tables(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The file's tables over those of the sweep that it extends, a path beside it or a shipped name."""
-    table = dict(read_toml(path))
-    base = table.pop("extends", None)
-    if base is None:
-        return table
-    if not isinstance(base, str) or path.resolve() in above:
-        wanted = "the name of another shipped sweep, or a path relative to this file"
-        raise RecipeError(str(path), [f"extends = {show_value(base)}: {wanted}, and not in a circle"])
-    beside = path.parent / base
-    found = beside if beside.is_file() else catalog.find_sweep(base)
-    return merge(_tables(found, (*above, path.resolve())), table)
 
 
 LEFT_TO_ROWS = (
@@ -223,6 +212,7 @@ def members(
     given = with_options(overrides)
     texts = [as_text(change) for change in given]
     found: dict[tuple[int, str, str], Member] = {}
+    before: dict[tuple[int, str, str], Recipe] = {}
     problems: dict[str, None] = {}
     for name, group in _groups(sweep).items():
         for variant, row in sweep.variants.items():
@@ -232,6 +222,7 @@ def members(
                 try:
                     if given:
                         plain = _recipe(sweep, name, group, variant, source, seeded, data_root, base)
+                        before[index, name, variant] = plain
                         unread = tuple(text for text in texts if _is_unread(plain, text, texts))
                     read = [change for change in given if as_text(change) not in unread]
                     recipe = _recipe(sweep, name, group, variant, source, [*read, *seeded], data_root, base)
@@ -240,6 +231,7 @@ def members(
                     continue
                 unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
                 found[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
+    problems |= dict.fromkeys(_twins(found, before))
     for text in texts:
         if found and all(text in member.unread for member in found.values()):
             problems[f"--set {text!r}: no member reads this key"] = None
@@ -247,6 +239,21 @@ def members(
         raise RecipeError(str(source), list(problems), hint="each variant must be a valid recipe with its base")
     order = sorted(found, key=lambda place: place[0])  # stable: groups and variants stay in the file's order
     return tuple(found[place] for place in order)
+
+
+def _twins(
+    found: Mapping[tuple[int, str, str], Member], before: Mapping[tuple[int, str, str], Recipe]
+) -> Iterator[str]:
+    """Rows that the overrides make one recipe, other than `before`: labels would tell of a difference that is gone."""
+    seen: dict[str, tuple[int, str, str]] = {}
+    for place in (each for each in found if each in before):
+        first = seen.setdefault(f"{place[:2]} {_nameless(found[place].recipe)!r}", place)
+        if _nameless(before[first]) != _nameless(before[place]):
+            yield f"with these --set the variants {first[2]} and {place[2]} are the same"
+
+
+def _nameless(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"name": "", "expected": {}})
 
 
 def paper_numbers(sweep: Sweep, group: str, variant: str) -> Numbers:

@@ -55,8 +55,7 @@ def render_sweep(report: SweepReport) -> list[RenderableType]:
         parts.append(WideTable(report.groups.get(group, "row"), headings, named, report.reference, together=2))
     if report.source:
         parts.append(Text(f"paper's numbers: {report.source}"))
-    if report.verdicts:
-        parts.append(WideTable("the paper's ordering", VERDICT, _verdict_rows(report)))
+    parts += [WideTable(heading, VERDICT, verdicts) for heading, verdicts in _verdicts(report).items()]
     return [*parts, *map(Text, report.advice), *(Text(f"note: {note}") for note in report.notes)]
 
 
@@ -71,11 +70,11 @@ def sweep_markdown(report: SweepReport) -> str:
         ]
         lines += [_markdown_row([row.label, *texts]) for row, texts in zip(rows, cells, strict=True)]
         lines.append("")
-    if report.verdicts:
-        lines += [_markdown_row(["the paper's ordering", *VERDICT]), _markdown_row(["---"] * (len(VERDICT) + 1))]
-        lines += [_markdown_row([claim, *cells]) for claim, cells in _verdict_rows(report)]
-    lines += ["", *(f"- {sentence}" for sentence in report.advice)] if report.advice else []
-    return "\n".join(lines) + "\n"
+    for heading, verdicts in _verdicts(report).items():
+        lines += [_markdown_row([heading, *VERDICT]), _markdown_row(["---"] * (len(VERDICT) + 1))]
+        lines += [*(_markdown_row([claim, *texts]) for claim, texts in verdicts), ""]
+    lines += [f"- {sentence}" for sentence in report.advice]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def sweep_csv(report: SweepReport) -> str:
@@ -266,17 +265,17 @@ def _signed(cell: SweepCell) -> str:
     return sign + scores.written(cell.metric, abs(cell.difference))
 
 
-def _verdict_rows(report: SweepReport) -> list[tuple[str, list[str]]]:
-    """Each ordering with its verdict, by how much the better row is better on average, and the p-value of that."""
-    rows = []
+def _verdicts(report: SweepReport) -> dict[str, list[tuple[str, list[str]]]]:
+    """By group's heading: each ordering, its verdict, by how much the better row is better on average, its p-value."""
+    groups: dict[str, list[tuple[str, list[str]]]] = {}
     for verdict in report.verdicts:
-        where = f"{report.groups[verdict.group]}: " if verdict.group else ""
         sign = "-" if verdict.difference < 0 else ""
         size = sign + scores.written(verdict.metric, abs(verdict.difference))
-        name = f"{where}{verdict.claim} ({_heading(verdict.metric, ' ')})"
         cells = [verdict.words, size if verdict.seeds else formats.ABSENT, formats.probability(verdict.p_value)]
-        rows.append((name, cells))
-    return rows
+        name = f"{verdict.claim} ({_heading(verdict.metric, ' ')})"
+        heading = "the paper's ordering" + (f": {report.groups[verdict.group]}" if verdict.group else "")
+        groups.setdefault(heading, []).append((name, cells))
+    return groups
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

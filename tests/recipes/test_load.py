@@ -213,13 +213,13 @@ def test_problem_in_an_extended_recipe_names_that_file(tmp_path: Path) -> None:
 def test_extends_in_a_circle_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "a.toml", 'extends = "b.toml"')
     b = write(tmp_path, "b.toml", 'extends = "a.toml"')
-    assert problems_of(b) == ['extends = "b.toml": recipes in a circle: b.toml -> a.toml -> b.toml']
+    assert problems_of(b) == ['extends = "b.toml": files in a circle: b.toml -> a.toml -> b.toml']
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("3", "extends = 3: the name of a shipped recipe, or a path relative to this file"),
+        ("3", "extends = 3: the name of a shipped one, or a path relative to this file"),
         ('"romms"', "extends = \"romms\": no recipe 'romms'"),
     ],
 )

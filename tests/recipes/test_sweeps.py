@@ -145,6 +145,13 @@ def test_shipped_sweeps_are_valid_and_say_how_to_run_them(name: str) -> None:
     assert len({member.name for member in found}) == len(found)
 
 
+def test_a_setting_that_makes_two_rows_one_is_refused(write) -> None:
+    path = write(SWEEP)
+    with pytest.raises(RecipeError) as caught:
+        grid(path, "exchange.choose='all'", "exchange.sparsity=0")
+    assert caught.value.problems == ("with these --set the variants on and off are the same",)
+
+
 def test_a_sweep_that_advises_has_a_row_of_each_modality_and_leaves_the_recipe_s_own_fusion_aside() -> None:
     source = catalog.find_sweep("fusions")
     recipe = load_recipe("rooms", {"exchange.choose": "random", "exchange.share": 0.5, "exchange.sparsity": 0.0})
