@@ -74,6 +74,13 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(file), f"{relative(page)}: {target} has no such heading"
 
 
+def test_pictures_are_small_and_shown():
+    shown = "\n".join(page.read_text() for page in PAGES)
+    for picture in (DOCS / "images").iterdir():
+        assert picture.stat().st_size < 200_000, picture.name
+        assert f"images/{picture.name})" in shown, f"no page shows {picture.name}"
+
+
 def test_the_index_lists_every_page():
     listed = set(re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "README.md").read_text()))
     assert listed == {page.name for page in DOCS.glob("*.md")} - {"README.md"}

@@ -83,7 +83,7 @@ def test_a_member_that_was_done_since_it_was_planned_is_left_alone(
     run = tmp_path / "runs" / "on" / "seed-0"
     before = {path: path.stat().st_mtime_ns for path in (run / "outcome.json", run.with_name("seed-0.log"))}
     found, heard = sweeping.outcome_of, Ended()
-    states = iter(["new"])  # as it is planned; later as it is
+    states = iter(["new", "new"])  # as its data are looked at and it is planned; later as it is
 
     def as_planned(member: MemberRun) -> MemberOutcome:
         outcome = found(member)
