@@ -40,6 +40,7 @@ from cen_cli.results import (
     StepReport,
     ValidationReport,
     as_json,
+    from_json,
     is_better,
 )
 from cen_cli.runs.checkpoint import (
@@ -121,14 +122,15 @@ class Fit:
         state = read_state(folder)
         load_weights(self.task.kept, model, folder / MODEL_FILE)
         try:
-            self.progress = Progress(**state["progress"])
+            self.progress = from_json(Progress, state["progress"], absent=None)
+            self._check_place()
             for name, optimizer in self.task.optimizers.items():
                 restore_optimizer(optimizer, tensors_under(training, f"{name}/"), state["optimizers"][name])
             load_auxiliaries(self._beside(), training, folder / TRAINING_FILE)
             if ranks.leads() or state.get("ranks", 1) == ranks.count():
                 own = training if ranks.leads() else tensors_under(training, f"rank{ranks.number()}/")
                 restore_rng(own, state["rng"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise CheckpointError(
                 f"{folder}: not the state of this recipe's training ({error})", hint=PUT_BACK
             ) from error
@@ -142,6 +144,14 @@ class Fit:
                 f"trained on {before} devices before, on {ranks.count()} now: it goes on with the same batches and "
                 "rates, equal but for rounding and what dropout draws"
             )
+
+    def _check_place(self) -> None:
+        """Raises ValueError where the run cannot be at such a place."""
+        progress = self.progress
+        seen = progress.epoch * self.steps_per_epoch + progress.batch
+        whole = 0 <= progress.batch <= self.steps_per_epoch and 0 <= progress.epoch <= self.settings.epochs
+        if not whole or progress.step != seen:
+            raise ValueError(f"step {progress.step} in epoch {progress.epoch}, batch {progress.batch}")
 
     def summary(self) -> RunSummary:
         """How the run stands; complete once every epoch has been validated."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -46,6 +47,10 @@ _SAME_SCORES = (
 
 RecipeSource = str | Path | Mapping[str, Any] | Recipe
 """A recipe's path, the name of a shipped one, its tables, or the recipe itself."""
+
+_LARGEST_SEED, _LARGEST_COUNT, _LARGEST_FLOAT = 2**63, 2**31, 3.4e38
+_LONGEST = 1 << 20
+"""Bytes of a file of recipes; what is larger is none."""
 
 Find = Callable[[str], Path]
 """Gives the file that is shipped under a name."""
@@ -185,6 +190,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
+        if path.stat().st_size > _LONGEST:
+            reason = f"larger than {_LONGEST >> 20} MiB, which no recipe is"
+            raise UsageError(f"{path}: {reason}", hint="is it the right file?")
         data = path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
@@ -200,7 +208,7 @@ def _read(path: Path) -> str:
 def _parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also a number of thousands of digits
         hint = "text values need quotes, and each key may be set once: https://toml.io"
         raise RecipeError(source, [f"not valid TOML: {error}"], hint=hint) from error
 
@@ -229,6 +237,8 @@ def _resolve(
     if any(value_of(below, path) != lookup(overrides, path) for path in decisive):
         layers = _unexpecting(layers)
     layers = _drop_inherited([*layers, ("--set", overrides)])
+    if huge := [_too_large(path) for path, value in leaves(_merged(layers)).items() if _is_too_large(path, value)]:
+        raise RecipeError(source, huge)
     recipe, found = validate(_merged(layers))
     problems = [*problems, *(problem.text + _origin(problem, layers, main) for problem in found)]
     if recipe is None or problems:
@@ -236,6 +246,20 @@ def _resolve(
             source, problems, hint="docs/recipes.md describes every key; `cen recipes show rooms` prints an example"
         )
     return recipe
+
+
+def _is_too_large(path: Keys, value: Any) -> bool:
+    """Whether a number, or one of a list, is beyond what any key can mean: 64-bit seeds, 32-bit counts and floats."""
+    if isinstance(value, list):
+        return any(_is_too_large(path, each) for each in value)
+    if isinstance(value, int):
+        return abs(value) >= (_LARGEST_SEED if path[-1] == "seed" else _LARGEST_COUNT)
+    return isinstance(value, float) and _LARGEST_FLOAT < abs(value) < math.inf
+
+
+def _too_large(path: Keys) -> str:
+    limit = "a whole number below 2^63" if path[-1] == "seed" else "numbers below 2^31, or 3.4e38 with a point"
+    return f"{dotted(path)}: too large; {limit}"
 
 
 def _merged(layers: Sequence[_Layer]) -> dict[str, Any]:
