@@ -65,7 +65,10 @@ def records(content: bytes) -> Iterator[bytes]:
 
 def read_wandb(run: Path) -> tuple[Kept, dict[str, str], dict[str, int]]:
     """As `read_tensorboard`."""
+    import wandb
     from wandb.proto import wandb_internal_pb2
+
+    wandb.teardown()  # its process writes the last lines when it ends
 
     (file,) = (run / "wandb").rglob("*.wandb")
     numbers: Kept = {}
@@ -79,8 +82,10 @@ def read_wandb(run: Path) -> tuple[Kept, dict[str, str], dict[str, int]]:
         for name, value in items.items():
             if isinstance(value, dict):
                 sizes[name] = sum(value["values"])
-            else:
-                numbers.setdefault(name, {})[record.history.step.num] = value
+            elif name.endswith("/values"):  # a distribution in several entries
+                sizes[name.removesuffix("/values")] = sum(value)
+            elif isinstance(value, int | float):
+                numbers.setdefault(name, {})[items["_step"]] = value
     return numbers, recipe, sizes
 
 
