@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import secrets
 import shutil
@@ -22,6 +23,8 @@ from cen_cli.errors import SaveError, UsageError
 
 _NEW = ".new"
 _OLD = ".old"
+_MOST_DIGITS = 18
+"""Of a whole number: what fits into 64 bits."""
 RESUME = "what was saved there before is untouched; free some space or choose another folder, then resume"
 
 
@@ -56,6 +59,35 @@ def check_free(path: Path, hint: str) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Replace the file `path` by `document` as indented JSON. Raises SaveError where it cannot be written."""
     write_bytes(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The document in a file. Raises OSError, and ValueError where it is no JSON or holds a number that is none here.
+
+    These are NaN, infinity, and what is beyond 64 bits.
+    """
+    return parse_json(path.read_bytes().decode("utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """The same of a text."""
+    try:
+        return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"the number {digits[:_MOST_DIGITS]}... is too large")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {digits[:_MOST_DIGITS]} is not finite")
+    return number
 
 
 def write_new_directory(target: Path, fill: Callable[[Path], None]) -> None:

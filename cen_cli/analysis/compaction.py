@@ -66,7 +66,7 @@ def compaction_report(
         parts.append(cost)
     instance = sum(isinstance(layer, ModalInstanceNorm2d) for layer in model.modules())
     return Compaction(
-        replaced=_by_modality(model, [layer.replaced().cpu() for layer in exchanging]),
+        replaced=_by_modality(model, [layer.replaced().cpu() for layer in exchanging]) if exchanging else {},
         removed=_by_modality(model, removed) if exchanging else {},
         channels=sum(layer.norm.channels for layer in exchanging),
         folded=sum(site.folds for site in sites),
@@ -96,9 +96,9 @@ def part_forwards(network: Network, x: Tensor) -> dict[str, Work]:
 
 
 def _by_modality(model: Network, masks: Sequence[Tensor]) -> dict[str, int]:
-    """Masks, bool [M, C], of all layers -> how often True for each modality; empty where nothing is exchanged."""
+    """Masks, bool [M, C], of all layers -> how often True for each modality."""
     counts = [sum(int(mask[m].sum()) for mask in masks) for m in range(len(model.modalities))]
-    return dict(zip(model.modalities, counts, strict=True)) if masks else {}
+    return dict(zip(model.modalities, counts, strict=True))
 
 
 def _part(network: nn.Module, part: str) -> nn.Module:

@@ -55,7 +55,7 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: 
             [name for name, share in zip(modalities, shares, strict=True) if share > COLLAPSED], remarks, sparsity
         )
     if (shares < FEW).all():
-        return _no_effect(states, evidence, sparsity)
+        return _no_effect(states, evidence)
     if _dead(states) > DEAD * _replaced(states):
         return _not_complementary("dead", remarks, "most donors are as dead as the channels that they replace")
     if _given_up_elsewhere(states) > OVERLAPPING * _replaced(states):
@@ -116,14 +116,17 @@ def _collapsed(full: Sequence[str], evidence: tuple[str, ...], sparsity: float) 
     return GammaDiagnosis("collapsed", evidence, advice, _scaled(sparsity, 1 / 2))
 
 
-def _no_effect(states: Sequence[LayerState], evidence: tuple[str, ...], sparsity: float) -> GammaDiagnosis:
+def _no_effect(states: Sequence[LayerState], evidence: tuple[str, ...]) -> GammaDiagnosis:
     below = sum(int((state.below & state.pressed).sum()) for state in states)
     smallest, threshold = min((float(state.gammas[state.pressed].min()), state.threshold) for state in states)
     distance = f"the smallest of them is {smallest:.3g}; the threshold is {threshold:.3g}"
     if below:
         distance = f"{below} of {int(_pressed(states).sum())} gammas are below it: next to nothing is exchanged"
-    advice = "train longer, raise exchange.sparsity or lower exchange.gamma_init, so that gammas reach the threshold"
-    return GammaDiagnosis("no effect", (*evidence, distance), advice, _scaled(sparsity, 3))
+    advice = (
+        "exchange.budget = 0.3 replaces a share of every layer whatever the gammas are; by the threshold, train longer "
+        "or lower exchange.gamma_init (with Adam a gamma moves by its rate a step, whatever lambda is)"
+    )
+    return GammaDiagnosis("no effect", (*evidence, distance), advice, {"exchange.budget": 0.3})
 
 
 def _not_complementary(verdict: str, evidence: tuple[str, ...], why: str) -> GammaDiagnosis:

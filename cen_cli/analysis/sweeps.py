@@ -25,6 +25,8 @@ class RowPlan:
     label: str
     paper: Mapping[str, float]
     """The paper's numbers by metric."""
+    alone: bool = False
+    """Whether it has one modality alone."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def sweep_rows(
         failed = sum(outcome.state == "failed" for outcome in own)
         counts = (len(own), len(done), failed)
         cost = next((outcome.cost for outcome in done if outcome.cost is not None), None)
-        rows.append(SweepRow(plan.group, plan.variant, plan.label, *counts, tuple(cells), *_replaced(done), cost))
+        place = (plan.group, plan.variant, plan.label)
+        rows.append(SweepRow(*place, *counts, tuple(cells), *_replaced(done), cost, plan.alone))
     return tuple(rows)
 
 

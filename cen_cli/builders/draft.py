@@ -207,8 +207,14 @@ def _labels(labels: InferredLabels) -> Iterator[str]:
         yield "void_colors = []"
 
 
+EXCHANGE = (
+    *("", "[exchange]", 'choose = "random" # from the first step on, however short the run; "gamma" needs a long one'),
+    *("share = 0.3", "sparsity = 0.0", "gamma_init = 0.2"),
+)
+
+
 def _segmentation(inputs: int) -> tuple[str, ...]:
-    exchange = () if inputs == 1 else ("", "[exchange]", "threshold = 1e-2", "sparsity = 3e-4", "gamma_init = 0.2")
+    exchange = () if inputs == 1 else EXCHANGE
     rates = ("", "[optimizer]", 'kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3", "", "[schedule]")
     model = (
         "[model]",
@@ -227,7 +233,7 @@ def _alone(inputs: int) -> tuple[str, ...]:
 
 
 def _translation(inputs: int) -> tuple[str, ...]:
-    exchange = () if inputs == 1 else ("", "[exchange]", "threshold = 1e-2", "sparsity = 3e-2", "gamma_init = 0.2")
+    exchange = () if inputs == 1 else EXCHANGE
     return (
         *("[model]", 'arch = "unet"', *_alone(inputs)),
         *("", "[unet]", "levels = 5", "filters = 24", "dropout = 0.0"),

@@ -84,7 +84,7 @@ def _translation_scorer(
     if needed or (recipe.eval.distances and not training):
         try:
             features = InceptionFeatures(find_weights(inception_weights), device)
-            distances = Distances(features, platformdirs.user_cache_path("cen") / "features")
+            distances = Distances(features, platformdirs.user_cache_path("cen") / "features", interval=not training)
         except UnavailableError as error:
             if needed:
                 raise

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 
 def analyze_gammas(
-    checkpoint: options.Checkpoint,
+    checkpoint: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CKPT|RUN]",
+            help="A run directory, a checkpoint directory or a model.safetensors; without it, Theorem 1 alone.",
+            show_default=False,
+        ),
+    ] = None,
     layer: Annotated[
         str | None,
         typer.Option(
@@ -60,7 +67,9 @@ def analyze_gammas(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="Folder of the plots [default: plots/ of the run, else CKPT-plots beside it]."
+            "--out",
+            metavar="DIR",
+            help="Folder of the plots [default: plots/ of the run, CKPT-plots beside it, else here].",
         ),
     ] = None,
     overrides: options.Overrides = None,
@@ -73,8 +82,8 @@ def analyze_gammas(
     The tables hold the distribution of |gamma| per layer and modality; the diagnosis says what they mean.
 
     A run directory also gives the gammas' history: how many came back after they fell below the threshold, and plots of
-    gammas and of replaced channels against the step. --gradients, --gains and --what-if read the recipe's data
-    set.
+    gammas and of replaced channels against the step. --gradients, --gains and --what-if read the recipe's data set.
+    Without a network the curve of Theorem 1 is drawn (S-Fig 4).
 
     Examples:
 
@@ -86,11 +95,20 @@ def analyze_gammas(
 
         cen analyze-gammas checkpoints/best/model.safetensors --layer layer3.0.bn1 --out figures --json
     """
-    from cen_cli.jobs.analyze import analyze
+    from cen_cli.jobs.analyze import analyze, draw_theorem_1
     from cen_cli.reporting import console, exchange_tables, tables
     from cen_cli.reporting.progress import Terminal
     from cen_cli.results import as_json
 
+    if checkpoint is None:
+        if layer or against or gradients or gains or what_if or thresholds or overrides:
+            raise UsageError("no network is named", hint="CKPT|RUN; without it Theorem 1's curve is all that is drawn")
+        plot = draw_theorem_1(out or Path())
+        if json:
+            console.print_json({"plot": str(plot)})
+        else:
+            console.note(f"plot: {plot}")
+        return
     found = analyze(
         checkpoint,
         layer=layer,

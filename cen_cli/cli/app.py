@@ -40,18 +40,29 @@ _SETTINGS = {"help_option_names": ["-h", "--help"]}
 _ClickError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Base of the parser's errors; Typer has carried its own copy of click since 0.26, so it is not imported by name."""
 
+_NO_MEMORY = (
+    "out of memory",
+    "t allocate memory",
+    "annot allocate memory",
+    "failed to map segment",
+    "Storage size calculation overflowed",
+)
+"""How torch, the C library and its loader of programs say that memory is short."""
+
 
 def _group(callback: Callable[..., None]) -> typer.Typer:
     """A group of commands whose help is its callback's docstring."""
     group = typer.Typer(context_settings=_SETTINGS, rich_markup_mode=None, pretty_exceptions_enable=False)
     about, examples = _help(callback)
-    group.callback(help=about, epilog=examples, invoke_without_command=True)(callback)
+    whole = about.partition("\n")[0]
+    group.callback(help=about, short_help=whole, epilog=examples, invoke_without_command=True)(callback)
     return group
 
 
 def _add(group: typer.Typer, name: str, command: Callable[..., None]) -> None:
     about, examples = _help(command)
-    group.command(name, help=about, epilog=examples, context_settings=_SETTINGS)(command)
+    whole = about.partition("\n")[0]  # in the list of commands, where typer would cut it
+    group.command(name, help=about, short_help=whole, epilog=examples, context_settings=_SETTINGS)(command)
 
 
 def _help(function: Callable[..., None]) -> tuple[str, str]:
@@ -205,8 +216,8 @@ def _report(error: Exception) -> int:
 def _of_the_machine(error: Exception) -> tuple[str, str] | None:
     """What the system refused, and what to do; None for any other error."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return "out of memory", "lower train.batch, eval.batch, data.crop or data.workers"
+    if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
+        return "out of memory", "lower train.batch, eval.batch, data.crop, data.workers or model.width"
     if isinstance(error, RecursionError):
         return "tables or lists are nested too deeply to be read", "write them flatter"
     if isinstance(error, OSError) and error.errno is not None:

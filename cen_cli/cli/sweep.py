@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,14 @@ class Form(enum.StrEnum):
 
 def sweep(
     name: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's path, or the name of a shipped one.")],
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", metavar="RECIPE", help="Base recipe of its rows [default: the sweep's own]."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="TIME", help="Train as many seeds as fit into this time, such as 2h or 90m."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the runs [default: sweeps/<name>].")
     ] = None,
@@ -70,6 +79,8 @@ def sweep(
 
         cen sweep table7-rooms --show --as markdown
 
+        cen sweep fusions --recipe my.toml --budget 2h --jobs 2
+
         cen sweep recipes/sweeps/table7.toml --data-root /data/nyudv2 --shard 1/4 --out /shared/table7
     """
     from cen_cli.jobs import sweep as job
@@ -81,7 +92,10 @@ def sweep(
         raise UsageError("--show prints results, --dry-run what is to be trained", hint="leave out one of them")
     if time and not dry_run:
         raise UsageError("--time estimates without training", hint="give it with --dry-run")
-    common: dict[str, Any] = {"out": out, "changes": overrides or (), "data_root": data_root, "device": device}
+    if budget is not None and (show or dry_run):
+        raise UsageError("--budget is for training, and nothing is to be trained", hint="leave it out")
+    common: dict[str, Any] = {"recipe": recipe, "out": out, "changes": overrides or (), "data_root": data_root}
+    common["device"] = device
     shown = Terminal(partial(_print, form=form, json=json))
     common |= {"only": only or ["*"], "shard": _shard(shard), "listener": shown}
     if dry_run:
@@ -91,12 +105,24 @@ def sweep(
         else:
             tables.show(console.out(), sweeps.render_members(planned))
         return
+    common["budget"] = None if budget is None else _seconds(budget)
     report = job.sweep(
         name, show=show, jobs=jobs, inception_weights=inception_weights, member_listener=TrainingDisplay, **common
     )
     if report.failed:
         logs = ", ".join(report.failed)
         raise CenError(f"{len(report.failed)} members failed; see {logs}", hint="the same command tries them again")
+
+
+def _seconds(text: str) -> float:
+    """`2h`, `90m`, `30s`, or several of them, as seconds. Raises UsageError for anything else."""
+    number = r"(\d+(?:\.\d+)?)"
+    found = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text)
+    parts = zip(found.groups(), (3600, 60, 1), strict=True) if found else ()
+    seconds = sum(float(part or 0) * size for part, size in parts)
+    if not seconds:
+        raise UsageError(f"--budget {text}: a time such as 2h, 90m or 1h30m")
+    return seconds
 
 
 def _shard(text: str) -> tuple[int, int]:

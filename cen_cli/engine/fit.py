@@ -35,10 +35,12 @@ from cen_cli.models.health import watching
 from cen_cli.results import (
     Evaluation,
     Listener,
+    ReplacedCount,
     RunSummary,
     StepReport,
     ValidationReport,
     as_json,
+    from_json,
     is_better,
 )
 from cen_cli.runs.checkpoint import (
@@ -120,14 +122,15 @@ class Fit:
         state = read_state(folder)
         load_weights(self.task.kept, model, folder / MODEL_FILE)
         try:
-            self.progress = Progress(**state["progress"])
+            self.progress = from_json(Progress, state["progress"], absent=None)
+            self._check_place()
             for name, optimizer in self.task.optimizers.items():
                 restore_optimizer(optimizer, tensors_under(training, f"{name}/"), state["optimizers"][name])
             load_auxiliaries(self._beside(), training, folder / TRAINING_FILE)
             if ranks.leads() or state.get("ranks", 1) == ranks.count():
                 own = training if ranks.leads() else tensors_under(training, f"rank{ranks.number()}/")
                 restore_rng(own, state["rng"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise CheckpointError(
                 f"{folder}: not the state of this recipe's training ({error})", hint=PUT_BACK
             ) from error
@@ -142,11 +145,20 @@ class Fit:
                 "rates, equal but for rounding and what dropout draws"
             )
 
+    def _check_place(self) -> None:
+        """Raises ValueError where the run cannot be at such a place."""
+        progress = self.progress
+        seen = progress.epoch * self.steps_per_epoch + progress.batch
+        whole = 0 <= progress.batch <= self.steps_per_epoch and 0 <= progress.epoch <= self.settings.epochs
+        if not whole or progress.step != seen:
+            raise ValueError(f"step {progress.step} in epoch {progress.epoch}, batch {progress.batch}")
+
     def summary(self) -> RunSummary:
         """How the run stands; complete once every epoch has been validated."""
         progress = self.progress
         if progress.last is None or progress.best is None:
             raise CheckpointError(f"{self.directory.root}: no validation has finished yet")
+        of_best = progress.best_replaced
         return RunSummary(
             run=str(self.directory.root),
             epochs=progress.epoch,
@@ -156,8 +168,12 @@ class Fit:
             best=Evaluation.from_json(progress.best),
             best_step=progress.best_step,
             best_by=self.settings.best_by,
-            replaced=count_replaced(exchanging_layers(self.task.kept), self.modalities),
+            replaced=self._replaced() if of_best is None else tuple(ReplacedCount.from_json(each) for each in of_best),
         )
+
+    def _replaced(self) -> tuple[ReplacedCount, ...]:
+        """Of the network that is scored and kept, as it is now."""
+        return count_replaced(exchanging_layers(self.task.kept), self.modalities)
 
     def _begin(self) -> None:
         """Try the evaluation and the disk, so that what is broken shows now and not after the first epoch.
@@ -291,6 +307,7 @@ class Fit:
         progress.worse = 0 if improved else progress.worse + 1
         if improved:
             progress.best_value, progress.best_step, progress.best = value, progress.step, progress.last
+            progress.best_replaced = as_json(self._replaced())
         self._write_event({"kind": "validation", "epoch": epoch, "step": progress.step, "evaluation": progress.last})
         if ranks.leads():
             write_json(
@@ -303,6 +320,7 @@ class Fit:
                     "last": progress.last,
                 },
             )
+        self.listener.on_gammas(progress.step, self.gammas.now())
         self.listener.on_validation(
             ValidationReport(epoch, progress.step, evaluation, self.settings.best_by, value, improved)
         )

@@ -19,6 +19,8 @@ class Progress:
     best_value: float | None = None
     best_step: int = 0
     best: dict[str, Any] | None = None
+    best_replaced: list[dict[str, Any]] | None = None
+    """Replaced channels of the best checkpoint; None in runs of earlier versions."""
     last: dict[str, Any] | None = None
     worse: int = 0
     """Validations since the best one."""

@@ -252,11 +252,16 @@ def _what_if(
 def _draw(compared: Sequence[ExchangingNetwork], layer: str, measured: Attraction | None, folder: Path) -> list[Path]:
     """Write the plots and return their paths; those over steps only where there is a history."""
     network = compared[0]
-    ratios = np.linspace(0, 4, 200)
     written = [
         *draw_gammas(compared, layer, folder),
-        gamma_plots.theorem_1(ratios, attraction_probability(ratios), measured, folder / "theorem-1.png"),
+        draw_theorem_1(folder, measured),
     ]
     if network.exchange_history is not None:
         written.append(draw_replaced(network, folder))
     return written
+
+
+def draw_theorem_1(folder: Path, measured: Attraction | None = None) -> Path:
+    """The curve of Theorem 1 (S-Fig 4), beside it what was measured of a network; returns the file in `folder`."""
+    ratios = np.linspace(0, 4, 200)
+    return gamma_plots.theorem_1(ratios, attraction_probability(ratios), measured, folder / "theorem-1.png")

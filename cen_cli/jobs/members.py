@@ -8,9 +8,9 @@ number of sweeps, on machines that share the folder, may work on one grid.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from cen_cli.engine.signals import StopRequest
-from cen_cli.errors import Interrupted, UsageError
-from cen_cli.files import locked, whole_directory, write_json
+from cen_cli.errors import Interrupted, SaveError, UsageError
+from cen_cli.files import locked, read_json, whole_directory, write_json
 from cen_cli.processes import fresh_processes
-from cen_cli.results import Evaluation, MemberOutcome, NetworkCost, ReplacedCount, as_json
+from cen_cli.results import Evaluation, MemberOutcome, NetworkCost, ReplacedCount, as_json, from_json
 from cen_cli.runs.directory import RunDirectory
 
 OUTCOME, FAILURE = "outcome.json", "failure.txt"
@@ -66,20 +66,12 @@ class MemberRun:
 
 def outcome_of(member: MemberRun) -> MemberOutcome:
     """The state of a member, with its scores where it is done: those of its split and checkpoint."""
-    document = _read_outcome(member.folder / OUTCOME)
+    outcome = _read_outcome(member.folder / OUTCOME)
     fields: dict[str, Any] = {"group": member.group, "variant": member.variant, "seed": member.seed}
     fields["run"] = str(member.folder)
-    evaluation = None if document is None else Evaluation.from_json(document["evaluation"])
-    if document is None or evaluation is None or not _is_of(member, evaluation):
+    if outcome is None or not _is_of(member, outcome.evaluation):
         return MemberOutcome(**fields, state=_state(member))
-    return MemberOutcome(
-        **fields,
-        state="done",
-        evaluation=evaluation,
-        replaced=tuple(_count(entry) for entry in document["replaced"]),
-        seconds=document["seconds"],
-        cost=NetworkCost(**document["cost"]) if "cost" in document else None,
-    )
+    return MemberOutcome(**fields, state="done", **vars(outcome))
 
 
 def _is_of(member: MemberRun, evaluation: Evaluation) -> bool:
@@ -98,9 +90,7 @@ def write_outcome(
     cost: NetworkCost,
 ) -> None:
     """Mark a member as done. Raises SaveError where it cannot be written."""
-    document = {"evaluation": as_json(evaluation), "replaced": as_json(replaced), "seconds": seconds}
-    document["cost"] = as_json(cost)
-    write_json(member_folder / OUTCOME, document)
+    write_json(member_folder / OUTCOME, as_json(_Outcome(evaluation, tuple(replaced), seconds, cost)))
 
 
 def check_unchanged(member: MemberRun, same: Callable[[str, str], list[str]]) -> None:
@@ -184,22 +174,26 @@ def _state(member: MemberRun) -> str:
     if member.failure.is_file():
         return "failed"
     if member.lock.exists():
-        with locked(member.lock) as free:
+        with suppress(SaveError), locked(member.lock) as free:  # where nothing can be written, nobody trains
             if not free:
                 return "running"
     return "stopped" if whole_directory(RunDirectory(member.folder).last) else "new"
 
 
-def _read_outcome(path: Path) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class _Outcome:
+    """What a member that is done leaves behind."""
+
+    evaluation: Evaluation
+    replaced: tuple[ReplacedCount, ...]
+    seconds: float
+    cost: NetworkCost | None = None
+
+
+def _read_outcome(path: Path) -> _Outcome | None:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return from_json(_Outcome, read_json(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read ({error})", hint="remove it; the member is scored again") from error
-    assert isinstance(document, dict)
-    return document
-
-
-def _count(entry: dict[str, Any]) -> ReplacedCount:
-    return ReplacedCount(**{name: entry[name] for name in ("modality", "replaced", "pressed", "channels")})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import islice
@@ -15,10 +15,12 @@ from typing import Any
 import torch
 
 from cen_cli import builders
+from cen_cli.analysis.advice import fusion_advice
 from cen_cli.analysis.sweeps import Claim, RowPlan, sweep_rows, sweep_verdicts
 from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import locked, write_bytes
+from cen_cli.jobs.budget import Row, train_within
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
 from cen_cli.jobs.export import evaluated_size
 from cen_cli.jobs.members import (
@@ -39,10 +41,11 @@ from cen_cli.models.cost import macs
 from cen_cli.models.exchange import count_replaced, exchanging_layers
 from cen_cli.processes import end_with_parent
 from cen_cli.recipe import Recipe, catalog, dump_toml, parse_recipe
-from cen_cli.recipe.load import differences
+from cen_cli.recipe.load import RecipeSource, differences
 from cen_cli.recipe.overrides import Changes
-from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, paper_numbers
-from cen_cli.results import SILENT, Listener, MemberOutcome, NetworkCost, PlannedMember, SweepReport
+from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, on_recipe, paper_numbers
+from cen_cli.reporting import scores
+from cen_cli.results import SILENT, Listener, MemberOutcome, NetworkCost, PlannedMember, SweepReport, SweepRow
 from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
 
@@ -53,9 +56,11 @@ TIMED_STEPS = 4
 def sweep(
     name: str | Path,
     *,
+    recipe: RecipeSource | None = None,
     out: str | Path | None = None,
     changes: Changes = (),
     show: bool = False,
+    budget: float | None = None,
     shard: tuple[int, int] = (1, 1),
     only: Sequence[str] = ("*",),
     jobs: int = 1,
@@ -72,8 +77,10 @@ def sweep(
 
     Args:
         name: the path of a sweep, or the name of a shipped one.
-        out: the folder of the runs; absent, sweeps/<name>.
+        recipe: the base recipe of its rows, in place of the sweep's own.
+        out: the folder of the runs; absent, sweeps/<name>, or sweeps/<name>-<the recipe's name>.
         show: train nothing, only report.
+        budget: seconds of training, in which rows get as many seeds as fit; absent, all of them.
         shard: (i, n) takes the i-th of n parts of the grid, counted from 1.
         only: patterns; the members whose name matches one of them are trained.
         jobs: how many are trained at a time.
@@ -83,7 +90,7 @@ def sweep(
         UsageError: there is no such sweep, a recipe of it cannot be used, or a run in `out` had another recipe.
         Interrupted: SIGINT or SIGTERM came, and every member was saved.
     """
-    grid = _grid(name, out, changes, data_root, listener)
+    grid = _grid(name, out, changes, data_root, listener, recipe)
     chosen = grid.chosen(only, shard)
     if show and not grid.folder.is_dir():
         listener.on_note(f"{grid.folder}: no such folder; nothing has been trained there")
@@ -98,7 +105,11 @@ def sweep(
             jobs=jobs,
             listener=member_listener,
         )
-        failed = _train_all([run for _, run in chosen], ways, grid.sweep.metrics[-1], jobs, listener)
+        train = partial(_train_all, train_member=ways, metric=grid.sweep.metrics[-1], jobs=jobs, listener=listener)
+        if budget is None:
+            failed = train([run for _, run in chosen])
+        else:
+            failed = _train_within(budget, grid, chosen, train, jobs, device, listener)
     report = dataclasses.replace(_report(grid), failed=tuple(failed))
     listener.on_report(report)
     draw(grid.sweep, report, [member for member, _ in grid.members], grid.folder, device, listener)
@@ -108,6 +119,7 @@ def sweep(
 def plan(
     name: str | Path,
     *,
+    recipe: RecipeSource | None = None,
     out: str | Path | None = None,
     changes: Changes = (),
     shard: tuple[int, int] = (1, 1),
@@ -123,7 +135,7 @@ def plan(
     """
     seconds: dict[tuple[str, str], float | str] = {}
     outcomes = []
-    for member, run in _grid(name, out, changes, data_root, listener).chosen(only, shard):
+    for member, run in _grid(name, out, changes, data_root, listener, recipe).chosen(only, shard):
         outcome, row = outcome_of(run), (member.group, member.variant)
         if outcome.seconds is not None:
             seconds[row] = outcome.seconds
@@ -158,12 +170,20 @@ class _Grid:
 
 
 def _grid(
-    name: str | Path, out: str | Path | None, changes: Changes, data_root: str | None, listener: Listener
+    name: str | Path,
+    out: str | Path | None,
+    changes: Changes,
+    data_root: str | None,
+    listener: Listener,
+    recipe: RecipeSource | None = None,
 ) -> _Grid:
     """The grid with these changes; tells of those that some of its rows do not read."""
     source = catalog.find_sweep(str(name))
-    sweep, folder = load_sweep(str(name)), Path(out or Path("sweeps") / source.stem)
-    pairs = tuple((member, _run_of(member, sweep, folder)) for member in members(sweep, source, changes, data_root))
+    sweep, base = on_recipe(load_sweep(str(name)), source, recipe)
+    own = f"-{base['name']}" if base is not None and recipe is not None else ""
+    folder = Path(out or Path("sweeps") / f"{source.stem}{own}")
+    found = members(sweep, source, changes, data_root, base)
+    pairs = tuple((member, _run_of(member, sweep, folder)) for member in found)
     unread: dict[str, dict[str, None]] = {}
     for member, _ in pairs:
         for change in member.unread:
@@ -222,6 +242,42 @@ def _train_all(
         listener.on_note(f"training {len(left)} of {len(runs)} members, {jobs} at a time")
     start = "start {0.folder}".format
     run_members(left, train_member, jobs=jobs, on_start=lambda run: listener.on_note(start(run)), on_end=on_end)
+    return failed
+
+
+def _train_within(
+    budget: float,
+    grid: _Grid,
+    chosen: Sequence[tuple[Member, MemberRun]],
+    train: Callable[[Sequence[MemberRun]], list[str]],
+    jobs: int,
+    device: str,
+    listener: Listener,
+) -> list[str]:
+    """Train as many seeds of the chosen members' rows as the budget has room for; returns the failed ones' logs."""
+    rows: dict[Row, list[tuple[Member, MemberRun]]] = {}
+    for member, run in chosen:
+        rows.setdefault((member.group, member.variant), []).append((member, run))
+    seconds: dict[Row, float] = {}
+    failed: list[str] = []
+
+    def cost(row: Row, index: int) -> float:
+        outcomes = [outcome_of(run) for _, run in rows[row]]
+        known = next((each.seconds for each in outcomes if each.seconds is not None), None)
+        if row not in seconds and known is None:
+            estimated = _estimate(rows[row][0][0].recipe, device, listener)
+            if isinstance(estimated, str):
+                raise UsageError(f"{'/'.join(row)}: {estimated}")
+            seconds[row] = estimated
+        expected = known if known is not None else seconds[row]
+        return 0.0 if outcomes[index].state == "done" else expected / jobs
+
+    def train_rows(taken: Sequence[Row], index: int) -> None:
+        failed.extend(train([rows[row][index][1] for row in taken]))
+
+    longest = max(map(len, rows.values()))
+    rounds = [[row for row, runs in rows.items() if len(runs) > index] for index in range(longest)]
+    train_within(budget, rounds, cost, train_rows, lambda: _report(grid).rows, listener)
     return failed
 
 
@@ -308,7 +364,13 @@ def _report(grid: _Grid) -> SweepReport:
     rows = dict.fromkeys((member.group, member.variant) for member, _ in grid.members)
     ordered = sorted(rows, key=lambda row: ["", *groups].index(row[0]))  # stable: variants stay in the file's order
     plans = [
-        RowPlan(group, variant, sweep.variants[variant].label or variant, paper_numbers(sweep, group, variant))
+        RowPlan(
+            group,
+            variant,
+            sweep.variants[variant].label or variant,
+            paper_numbers(sweep, group, variant),
+            sweep.variants[variant].alone,
+        )
         for group, variant in ordered
     ]
     claims = [
@@ -316,6 +378,7 @@ def _report(grid: _Grid) -> SweepReport:
         for words, each in sweep.orderings.items()
         for metric in each.metrics
     ]
+    table = sweep_rows(plans, outcomes, sweep.metrics, sweep.reference)
     return SweepReport(
         title=sweep.title,
         source=sweep.source,
@@ -323,11 +386,19 @@ def _report(grid: _Grid) -> SweepReport:
         split=sweep.split,
         checkpoint=sweep.checkpoint,
         task=grid.members[0][0].recipe.task,
-        rows=sweep_rows(plans, outcomes, sweep.metrics, sweep.reference),
+        rows=table,
         verdicts=sweep_verdicts(claims, outcomes, list(groups) or [""]),
         groups=groups,
         notes=tuple(dict.fromkeys(_notes(outcomes))),
+        advice=_advice(table) if sweep.advice else (),
     )
+
+
+def _advice(table: Sequence[SweepRow]) -> tuple[str, ...]:
+    """In every group."""
+    groups = dict.fromkeys(row.group for row in table)
+    found = {group: fusion_advice([row for row in table if row.group == group], scores.written) for group in groups}
+    return tuple(f"{group}: {said}" if group else said for group, sentences in found.items() for said in sentences)
 
 
 def _notes(outcomes: Iterable[MemberOutcome]) -> list[str]:

@@ -15,7 +15,7 @@ from cen_cli.jobs.exchanging import load_exchanging
 from cen_cli.recipe.sweeps import Member, Panel, Sweep, value_in
 from cen_cli.reporting import gamma_plots
 from cen_cli.reporting.gamma_plots import NetworkGammas
-from cen_cli.reporting.sweeps import write_sweep_figure
+from cen_cli.reporting.sweeps import write_cost_figure, write_sweep_figure
 from cen_cli.results import Listener, SweepReport
 
 Rows = Mapping[str, Member]
@@ -44,6 +44,8 @@ def _pictures(
         keys = grid.figure.keys
         values = {(each.group, each.variant): {key: value_in(each.recipe, key) for key in keys} for each in found}
         pictures.append(partial(_curves, folder / "figure.png", report, values, grid.figure.metrics))
+    if grid.advice and any(row.done and row.cost for row in report.rows):
+        pictures.append(lambda: [write_cost_figure(folder / "score-and-cost.png", report)])
     for group in dict.fromkeys(member.group for member in members):
         rows = {each.variant: each for each in members if each.group == group}
         prefix = f"{folder}/{group}-" if group else f"{folder}/"

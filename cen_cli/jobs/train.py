@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cen_cli import builders, ranks
+from cen_cli.analysis.ending import ending_warnings
 from cen_cli.builders import TrainingJob
 from cen_cli.engine.profiling import profile_step, profile_training
 from cen_cli.engine.signals import StopRequest
@@ -15,12 +16,13 @@ from cen_cli.errors import DataError, UsageError
 from cen_cli.jobs.expected import expected_of_validation
 from cen_cli.models.device import resolve_device
 from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
-from cen_cli.recipe.load import RecipeSource, differences
+from cen_cli.recipe.load import RecipeSource, by_key, differences
 from cen_cli.recipe.overrides import Changes
 from cen_cli.results import SILENT, Bench, DryRun, Listener, RunSummary
 from cen_cli.runs.directory import RunDirectory, check_free, create_run, default_root, newest_run, open_run
 from cen_cli.runs.environment import describe_environment
 from cen_cli.runs.log import read_environment
+from cen_cli.runs.trackers import check_trackers, tracked
 from cen_cli.wording import command
 
 UNDIVIDED_COMPILED = (
@@ -191,6 +193,7 @@ def _job(
             "train.freeze_bn = true without pretrained weights freezes statistics that nothing has measured; "
             "losses start huge and may diverge: --set train.freeze_bn=false"
         )
+    check_trackers(recipe.train.trackers)
     if recipe.train.accumulate > 1:
         seen = recipe.train.batch // recipe.train.accumulate
         listener.on_note(
@@ -210,9 +213,13 @@ def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bo
     fit = job.start(run, listener)
     if resumed:
         fit.resume()
-    listener.on_start(dataclasses.replace(job.plan, run=str(run.root)))
-    if resumed:
-        listener.on_note(f"continuing after step {fit.progress.step} of {fit.total_steps}")
-    summary = fit.run(StopRequest())
+    trackers = job.recipe.train.trackers if ranks.leads() else ()
+    with tracked(listener, trackers, run.root, by_key(job.recipe), fit.progress.step) as fit.listener:
+        fit.listener.on_start(dataclasses.replace(job.plan, run=str(run.root)))
+        if resumed:
+            listener.on_note(f"continuing after step {fit.progress.step} of {fit.total_steps}")
+        summary = fit.run(StopRequest())
     listener.on_end(summary)
+    for text, hint in ending_warnings(summary, whole_channels=job.recipe.exchange.choose != "gate"):
+        listener.on_warning(text, hint)
     return dataclasses.replace(summary, expected=expected_of_validation(job.recipe, summary.best))

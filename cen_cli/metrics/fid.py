@@ -10,6 +10,7 @@ L^T. FID is biased: it falls with the number of images, so values of different n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ import torch
 from torch import Tensor
 
 from cen_cli.metrics.features import checked_pair
+
+DISTINCT = 0.632
+"""Share of a set that is drawn at all when as many are drawn with replacement, 1 - 1/e."""
 
 _WELL_CONDITIONED = 1e-5
 """Smallest to largest diagonal entry of a Cholesky factor from which its eigenvalues are trusted."""
@@ -63,18 +67,45 @@ def frechet_interval(
         raise ValueError(f"level is {level}, not between 0 and 1")
     x, y = checked_pair(real, fake)
     random = np.random.default_rng(seed)
-    drawn = np.array([_distance(_resampled(x, random), _resampled(y, random)) for _ in range(resamples)])
+    counts = [(_drawn(len(x), random), _drawn(len(y), random)) for _ in range(resamples)]
+    few = DISTINCT * min(len(x), len(y)) < x.shape[1]
+    drawn = np.array(_by_products(x, y, counts) if few else _by_covariances(x, y, counts))
     moved = drawn - drawn.mean() + frechet_distance(x, y)
     low, high = np.quantile(moved, [(1 - level) / 2, (1 + level) / 2])
     return max(0.0, float(low)), max(0.0, float(high))
 
 
-def _resampled(features: Tensor, random: np.random.Generator) -> _Normal:
-    """The distribution of as many rows, drawn with replacement."""
-    size = len(features)
-    counts = torch.from_numpy(np.bincount(random.integers(size, size=size), minlength=size))
-    drawn = counts > 0
-    return _fit(features[drawn], counts[drawn])
+def _drawn(size: int, random: np.random.Generator) -> Tensor:
+    """How often each of `size` rows is drawn when as many are, with replacement; float64."""
+    return torch.from_numpy(np.bincount(random.integers(size, size=size), minlength=size)).double()
+
+
+def _by_covariances(x: Tensor, y: Tensor, counts: Sequence[tuple[Tensor, Tensor]]) -> list[float]:
+    """The distance of each resample, in which each row occurs so many times, from its covariances."""
+    return [_distance(_fit(x[p > 0], p[p > 0]), _fit(y[q > 0], q[q > 0])) for p, q in counts]
+
+
+def _by_products(x: Tensor, y: Tensor, counts: Sequence[tuple[Tensor, Tensor]]) -> list[float]:
+    """The same from the products of all rows [N, N'], which are made once; each resample centres and weights them."""
+    x, y = x - x.mean(dim=0), y - x.mean(dim=0)  # near the origin, so that little cancels
+    products, squares_x, squares_y = x @ y.T, x.square().sum(dim=1), y.square().sum(dim=1)
+    found = []
+    for p, q in counts:
+        rows, columns = p > 0, q > 0
+        factor = products[rows][:, columns]
+        factor = factor - (factor @ q[columns] / len(y))[:, None]
+        factor = factor - p[rows] @ factor / len(x)
+        factor = factor * (p[rows] / (len(x) - 1)).sqrt()[:, None] * (q[columns] / (len(y) - 1)).sqrt()
+        (one, variance), (other, variance_y) = _moments(x, squares_x, p), _moments(y, squares_y, q)
+        root = float(torch.linalg.svdvals(factor).sum())
+        found.append(max(0.0, float((one - other).square().sum()) + variance + variance_y - 2 * root))
+    return found
+
+
+def _moments(features: Tensor, squares: Tensor, counts: Tensor) -> tuple[Tensor, float]:
+    """Mean [D] and trace of the covariance of rows that occur so many times; `squares`: their squared lengths."""
+    mean = counts @ features / len(features)
+    return mean, float(counts @ squares - len(features) * mean.square().sum()) / (len(features) - 1)
 
 
 def _fit(features: Tensor, counts: Tensor) -> _Normal:

@@ -60,6 +60,10 @@ class Watch:
         else:
             self._per_stream = len(given) // len(getattr(network, "modalities", (None,)))
 
+    def ends(self) -> None:
+        """Let go of the last output: its graph holds what was hooked into it, and so this watch, for ever."""
+        self._before = None
+
     def ran(self, name: str, layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         """A layer has run: keep what there is to know of its output, and of its gradient once that is there."""
         if not isinstance(output, Tensor) or output.dim() != 4 or not output.requires_grad:
@@ -113,6 +117,7 @@ def watching(network: nn.Module) -> Iterator[Watch]:
                 lambda layer, inputs, output, name=name: watch.ran(name, layer, inputs, output)
             )
             hooks.callback(hook.remove)
+        hooks.callback(watch.ends)
         yield watch
 
 

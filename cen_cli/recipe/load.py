@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,13 @@ _SAME_SCORES = (
 
 RecipeSource = str | Path | Mapping[str, Any] | Recipe
 """A recipe's path, the name of a shipped one, its tables, or the recipe itself."""
+
+_LARGEST_SEED, _LARGEST_COUNT, _LARGEST_FLOAT = 2**63, 2**31, 3.4e38
+_LONGEST = 1 << 20
+"""Bytes of a file of recipes; what is larger is none."""
+
+Find = Callable[[str], Path]
+"""Gives the file that is shipped under a name."""
 
 _OWN = ("name", "expected")
 """Keys that belong to the file that states them and are not inherited by `extends`."""
@@ -93,19 +101,24 @@ def override(recipe: Recipe, overrides: Changes, *, data_root: str | None = None
         for path in leaves(table)
         if not _is_among(path, EVALUATION_KEYS)
     ]
-    layers = [(source, _effective(recipe)), *_option_layers(data_root)]
+    layers = [(source, effective(recipe)), *_option_layers(data_root)]
     return _resolve(layers, table, source=source, main=source, problems=problems)
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
     """Dotted keys in which two recipes differ."""
-    first, second = (dict(leaves(_effective(recipe))) for recipe in (one, other))
+    first, second = (dict(leaves(effective(recipe))) for recipe in (one, other))
     return [dotted(path) for path in {**first, **second} if first.get(path) != second.get(path)]
+
+
+def by_key(recipe: Recipe) -> dict[str, str]:
+    """Dotted key -> value, as text, of all that `dump_toml` writes."""
+    return {dotted(path): str(value) for path, value in leaves(effective(recipe)).items()}
 
 
 def dump_toml(recipe: Recipe) -> str:
     """The resolved recipe as TOML; `parse_recipe` of it gives an equal recipe."""
-    return tomli_w.dumps(_effective(recipe))
+    return tomli_w.dumps(effective(recipe))
 
 
 def changed_from_defaults(recipe: Recipe) -> dict[str, Any]:
@@ -116,7 +129,7 @@ def changed_from_defaults(recipe: Recipe) -> dict[str, Any]:
     defaults = {path: kinds.plain(field.get_default()) for path, field in known_keys() if not field.is_required()}
     return {
         dotted(path): value
-        for path, value in leaves(_effective(recipe)).items()
+        for path, value in leaves(effective(recipe)).items()
         if path[0] not in ("task", "name", "expected") and (path not in defaults or defaults[path] != value)
     }
 
@@ -124,46 +137,48 @@ def changed_from_defaults(recipe: Recipe) -> dict[str, Any]:
 # ---- files and what they extend ----
 
 
-def _file_layers(path: Path) -> list[_Layer]:
-    """The file's own tables on top, those that it extends below."""
-    layers: list[_Layer] = []
-    chain: list[Path] = []
+def with_extended(path: Path, find: Find = catalog.find) -> list[tuple[Path, dict[str, Any]]]:
+    """A file and its tables, then the file that it extends, and so on. Raises as `read_toml`."""
+    chain: list[tuple[Path, dict[str, Any]]] = []
     current: Path | None = path
     while current is not None:
-        if current.resolve() in chain:
-            names = " -> ".join(link.name for link in [*chain[chain.index(current.resolve()) :], current])
-            raise RecipeError(str(path), [f"extends = {show_value(current.name)}: recipes in a circle: {names}"])
-        chain.append(current.resolve())
-        table = dict(read_toml(current))
-        base = table.pop("extends", None)
-        if not layers:
-            table.setdefault("name", current.stem)
-        else:
-            table = {key: value for key, value in table.items() if key not in _OWN}
-        layers.insert(0, (str(current), table))
-        current = _base_of(current, base)
-    return layers
+        links = [link.resolve() for link, _ in chain]
+        if current.resolve() in links:
+            names = " -> ".join(link.name for link in [*links[links.index(current.resolve()) :], current])
+            raise RecipeError(str(path), [f"extends = {show_value(current.name)}: files in a circle: {names}"])
+        table = read_toml(current)
+        chain.append((current, table))
+        current = _base_of(current, table.pop("extends", None), find)
+    return chain
+
+
+def _file_layers(path: Path) -> list[_Layer]:
+    """The file's own tables on top, those that it extends below."""
+    (own, table), *below = with_extended(path)
+    table.setdefault("name", own.stem)
+    inherited = [(str(link), {key: each[key] for key in each if key not in _OWN}) for link, each in reversed(below)]
+    return [*inherited, (str(own), table)]
 
 
 def _table_layers(source: Mapping[str, Any] | Recipe) -> list[_Layer]:
     """Of tables that come from no file, which may extend a recipe by path or shipped name, too."""
-    table = _effective(source) if isinstance(source, Recipe) else dict(source)
+    table = effective(source) if isinstance(source, Recipe) else dict(source)
     base = _base_of(Path("recipe"), table.pop("extends", None))
     below = [] if base is None else _file_layers(base)
     return [*_unexpecting(below), ("recipe", table)]
 
 
-def _base_of(path: Path, base: Any) -> Path | None:
+def _base_of(path: Path, base: Any, find: Find = catalog.find) -> Path | None:
     if base is None:
         return None
     if not isinstance(base, str):
-        problem = f"extends = {show_value(base)}: the name of a shipped recipe, or a path relative to this file"
+        problem = f"extends = {show_value(base)}: the name of a shipped one, or a path relative to this file"
         raise RecipeError(str(path), [problem])
     beside = path.parent / base
     if beside.is_file():
         return beside
     try:
-        return catalog.find(base)
+        return find(base)
     except UsageError as error:
         raise RecipeError(str(path), [f"extends = {show_value(base)}: {error.message}"], hint=error.hint) from error
 
@@ -175,6 +190,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
+        if path.stat().st_size > _LONGEST:
+            reason = f"larger than {_LONGEST >> 20} MiB, which no recipe is"
+            raise UsageError(f"{path}: {reason}", hint="is it the right file?")
         data = path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
@@ -190,7 +208,7 @@ def _read(path: Path) -> str:
 def _parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also a number of thousands of digits
         hint = "text values need quotes, and each key may be set once: https://toml.io"
         raise RecipeError(source, [f"not valid TOML: {error}"], hint=hint) from error
 
@@ -219,6 +237,8 @@ def _resolve(
     if any(value_of(below, path) != lookup(overrides, path) for path in decisive):
         layers = _unexpecting(layers)
     layers = _drop_inherited([*layers, ("--set", overrides)])
+    if huge := [_too_large(path) for path, value in leaves(_merged(layers)).items() if _is_too_large(path, value)]:
+        raise RecipeError(source, huge)
     recipe, found = validate(_merged(layers))
     problems = [*problems, *(problem.text + _origin(problem, layers, main) for problem in found)]
     if recipe is None or problems:
@@ -226,6 +246,20 @@ def _resolve(
             source, problems, hint="docs/recipes.md describes every key; `cen recipes show rooms` prints an example"
         )
     return recipe
+
+
+def _is_too_large(path: Keys, value: Any) -> bool:
+    """Whether a number, or one of a list, is beyond what any key can mean: 64-bit seeds, 32-bit counts and floats."""
+    if isinstance(value, list):
+        return any(_is_too_large(path, each) for each in value)
+    if isinstance(value, int):
+        return abs(value) >= (_LARGEST_SEED if path[-1] == "seed" else _LARGEST_COUNT)
+    return isinstance(value, float) and _LARGEST_FLOAT < abs(value) < math.inf
+
+
+def _too_large(path: Keys) -> str:
+    limit = "a whole number below 2^63" if path[-1] == "seed" else "numbers below 2^31, or 3.4e38 with a point"
+    return f"{dotted(path)}: too large; {limit}"
 
 
 def _merged(layers: Sequence[_Layer]) -> dict[str, Any]:
@@ -260,7 +294,7 @@ def _origin(problem: Problem, layers: list[_Layer], main: str) -> str:
     return f" [from {setters[-1]}]" if setters and setters[-1] != main else ""
 
 
-def _effective(recipe: Recipe) -> dict[str, Any]:
+def effective(recipe: Recipe) -> dict[str, Any]:
     """The recipe's tables without keys that are absent or not read under its switches, and without empty tables."""
     table: dict[str, Any] = recipe.model_dump(exclude_none=True)
     for path in (("data", "normalize"), ("expected",)):

@@ -1,9 +1,9 @@
 """The recipe: every table and key that a recipe file may hold, with its type, range, default and meaning.
 
-This file, with `folders` for data of one's own and `streams` for what streams share and exchange, is the only place
-where a key is declared. The error messages (`problems`), the reference page (`reference`) and the command line's
-`--set` read it. Settings follow the paper's supplement, Section 2; defaults are those of the NYUDv2 segmentation
-experiments (S-Table 7) except where a key says otherwise.
+This file, with `folders` for data of one's own, `streams` for what streams share and exchange and `training` for how it
+is learned, is the only place where a key is declared. The error messages (`problems`), the reference page (`reference`)
+and the command line's `--set` read it. Settings follow the paper's supplement, Section 2; defaults are those of the
+NYUDv2 segmentation experiments (S-Table 7) except where a key says otherwise.
 """
 
 from __future__ import annotations
@@ -18,10 +18,6 @@ from cen_cli.recipe.table import (
     AboveZero,
     Channels,
     Deviations,
-    Fraction,
-    NonNegative,
-    Positive,
-    Rate,
     Size,
     Table,
     ascending,
@@ -29,6 +25,7 @@ from cen_cli.recipe.table import (
     distinct,
     unique,
 )
+from cen_cli.recipe.training import Loss, Optimizer, Schedule, Train
 
 
 class RoomsData(Table):
@@ -229,137 +226,6 @@ class Gan(Table):
         default=False,
         description="Let the discriminator's and the generator's update share one forward of the generator, and with "
         "it one dropout mask: faster, not the plain loop's mathematics.",
-    )
-
-
-class Loss(Table):
-    """What a segmentation's label maps cost, at every branch and the ensemble; void pixels never count."""
-
-    class_weights: Literal["none", "inverse", "median"] | Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (
-        Field(
-            default="none",
-            description='Weights of the classes. "inverse": by their pixels in the training split. "median": median '
-            "frequency balancing, by their pixels in the views that show them; or one number for each class.",
-        )
-    )
-    label_smoothing: Fraction = Field(
-        default=0.0, description="Share of the target that is spread over all classes in cross entropy."
-    )
-    focal_gamma: NonNegative = Field(
-        default=0.0, description="Exponent of the focal loss, (1 - p)^gamma before cross entropy; 2 is usual, 0: none."
-    )
-    dice: NonNegative = Field(default=0.0, description="Weight of the soft Dice loss beside cross entropy.")
-
-
-class Optimizer(Table):
-    """The optimiser, by group of parameters. A learning rate is one number, or one per stage (`staged`)."""
-
-    kind: Literal["sgd", "adam", "adamw"] = Field(
-        default="sgd", description='The optimiser. "adamw" decays weights apart from the gradient.'
-    )
-    encoder_lr: Rate = Field(description="Learning rate of the encoder.")
-    decoder_lr: Rate = Field(description="Learning rate of the decoder and of the ensemble's weights.")
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=1.0,
-        description="What the encoder's rate is multiplied by from each stage to the next finer one, such as 0.7: the "
-        "last stage has encoder_lr. Gammas that exchange keep gamma_lr.",
-    )
-    gamma_lr: Rate | None = Field(
-        default=None, description="Learning rate of the exchanging norms' gammas. Absent: encoder_lr."
-    )
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of SGD.")
-    betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), description="Running-average rates of Adam.")
-    weight_decay: float = Field(
-        default=1e-5, ge=0, description="Weight decay of all parameters but the ensemble's weights."
-    )
-    gamma_weight_decay: NonNegative | None = Field(
-        default=None, description="Weight decay of the exchanging norms' gammas. Absent: weight_decay."
-    )
-    discriminator_lr: AboveZero | None = Field(
-        default=None, description="Learning rate of the discriminator. Absent: encoder_lr."
-    )
-    clip_norm: AboveZero | None = Field(
-        default=None, description="Largest norm of the gradient; longer ones are shortened to it. Absent: no limit."
-    )
-
-
-class Schedule(Table):
-    """How learning rates change over the run."""
-
-    kind: Literal["constant", "staged", "poly", "cosine", "linear"] = Field(
-        default="constant",
-        description='"staged": one rate per stage. "poly": down to 0 as (1 - step/steps) ** power. '
-        '"cosine": down to 0 along half a cosine. "linear": constant '
-        "for constant_epochs, then straight down to 0.",
-    )
-    stage_epochs: tuple[Positive, ...] = Field(
-        default=(), description="Epochs of each stage; they sum to train.epochs."
-    )
-    power: float = Field(default=0.9, gt=0, description="Exponent of the poly schedule.")
-    constant_epochs: int = Field(
-        default=0, ge=0, description="Epochs before the linear schedule begins to fall; fewer than train.epochs."
-    )
-    warmup_steps: int = Field(default=0, ge=0, description="Steps over which rates rise from 0 at the start.")
-
-
-class Train(Table):
-    """The training run."""
-
-    epochs: int = Field(ge=1, description="Passes over the training split.")
-    batch: int = Field(ge=1, description="Views in one step.")
-    accumulate: int = Field(
-        default=1,
-        ge=1,
-        description="Parts into which a step's batch is cut, computed one after the other in that much less memory; "
-        "batch norms see one part at a time.",
-    )
-    precision: Literal["fp32", "bf16", "auto"] = Field(
-        default="fp32", description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast.'
-    )
-    channels_last: bool = Field(
-        default=True, description="Keep images with channels innermost, which most machines prefer."
-    )
-    compile: bool = Field(default=False, description="Compile the network with torch.compile.")
-    freeze_bn: bool = Field(
-        default=False,
-        description="Keep the encoder's batch norm statistics as loaded; scale and offset are trained all the same.",
-    )
-    sync_bn: bool = Field(
-        default=True,
-        description="Let batch norms, where several devices train, see the batch of all of them and not only their own "
-        "part; off, less is exchanged between devices.",
-    )
-    modality_dropout: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="Probability with which each modality of a training view is missing (0 as the network sees it); "
-        "one at least stays.",
-    )
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None,
-        description="Decay, such as 0.999, of an average of the weights over the steps, which then is what is scored "
-        "and saved. Absent: no average.",
-    )
-    patience: Positive | None = Field(
-        default=None, description="Validations without a better score after which training ends. Absent: all epochs."
-    )
-    validate_every: int = Field(
-        default=1, ge=1, description="Epochs between validations; the last epoch is always validated."
-    )
-    record_gammas_every: int = Field(default=20, ge=1, description="Steps between records of all gammas.")
-    log_every: int = Field(default=20, ge=1, description="Steps between lines of the log.")
-    checkpoint_every: int = Field(
-        default=0, ge=0, description="Steps between checkpoints beside those at each epoch's end; 0: only those."
-    )
-    best_by: str = Field(
-        default="",
-        description='Score by which the best checkpoint is kept: "ensemble" or a modality, a dot, and a metric: '
-        "pixel_accuracy, mean_accuracy, mean_iou; in translation mae, mse, psnr, ssim, fid, kid. "
-        "Empty: ensemble.mean_iou, or ensemble.mae.",
-    )
-    seed: int = Field(
-        default=0, ge=0, lt=2**63, description="Seed of initial weights, order of views, augmentation and dropout."
     )
 
 

@@ -6,6 +6,7 @@ some of its keys; every member of the grid is an ordinary recipe, checked like a
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +16,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from cen_cli.errors import RecipeError
+from cen_cli.errors import RecipeError, UsageError
 from cen_cli.recipe import catalog, kinds
-from cen_cli.recipe.load import load_recipe, read_toml
+from cen_cli.recipe.load import RecipeSource, effective, load_recipe, with_extended
 from cen_cli.recipe.overrides import Changes, as_text, with_options
-from cen_cli.recipe.paths import merge
+from cen_cli.recipe.paths import lookup, merge, without
 from cen_cli.recipe.problems import check_types, known_keys
 from cen_cli.recipe.schema import METRICS, Recipe
 from cen_cli.recipe.switches import READ_ONLY_WITH
@@ -27,6 +28,7 @@ from cen_cli.recipe.table import Count, Table, distinct
 from cen_cli.recipe.wording import perhaps, show_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 Numbers = dict[str, float]
 """Metric, `branch.metric` -> value in the metric's own unit: shares between 0 and 1, MAE, FID, KID not times 100."""
 
@@ -39,6 +41,7 @@ class Variant(Table):
     seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)] | None = Field(
         default=None, description="Seeds of this row alone. Absent: the sweep's."
     )
+    alone: bool = Field(default=False, description="Stands for one row of each modality of the base recipe, alone.")
 
 
 class Group(Table):
@@ -110,6 +113,11 @@ class Sweep(Table):
     figure: Figure | None = Field(default=None, description="A plot of the results.")
     proportions: str = Field(default="", description="The layer of S-Fig 11; draws S-Fig 11 and 12, a row a variant.")
     trajectories: str = Field(default="", description="The layer of S-Fig 5, which is drawn, a row a variant.")
+    advice: bool = Field(
+        default=False,
+        description="Say in words which row to take, and draw scores against costs. What the base recipe says of "
+        "fusing and of choosing channels is left to the rows.",
+    )
     panel: Panel | None = Field(default=None, description="Pictures of what the rows make of the same views.")
 
 
@@ -135,7 +143,9 @@ def load_sweep(name_or_path: str) -> Sweep:
 
     Raises RecipeError with every problem, UsageError for a missing file.
     """
-    sweep, problems = check_types(_tables(catalog.find_sweep(name_or_path)), Sweep)
+    files = with_extended(catalog.find_sweep(name_or_path), catalog.find_sweep)
+    tables: dict[str, Any] = functools.reduce(merge, (table for _, table in reversed(files)), {})
+    sweep, problems = check_types(tables, Sweep)
     texts = [problem.text for problem in problems]
     if sweep is not None:
         texts += _unknown_names(sweep)
@@ -144,30 +154,65 @@ def load_sweep(name_or_path: str) -> Sweep:
     return sweep
 
 
-def _tables(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The file's tables over those of the sweep that it extends, a path beside it or a shipped name."""
-    table = dict(read_toml(path))
-    base = table.pop("extends", None)
-    if base is None:
-        return table
-    if not isinstance(base, str) or path.resolve() in above:
-        wanted = "the name of another shipped sweep, or a path relative to this file"
-        raise RecipeError(str(path), [f"extends = {show_value(base)}: {wanted}, and not in a circle"])
-    beside = path.parent / base
-    found = beside if beside.is_file() else catalog.find_sweep(base)
-    return merge(_tables(found, (*above, path.resolve())), table)
+LEFT_TO_ROWS = (
+    *("model.fusion", "model.fusion_stage", "model.classifier", "sharing.conv", "train.best_by", "expected"),
+    *(f"exchange.{key}" for key in ("choose", "budget", "share", "choose_every", "stages")),
+)
+"""What the base recipe of a sweep that gives advice does not decide."""
 
 
-def members(sweep: Sweep, source: Path, overrides: Changes = (), data_root: str | None = None) -> tuple[Member, ...]:
+def on_recipe(sweep: Sweep, source: Path, recipe: RecipeSource | None = None) -> tuple[Sweep, Mapping[str, Any] | None]:
+    """The sweep on another base recipe; with its rows of single modalities, and the tables of the base to be changed.
+
+    The tables are None where the sweep has bases of its own. Raises UsageError where they cannot be another, or there
+    is one modality only; RecipeError.
+    """
+    if recipe is not None and any(group.base for group in sweep.groups.values()):
+        raise UsageError("--recipe: the groups of this sweep have base recipes of their own")
+    if recipe is None and not sweep.advice:
+        return sweep, None
+    base = load_recipe(_found(sweep.base, source) if recipe is None else recipe)
+    tables = effective(base)
+    if not sweep.advice:
+        return sweep, tables
+    if len(base.data.inputs) < 2:
+        raise UsageError(f"{base.name}: one modality ({base.data.inputs[0]}) has nothing to be fused with")
+    silent = () if base.exchange.sparsity > 0 else ("exchange.sparsity",)
+    for key in (*LEFT_TO_ROWS, *silent):
+        tables = without(tables, key.split("."))
+    return sweep.model_copy(update={"variants": dict(_with_alone(sweep, base))}), tables
+
+
+def _with_alone(sweep: Sweep, base: Recipe) -> Iterator[tuple[str, Variant]]:
+    """The rows; what stands for each modality alone in so many rows."""
+    for name, row in sweep.variants.items():
+        if not row.alone:
+            trained = base.model.frozen_stages and lookup(row.set, ("model", "fusion_stage")) == "input"
+            frozen = {"model": {"frozen_stages": 0}} if trained else {}  # its first convolution is another
+            yield name, row.model_copy(update={"set": merge(row.set, frozen)})
+            continue
+        for modality in base.data.inputs:
+            own = merge(row.set, {"data": {"inputs": [modality]}})
+            yield f"{name}-{UNSAFE.sub('-', modality)}", Variant(label=f"{modality} {row.label}", set=own, alone=True)
+
+
+def members(
+    sweep: Sweep,
+    source: Path,
+    overrides: Changes = (),
+    data_root: str | None = None,
+    base: Mapping[str, Any] | None = None,
+) -> tuple[Member, ...]:
     """Every run of the grid, seed by seed, so that a first result of each row is there early.
 
     An override goes to the members that read its key, and must be read by one of them at least. `source` is the sweep's
-    file: base recipes are found beside it, or by shipped name. Raises RecipeError with the problems of every row that
-    is no valid recipe.
+    file: base recipes are found beside it, or by shipped name, unless `base` has their tables. Raises RecipeError with
+    the problems of every row that is no valid recipe.
     """
     given = with_options(overrides)
     texts = [as_text(change) for change in given]
     found: dict[tuple[int, str, str], Member] = {}
+    before: dict[tuple[int, str, str], Recipe] = {}
     problems: dict[str, None] = {}
     for name, group in _groups(sweep).items():
         for variant, row in sweep.variants.items():
@@ -176,15 +221,17 @@ def members(sweep: Sweep, source: Path, overrides: Changes = (), data_root: str 
                 seeded = with_options((), train__seed=seed)
                 try:
                     if given:
-                        plain = _recipe(sweep, name, group, variant, source, seeded, data_root)
+                        plain = _recipe(sweep, name, group, variant, source, seeded, data_root, base)
+                        before[index, name, variant] = plain
                         unread = tuple(text for text in texts if _is_unread(plain, text, texts))
                     read = [change for change in given if as_text(change) not in unread]
-                    recipe = _recipe(sweep, name, group, variant, source, [*read, *seeded], data_root)
+                    recipe = _recipe(sweep, name, group, variant, source, [*read, *seeded], data_root, base)
                 except RecipeError as error:
                     problems |= dict.fromkeys(f"variant {variant}: {text}" for text in error.problems)
                     continue
                 unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
                 found[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
+    problems |= dict.fromkeys(_twins(found, before))
     for text in texts:
         if found and all(text in member.unread for member in found.values()):
             problems[f"--set {text!r}: no member reads this key"] = None
@@ -192,6 +239,21 @@ def members(sweep: Sweep, source: Path, overrides: Changes = (), data_root: str 
         raise RecipeError(str(source), list(problems), hint="each variant must be a valid recipe with its base")
     order = sorted(found, key=lambda place: place[0])  # stable: groups and variants stay in the file's order
     return tuple(found[place] for place in order)
+
+
+def _twins(
+    found: Mapping[tuple[int, str, str], Member], before: Mapping[tuple[int, str, str], Recipe]
+) -> Iterator[str]:
+    """Rows that the overrides make one recipe, other than `before`: labels would tell of a difference that is gone."""
+    seen: dict[str, tuple[int, str, str]] = {}
+    for place in (each for each in found if each in before):
+        first = seen.setdefault(f"{place[:2]} {_nameless(found[place].recipe)!r}", place)
+        if _nameless(before[first]) != _nameless(before[place]):
+            yield f"with these --set the variants {first[2]} and {place[2]} are the same"
+
+
+def _nameless(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"name": "", "expected": {}})
 
 
 def paper_numbers(sweep: Sweep, group: str, variant: str) -> Numbers:
@@ -217,16 +279,21 @@ def _recipe(
     source: Path,
     overrides: Changes,
     data_root: str | None,
+    base: Mapping[str, Any] | None,
 ) -> Recipe:
-    base = group.base or sweep.base
-    beside = source.parent / base
     own = {"name": "-".join([*([name] if name else []), variant])}
     changes = [
         (f"{source.name}: set", kinds.plain(sweep.set)),
         (f"{source.name}: groups.{name}", kinds.plain(group.set)),
         (f"{source.name}: variants.{variant}", own | kinds.plain(sweep.variants[variant].set)),
     ]
-    return load_recipe(str(beside) if beside.is_file() else base, overrides, data_root, changes=changes)
+    return load_recipe(base or _found(group.base or sweep.base, source), overrides, data_root, changes=changes)
+
+
+def _found(base: str, source: Path) -> str:
+    """A base recipe beside the sweep's file, or by shipped name."""
+    beside = source.parent / base
+    return str(beside) if beside.is_file() else base
 
 
 def _is_unread(recipe: Recipe, override: str, overrides: Sequence[str]) -> bool:

@@ -25,7 +25,7 @@ BACKBONES = ", ".join(f'"{name}"' for name in RESNETS) + ' or "timm/NAME"'
 def unique(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names, none empty and none twice. Raises ValueError."""
     if len(set(names)) != len(names) or "" in names:
-        raise ValueError("a list of modality names, each named once")
+        raise ValueError("a list of names, each named once")
     return names
 
 

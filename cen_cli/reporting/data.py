@@ -95,12 +95,15 @@ def render_draft(inferred: InferredDataset, target: str | None, recipe: str) -> 
         sentences.append(("labels", "; ".join([labels.pattern, *labels.evidence])))
     sentences += [("views", _views(inferred)), *(("note", note) for note in inferred.notes)]
     task = f"a translation to {target}" if target else "a segmentation"
+    inputs = [part.name for part in inferred.modalities if part.name != target]
+    asked = command("sweep", "fusions", "--recipe", recipe, "--budget", "2h")
     advice = "the conclusions above may be wrong" + ("" if target else ", and classes need their names")
     return [
         table,
         facts(sentences),
         f"wrote {recipe}: {task}. Open it: {advice}.",
         f"next: {command('data', 'check', recipe)}, then: {command('train', recipe)}",
+        *([f"after the first training, which fusion to take: {asked}"] if len(inputs) > 1 else []),
     ]
 
 

@@ -46,11 +46,17 @@ def _colour_distance(colours: Array, other: Array) -> Array:
     return ((colours - other) ** 2 * (2, 4, 3)).sum(axis=-1)
 
 
+def void_colour(palette: Palette) -> tuple[int, int, int]:
+    """Black, or where a class is black white, or the first grey that no class has."""
+    taken = {_rgb(colour) for colour in palette}
+    return next(grey for grey in ((value,) * 3 for value in (0, 255, *range(1, 255))) if grey not in taken)
+
+
 def colour_labels(labels: Array, palette: Palette) -> Array:
-    """A label map [H, W] as a picture [H, W, 3]; void is black. Raises ValueError for a label without a colour."""
+    """A label map [H, W] as a picture [H, W, 3], void in its own colour. Raises ValueError for one without a colour."""
     table = np.zeros((VOID + 1, 3), dtype=np.uint8)
     table[: len(palette)] = np.asarray(palette, dtype=np.uint8)
-    table[VOID] = 0
+    table[VOID] = void_colour(palette)
     unknown = labels[(labels != VOID) & ((labels < 0) | (labels >= len(palette)))]
     if unknown.size:
         raise ValueError(f"label {int(unknown[0])} has no colour: the palette has {len(palette)}")
@@ -159,7 +165,7 @@ def _present(rows: Sequence[PanelRow], classes: int) -> list[int]:
 
 def _legend(present: Sequence[int], class_names: Sequence[str], palette: Palette, width: int) -> Image.Image:
     """Coloured squares with class names, wrapped to the width; void last."""
-    entries = [(class_names[index], _rgb(palette[index])) for index in present] + [("void", (0, 0, 0))]
+    entries = [(class_names[index], _rgb(palette[index])) for index in present] + [("void", void_colour(palette))]
     places, left, top = [], GAP, 0
     for name, _ in entries:
         needed = TEXT_HEIGHT + text_width(name) + 2 * GAP

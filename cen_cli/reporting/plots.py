@@ -154,20 +154,64 @@ def score_and_share(curves: Sequence[Curve], *, title: str, bars: str, out: Path
     return write_figure(figure, out)
 
 
+MARKERS = "ovD^P<X>"
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A row of a sweep: what it costs and scores."""
+
+    label: str
+    macs: float
+    """10^9 a view."""
+    mean: float
+    spread: float
+    alone: bool
+    """Whether it has one modality alone."""
+
+
+def score_and_cost(panels: Mapping[tuple[str, str], Sequence[Point]], *, title: str, out: Path) -> Path:
+    """A panel per (heading, score): scores with their spreads over seeds against multiply-accumulates."""
+    figure = new_figure(6.4 * len(panels) + 0.4, 4.4)
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, ((heading, score), points) in zip(grid, panels.items(), strict=True):
+        for index, point in enumerate(points):
+            marker = "s" if point.alone else MARKERS[index % len(MARKERS)]
+            place = {"color": f"C{index % 10}", "marker": marker, "linestyle": "none", "capsize": 3}
+            axes.errorbar([point.macs], [point.mean], yerr=[point.spread], label=point.label, **place)
+        axes.set_xlabel("G MACs a view")
+        axes.set_ylabel(score)
+        axes.set_title(heading, fontsize=9)
+        axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        plain(axes)
+    figure.suptitle(title, fontsize=10)
+    return write_figure(figure, out)
+
+
 # --- robustness ---------------------------------------------------------------------------------------------------
 
 
-def scores_by_level(rows: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], *, metric: str, out: Path) -> Path:
-    """One row of panels per modality, one panel per corruption: a score by branch at levels 0 (none), 1, 2, ...
+@dataclasses.dataclass(frozen=True)
+class Levels:
+    """Scores at growing strengths of one corruption, from none on."""
 
-    rows: modality -> corruption -> branch -> values; the last of several branches is drawn in black.
+    strengths: Sequence[float]
+    """In percent."""
+    scores: Mapping[str, Sequence[float]]
+    """By branch, in the unit of the axis."""
+
+
+def scores_by_level(rows: Mapping[str, Mapping[str, Levels]], *, metric: str, out: Path) -> Path:
+    """One row of panels per modality, one panel per corruption: a score by branch against the strength.
+
+    rows: modality -> corruption -> scores; the last of several branches is drawn in black.
     """
     columns = max(len(panels) for panels in rows.values())
     figure = new_figure(2.6 * columns + 0.6, 2.2 * len(rows) + 0.7)
     grid = figure.subplots(len(rows), columns, sharey=True, squeeze=False)
     for line, (modality, panels) in zip(grid, rows.items(), strict=True):
-        for axes, (corruption, branches) in zip(line, panels.items(), strict=False):
-            _levels(axes, branches)
+        for axes, (corruption, levels) in zip(line, panels.items(), strict=False):
+            _levels(axes, levels)
             axes.set_title(f"{modality}: {corruption}", fontsize=9)
         for axes in line[len(panels) :]:
             axes.set_visible(False)
@@ -177,11 +221,11 @@ def scores_by_level(rows: Mapping[str, Mapping[str, Mapping[str, Sequence[float]
     return write_figure(figure, out)
 
 
-def _levels(axes: Axes, branches: Mapping[str, Sequence[float]]) -> None:
-    for index, (branch, values) in enumerate(branches.items()):
-        colour = "black" if 0 < index == len(branches) - 1 else modality_colour(index)
-        axes.plot(range(len(values)), values, color=colour, marker="o", markersize=3, label=branch)
-        axes.set_xticks(range(len(values)))
-    axes.set_xlabel("strength", fontsize=8)
+def _levels(axes: Axes, levels: Levels) -> None:
+    for index, (branch, values) in enumerate(levels.scores.items()):
+        colour = "black" if 0 < index == len(levels.scores) - 1 else modality_colour(index)
+        axes.plot(levels.strengths, values, color=colour, marker="o", markersize=3, label=branch)
+    axes.set_xticks(levels.strengths, [f"{strength:g}" for strength in levels.strengths])
+    axes.set_xlabel("strength, percent", fontsize=8)
     axes.tick_params(labelsize=7)
     plain(axes)

@@ -192,22 +192,21 @@ def _case(line: MissingScores) -> str:
 
 
 def write_corruptions(path: Path, report: Robustness) -> Path:
-    """Every branch's score against the level of each corruption, as PNG. Raises SaveError."""
+    """Every branch's score against the strength of each corruption, in the tables' units, as PNG. Raises SaveError."""
     panels = {
-        modality: {name: _curves(report, [line for line in lines if line.corruption == name]) for name in _names(lines)}
+        modality: {name: _levels(report, [line for line in lines if line.corruption == name]) for name in _names(lines)}
         for modality, lines in _by_modality(report.corrupted).items()
     }
-    return plots.scores_by_level(panels, metric=scores.HEADINGS[report.metric], out=path)
+    return plots.scores_by_level(panels, metric=_unit(report.metric), out=path)
 
 
 def _names(lines: Sequence[CorruptedScores]) -> list[str]:
     return list(dict.fromkeys(line.corruption for line in lines))
 
 
-def _curves(report: Robustness, lines: Sequence[CorruptedScores]) -> dict[str, list[float]]:
-    """By branch: the score whole, then by level."""
-    evaluations = [report.full, *(line.evaluation for line in lines)]
-    return {
-        branch: [_values(evaluation, report.metric)[branch] for evaluation in evaluations]
-        for branch in report.full.scores
-    }
+def _levels(report: Robustness, lines: Sequence[CorruptedScores]) -> plots.Levels:
+    """The scores whole, then by level."""
+    factor = scores.FACTORS.get(report.metric, 1)
+    evaluations = [_values(each, report.metric) for each in (report.full, *(line.evaluation for line in lines))]
+    curves = {branch: [factor * values[branch] for values in evaluations] for branch in report.full.scores}
+    return plots.Levels([0.0, *(100 * line.strength for line in lines)], curves)

@@ -55,9 +55,8 @@ def render_sweep(report: SweepReport) -> list[RenderableType]:
         parts.append(WideTable(report.groups.get(group, "row"), headings, named, report.reference, together=2))
     if report.source:
         parts.append(Text(f"paper's numbers: {report.source}"))
-    if report.verdicts:
-        parts.append(WideTable("the paper's ordering", VERDICT, _verdict_rows(report)))
-    return [*parts, *(Text(f"note: {note}") for note in report.notes)]
+    parts += [WideTable(heading, VERDICT, verdicts) for heading, verdicts in _verdicts(report).items()]
+    return [*parts, *map(Text, report.advice), *(Text(f"note: {note}") for note in report.notes)]
 
 
 def sweep_markdown(report: SweepReport) -> str:
@@ -71,10 +70,11 @@ def sweep_markdown(report: SweepReport) -> str:
         ]
         lines += [_markdown_row([row.label, *texts]) for row, texts in zip(rows, cells, strict=True)]
         lines.append("")
-    if report.verdicts:
-        lines += [_markdown_row(["the paper's ordering", *VERDICT]), _markdown_row(["---"] * (len(VERDICT) + 1))]
-        lines += [_markdown_row([claim, *cells]) for claim, cells in _verdict_rows(report)]
-    return "\n".join(lines) + "\n"
+    for heading, verdicts in _verdicts(report).items():
+        lines += [_markdown_row([heading, *VERDICT]), _markdown_row(["---"] * (len(VERDICT) + 1))]
+        lines += [*(_markdown_row([claim, *texts]) for claim, texts in verdicts), ""]
+    lines += [f"- {sentence}" for sentence in report.advice]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def sweep_csv(report: SweepReport) -> str:
@@ -147,6 +147,23 @@ def write_sweep_figure(
     if seeds[-1] == 1:
         bars = "One seed each: no spread."
     return score_and_share(curves, title=report.title, bars=bars, out=path)
+
+
+def write_cost_figure(path: Path, report: SweepReport) -> Path:
+    """Scores against multiply-accumulates, a panel per group and a point per row, as PNG. Raises SaveError."""
+    from cen_cli.reporting.plots import Point, score_and_cost
+
+    panels = {}
+    for group, rows in _by_group([row for row in report.rows if row.done and row.cost]).items():
+        metric = next(cell.metric for cell in reversed(rows[0].cells) if cell.values)
+        factor = scores.FACTORS.get(metric.rpartition(".")[2], 1)
+        cells = [next(cell for cell in row.cells if cell.metric == metric) for row in rows]
+        panels[report.groups.get(group, ""), _heading(metric, " ")] = [
+            Point(row.label, row.cost.macs / 1e9, factor * cell.mean, factor * np.nan_to_num(cell.std), row.alone)
+            for row, cell in zip(rows, cells, strict=True)
+            if row.cost is not None
+        ]
+    return score_and_cost(panels, title=report.title, out=path)
 
 
 def _curve(
@@ -248,17 +265,17 @@ def _signed(cell: SweepCell) -> str:
     return sign + scores.written(cell.metric, abs(cell.difference))
 
 
-def _verdict_rows(report: SweepReport) -> list[tuple[str, list[str]]]:
-    """Each ordering with its verdict, by how much the better row is better on average, and the p-value of that."""
-    rows = []
+def _verdicts(report: SweepReport) -> dict[str, list[tuple[str, list[str]]]]:
+    """By group's heading: each ordering, its verdict, by how much the better row is better on average, its p-value."""
+    groups: dict[str, list[tuple[str, list[str]]]] = {}
     for verdict in report.verdicts:
-        where = f"{report.groups[verdict.group]}: " if verdict.group else ""
         sign = "-" if verdict.difference < 0 else ""
         size = sign + scores.written(verdict.metric, abs(verdict.difference))
-        name = f"{where}{verdict.claim} ({_heading(verdict.metric, ' ')})"
         cells = [verdict.words, size if verdict.seeds else formats.ABSENT, formats.probability(verdict.p_value)]
-        rows.append((name, cells))
-    return rows
+        name = f"{verdict.claim} ({_heading(verdict.metric, ' ')})"
+        heading = "the paper's ordering" + (f": {report.groups[verdict.group]}" if verdict.group else "")
+        groups.setdefault(heading, []).append((name, cells))
+    return groups
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

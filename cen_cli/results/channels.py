@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from cen_cli.results.scores import Evaluation
 
@@ -19,6 +20,11 @@ class ReplacedCount:
     pressed: int
     """Channels on which the L1 penalty acts (the own part, or all channels)."""
     channels: int
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> ReplacedCount:
+        """What `as_json` made of one."""
+        return cls(**{field.name: document[field.name] for field in dataclasses.fields(ReplacedCount)})
 
     @property
     def share_of_pressed(self) -> float:

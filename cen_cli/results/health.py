@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 ALL = 0.99
 """Share of a layer's units from which on it counts as dead: a last one may still flicker."""
@@ -51,12 +50,6 @@ class LoggedHealth:
 
     step: int
     health: Health
-
-    @classmethod
-    def from_event(cls, event: Mapping[str, Any]) -> LoggedHealth:
-        """Read a line of the log. Raises KeyError or TypeError where it is none of these."""
-        parts = tuple(PartHealth(**part) for part in event["parts"])
-        return cls(event["step"], Health(parts, {name: tuple(row) for name, row in event["exchanging"].items()}))
 
 
 def unread_streams(log: Sequence[LoggedHealth]) -> dict[str, tuple[bool, ...]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from cen_cli.results.sweeps import MemberOutcome, SweepReport
 from cen_cli.results.training import RunSummary, StepReport, TrainingPlan, ValidationReport
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Advance = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -34,6 +38,9 @@ class Listener:
 
     def on_step(self, report: StepReport) -> None:
         """A log interval is over."""
+
+    def on_gammas(self, step: int, gammas: Mapping[str, np.ndarray]) -> None:
+        """The gammas of every exchanging layer at a validation after `step` steps: [C] by "layer/modality"."""
 
     def on_validation(self, report: ValidationReport) -> None:
         """A validation is over."""

@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Any
 
+from cen_cli.results.records import from_json
+
 ENSEMBLE = "ensemble"
 """Name under which the ensemble's scores stand beside those of the branches (named after their modality)."""
 
@@ -105,6 +107,12 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...] = ()
     """Of a segmentation's ensemble: pixels by true class (rows) and labelled class (columns)."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for scores of another task."""
+        kind = SCORES.get(self.task)
+        if kind is None or not self.scores or not all(isinstance(each, kind) for each in self.scores.values()):
+            raise ValueError(f"no scores of the task {self.task!r}")
+
     def most_confused(self, most: int = 5) -> list[Confused]:
         """The pairs of classes with the largest shares of the one's true pixels labelled as the other."""
         pairs = [
@@ -130,15 +138,8 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Evaluation:
-        """Read back what `as_json` wrote; None stands for NaN."""
-        kind = SCORES[document["task"]]
-        scores = {
-            branch: kind(**{field: _with_nan(value) for field, value in fields.items()})
-            for branch, fields in document["scores"].items()
-        }
-        lists = {name: tuple(document.get(name, ())) for name in ("class_names", "notes")}
-        confusion = tuple(map(tuple, document.get("confusion", ())))
-        return cls(**{**document, "scores": scores, "confusion": confusion, **lists})
+        """Read back what `as_json` wrote; None stands for NaN. Raises ValueError for what it did not write."""
+        return from_json(cls, document)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,9 +172,3 @@ class EvaluationReport:
     """What the recipe expects, beside what was obtained."""
     images: str | None = None
     """The file of pictures, where some were asked for."""
-
-
-def _with_nan(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_with_nan(item) for item in value)
-    return math.nan if value is None else value

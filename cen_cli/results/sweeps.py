@@ -85,6 +85,8 @@ class SweepRow:
     """Sample standard deviation of that; NaN with fewer than two seeds."""
     cost: NetworkCost | None = None
     """Of the row's network; None where none of its members says."""
+    alone: bool = False
+    """Whether it has one modality alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,3 +133,5 @@ class SweepReport:
     notes: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     """The logs of members that were trained for this report and failed."""
+    advice: tuple[str, ...] = ()
+    """Which row to take, at which cost, and how sure that is; of a sweep that asks this."""

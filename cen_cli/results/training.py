@@ -105,5 +105,6 @@ class RunSummary:
     best_step: int
     best_by: str
     replaced: tuple[ReplacedCount, ...]
+    """Of the best checkpoint."""
     expected: tuple[ExpectedScore, ...] = ()
     """What the recipe expects, beside the best validation's scores."""

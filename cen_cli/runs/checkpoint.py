@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cen_cli.errors import CheckpointError, UsageError
-from cen_cli.files import whole_directory, write_bytes, write_directory, write_json
+from cen_cli.files import read_json, whole_directory, write_bytes, write_directory, write_json
 from cen_cli.models.streams import unstacked
 from cen_cli.wording import listed
 
@@ -102,7 +102,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Read a checkpoint's `state.json`. Raises CheckpointError where it is missing or damaged."""
     path = (whole_directory(folder) or folder) / STATE_FILE
     try:
-        document = json.loads(path.read_text())
+        document = read_json(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder}: no {STATE_FILE}, nothing to resume from", hint=PUT_BACK) from error
     except (OSError, ValueError) as error:

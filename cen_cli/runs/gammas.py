@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,6 +48,14 @@ class GammaRecorder:
             self._steps = self._steps[::2]
             self._records = {name: records[::2] for name, records in self._records.items()}
             self._spacing = self._steps[1] - self._steps[0]
+
+    def now(self) -> dict[str, np.ndarray]:
+        """The gammas as they are: float32 [C] by "layer/modality"."""
+        return {
+            f"{name}/{modality}": row
+            for name, layer in self._layers.items()
+            for modality, row in zip(self._modalities, layer.gamma.detach().float().cpu().numpy(), strict=True)
+        }
 
     def save(self, path: Path) -> None:
         """Write all records: `steps` and one tensor [records, M, C] per layer. Raises SaveError."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from cen_cli.errors import CheckpointError
-from cen_cli.results import Evaluation, LoggedHealth, LoggedStep, LoggedValidation, ReplacedCount, RunLog, RunProgress
+from cen_cli.files import parse_json, read_json
+from cen_cli.results import LoggedHealth, LoggedStep, LoggedValidation, RunLog, RunProgress, from_json
 from cen_cli.runs.checkpoint import PUT_BACK, read_state
 from cen_cli.runs.directory import RunDirectory
 
@@ -28,13 +28,13 @@ def read_log(run: RunDirectory) -> RunLog:
     complete = text[: text.rfind("\n") + 1]
     for number, line in enumerate(complete.splitlines(), start=1):
         try:
-            event = json.loads(line)
+            event = parse_json(line)
             if event["kind"] == "step":
-                steps.append(_step(event))
+                steps.append(from_json(LoggedStep, event))
             elif event["kind"] == "health":
-                health.append(LoggedHealth.from_event(event))
+                health.append(from_json(LoggedHealth, {"step": event.get("step"), "health": event}))
             else:
-                validations.append(_validation(event))
+                validations.append(from_json(LoggedValidation, event))
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"{run.events}, line {number}: not an event of a training run ({_reason(error)})",
@@ -48,25 +48,14 @@ def _reason(error: Exception) -> str:
     return f"no {error}" if isinstance(error, KeyError) else str(error)
 
 
-def _step(event: dict[str, Any]) -> LoggedStep:
-    replaced = tuple(
-        ReplacedCount(item["modality"], item["replaced"], item["pressed"], item["channels"])
-        for item in event["replaced"]
-    )
-    return LoggedStep(event["epoch"], event["step"], dict(event["losses"]), dict(event["learning_rates"]), replaced)
-
-
-def _validation(event: dict[str, Any]) -> LoggedValidation:
-    return LoggedValidation(event["epoch"], event["step"], Evaluation.from_json(event["evaluation"]))
-
-
 def read_progress(run: RunDirectory, epochs: int) -> RunProgress:
     """How far the run's newest checkpoint is, of so many epochs. Raises CheckpointError where that cannot be read."""
     state = read_state(run.last)
     try:
         progress = state["progress"]
-        return RunProgress(progress["epoch"], epochs, progress["step"], progress["seconds"])
-    except (KeyError, TypeError) as error:
+        known = {"epochs": progress["epoch"], "steps": progress["step"], "seconds": progress["seconds"]}
+        return from_json(RunProgress, {**known, "of_epochs": epochs})
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{run.last}: not the state of a training run ({_reason(error)})", hint=PUT_BACK
         ) from error
@@ -75,7 +64,7 @@ def read_progress(run: RunDirectory, epochs: int) -> RunProgress:
 def read_environment(run: RunDirectory) -> Mapping[str, Any]:
     """The run's environment.json. Raises CheckpointError where it is missing or damaged."""
     try:
-        document = json.loads(run.environment.read_text(encoding="utf-8"))
+        document = read_json(run.environment)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{run.environment}: not readable ({error})", hint=PUT_BACK) from error
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):

@@ -51,6 +51,8 @@ class Distances:
 
     features: InceptionFeatures
     folder: Path
+    interval: bool = True
+    """Whether FID gets its bootstrap interval."""
 
     def of_real(self, data: ViewDataset, *, batch: int, workers: int, stretch: bool) -> Tensor:
         """Features [N, D] of the data set's targets, computed once for these files and this preprocessing."""
@@ -61,6 +63,15 @@ class Distances:
 
         key = feature_key(data=data.fingerprint(), stretch=str(stretch), weights=self.features.sha256)
         return cached_features(self.folder, key, compute)
+
+    def added(self, scores: TranslationScores, real: Tensor, fake: Tensor) -> TranslationScores:
+        """The scores with the distances of features [N, D] of real and of generated images."""
+        kid, kid_std = kernel_distance(real, fake)
+        scores = dataclasses.replace(scores, fid=frechet_distance(real, fake), kid=kid, kid_std=kid_std)
+        if not self.interval:
+            return scores
+        low, high = frechet_interval(real, fake, resamples=200 if len(real) < MANY_IMAGES else 50)
+        return dataclasses.replace(scores, fid_low=low, fid_high=high)
 
     def notes(self, images: int) -> tuple[str, ...]:
         """What must be said beside distances over so many images."""
@@ -142,7 +153,7 @@ class TranslationScorer:
         if distances is not None:
             real = distances.of_real(data, batch=self.batch, workers=self.workers, stretch=self._stretch)
             fakes = {name: torch.cat([batch for each in seen for batch in each.features[name]]) for name in names}
-            scores = {name: _with_distances(score, real, fakes[name]) for name, score in scores.items()}
+            scores = {name: distances.added(score, real, fakes[name]) for name, score in scores.items()}
         return Evaluation(
             task="translation",
             split=split,
@@ -186,11 +197,3 @@ def _own_draws(model: nn.Module) -> Iterator[None]:
 def _regression(sums: RegressionSums) -> TranslationScores:
     scores = sums.scores()
     return TranslationScores(mae=scores.mae, mse=scores.mse, psnr=scores.psnr, ssim=scores.ssim)
-
-
-def _with_distances(scores: TranslationScores, real: Tensor, fake: Tensor) -> TranslationScores:
-    low, high = frechet_interval(real, fake, resamples=200 if len(real) < MANY_IMAGES else 50)
-    kid, kid_std = kernel_distance(real, fake)
-    return dataclasses.replace(
-        scores, fid=frechet_distance(real, fake), fid_low=low, fid_high=high, kid=kid, kid_std=kid_std
-    )

@@ -33,7 +33,7 @@ def test_no_effect_says_how_far_the_threshold_is(make_layer) -> None:
     found = diagnose(layer_states(make_layer([[0.25, 0.01], [0.01, 0.5]])), MODALITIES)
     assert found.verdict == "no effect"
     assert found.evidence[-1] == "the smallest of them is 0.25; the threshold is 0.1"
-    assert "raise exchange.sparsity" in found.advice
+    assert "exchange.budget = 0.3 replaces a share of every layer" in found.advice
 
 
 def test_one_gamma_of_hundreds_below_the_threshold_is_no_effect(make_layer) -> None:
@@ -67,11 +67,11 @@ def test_one_modality_has_no_exchange(make_layer) -> None:
     assert "two or more data.inputs" in found.advice
 
 
-def test_another_sparsity_is_proposed(make_layer) -> None:
+def test_another_setting_is_proposed(make_layer) -> None:
     full = layer_states(make_layer([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]]))
     assert diagnose(full, MODALITIES, 3e-4).settings == {"exchange.sparsity": 1.5e-4}
     none = layer_states(make_layer([[0.25, 0.01], [0.01, 0.5]]))
-    assert diagnose(none, MODALITIES, 2e-4).settings == {"exchange.sparsity": 6e-4}
+    assert diagnose(none, MODALITIES, 2e-4).settings == {"exchange.budget": 0.3}, "which exchanges for sure"
 
 
 def test_channels_that_all_modalities_gave_up_are_dead(make_layer) -> None:

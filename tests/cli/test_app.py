@@ -17,6 +17,7 @@ import typer
 import cen_cli
 from cen_cli.cli import app, recipes
 from cen_cli.errors import DataError, Interrupted
+from tests.cli.conftest import Cen
 
 
 def commands(here: Any, *words: str) -> Iterator[list[str]]:
@@ -320,3 +321,10 @@ def test_a_full_standard_output_is_an_error(errors: str) -> None:
     with open("/dev/full", "w") as full, open(errors, "w") as told:
         done = subprocess.run([sys.executable, "-m", "cen_cli", "recipes", "ls"], stdout=full, stderr=told, check=False)
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize("words", [(), ("data",), ("recipes",)])
+def test_no_line_of_a_list_of_commands_is_cut(cen: Cen, words: tuple[str, ...]) -> None:
+    listed = cen(*words, "--help").out.partition("Commands:")[2].partition("Examples:")[0]
+    assert "..." not in listed
+    assert listed.count(".\n") >= 3

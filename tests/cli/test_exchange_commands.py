@@ -314,3 +314,9 @@ def test_numbers_are_printed_where_no_plot_can_be_written(
     assert "layer1.0.bn1" in captured.out
     assert "not written: could not write" in captured.err
     assert main([command, str(copy), "--out", str(copy / "plots")]) == 1
+
+
+def test_theorem_1_is_drawn_without_a_network(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert document(capsys, "analyze-gammas", "--out", str(tmp_path)) == {"plot": str(tmp_path / "theorem-1.png")}
+    assert (tmp_path / "theorem-1.png").stat().st_size > 1000
+    assert "no network is named" in refusal(capsys, 2, "analyze-gammas", "--what-if")

@@ -35,6 +35,7 @@ def test_from_a_folder_to_a_network_that_labels(here: Path, cen: Cen) -> None:
     done = cen("data", "init", here / "My Field")
     assert "wrote My-Field.toml: a segmentation." in done.out
     assert "next: cen data check My-Field.toml, then: cen train My-Field.toml" in done.out
+    assert "which fusion to take: cen sweep fusions --recipe My-Field.toml --budget 2h" in " ".join(done.out.split())
     assert "labels start at 1" in done.out
     checked = cen("data", "check", "My-Field.toml")
     assert checked.out.endswith("no errors, no warnings; next: cen train My-Field.toml\n")

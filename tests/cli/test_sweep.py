@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -87,6 +88,13 @@ def test_from_the_first_run_to_the_table(cen: Cen, grid: Path) -> None:
     assert "val split, checkpoint last of each run" in markdown
     times = cen("sweep", grid, "--dry-run", "--json").document
     assert [entry["member"]["state"] for entry in times] == ["done", "done"]
+
+    outcome = Path("sweeps/grid/on/seed-0/outcome.json")
+    whole = outcome.read_text()
+    for damaged in ("{}", "[]", whole.replace('"seconds"', '"minutes"'), whole.replace("null", '"x"'), "[" * 100_000):
+        outcome.write_text(damaged)
+        assert f"{outcome}: cannot be read" in cen("sweep", grid, "--show", code=2).err
+    outcome.write_text(whole)
 
     plain = grid.read_text()
     for other in (plain.replace('split = "val"', 'split = "train"'), 'checkpoint = "best"\n' + plain):
@@ -189,6 +197,19 @@ def test_a_member_that_another_process_trains_is_left_to_it(cen: Cen, grid: Path
         assert "another process trains it" in ended.err
         states = [entry["member"]["state"] for entry in cen("sweep", grid, "--dry-run", "--json").document]
     assert states == ["running", "new"]
+
+
+def test_a_sweep_that_cannot_be_written_is_shown(cen: Cen, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = Path("sweeps/grid/on/seed-0.lock")
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+
+    def read_only(lock: FileLock, timeout: float) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", lock.lock_file)
+
+    monkeypatch.setattr(FileLock, "acquire", read_only)
+    rows = cen("sweep", grid, "--show", "--json").document["rows"]
+    assert [row["done"] for row in rows] == [0, 0]
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])

@@ -136,6 +136,20 @@ class TestInterval:
         assert first == frechet_interval(real, fake, resamples=10, seed=3)
         assert first != frechet_interval(real, fake, resamples=10, seed=4)
 
+    @pytest.mark.parametrize("sizes", [(20, 24), (12, 300), (300, 12), (60, 70)], ids=str)
+    def test_is_that_of_resamples_one_by_one(self, sizes):
+        """By products of rows (few images) and by covariances: as if each resample's images were written out."""
+        real, fake = two_sets(*sizes, dimension=32)
+        real += 50  # far from the origin
+        random = np.random.default_rng(7)
+        drawn = [
+            frechet_distance(*(side[random.integers(len(side), size=len(side))] for side in (real, fake)))
+            for _ in range(15)
+        ]
+        moved = np.array(drawn) - np.mean(drawn) + frechet_distance(real, fake)
+        expected = np.quantile(moved, [0.1, 0.9])
+        assert frechet_interval(real, fake, resamples=15, seed=7, level=0.8) == pytest.approx(expected, rel=1e-8)
+
     def test_higher_level_is_wider(self):
         real, fake = two_sets(40, 30, dimension=16)
         low, high = frechet_interval(real, fake, resamples=40, level=0.5)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -42,6 +44,14 @@ def test_a_shut_layer_is_dead_and_what_lies_before_it_unreached() -> None:
     assert seen.unreached == ("first.1", "second")
     assert (parts["second"].dead, parts["second"].positive, parts["second"].gradient) == (1.0, 0.0, 0.0)
     assert parts["last"].gradient > 0
+
+
+def test_nothing_of_a_step_that_was_watched_stays_in_memory() -> None:
+    network, outputs = Shut(1.0), []
+    network.last.register_forward_hook(lambda layer, inputs, output: outputs.append(weakref.ref(output)))
+    with watching(network):
+        network(images()).sum().backward()
+    assert outputs[0]() is None
 
 
 def test_an_open_layer_is_alive_and_reached() -> None:

@@ -213,13 +213,13 @@ def test_problem_in_an_extended_recipe_names_that_file(tmp_path: Path) -> None:
 def test_extends_in_a_circle_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "a.toml", 'extends = "b.toml"')
     b = write(tmp_path, "b.toml", 'extends = "a.toml"')
-    assert problems_of(b) == ['extends = "b.toml": recipes in a circle: b.toml -> a.toml -> b.toml']
+    assert problems_of(b) == ['extends = "b.toml": files in a circle: b.toml -> a.toml -> b.toml']
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("3", "extends = 3: the name of a shipped recipe, or a path relative to this file"),
+        ("3", "extends = 3: the name of a shipped one, or a path relative to this file"),
         ('"romms"', "extends = \"romms\": no recipe 'romms'"),
     ],
 )
@@ -331,3 +331,28 @@ def test_theta_and_lambda_are_the_supplements_where_nothing_is_said() -> None:
     exchange = Exchange()
     assert (exchange.threshold, exchange.sparsity) == (1e-2, 1e-3)
     assert exchange.threshold == THRESHOLD == StreamSettings().threshold
+
+
+@pytest.mark.parametrize("digits", [20, 5000])
+def test_numbers_beyond_64_bits_are_named(tmp_path, digits):
+    path = tmp_path / "huge.toml"
+    path.write_text(f'extends = "rooms"\n[train]\nseed = {"9" * digits}\n')
+    with pytest.raises(RecipeError, match=r"too large|not valid TOML"):
+        load_recipe(str(path))
+    with pytest.raises(RecipeError, match=r"too large|--set"):
+        load_recipe("rooms", [f"train.seed={'9' * digits}"])
+
+
+@pytest.mark.parametrize(
+    "change", ["data.crop=[1, 1000000000000]", "optimizer.encoder_lr=1e300", "train.epochs=4000000000"]
+)
+def test_numbers_that_nothing_can_mean_are_named(change):
+    with pytest.raises(RecipeError, match=f"{change.partition('=')[0]}: too large"):
+        load_recipe("rooms", [change])
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    path = tmp_path / "huge.toml"
+    path.write_bytes(b"# " * (1 << 20))
+    with pytest.raises(UsageError, match="larger than 1 MiB"):
+        load_recipe(str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,24 @@ def test_figure_13_is_the_papers_grid() -> None:
     over_lambda = {(value, 1e-2) for value in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
     assert settings == over_lambda | {(1e-3, value) for value in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)}
     assert {each.seed for each in found} == set(range(5))
+
+
+SIZES = re.compile(r"\d+ ?(x \d|px|steps|epochs)|twice")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes" / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
+def test_no_row_of_a_sweep_is_another_one_and_no_name_states_what_may_be_changed(path: Path) -> None:
+    sweep = load_sweep(str(path))
+    assert members(sweep, path, ("train.batch=2",), data_root="/data")
+    for words in (sweep.title, *(each.label for each in (*sweep.groups.values(), *sweep.variants.values()))):
+        assert not SIZES.search(words), words
+
+
+@pytest.mark.parametrize("name", ["fig8", "fig8-rooms"])
+def test_figures_8_to_10_show_each_input_alone(name: str) -> None:
+    found = [each.recipe for each in members(load_sweep(name), catalog.find_sweep(name)) if each.variant == "alone"]
+    assert [recipe.data.target for recipe in found] == ["rgb", "depth", "normal", "shade"]
+    for recipe in found:
+        assert (recipe.sharing.conv, recipe.sharing.norm) == ("private", "private")
+        assert (recipe.exchange.choose, recipe.exchange.sparsity) == ("none", 0)
+    assert load_sweep(name).panel.branches == ("alone",)

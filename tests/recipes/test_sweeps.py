@@ -8,7 +8,8 @@ import pytest
 
 from cen_cli.errors import RecipeError, UsageError
 from cen_cli.recipe import catalog
-from cen_cli.recipe.sweeps import load_sweep, members, paper_numbers, value_in
+from cen_cli.recipe.load import load_recipe
+from cen_cli.recipe.sweeps import load_sweep, members, on_recipe, paper_numbers, value_in
 
 SWEEP = """
 title = "t"
@@ -142,3 +143,34 @@ def test_shipped_sweeps_are_valid_and_say_how_to_run_them(name: str) -> None:
     assert f"cen sweep {name}" in text.partition("\n\n")[0]
     found = members(load_sweep(name), path)
     assert len({member.name for member in found}) == len(found)
+
+
+def test_a_setting_that_makes_two_rows_one_is_refused(write) -> None:
+    path = write(SWEEP)
+    with pytest.raises(RecipeError) as caught:
+        grid(path, "exchange.choose='all'", "exchange.sparsity=0")
+    assert caught.value.problems == ("with these --set the variants on and off are the same",)
+
+
+def test_a_sweep_that_advises_has_a_row_of_each_modality_and_leaves_the_recipe_s_own_fusion_aside() -> None:
+    source = catalog.find_sweep("fusions")
+    recipe = load_recipe("rooms", {"exchange.choose": "random", "exchange.share": 0.5, "exchange.sparsity": 0.0})
+    sweep, base = on_recipe(load_sweep("fusions"), source, recipe)
+    found = {member.variant: member.recipe for member in members(sweep, source, base=base)}
+    assert list(found)[:3] == ["alone-rgb", "alone-depth", "none"]
+    assert found["alone-depth"].data.inputs == ("depth",)
+    assert sweep.variants["alone-rgb"].label == "rgb alone"
+    assert found["exchange"].exchange.budget == 0.3
+    assert (found["paper"].exchange.choose, found["paper"].exchange.penalty) == ("gamma", 1e-3)
+    assert found["concat"].model.width == recipe.model.width
+    with pytest.raises(UsageError, match=r"one modality .rgb. has nothing to be fused with"):
+        on_recipe(load_sweep("fusions"), source, load_recipe("rooms-rgb"))
+    with pytest.raises(UsageError, match="--recipe: the groups of this sweep have base recipes of their own"):
+        on_recipe(load_sweep("fig13"), source, recipe)
+
+
+@pytest.mark.parametrize("name", ["rooms-translate", "nyudv2-lite0", "nyudv2-small-none", "nyudv2-pspnet"])
+def test_every_kind_of_recipe_can_be_asked_for_its_fusion(name: str) -> None:
+    source = catalog.find_sweep("fusions")
+    sweep, base = on_recipe(load_sweep("fusions"), source, name)
+    assert len(members(sweep, source, base=base)) == 3 * 9

@@ -9,6 +9,7 @@ from PIL import Image
 
 from cen_cli.reporting import panels
 from cen_cli.reporting.sheets import GAP, TEXT_HEIGHT, sheet, text_width
+from cen_cli.results import VOID
 
 PALETTE = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
 
@@ -138,3 +139,13 @@ def test_write_panel(row: Row, tmp_path: Path) -> None:
     with Image.open(path) as image:
         assert image.format == "PNG"
         assert image.size == panels.segmentation_panel([row], ("wall", "floor", "door")).size
+
+
+def test_void_is_told_from_a_black_class() -> None:
+    labels = np.array([[0, 1, VOID]], dtype=np.uint8)
+    black = panels.colour_labels(labels, [(0, 0, 0), (255, 0, 0)])
+    assert black.tolist() == [[[0, 0, 0], [255, 0, 0], [255, 255, 255]]]
+    assert panels.colour_labels(labels, [(0, 9, 0), (255, 0, 0)])[0, 2].tolist() == [0, 0, 0]
+    greys = [(value, value, value) for value in range(255)]
+    assert panels.void_colour(greys) == (255, 255, 255)
+    assert panels.void_colour([*greys[:-1], (255, 255, 255)]) == (254, 254, 254)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from cen_cli.reporting import tables
+from cen_cli.reporting import plots, tables
 from cen_cli.reporting.robustness import render_robustness, write_corruptions
 from cen_cli.results import (
     CorruptedScores,
@@ -137,6 +137,18 @@ def test_the_plot_has_a_panel_for_each_corruption(report: Robustness, tmp_path: 
     with Image.open(path) as image:
         assert min(image.size) > 200
         assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 20
+
+
+def test_the_plot_has_the_units_of_the_tables(report: Robustness, tmp_path: Path, monkeypatch) -> None:
+    drawn = {}
+    monkeypatch.setattr(plots, "scores_by_level", lambda rows, metric, out: drawn.update(rows=rows, metric=metric))
+    write_corruptions(tmp_path / "robustness.png", report)
+    assert drawn["metric"].endswith(", percent")
+    line = report.corrupted[0]
+    levels = drawn["rows"][line.modality][line.corruption]
+    assert levels.strengths[:2] == [0, 100 * line.strength]
+    score = report.full.metric(f"ensemble.{report.metric}")
+    assert levels.scores["ensemble"][0] == 100 * score
 
 
 def test_json_holds_every_evaluation(report: Robustness) -> None:

@@ -50,7 +50,18 @@ def test_a_run_that_has_not_logged_anything_has_an_empty_log(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "line",
-    ["nonsense", '{"kind": "step", "epoch": 1}', "[]", '{"kind": "validation"}', '{"kind": "health", "step": 1}'],
+    [
+        '{"kind": "step", "epoch": "one", "step": 1, "losses": {}, "learning_rates": {}, "replaced": []}',
+        '{"kind": "step", "epoch": 1, "step": 1e999, "losses": {}, "learning_rates": {}, "replaced": []}',
+        '{"kind": "step", "epoch": 1, "step": 1, "losses": {"total": NaN}, "learning_rates": {}, "replaced": []}',
+        "[" * 100_000,
+        "1" * 5000,
+        "nonsense",
+        '{"kind": "step", "epoch": 1}',
+        "[]",
+        '{"kind": "validation"}',
+        '{"kind": "health", "step": 1}',
+    ],
 )
 def test_a_line_that_is_no_event_is_named(run: RunDirectory, line: str) -> None:
     with run.events.open("a") as file:

@@ -42,6 +42,7 @@ def test_offline_the_message_says_which_file_goes_where(hub):
         imagenet_file("resnet18")
     assert caught.value.hint is not None
     assert f"put {IMAGENET_NAME} into {hub / 'checkpoints'}" in caught.value.hint
+    assert "--set model.weights=PATH" in caught.value.hint
     assert "--set model.weights=none" in caught.value.hint
 
 

@@ -1,0 +1,78 @@
+"""Training a sweep within a stated time: seed by seed, and with fewer rows where not all can have another seed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from math import ceil
+
+from cen_cli.errors import UsageError
+from cen_cli.results import Listener, SweepRow, is_better
+
+Row = tuple[str, str]
+"""Group and variant."""
+
+
+def train_within(
+    seconds: float,
+    rounds: Sequence[Sequence[Row]],
+    cost: Callable[[Row, int], float],
+    train: Callable[[Sequence[Row], int], None],
+    table: Callable[[], Sequence[SweepRow]],
+    listener: Listener,
+) -> None:
+    """Train the first seed of every row, then the next ones as far as `seconds` reach (successive halving).
+
+    `rounds`: the rows that have an i-th seed. Where the next seed of all rows does not fit, the better half of them has
+    it, and the best row of one modality alone; and so on, down to two rows. `cost`: seconds that a row's i-th seed is
+    expected to take, all jobs together; 0 where it is done. Raises UsageError where not even one seed of each fits.
+    """
+    end = time.monotonic() + seconds
+    pace = 1.0  # what a round really took, starting processes and scoring included, as a multiple of what was expected
+    for index, rows in enumerate(rounds):
+        left = (end - time.monotonic()) / pace
+        chosen = list(rows)
+        if index == 0 and sum(cost(row, 0) for row in rows) > left:
+            raise _too_short(seconds, sum(cost(row, 0) for row in rows))
+        while index and len(chosen) > 1 and sum(cost(row, index) for row in chosen) > left:
+            chosen = _better_half(chosen, table())
+        if index and len(chosen) < 2:
+            listener.on_note(f"budget: no time for seed {index + 1} of even two rows")
+            return
+        if len(chosen) < len(rows):
+            kept = ", ".join("/".join(filter(None, row)) for row in chosen)
+            listener.on_note(f"budget: seed {index + 1} for the better {len(chosen)} of {len(rows)} rows: {kept}")
+        expected, began = sum(cost(row, index) for row in chosen), time.monotonic()
+        train(chosen, index)
+        pace = max(pace, (time.monotonic() - began) / expected) if expected else pace
+
+
+def _better_half(rows: Sequence[Row], table: Sequence[SweepRow]) -> list[Row]:
+    """In each group the better half by the last metric that has numbers, and the best row of one modality alone."""
+    kept: list[Row] = []
+    for group in dict.fromkeys(group for group, _ in rows):
+        ranked = _ranked([row for row in table if row.group == group and (group, row.variant) in rows])
+        alone = next((row for row in ranked if row.alone), None)
+        half = ranked[: max(ceil(len(ranked) / 2), 1)]
+        kept += [(group, row.variant) for row in ranked if row in half or (row is alone and len(rows) > len(half) + 1)]
+    return kept
+
+
+def _ranked(rows: Sequence[SweepRow]) -> list[SweepRow]:
+    """Those with a score, the best first."""
+    scored = [(row, cell) for row in rows for cell in row.cells[-1::-1] if cell.values]
+    first = dict[str, tuple[SweepRow, float, str]]()
+    for row, cell in scored:
+        first.setdefault(row.variant, (row, cell.mean, cell.metric))
+    if not first:
+        return []
+    upwards = is_better(next(iter(first.values()))[2], 1.0, than=0.0)
+    return [row for row, _, _ in sorted(first.values(), key=lambda entry: entry[1], reverse=upwards)]
+
+
+def _too_short(budget: float, needed: float) -> UsageError:
+    share = max(budget / needed, 0.01)
+    return UsageError(
+        f"--budget: one seed of every row takes about {needed / 60:.0f} minutes, and there are {budget / 60:.0f}",
+        hint=f"more time, fewer rows (--only), or about {share:.0%} of the epochs (--set train.epochs=N)",
+    )

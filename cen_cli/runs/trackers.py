@@ -1,0 +1,192 @@
+"""What a training tells to TensorBoard, W&B and MLflow, where a recipe asks for it: a listener beside the display.
+
+Each tracker is a package of its own, writes into the run's folder and touches no network, unless its own environment
+variables say otherwise (WANDB_MODE, MLFLOW_TRACKING_URI).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from cen_cli.errors import UnavailableError
+from cen_cli.results import SCALAR_METRICS, Advance, Listener, StepReport, TrainingPlan, ValidationReport
+
+
+class Writer(Protocol):
+    """One tracker's side of a run."""
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers after `step` optimiser steps, by name."""
+
+    def histograms(self, values: Mapping[str, np.ndarray], step: int) -> None:
+        """Values [C] of a distribution, by name."""
+
+    def close(self) -> None:
+        """Everything is written."""
+
+
+class TensorBoard:
+    """Event files in `tensorboard/`; those after the step at which a run is resumed no longer show."""
+
+    def __init__(self, run: Path, recipe: Mapping[str, str], step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        self._writer.add_text("recipe", "\n".join(f"    {key} = {value}" for key, value in recipe.items()), step)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """See Writer."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def histograms(self, values: Mapping[str, np.ndarray], step: int) -> None:
+        """See Writer."""
+        for name, array in values.items():
+            self._writer.add_histogram(name, array, step)
+
+    def close(self) -> None:
+        """See Writer."""
+        self._writer.close()
+
+
+class WandB:
+    """A run in `wandb/`, offline unless WANDB_MODE says otherwise; `wandb sync` sends it."""
+
+    def __init__(self, run: Path, recipe: Mapping[str, str], step: int) -> None:
+        import wandb
+
+        del step  # W&B itself drops steps that it has
+        self._wandb = wandb
+        self._run = wandb.init(
+            project="cen",
+            name=run.name,
+            dir=str(run),
+            config=dict(recipe),
+            mode=os.environ.get("WANDB_MODE", "offline"),
+        )
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """See Writer."""
+        self._run.log(dict(values), step=step)
+
+    def histograms(self, values: Mapping[str, np.ndarray], step: int) -> None:
+        """See Writer."""
+        self._run.log({name: self._wandb.Histogram(array) for name, array in values.items()}, step=step)
+
+    def close(self) -> None:
+        """See Writer."""
+        self._run.finish()
+
+
+class MLflow:
+    """A run in `mlruns/`, or where MLFLOW_TRACKING_URI says; distributions are files, since MLflow has none."""
+
+    def __init__(self, run: Path, recipe: Mapping[str, str], step: int) -> None:
+        from mlflow import MlflowClient
+
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # newer versions write folders only where this is set
+        self._client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", (run.resolve() / "mlruns").as_uri()))
+        experiment = self._client.get_experiment_by_name("cen")
+        number = experiment.experiment_id if experiment else self._client.create_experiment("cen")
+        own = f"tags.cen_run = '{run.resolve()}'"
+        found = self._client.search_runs([number], own, max_results=1) if step else []
+        tags = {"cen_run": str(run.resolve())}
+        self._id = (found[0] if found else self._client.create_run(number, tags=tags, run_name=run.name)).info.run_id
+        for key, value in recipe.items() if not found else ():
+            self._client.log_param(self._id, key, value)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """See Writer."""
+        for name, value in values.items():
+            self._client.log_metric(self._id, name, value, step=step)
+
+    def histograms(self, values: Mapping[str, np.ndarray], step: int) -> None:
+        """See Writer."""
+        self._client.log_dict(
+            self._id, {name: array.tolist() for name, array in values.items()}, f"gammas/{step:07}.json"
+        )
+
+    def close(self) -> None:
+        """See Writer."""
+        self._client.set_terminated(self._id)
+
+
+TRACKERS: dict[str, type[TensorBoard] | type[WandB] | type[MLflow]] = {
+    "tensorboard": TensorBoard,
+    "wandb": WandB,
+    "mlflow": MLflow,
+}
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raises UnavailableError where the package of a tracker is not installed."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise UnavailableError(
+                f'train.trackers names "{name}", a package that is not installed', hint=f"pip install '.[{name}]'"
+            )
+
+
+class Tracked(Listener):
+    """Passes all on to whoever shows it, and tells the trackers numbers and distributions."""
+
+    def __init__(self, shown: Listener, writers: Sequence[Writer]) -> None:
+        self._shown = shown
+        self._writers = writers
+        self.on_note = shown.on_note  # type: ignore[method-assign]  # what no tracker keeps
+        self.on_warning = shown.on_warning  # type: ignore[method-assign]
+        self.on_progress = shown.on_progress  # type: ignore[method-assign]
+
+    def counting(self, description: str) -> AbstractContextManager[Advance]:
+        """Counted work is only shown."""
+        return self._shown.counting(description)
+
+    def on_start(self, plan: TrainingPlan) -> None:
+        """The plan is only shown: the trackers have the recipe."""
+        self._shown.on_start(plan)
+
+    def on_step(self, report: StepReport) -> None:
+        """Losses, rates, replaced shares and views per second of one log interval."""
+        values = {f"loss/{name}": value for name, value in report.losses.items()}
+        values |= {f"rate/{name}": value for name, value in report.learning_rates.items()}
+        values |= {f"replaced/{count.modality}": count.share_of_pressed for count in report.replaced}
+        for writer in self._writers:
+            writer.scalars({**values, "views_per_second": report.samples_per_second}, report.step)
+        self._shown.on_step(report)
+
+    def on_gammas(self, step: int, gammas: Mapping[str, np.ndarray]) -> None:
+        """The distribution of every layer's gammas, one for each modality."""
+        for writer in self._writers:
+            writer.histograms({f"gamma/{name}": values for name, values in gammas.items()}, step)
+        self._shown.on_gammas(step, gammas)
+
+    def on_validation(self, report: ValidationReport) -> None:
+        """The scores of every branch; none that was not computed."""
+        metrics = SCALAR_METRICS[report.evaluation.task]
+        names = [f"{branch}.{metric}" for branch in report.evaluation.scores for metric in metrics]
+        values = {name: report.evaluation.metric(name) for name in names}
+        for writer in self._writers:
+            writer.scalars({f"val/{key}": value for key, value in values.items() if np.isfinite(value)}, report.step)
+        self._shown.on_validation(report)
+
+
+@contextmanager
+def tracked(
+    listener: Listener, names: Sequence[str], run: Path, recipe: Mapping[str, str], step: int
+) -> Iterator[Listener]:
+    """`listener`, joined by these trackers of a run that goes on after `step`; `recipe`: values as text, by key."""
+    writers: list[Writer] = []
+    try:
+        for name in names:
+            writers.append(TRACKERS[name](run, recipe, step))
+        yield Tracked(listener, writers) if writers else listener
+    finally:
+        for writer in writers:
+            writer.close()

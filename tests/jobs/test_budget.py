@@ -1,0 +1,63 @@
+"""Which rows get another seed where time is short."""
+
+from __future__ import annotations
+
+import pytest
+
+from cen_cli.analysis.sweeps import RowPlan, sweep_rows
+from cen_cli.errors import UsageError
+from cen_cli.jobs import budget
+from cen_cli.results import Listener
+from tests.analysis.test_sweeps import outcome
+
+SCORES = {"alone": 0.1, "worst": 0.2, "good": 0.4, "best": 0.5}
+ROWS = [("", name) for name in SCORES]
+
+
+class Notes(Listener):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def on_note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def trained(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, overhead: float = 1.0
+) -> tuple[list[list[str]], list[str]]:
+    """What is trained within so many seconds, round by round, where every member is expected to take ten of them."""
+    now, done, heard = [0.0], list[list[str]](), Notes()
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
+
+    def train(rows, index) -> None:
+        assert index == len(done)
+        done.append([name for _, name in rows])
+        now[0] += 10 * overhead * len(rows)
+
+    plans = [RowPlan("", name, name, {}, name == "alone") for name in SCORES]
+    table = sweep_rows(
+        plans, [outcome(name, 0, value) for name, value in SCORES.items()], ["ensemble.mean_iou"], "best"
+    )
+    budget.train_within(seconds, [ROWS] * 3, lambda row, index: 10.0, train, lambda: table, heard)
+    return done, heard.said
+
+
+def test_all_seeds_are_trained_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trained(monkeypatch, 120) == ([list(SCORES)] * 3, [])
+
+
+def test_the_better_half_and_the_best_alone_get_another_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    done, said = trained(monkeypatch, 75)
+    assert done == [list(SCORES), ["best", "good", "alone"]]
+    assert said[0] == "budget: seed 2 for the better 3 of 4 rows: best, good, alone"
+    assert said[1] == "budget: no time for seed 3 of even two rows"
+
+
+def test_what_a_round_really_took_is_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(trained(monkeypatch, 75, overhead=1.5)[0]) == 1
+
+
+def test_less_than_one_seed_is_refused_with_what_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="one seed of every row takes about 1 minutes, and there are 0") as refused:
+        trained(monkeypatch, 20)
+    assert "about 50% of the epochs" in refused.value.hint
