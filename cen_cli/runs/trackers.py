@@ -1,15 +1,18 @@
 """What a training tells to TensorBoard, W&B and MLflow, where a recipe asks for it: a listener beside the display.
 
 Each tracker is a package of its own, writes into the run's folder and touches no network, unless its own environment
-variables say otherwise (WANDB_MODE, MLFLOW_TRACKING_URI).
+variables say otherwise (WANDB_MODE, MLFLOW_TRACKING_URI). One that fails is left out with a warning: the training and
+its own events go on.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -137,12 +140,33 @@ def check_trackers(names: Sequence[str]) -> None:
 class Tracked(Listener):
     """Passes all on to whoever shows it, and tells the trackers numbers and distributions."""
 
-    def __init__(self, shown: Listener, writers: Sequence[Writer]) -> None:
+    def __init__(self, shown: Listener) -> None:
         self._shown = shown
-        self._writers = writers
+        self._writers: dict[str, Writer] = {}
         self.on_note = shown.on_note  # type: ignore[method-assign]  # what no tracker keeps
         self.on_warning = shown.on_warning  # type: ignore[method-assign]
         self.on_progress = shown.on_progress  # type: ignore[method-assign]
+
+    def open(self, name: str, start: Callable[[], Writer]) -> None:
+        """Tell this tracker from now on."""
+        with self._without_if_failing(name):
+            self._writers[name] = start()
+
+    def tell(self, what: Callable[[Writer], None]) -> None:
+        """Do this with every tracker that has not failed."""
+        for name, writer in list(self._writers.items()):
+            with self._without_if_failing(name):
+                what(writer)
+
+    @contextmanager
+    def _without_if_failing(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever its package raises
+            self._writers.pop(name, None)
+            why = str(error) or type(error).__name__
+            hint = "the run goes on and keeps its own events.jsonl"
+            self.on_warning(f"{name} failed and is told no more: {why}", hint)
 
     def counting(self, description: str) -> AbstractContextManager[Advance]:
         """Counted work is only shown."""
@@ -157,23 +181,23 @@ class Tracked(Listener):
         values = {f"loss/{name}": value for name, value in report.losses.items()}
         values |= {f"rate/{name}": value for name, value in report.learning_rates.items()}
         values |= {f"replaced/{count.modality}": count.share_of_pressed for count in report.replaced}
-        for writer in self._writers:
-            writer.scalars({**values, "views_per_second": report.samples_per_second}, report.step)
+        values["views_per_second"] = report.samples_per_second
+        self.tell(lambda writer: writer.scalars(values, report.step))
         self._shown.on_step(report)
 
     def on_gammas(self, step: int, gammas: Mapping[str, np.ndarray]) -> None:
         """The distribution of every layer's gammas, one for each modality."""
-        for writer in self._writers:
-            writer.histograms({f"gamma/{name}": values for name, values in gammas.items()}, step)
+        named = {f"gamma/{name}": values for name, values in gammas.items()}
+        self.tell(lambda writer: writer.histograms(named, step))
         self._shown.on_gammas(step, gammas)
 
     def on_validation(self, report: ValidationReport) -> None:
         """The scores of every branch; none that was not computed."""
         metrics = SCALAR_METRICS[report.evaluation.task]
         names = [f"{branch}.{metric}" for branch in report.evaluation.scores for metric in metrics]
-        values = {name: report.evaluation.metric(name) for name in names}
-        for writer in self._writers:
-            writer.scalars({f"val/{key}": value for key, value in values.items() if np.isfinite(value)}, report.step)
+        values = {f"val/{name}": report.evaluation.metric(name) for name in names}
+        finite = {key: value for key, value in values.items() if np.isfinite(value)}
+        self.tell(lambda writer: writer.scalars(finite, report.step))
         self._shown.on_validation(report)
 
 
@@ -182,11 +206,30 @@ def tracked(
     listener: Listener, names: Sequence[str], run: Path, recipe: Mapping[str, str], step: int
 ) -> Iterator[Listener]:
     """`listener`, joined by these trackers of a run that goes on after `step`; `recipe`: values as text, by key."""
-    writers: list[Writer] = []
-    try:
+    if not names:
+        yield listener
+        return
+    told = Tracked(listener)
+    with _tensorboard_threads_quiet():
         for name in names:
-            writers.append(TRACKERS[name](run, recipe, step))
-        yield Tracked(listener, writers) if writers else listener
+            told.open(name, partial(TRACKERS[name], run, recipe, step))
+        try:
+            yield told
+        finally:
+            told.tell(lambda writer: writer.close())
+
+
+@contextmanager
+def _tensorboard_threads_quiet() -> Iterator[None]:
+    """No traceback from TensorBoard's thread that writes: the next call raises its error."""
+    loud = threading.excepthook
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        if not type(failed.thread).__module__.startswith("tensorboard."):
+            loud(failed)
+
+    threading.excepthook = hook
+    try:
+        yield
     finally:
-        for writer in writers:
-            writer.close()
+        threading.excepthook = loud

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 import cen_cli
 from cen_cli.errors import RecipeError, UnavailableError
+from cen_cli.results import Listener
 from tests.tiny import write_nyudv2, write_recipe
 
 Kept = dict[str, dict[int, float]]
@@ -142,6 +144,36 @@ def test_a_resumed_run_goes_on_in_tensorboard(recipe: Path, tmp_path: Path) -> N
     before = read_tensorboard(run)[0]
     cen_cli.resume(run, device="cpu")
     assert read_tensorboard(run)[0] == before
+
+
+class Warned(Listener):
+    """Keeps warnings, and takes the trackers' folder away once a step is over."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.warnings: list[str] = []
+
+    def on_warning(self, text: str, hint: str | None = None) -> None:
+        self.warnings.append(text)
+
+    def on_progress(self, epoch: int, step: int, total_steps: int) -> None:
+        if step == 1:
+            shutil.rmtree(self.run / "tensorboard")
+            (self.run / "tensorboard").touch()
+
+
+def test_a_tracker_that_fails_is_named_once_and_the_run_goes_on(
+    recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    warned = Warned(run)
+    changes = ('train.trackers=["tensorboard"]', "train.log_every=1")
+    summary = cen_cli.train(recipe, changes=changes, out=run, device="cpu", listener=warned)
+    assert summary.steps == 8
+    told = [text for text in warned.warnings if "tensorboard" in text]
+    assert len(told) == 1
+    assert told[0].startswith("tensorboard failed and is told no more: [Errno ")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_nothing_is_written_unasked_and_unknown_ones_are_refused(
