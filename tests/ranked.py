@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -37,7 +36,7 @@ from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.translator import unet_translator
 from cen_cli.results import VOID
 from cen_cli.scoring.segmentation import SegmentationScorer
-from cen_cli.scoring.translation import TranslationScorer
+from cen_cli.scoring.translation import Distances, TranslationScorer
 from tests.streams import built
 
 INPUTS = ("rgb", "depth")
@@ -193,17 +192,21 @@ class _Pixels:
         return images.double().flatten(1)[:, :4] / 255
 
 
+class _Distances(Distances):
+    """With features of real images that are at hand."""
+
+    def of_real(self, *_: Any, **__: Any) -> Tensor:
+        return torch.linspace(0, 1, 20, dtype=torch.float64).view(5, 4).square()
+
+
 def translation_scores() -> Tensors:
     """All scores over five views, FID and KID of a few pixels among them."""
     torch.manual_seed(0)
     model = built(unet_translator, INPUTS, levels=4, filters=4)
     views = Views(5, labels=False)
 
-    def of_real(*_: Any, **__: Any) -> Tensor:
-        return torch.linspace(0, 1, 20, dtype=torch.float64).view(5, 4).square()
-
-    distances: Any = SimpleNamespace(features=_Pixels(), of_real=of_real, notes=lambda _: ())
-    scorer = TranslationScorer(CPU, "fp32", 2, 0, "strict", "instance", distances)
+    features: Any = _Pixels()
+    scorer = TranslationScorer(CPU, "fp32", 2, 0, "strict", "instance", _Distances(features, Path()))
     evaluation = scorer(model, views, split="val")
     scores = {f"{name}.{key}": each for name, branch in evaluation.scores.items() for key, each in vars(branch).items()}
     return {name: torch.tensor(value) for name, value in scores.items() if value is not None} | {

@@ -36,7 +36,7 @@ def _never_found(best: Evaluation) -> Warned:
     if missed:
         yield (
             f"never found on {best.split}: {listed(missed)}",
-            "cen data check says how rare they are; train longer, or weigh classes by their frequency",
+            'cen data check says how rare they are; train longer, or set loss.class_weights = "median"',
         )
 
 

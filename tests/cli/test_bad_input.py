@@ -75,7 +75,7 @@ def test_one_view_in_a_step_is_enough_where_maps_are_larger_or_statistics_frozen
             '"exchange", "none", "concat", "average", "align" or "self-attention" (did you mean \'exchange\'?)',
         ),
         (("sharing.norm=shared",), "one gamma for all modalities leaves nothing to exchange by"),
-        (("train.seed=9223372036854775808",), "train.seed = 9223372036854775808: a whole number >= 0 and < 92233720"),
+        (("train.seed=9223372036854775808",), "train.seed: too large; a whole number below 2^63"),
         (('data.inputs=["rgb","dept"]',), "unknown input 'dept': this data set has rgb, depth"),
         (('data.root=""',), "data.root is not set"),
     ],

@@ -269,7 +269,7 @@ def test_stats_do_not_go_by_a_damaged_log(run: Path, tmp_path: Path, capsys: Cap
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     with (copy / "events.jsonl").open("a") as file:
         file.write('{"kind": "step"}\n')
-    assert "not an event of a training run (no 'replaced')" in refusal(capsys, 1, "exchange-stats", str(copy))
+    assert "not an event of a training run (epoch: Field required)" in refusal(capsys, 1, "exchange-stats", str(copy))
 
 
 # ---- networks without exchange ----
