@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     return text.translate(_SHOWN)
 
 
+def one_line_each(names: Iterable[str]) -> bool:
+    """Whether no name is empty or breaks the line, so that none can pass for output of its own."""
+    return all(str.splitlines(name) == [name] for name in names)
+
+
 def command(*words: object) -> str:
     """A command of cen that can be pasted into a shell: each word quoted where it needs that."""
     return shlex.join(["cen", *map(str, words)])

@@ -21,6 +21,7 @@ from cen_cli.recipe.load import dump_toml, parse_recipe
 from cen_cli.recipe.schema import Recipe
 from cen_cli.runs.checkpoint import load_weights, read_tensors
 from cen_cli.runs.directory import locate
+from cen_cli.wording import one_line_each
 
 COMPACT = "compact"
 """In the metadata of a compact network: which form its tensors have."""
@@ -170,9 +171,12 @@ def _labels(metadata: Mapping[str, str], file: Path) -> _Labels:
     """Raises CheckpointError where a label is missing or damaged."""
     try:
         target = json.loads(metadata.get("target", "null"))
+        class_names = tuple(json.loads(metadata["classes"]))
+        if not one_line_each(class_names):
+            raise ValueError("a class without a name of one line")
         return {
             "recipe": parse_recipe(metadata["recipe"], source=f"{file}: its recipe"),
-            "class_names": tuple(json.loads(metadata["classes"])),
+            "class_names": class_names,
             "specs": tuple(_spec(document) for document in json.loads(metadata["specs"])),
             "target": None if target is None else _spec(target),
         }

@@ -139,6 +139,8 @@ class Fit:
         self.gammas.restore(self.directory.gammas, self.progress.step)
         if ranks.leads():
             self.directory.truncate_events(self.progress.events_size)
+            if self.directory.events_size() < self.progress.events_size:
+                self.listener.on_warning(f"{self.directory.events} has lost lines: its curves lack steps")
         if (before := state.get("ranks", 1)) != ranks.count():
             self.listener.on_note(
                 f"trained on {before} devices before, on {ranks.count()} now: it goes on with the same batches and "

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from cen_cli.recipe.table import AboveZero, Positive, Table, ascending
+from cen_cli.wording import one_line_each
 
 FIELDS = ("stem", "group", "split")
 """What may stand between braces in a pattern."""
@@ -45,8 +46,8 @@ def _pattern(text: str) -> str:
 
 
 def _classes(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) != len(names) or "" in names or len(names) > MOST_CLASSES:
-        raise ValueError(f"a list of class names, each named once, at most {MOST_CLASSES}")
+    if len(set(names)) != len(names) or not one_line_each(names) or len(names) > MOST_CLASSES:
+        raise ValueError(f"a list of class names, each named once, at most {MOST_CLASSES}, of one line each")
     return names
 
 

@@ -308,6 +308,14 @@ def test_a_damaged_checkpoint_does_not_continue_a_run(cen: Cen, tiny_run: Path, 
         path.write_bytes(kept)
 
 
+def test_a_run_whose_log_has_lost_lines_says_so_when_it_is_resumed(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    lost = f"{run / 'events.jsonl'} has lost lines"
+    assert lost not in cen("train", "--resume", run, "--device", "cpu").err
+    (run / "events.jsonl").write_bytes(b"\xff\xfe")
+    assert lost in cen("train", "--resume", run, "--device", "cpu").err
+
+
 def forget(key: str) -> Callable[[dict[str, str]], dict[str, str]]:
     return lambda metadata: {name: value for name, value in metadata.items() if name != key}
 
@@ -322,6 +330,11 @@ def rewrite(key: str, old: str, new: str) -> Callable[[dict[str, str]], dict[str
         (forget("recipe"), "holds no network (no 'recipe' in its metadata)"),
         (forget("specs"), "holds no network (no 'specs' in its metadata)"),
         (rewrite("classes", "[", "{"), "its metadata are damaged"),
+        (
+            rewrite("classes", "wall", r"wall\nmetrics: fake=1"),
+            "its metadata are damaged (a class without a name",
+        ),
+        (rewrite("classes", '"wall"', "1"), "its metadata are damaged"),
         (rewrite("recipe", "threshold", "treshold"), "its recipe: 1 problem"),
         (rewrite("recipe", "\nwidth = 4\n", "\nwidth = 8\n"), "does not fit the recipe's model"),
     ],

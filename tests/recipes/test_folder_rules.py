@@ -102,6 +102,7 @@ def test_recipe_is_read_and_written_back(recipe: str) -> None:
         ("data.folders.labels.pattern=", 'data.folders.labels.pattern: missing; such as "masks/{stem}.png"'),
         ("data.folders.labels.classes=[]", "data.folders.labels.classes: missing; the names of the classes, in order"),
         ('data.folders.labels.classes=["a", "a"]', "a list of class names, each named once, at most 255"),
+        (r'data.folders.labels.classes=["a", "b\nmetrics: c=1"]', "of one line each"),
         (
             "data.folders.labels.values=[1, 2, 3]",
             "data.folders.labels.values = [1, 2, 3]: beside data.folders.labels.first = 1; remove one of them",
