@@ -171,12 +171,9 @@ def _labels(metadata: Mapping[str, str], file: Path) -> _Labels:
     """Raises CheckpointError where a label is missing or damaged."""
     try:
         target = json.loads(metadata.get("target", "null"))
-        class_names = tuple(json.loads(metadata["classes"]))
-        if not one_line_each(class_names):
-            raise ValueError("a class without a name of one line")
         return {
             "recipe": parse_recipe(metadata["recipe"], source=f"{file}: its recipe"),
-            "class_names": class_names,
+            "class_names": _class_names(metadata["classes"]),
             "specs": tuple(_spec(document) for document in json.loads(metadata["specs"])),
             "target": None if target is None else _spec(target),
         }
@@ -189,6 +186,13 @@ def _labels(metadata: Mapping[str, str], file: Path) -> _Labels:
         raise CheckpointError(error.message, hint="the file is damaged, or of another version of cen") from error
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{file}: its metadata are damaged ({error})", hint="copy the file again") from error
+
+
+def _class_names(text: str) -> tuple[str, ...]:
+    names = tuple(json.loads(text))
+    if not one_line_each(names):
+        raise ValueError("a class without a name of one line")
+    return names
 
 
 def _spec(document: dict[str, Any]) -> ModalitySpec:
