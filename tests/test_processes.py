@@ -5,8 +5,6 @@ import time
 
 import pytest
 
-from cen_cli.processes import end_with_parent
-
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -34,10 +32,21 @@ def test_a_script_without_a_main_guard_starts_processes_and_runs_once(tmp_path, 
     assert (process.returncode, process.stdout) == (0, "ran\n21 7\n"), process.stderr
 
 
+CHILD = """
+import time
+from cen_cli.processes import end_with_parent
+
+
+def wait_for_the_parent():
+    end_with_parent()
+    time.sleep(100)
+"""
+
 PARENT = """
 import sys, time
+sys.path.insert(0, "")
 from cen_cli.processes import fresh_processes
-from tests.test_processes import wait_for_the_parent
+from child import wait_for_the_parent
 
 with fresh_processes() as context:
     child = context.Process(target=wait_for_the_parent)
@@ -47,13 +56,9 @@ time.sleep(100)
 """
 
 
-def wait_for_the_parent() -> None:
-    end_with_parent()
-    time.sleep(100)
-
-
-def test_a_process_does_not_outlive_the_one_that_started_it():
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+def test_a_process_does_not_outlive_the_one_that_started_it(tmp_path):
+    (tmp_path / "child.py").write_text(CHILD, encoding="utf-8")
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as parent:
         child = int(parent.stdout.readline())
         parent.kill()
     deadline = time.monotonic() + 60
