@@ -217,7 +217,8 @@ def _of_the_machine(error: Exception) -> tuple[str, str] | None:
     """What the system refused, and what to do; None for any other error."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
-        return "out of memory", "lower train.batch, eval.batch, data.crop, data.workers or the width (model.width, unet.filters, gan.filters)"
+        widths = "model.width, unet.filters or gan.filters"
+        return "out of memory", f"lower train.batch, eval.batch, data.crop, data.workers, {widths}"
     if isinstance(error, RecursionError):
         return "tables or lists are nested too deeply to be read", "write them flatter"
     if isinstance(error, OSError) and error.errno is not None:
