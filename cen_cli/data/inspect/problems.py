@@ -154,7 +154,7 @@ def few_levels(part: SplitStatistics, modality: ModalityStatistics) -> Iterator[
         hint = "files with the measured values themselves are better"
         yield Finding("warning", part.split, modality.name, text, hint)
     elif "uint8" not in modality.dtypes:
-        text = f"at most {max(levels)} different values in a file: 8-bit in origin, surfaces are terraced"
+        text = f"at most {max(levels)} equal steps of depth in a file: 8-bit in origin, surfaces are terraced"
         yield Finding("warning", part.split, modality.name, text)
 
 

@@ -52,7 +52,7 @@ class ModalityStatistics:
     """The lowest finite stored value of every file; NaN without one."""
     highs: list[float] = dataclasses.field(default_factory=list)
     levels: list[int] = dataclasses.field(default_factory=list)
-    """Different values in every file of whole numbers and one channel."""
+    """`_levels` of every file of whole numbers and one channel."""
     pixels: int = 0
     zeros: int = 0
     full: int = 0
@@ -98,7 +98,7 @@ class ModalityStatistics:
         if values.dtype.kind == "u":
             self.full += int((values == np.iinfo(values.dtype).max).sum())
             if values.ndim == 2:
-                self.levels.append(int((np.bincount(values.ravel()) > 0).sum()))
+                self.levels.append(_levels(values))
         if self.spec is not None:
             self._add_outside(values, self.spec)
 
@@ -208,6 +208,16 @@ def split_statistics(
         if progress is not None:
             progress(done, len(statistics.indices))
     return statistics
+
+
+def _levels(values: np.ndarray) -> int:
+    """How many steps, of the smallest that there is, lie from the smallest value above 0 to the largest; at least 1.
+
+    Of 8 bits that were stretched at most 256. A sensor's own steps grow with the distance: few values are many levels.
+    """
+    present = np.flatnonzero(np.bincount(values.ravel()))
+    present = present[present > 0]
+    return 1 if len(present) < 2 else int((present[-1] - present[0]) // np.diff(present).min()) + 1
 
 
 def _add_files(statistics: SplitStatistics, index: int, files: dict[str, str]) -> None:

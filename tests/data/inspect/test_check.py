@@ -191,6 +191,15 @@ def test_depth_that_looks_like_8_bit(root: Path, tmp_path: Path) -> None:
     assert finding(check(tmp_path, modality, labels=None), "8-bit in origin").severity == "warning"
 
 
+def test_a_sensor_s_own_steps_are_not_8_bits(root: Path, tmp_path: Path) -> None:
+    modality = {"d": FolderModality("d/{stem}.png", "measurement", 1, "uint16", (0.0, 65535.0))}
+    for number in range(20):
+        disparities = np.random.default_rng(number).integers(20, 170, (64, 64))
+        disparities[0, :2] = 20, 169
+        save(tmp_path / f"d/{number}.png", np.round(800_000 / disparities).astype(np.uint16))
+    assert not [each for each in check(tmp_path, modality, labels=None).findings if "8-bit" in each.text]
+
+
 def test_constant_modalities_and_single_constant_files(root: Path) -> None:
     first = _train_files(root)[0].stem
     save(root / f"nir/{first}.png", np.full(SIZE, 7, np.uint16))
