@@ -25,6 +25,7 @@ from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import DataError
 from cen_cli.models.choices import Choice, LargestGains, choose_channels
+from cen_cli.models.device import Precision
 from cen_cli.models.fusion.align import AlignFusion, alignment_penalty
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
@@ -135,6 +136,7 @@ def segmentation(
     synchronised: bool = True,
     fusion: Fusion | None = None,
     choice: Choice = Choice(),  # noqa: B008 (has no state)
+    precision: Precision = "fp32",
 ) -> SegmentationTask:
     """A step of a small RefineNet, in float64 but for its losses."""
     streams = StreamSettings(threshold=0.5, gamma_init=None if fusion else 0.5)
@@ -150,7 +152,7 @@ def segmentation(
         penalties={"penalty": lambda network: 1e-2 * penalty(network)},
         clip_norm=1.0,
         auxiliary_weight=0.0,
-        **COMMON,
+        **{**COMMON, "precision": precision},
     )
 
 
@@ -173,6 +175,24 @@ def translation(*, reuse_forward: bool = False) -> TranslationTask:
         reuse_forward=reuse_forward,
         **COMMON,
     )
+
+
+def overflowing() -> Tensors:
+    """Three steps in fp16, in the second of which the last rank alone has a gradient that is not finite."""
+    torch.manual_seed(0)
+    task, step = segmentation(precision="fp16"), 0
+    task.model.float()
+    task.scalers[MODEL].load_state_dict(task.scalers[MODEL].state_dict() | {"scale": 256.0})
+    if ranks.number() == ranks.count() - 1:
+        next(task.model.parameters()).register_hook(lambda gradient: gradient * (torch.inf if step == 1 else 1))
+    found = {}
+    for step in range(STEPS):
+        samples = [sample_of(number, labels=True, size=32) for number in share(list(range(VIEWS)), ranks.part())]
+        batch = batch_of(samples)
+        task.step(replace(batch, inputs={name: image.float() for name, image in batch.inputs.items()}), step)
+        found[f"scale {step}"] = torch.tensor(task.scaler_states()[MODEL]["scale"])
+        found |= {f"{step} {name}": each.detach().clone() for name, each in task.model.named_parameters()}
+    return found
 
 
 def segmentation_scores() -> Tensors:
@@ -246,6 +266,7 @@ WORK: dict[str, Callable[[], Tensors]] = {
     "aligned": lambda: trained(lambda: segmentation(fusion=ALIGN), labels=True, first=1),
     "translated": lambda: trained(translation, labels=False, first=0),
     "translated, one forward": lambda: trained(lambda: translation(reuse_forward=True), labels=False, first=1),
+    "overflowing": overflowing,
     "confusion": segmentation_scores,
     "errors": translation_scores,
     "agreements": agreements,

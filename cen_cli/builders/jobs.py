@@ -98,6 +98,10 @@ def training_job(
     UsageError.
     """
     device = resolve_device(device_name)
+    if device.type == "mps" and recipe.train.precision == "fp16":
+        raise UsageError(
+            'train.precision = "fp16" trains on CUDA devices and the CPU, not on mps', hint='"bf16" or "fp32"'
+        )
     score = scorer(recipe, device, training=True, inception_weights=inception_weights)
     train_data = dataset(recipe, "train", training=True, progress=progress)
     validation = dataset(recipe, "val", progress=progress)

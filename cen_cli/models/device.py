@@ -13,7 +13,8 @@ import torch
 from cen_cli import ranks
 from cen_cli.errors import DeviceError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_device(name: str) -> torch.device:
@@ -63,7 +64,7 @@ def _found(name: str) -> torch.device:
     return device
 
 
-def resolve_precision(precision: Literal["fp32", "bf16", "auto"], device: torch.device) -> Precision:
+def resolve_precision(precision: Literal["fp32", "bf16", "fp16", "auto"], device: torch.device) -> Precision:
     """`auto` becomes bf16 where the device computes it fast (CUDA with bf16, CPUs with AMX), else fp32."""
     if precision != "auto":
         return precision
@@ -74,8 +75,9 @@ def resolve_precision(precision: Literal["fp32", "bf16", "auto"], device: torch.
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """The autocast context of `precision`. bf16 has the range of fp32, so no loss scaling is needed."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    """The autocast context of `precision`. bf16 has the range of fp32; gradients of fp16 need a scaled loss."""
+    half = "bf16" if precision == "fp32" else precision  # torch takes no float32 here, not even switched off
+    return torch.autocast(device.type, dtype=DTYPES[half], enabled=precision != "fp32")
 
 
 def _of_this_process(name: str) -> torch.device:

@@ -42,8 +42,8 @@ class _Layer(NamedTuple):
 class Watch:
     """What was seen of a network's layers between the beginning and the end of `watching`."""
 
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
+    def __init__(self, network: nn.Module, loss_scale: float) -> None:
+        self._network, self._loss_scale = network, loss_scale
         self._per_stream: int | None = None
         self._before: tuple[str, Tensor] | None = None
         self._values: dict[str, Tensor] = {}
@@ -84,7 +84,8 @@ class Watch:
         if name in self._values:
             streams = self._by_stream(gradient)
             wide = torch.promote_types(gradient.dtype, torch.float32)
-            self._gradients[name] = torch.linalg.vector_norm(streams, dim=(1, 3, 4), dtype=wide)  # [S, C]
+            norms = torch.linalg.vector_norm(streams, dim=(1, 3, 4), dtype=wide)  # [S, C]
+            self._gradients[name] = norms / self._loss_scale
 
     def _by_stream(self, x: Tensor) -> Tensor:
         """[S*B, C, h, w] -> [S, B, C, h, w]; S = 1 where streams have been fused."""
@@ -107,9 +108,12 @@ class Watch:
 
 
 @contextmanager
-def watching(network: nn.Module) -> Iterator[Watch]:
-    """Watch the network's layers: one or more forward passes, and the backward pass of their loss, go inside."""
-    watch = Watch(network)
+def watching(network: nn.Module, loss_scale: float = 1.0) -> Iterator[Watch]:
+    """Watch the network's layers: one or more forward passes, and the backward pass of their loss, go inside.
+
+    `loss_scale` is what the loss is multiplied by before its backward pass.
+    """
+    watch = Watch(network, loss_scale)
     with ExitStack() as hooks:
         hooks.callback(network.register_forward_pre_hook(watch.begins).remove)
         for name, layer in _watched(network):

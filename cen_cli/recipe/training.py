@@ -90,8 +90,10 @@ class Train(Table):
         description="Parts into which a step's batch is cut, computed one after the other in that much less memory; "
         "batch norms see one part at a time.",
     )
-    precision: Literal["fp32", "bf16", "auto"] = Field(
-        default="fp32", description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast.'
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = Field(
+        default="fp32",
+        description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast, "fp16" is for '
+        "cards without bf16, and scales the loss.",
     )
     channels_last: bool = Field(
         default=True, description="Keep images with channels innermost, which most machines prefer."
