@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -18,8 +20,33 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfl
 def resolve_device(name: str) -> torch.device:
     """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`: of several processes that torchrun started, its own.
 
-    Raises DeviceError for one that is not there.
+    For a CPU, the process keeps the memory that tensors free, for the next ones (`keep_freed_memory`). Raises
+    DeviceError for a device that is not there.
     """
+    device = _found(name)
+    if device.type == "cpu":
+        keep_freed_memory()
+    return device
+
+
+def keep_freed_memory() -> None:
+    """Have glibc's malloc reuse the memory of freed tensors; what the environment says of malloc stands.
+
+    By default it gives every large block back to the system, and the next tensor's pages are faulted in one by one.
+    """
+    if platform.libc_ver()[0] != "glibc" or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return
+    allocator = ctypes.CDLL(None)
+    if not allocator.mallopt(_M_MMAP_THRESHOLD, _LARGEST):  # older versions take no more than this:
+        allocator.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+    allocator.mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+
+
+# Of malloc.h; values are C ints.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGEST = -1, -3, 2**31 - 1
+
+
+def _found(name: str) -> torch.device:
     if ranks.launched():
         return _of_this_process(name)
     if name == "auto":
