@@ -115,7 +115,7 @@ def training_job(
     set_synchronised(model, recipe.train.sync_bn)
     if recipe.train.checkpoint_activations:
         checkpoint_activations(model.encoder)
-    model = placed(model, device, channels_last=recipe.train.channels_last)
+    model = placed(model, device, recipe)
     counts = _class_counts(recipe, class_counts)
     own: dict[str, Any] = {}
     if recipe.task == "segmentation":
@@ -224,7 +224,7 @@ def _translation(recipe: Recipe, model: Network, **common: Any) -> TranslationTa
     optimizers = {GENERATOR: _optimizer(recipe, groups)}
     critic = discriminator(recipe)
     if critic is not None:
-        critic = placed(critic, common["device"], channels_last=recipe.train.channels_last)
+        critic = placed(critic, common["device"], recipe)
         groups = {**groups, DISCRIMINATOR: list(critic.parameters())}
         optimizers[DISCRIMINATOR] = _optimizer(recipe, {DISCRIMINATOR: groups[DISCRIMINATOR]})
     return TranslationTask(

@@ -100,8 +100,9 @@ class Train(Table):
         description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast, "fp16" is for '
         "cards without bf16, and scales the loss.",
     )
-    channels_last: bool = Field(
-        default=True, description="Keep images with channels innermost, which most machines prefer."
+    channels_last: bool | Literal["auto"] = Field(
+        default="auto",
+        description='Keep images with channels innermost; "auto": in all networks but U-Nets, which are slower so.',
     )
     compile: bool = Field(default=False, description="Compile the network with torch.compile.")
     freeze_bn: bool = Field(
