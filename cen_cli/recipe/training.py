@@ -90,6 +90,11 @@ class Train(Table):
         description="Parts into which a step's batch is cut, computed one after the other in that much less memory; "
         "batch norms see one part at a time.",
     )
+    checkpoint_activations: bool = Field(
+        default=False,
+        description="Compute the encoder's blocks a second time, in the backward pass, instead of keeping what they "
+        "computed: less memory, more time, the same gradients.",
+    )
     precision: Literal["fp32", "bf16", "fp16", "auto"] = Field(
         default="fp32",
         description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast, "fp16" is for '
