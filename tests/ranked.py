@@ -24,6 +24,7 @@ from cen_cli.engine.schedules import Schedule
 from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import DataError
+from cen_cli.models.activations import checkpoint_activations
 from cen_cli.models.choices import Choice, LargestGains, choose_channels
 from cen_cli.models.device import Precision
 from cen_cli.models.fusion.align import AlignFusion, alignment_penalty
@@ -137,6 +138,7 @@ def segmentation(
     fusion: Fusion | None = None,
     choice: Choice = Choice(),  # noqa: B008 (has no state)
     precision: Precision = "fp32",
+    checkpointed: bool = False,
 ) -> SegmentationTask:
     """A step of a small RefineNet, in float64 but for its losses."""
     streams = StreamSettings(threshold=0.5, gamma_init=None if fusion else 0.5)
@@ -145,6 +147,8 @@ def segmentation(
     choose_channels(model, choice, seed=0)
     set_frozen_statistics(model, frozen)
     set_synchronised(model, synchronised)
+    if checkpointed:
+        checkpoint_activations(model.encoder)
     penalty = alignment_penalty if fusion else sparsity_penalty
     return SegmentationTask(
         model=model,
@@ -262,6 +266,7 @@ WORK: dict[str, Callable[[], Tensors]] = {
     "synchronised": lambda: trained(segmentation, labels=True, first=0),
     "frozen": lambda: trained(lambda: segmentation(frozen=True), labels=True, first=1),
     "chosen": lambda: trained(lambda: segmentation(choice=LargestGains(0.5, 1)), labels=True, first=0),
+    "checkpointed": lambda: trained(lambda: segmentation(checkpointed=True), labels=True, first=0),
     "apart": lambda: trained(lambda: segmentation(synchronised=False), labels=True, first=1),
     "aligned": lambda: trained(lambda: segmentation(fusion=ALIGN), labels=True, first=1),
     "translated": lambda: trained(translation, labels=False, first=0),

@@ -255,7 +255,7 @@ def _record(part: str, module: nn.Module) -> list[Any]:
     def end(*_: object) -> None:
         ranges.pop().__exit__(None, None, None)
 
-    return [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
+    return [module.register_forward_pre_hook(begin), module.register_forward_hook(end, always_call=True)]
 
 
 def _spreads(iterations: list[dict[str, float]]) -> tuple[PartTime, ...]:

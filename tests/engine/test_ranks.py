@@ -29,7 +29,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensors]]:
 
 
 @pytest.mark.parametrize(
-    "name", ["synchronised", "frozen", "chosen", "aligned", "translated", "translated, one forward"]
+    "name", ["synchronised", "frozen", "chosen", "checkpointed", "aligned", "translated", "translated, one forward"]
 )
 def test_steps_of_two_equal_those_of_one(both: list[dict[str, Tensors]], name: str) -> None:
     """In float64 but for the losses, which are computed in float32; the ranks have unequal numbers of void pixels."""
