@@ -15,6 +15,7 @@ from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import DataError, UsageError
 from cen_cli.jobs.expected import expected_of_validation
 from cen_cli.models.device import resolve_device
+from cen_cli.models.downloads import fetch, is_address
 from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import RecipeSource, by_key, differences
 from cen_cli.recipe.overrides import Changes
@@ -64,6 +65,8 @@ def train(
             environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
             if job.class_counts is not None:
                 environment["class_counts"] = job.class_counts
+            if is_address(resolved.model.weights):
+                environment["weights_sha256"] = fetch(resolved.model.weights).sha256
             run = create_run(root, recipe=dump_toml(resolved), environment=environment)
             held.enter_context(run.held())
             return run
@@ -111,7 +114,8 @@ def resume(
             if data_root is not None:
                 own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
             counts = read_environment(directory).get("class_counts")
-            job = _job(own, device, inception_weights, listener, counts)
+            initial = "none" if is_address(own.model.weights) else None  # they are in the checkpoint by now
+            job = _job(own, device, inception_weights, listener, counts, initial)
             _check_data(job, directory)
             return job
 
@@ -187,6 +191,7 @@ def _job(
     inception_weights: Path | None,
     listener: Listener,
     class_counts: list[list[int]] | None = None,
+    initial_weights: str | None = None,
 ) -> TrainingJob:
     if recipe.train.freeze_bn and recipe.model.weights == "none":
         listener.on_note(
@@ -205,6 +210,7 @@ def _job(
             device_name=device,
             progress=progress,
             inception_weights=inception_weights,
+            initial_weights=initial_weights,
             class_counts=class_counts,
         )
 
