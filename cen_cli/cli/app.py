@@ -34,6 +34,7 @@ from cen_cli.cli import (
     train,
     translate,
 )
+from cen_cli.cli.options import flag
 from cen_cli.errors import CenError, Interrupted, UsageError
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -79,10 +80,8 @@ def _help_alone(context: typer.Context) -> None:
 
 def _cen(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-    debug: Annotated[  # noqa: ARG001 (`main` takes it out of the arguments, so that it may stand anywhere)
-        bool, typer.Option("--debug", help="Show the traceback of an error.")
-    ] = False,
+    version: Annotated[bool, flag("--version", "Print the version and exit.")] = False,
+    debug: Annotated[bool, flag("--debug", "Show the traceback of an error.")] = False,  # noqa: ARG001 (see `main`)
 ) -> None:
     """Channel Exchanging Networks: train, evaluate and analyse networks that fuse aligned image modalities.
 

@@ -5,24 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import option
 
 
 def compact(
     checkpoint: options.Checkpoint,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="A new folder [default: compact/ of the run, or NAME-compact beside a checkpoint].",
-        ),
+        Path | None, option("DIR", "A new folder [default: compact/ of the run, or NAME-compact beside a checkpoint].")
     ] = None,
-    rounds: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Rounds of timing, before and after in turn; 0: none.")
-    ] = 5,
+    rounds: Annotated[int, option("N", "Rounds of timing, before and after in turn; 0: none.", min=0)] = 5,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
     json: options.Json = False,
@@ -44,7 +36,7 @@ def compact(
         cen compact checkpoints/best/model.safetensors --rounds 0 --json
     """
     from cen_cli.jobs import export as job
-    from cen_cli.reporting import console, tables
+    from cen_cli.reporting import tables
     from cen_cli.reporting.compaction import render_compaction
     from cen_cli.results import as_json
 
@@ -52,8 +44,6 @@ def compact(
     source, written = report.files
     folder = Path(written).parent
     following = f"cen {'eval' if report.task == 'segmentation' else 'translate --ckpt'} {folder}"
-    if json:
-        document = {"checkpoint": source, "written": written, "file_bytes": list(report.files.values())}
-        console.print_json({**document, **as_json(report), "next": following})
-    else:
-        tables.show(console.out(), render_compaction(report, following))
+    document = {"checkpoint": source, "written": written, "file_bytes": list(report.files.values())}
+    document |= {**as_json(report), "next": following}
+    tables.print_result(document, render_compaction(report, following), json=json)

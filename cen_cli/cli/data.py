@@ -6,28 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, option
 
 if TYPE_CHECKING:
     from cen_cli.results.findings import WrittenData
-
-Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")]
-Size = Annotated[int, typer.Option("--size", metavar="PIXELS", min=32, max=4096, help="Side of the square images.")]
-Views = Annotated[int, typer.Option("--views", metavar="N", min=1, max=1000, help="Views of each room.")]
-TrainRooms = Annotated[int, typer.Option("--train-rooms", metavar="N", min=0, max=10_000, help="Rooms for training.")]
-ValRooms = Annotated[int, typer.Option("--val-rooms", metavar="N", min=0, max=10_000, help="Rooms for validation.")]
-TestRooms = Annotated[int, typer.Option("--test-rooms", metavar="N", min=0, max=10_000, help="Rooms for test.")]
-Domains = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--domains",
-        metavar="NAMES",
-        help="What to write of each view, as names between commas; may be given several times. All by default.",
-    ),
-]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed gives other rooms.")]
 
 
 class PaletteStyle(StrEnum):
@@ -37,26 +20,24 @@ class PaletteStyle(StrEnum):
     HOUSE = "house"
 
 
-Palette = Annotated[
-    PaletteStyle,
-    typer.Option("--palette-style", help="random: free colours. house: colours that follow from shape and material."),
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", metavar="N", min=1, help="Rendering processes; one per processor by default.")
-]
-
-
 def rooms(
-    out: Folder,
-    size: Size = 96,
-    views: Views = 4,
-    train_rooms: TrainRooms = 400,
-    val_rooms: ValRooms = 75,
-    test_rooms: TestRooms = 75,
-    domains: Domains = None,
-    palette_style: Palette = PaletteStyle.RANDOM,
-    seed: Seed = 0,
-    workers: Workers = None,
+    out: Annotated[Path, argument("OUT", "Folder to write into.")],
+    size: Annotated[int, option("PIXELS", "Side of the square images.", min=32, max=4096)] = 96,
+    views: Annotated[int, option("N", "Views of each room.", min=1, max=1000)] = 4,
+    train_rooms: Annotated[int, option("N", "Rooms for training.", min=0, max=10_000)] = 400,
+    val_rooms: Annotated[int, option("N", "Rooms for validation.", min=0, max=10_000)] = 75,
+    test_rooms: Annotated[int, option("N", "Rooms for test.", min=0, max=10_000)] = 75,
+    domains: Annotated[
+        list[str] | None,
+        option(
+            "NAMES", "What to write of each view, as names between commas; may be given several times. All by default."
+        ),
+    ] = None,
+    palette_style: Annotated[
+        PaletteStyle, option(None, "random: free colours. house: colours that follow from shape and material.")
+    ] = PaletteStyle.RANDOM,
+    seed: Annotated[int, option("N", "Another seed gives other rooms.", min=0)] = 0,
+    workers: Annotated[int | None, option("N", "Rendering processes; one per processor by default.", min=1)] = None,
     json: options.Json = False,
 ) -> None:
     """Write the built-in rooms as PNG files.
@@ -113,11 +94,11 @@ class NyuDepth(StrEnum):
 
 
 def prepare(
-    dataset: Annotated[Prepared, typer.Argument(metavar="SET", help="The data set: nyudv2.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="nyu_depth_v2_labeled.mat.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
+    dataset: Annotated[Prepared, argument("SET", "The data set: nyudv2.")],
+    file: Annotated[Path, argument("FILE", "nyu_depth_v2_labeled.mat.")],
+    out: Annotated[Path, argument("OUT", "A new or empty folder.")],
     depth: Annotated[
-        NyuDepth, typer.Option(help="filled: inpainted, as most work uses it. raw: 0 where unmeasured.")
+        NyuDepth, option(None, "filled: inpainted, as most work uses it. raw: 0 where unmeasured.")
     ] = NyuDepth.FILLED,
     json: options.Json = False,
 ) -> None:

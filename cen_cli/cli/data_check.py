@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import flag, option
 from cen_cli.errors import DataError
 from cen_cli.wording import command
 
@@ -15,26 +14,14 @@ from cen_cli.wording import command
 def check(
     recipe: options.RecipeName,
     views: Annotated[
-        int | None,
-        typer.Option(
-            "--views", metavar="N", min=1, help="Open only so many views of each split, spread over it [default: all]."
-        ),
+        int | None, option("N", "Open only so many views of each split, spread over it [default: all].", min=1)
     ] = None,
-    images: Annotated[
-        int,
-        typer.Option(
-            "--images", metavar="N", min=0, help="Also draw N samples of each split as the network sees them."
-        ),
-    ] = 0,
+    images: Annotated[int, option("N", "Also draw N samples of each split as the network sees them.", min=0)] = 0,
     statistics: Annotated[
         bool,
-        typer.Option(
-            "--statistics", help="Write each input's mean and deviation over train into the recipe's file, at its end."
-        ),
+        flag("--statistics", "Write each input's mean and deviation over train into the recipe's file, at its end."),
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the pictures [default: <recipe's name>-samples].")
-    ] = None,
+    out: Annotated[Path | None, option("DIR", "Folder of the pictures [default: <recipe's name>-samples].")] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     json: options.Json = False,
@@ -67,11 +54,8 @@ def check(
 
     settings = load_recipe(recipe, overrides or (), data_root)
     found = job.check(settings, views=views, listener=Terminal())
-    if json:
-        console.print_json(found)
-    else:
-        root = ("--data-root", data_root) if data_root else ()
-        tables.show(console.out(), render_check(found, command("train", recipe, *root)))
+    root = ("--data-root", data_root) if data_root else ()
+    tables.print_result(found, render_check(found, command("train", recipe, *root)), json=json)
     if images:
         for path in job.draw_samples(settings, found, images, out or Path(f"{settings.name}-samples")):
             console.note(f"picture: {path}")

@@ -5,23 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, option
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images.")],
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The recipe to write [default: <DIR's name>.toml].")
-    ] = None,
+    folder: Annotated[Path, argument("DIR", "A folder of images.")],
+    out: Annotated[Path | None, option("FILE", "The recipe to write [default: <DIR's name>.toml].")] = None,
     target: Annotated[
-        str | None,
-        typer.Option(
-            "--target",
-            metavar="NAME",
-            help="Translate to this modality [default: label maps are learned where there are any].",
-        ),
+        str | None, option("NAME", "Translate to this modality [default: label maps are learned where there are any].")
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -40,12 +32,10 @@ def init(
         cen data init orchard --target nir --json
     """
     from cen_cli.jobs import data as job
-    from cen_cli.reporting import console, tables
+    from cen_cli.reporting import tables
     from cen_cli.reporting.data import render_draft
     from cen_cli.reporting.progress import Terminal
 
     file, made, found = job.draft_recipe(folder, out, target=target, listener=Terminal())
-    if json:
-        console.print_json({"recipe": str(file), "target": made, "survey": found})
-    else:
-        tables.show(console.out(), render_draft(found, made, str(file)))
+    document = {"recipe": str(file), "target": made, "survey": found}
+    tables.print_result(document, render_draft(found, made, str(file)), json=json)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import option
 
 
 def export(
     checkpoint: options.Checkpoint,
-    onnx: Annotated[Path, typer.Option(metavar="FILE", help="The ONNX file to write, NAME.onnx.")],
+    onnx: Annotated[Path, option("FILE", "The ONNX file to write, NAME.onnx.")],
     data_root: options.DataRoot = None,
     json: options.Json = False,
 ) -> None:
@@ -30,13 +29,10 @@ def export(
         cen export runs/rooms-261123-101500/compact --onnx rooms.onnx --json
     """
     from cen_cli.jobs import export as job
-    from cen_cli.reporting import console, tables
+    from cen_cli.reporting import tables
     from cen_cli.reporting.compaction import render_export
     from cen_cli.results import as_json
 
     report = job.export(checkpoint, onnx, data_root=data_root)
-    if json:
-        document = {"checkpoint": checkpoint, "written": str(onnx), "file_bytes": report.files[str(onnx)]}
-        console.print_json({**document, **as_json(report)})
-    else:
-        tables.show(console.out(), render_export(report, checkpoint))
+    document = {"checkpoint": checkpoint, "written": str(onnx), "file_bytes": report.files[str(onnx)]}
+    tables.print_result({**document, **as_json(report)}, render_export(report, checkpoint), json=json)
