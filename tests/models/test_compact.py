@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import cen_cli
-from cen_cli.models.choices import fix_random_channels
+from cen_cli.models.choices import RandomShare, choose_channels
 from cen_cli.models.compact import (
     CompactConvolution,
     compact_sites,
@@ -69,7 +69,7 @@ def pspnet(modalities: int = 2, **settings) -> nn.Module:
 
 
 def with_fixed_channels(net: nn.Module, share: float) -> nn.Module:
-    fix_random_channels(net, share, seed=5)
+    choose_channels(net, RandomShare(share), seed=5)
     return net
 
 
