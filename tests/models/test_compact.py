@@ -17,9 +17,8 @@ from cen_cli.models.compact import (
     put_compact_layers,
 )
 from cen_cli.models.exchange import allot_donors, exchange_layers
-from cen_cli.models.fusion.concat import ConcatFusion
+from cen_cli.models.fusion.blocks import ConcatFusion, SelfAttentionFusion
 from cen_cli.models.fusion.placement import Fusion
-from cen_cli.models.fusion.self_attention import SelfAttentionFusion
 from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_norm_statistics
 from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.streams import PrivateCopies
