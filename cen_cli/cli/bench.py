@@ -34,7 +34,7 @@ def bench(
     """
     from cen_cli.jobs import train as job
     from cen_cli.reporting import tables
-    from cen_cli.reporting.bench import render_bench
+    from cen_cli.reporting.networks import render_bench
     from cen_cli.reporting.progress import Terminal
 
     changes = options.changes(overrides, train__batch=batch)

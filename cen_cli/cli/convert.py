@@ -61,7 +61,7 @@ def convert(
     """
     from cen_cli.jobs import convert as job
     from cen_cli.reporting import tables
-    from cen_cli.reporting.conversion import render_conversion
+    from cen_cli.reporting.networks import render_conversion
 
     report = job.convert(file, arch=arch and arch.value, inputs=inputs or (), target=target, out=out)
     tables.print_result(report, render_conversion(report), json=json)

@@ -6,9 +6,14 @@ Plain Python values only (no tensors, no torch), so that every record can be wri
 # ruff: noqa: F401 (what is imported here is offered)
 from __future__ import annotations
 
-from cen_cli.results.analysis import ExchangeStatistics, GammaAnalysis, WrittenReport
-from cen_cli.results.attraction import Attraction, AttractionRow, CalibrationBin
-from cen_cli.results.bench import Bench, PartTime, Peak, Spread
+from cen_cli.results.analysis import (
+    Attraction,
+    AttractionRow,
+    CalibrationBin,
+    ExchangeStatistics,
+    GammaAnalysis,
+    WrittenReport,
+)
 from cen_cli.results.channels import (
     TOTAL,
     ExchangeRow,
@@ -20,12 +25,19 @@ from cen_cli.results.channels import (
     ReplacedCount,
     WhatIfRow,
 )
-from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
 from cen_cli.results.conventions import COLLAPSED, SPLITS, VOID, below_threshold
-from cen_cli.results.conversion import Conversion
-from cen_cli.results.health import Health, LoggedHealth, PartHealth, unread_streams
 from cen_cli.results.listener import SILENT, Advance, Listener
-from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
+from cen_cli.results.log import (
+    Health,
+    LoggedHealth,
+    LoggedStep,
+    LoggedValidation,
+    PartHealth,
+    RunLog,
+    RunProgress,
+    unread_streams,
+)
+from cen_cli.results.networks import Bench, Compaction, Compared, Conversion, Export, PartCost, PartTime, Peak, Spread
 from cen_cli.results.pictures import (
     ClassShare,
     Frame,
