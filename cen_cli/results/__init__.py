@@ -26,7 +26,7 @@ from cen_cli.results.channels import (
     WhatIfRow,
 )
 from cen_cli.results.conventions import COLLAPSED, SPLITS, VOID, below_threshold
-from cen_cli.results.listener import SILENT, Advance, Listener
+from cen_cli.results.listener import SILENT, Advance, Listener, unheard
 from cen_cli.results.log import (
     Health,
     LoggedHealth,
