@@ -24,7 +24,9 @@ from cen_cli.engine.schedules import Schedule
 from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import DataError
+from cen_cli.models.activations import checkpoint_activations
 from cen_cli.models.choices import Choice, LargestGains, choose_channels
+from cen_cli.models.device import Precision
 from cen_cli.models.fusion.align import AlignFusion, alignment_penalty
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
@@ -135,6 +137,8 @@ def segmentation(
     synchronised: bool = True,
     fusion: Fusion | None = None,
     choice: Choice = Choice(),  # noqa: B008 (has no state)
+    precision: Precision = "fp32",
+    checkpointed: bool = False,
 ) -> SegmentationTask:
     """A step of a small RefineNet, in float64 but for its losses."""
     streams = StreamSettings(threshold=0.5, gamma_init=None if fusion else 0.5)
@@ -143,6 +147,8 @@ def segmentation(
     choose_channels(model, choice, seed=0)
     set_frozen_statistics(model, frozen)
     set_synchronised(model, synchronised)
+    if checkpointed:
+        checkpoint_activations(model.encoder)
     penalty = alignment_penalty if fusion else sparsity_penalty
     return SegmentationTask(
         model=model,
@@ -150,7 +156,7 @@ def segmentation(
         penalties={"penalty": lambda network: 1e-2 * penalty(network)},
         clip_norm=1.0,
         auxiliary_weight=0.0,
-        **COMMON,
+        **{**COMMON, "precision": precision},
     )
 
 
@@ -173,6 +179,24 @@ def translation(*, reuse_forward: bool = False) -> TranslationTask:
         reuse_forward=reuse_forward,
         **COMMON,
     )
+
+
+def overflowing() -> Tensors:
+    """Three steps in fp16, in the second of which the last rank alone has a gradient that is not finite."""
+    torch.manual_seed(0)
+    task, step = segmentation(precision="fp16"), 0
+    task.model.float()
+    task.scalers[MODEL].load_state_dict(task.scalers[MODEL].state_dict() | {"scale": 256.0})
+    if ranks.number() == ranks.count() - 1:
+        next(task.model.parameters()).register_hook(lambda gradient: gradient * (torch.inf if step == 1 else 1))
+    found = {}
+    for step in range(STEPS):
+        samples = [sample_of(number, labels=True, size=32) for number in share(list(range(VIEWS)), ranks.part())]
+        batch = batch_of(samples)
+        task.step(replace(batch, inputs={name: image.float() for name, image in batch.inputs.items()}), step)
+        found[f"scale {step}"] = torch.tensor(task.scaler_states()[MODEL]["scale"])
+        found |= {f"{step} {name}": each.detach().clone() for name, each in task.model.named_parameters()}
+    return found
 
 
 def segmentation_scores() -> Tensors:
@@ -242,10 +266,12 @@ WORK: dict[str, Callable[[], Tensors]] = {
     "synchronised": lambda: trained(segmentation, labels=True, first=0),
     "frozen": lambda: trained(lambda: segmentation(frozen=True), labels=True, first=1),
     "chosen": lambda: trained(lambda: segmentation(choice=LargestGains(0.5, 1)), labels=True, first=0),
+    "checkpointed": lambda: trained(lambda: segmentation(checkpointed=True), labels=True, first=0),
     "apart": lambda: trained(lambda: segmentation(synchronised=False), labels=True, first=1),
     "aligned": lambda: trained(lambda: segmentation(fusion=ALIGN), labels=True, first=1),
     "translated": lambda: trained(translation, labels=False, first=0),
     "translated, one forward": lambda: trained(lambda: translation(reuse_forward=True), labels=False, first=1),
+    "overflowing": overflowing,
     "confusion": segmentation_scores,
     "errors": translation_scores,
     "agreements": agreements,

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from torch import Tensor
 
-from cen_cli.builders.networks import Network, network
+from cen_cli.builders.networks import Network, network, placed
 from cen_cli.data.modality import Encoding, ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
@@ -87,7 +87,7 @@ def load(path: str | Path, device: str = "cpu") -> LoadedNetwork:
     file = locate(path).model_file
     tensors, metadata = read_tensors(file)
     loaded = from_tensors(tensors, metadata, file)
-    loaded.network.to(resolve_device(device)).eval()
+    placed(loaded.network, resolve_device(device), loaded.recipe).eval()
     return loaded
 
 

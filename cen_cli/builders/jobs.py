@@ -29,6 +29,7 @@ from cen_cli.engine.seeding import seed_everything
 from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import UsageError
+from cen_cli.models.activations import checkpoint_activations
 from cen_cli.models.device import resolve_device, resolve_precision
 from cen_cli.models.exchange import exchange_layers, exchanging_layers
 from cen_cli.models.fusion.align import alignment_penalty
@@ -98,6 +99,10 @@ def training_job(
     UsageError.
     """
     device = resolve_device(device_name)
+    if device.type == "mps" and recipe.train.precision == "fp16":
+        raise UsageError(
+            'train.precision = "fp16" trains on CUDA devices and the CPU, not on mps', hint='"bf16" or "fp32"'
+        )
     score = scorer(recipe, device, training=True, inception_weights=inception_weights)
     train_data = dataset(recipe, "train", training=True, progress=progress)
     validation = dataset(recipe, "val", progress=progress)
@@ -108,7 +113,9 @@ def training_job(
     freeze_first_stages(model.encoder, recipe.model.frozen_stages)
     set_frozen_statistics(model.get_submodule("encoder.junctions"), False)  # a baseline's blocks have nothing loaded
     set_synchronised(model, recipe.train.sync_bn)
-    model = placed(model, device, channels_last=recipe.train.channels_last)
+    if recipe.train.checkpoint_activations:
+        checkpoint_activations(model.encoder)
+    model = placed(model, device, recipe)
     counts = _class_counts(recipe, class_counts)
     own: dict[str, Any] = {}
     if recipe.task == "segmentation":
@@ -217,7 +224,7 @@ def _translation(recipe: Recipe, model: Network, **common: Any) -> TranslationTa
     optimizers = {GENERATOR: _optimizer(recipe, groups)}
     critic = discriminator(recipe)
     if critic is not None:
-        critic = placed(critic, common["device"], channels_last=recipe.train.channels_last)
+        critic = placed(critic, common["device"], recipe)
         groups = {**groups, DISCRIMINATOR: list(critic.parameters())}
         optimizers[DISCRIMINATOR] = _optimizer(recipe, {DISCRIMINATOR: groups[DISCRIMINATOR]})
     return TranslationTask(

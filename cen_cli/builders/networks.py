@@ -170,7 +170,12 @@ def discriminator(recipe: Recipe) -> PatchDiscriminator | None:
     return PatchDiscriminator(gan.filters, layers=gan.layers, condition_channels=3 * seen)
 
 
-def placed(module: Any, device: torch.device, *, channels_last: bool) -> Any:
-    """The module on its device, its kernels with channels innermost where asked."""
-    memory_format = torch.channels_last if channels_last else torch.preserve_format
+def placed(module: Any, device: torch.device, recipe: Recipe) -> Any:
+    """A network on its device, its kernels with channels innermost where the recipe or, by "auto", their speed asks so.
+
+    A U-Net's maps come down to a few pixels, and instance norms take them plane by plane.
+    """
+    wish = recipe.train.channels_last
+    innermost = recipe.model.arch != "unet" if wish == "auto" else wish
+    memory_format = torch.channels_last if innermost else torch.preserve_format
     return module.to(device, memory_format=memory_format)

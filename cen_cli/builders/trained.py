@@ -43,6 +43,8 @@ def task_loss_of(
     file = locate(checkpoint).model_file
     job = training_job(recipe, device_name=device_name, progress=progress, initial_weights="none")
     settings = job.settings
+    if job.task.precision == "fp16":
+        job.task.precision = "fp32"  # without a scaled loss gradients would vanish
     loader = training_loader(job.train_data, batch=settings.batch, workers=0, seed=settings.seed, epoch=0)
     if len(loader) < batches:
         raise UsageError(

@@ -52,7 +52,7 @@ def sweep(
     Trains every member of the sweep that is not done yet. A member is one row with one seed; it is an ordinary run
     directory. The same command continues where it stopped, and several may work on one folder. Scores are mean and
     spread over seeds beside the paper's numbers, with a paired test against the reference row and a verdict on each of
-    the paper's orderings.
+    the orderings it states.
 
     Examples:
 

@@ -1,8 +1,8 @@
 """The fit loop: one loop for every task, exact to the bit when it is stopped anywhere and resumed.
 
-All that a run's future depends on is in the checkpoint: weights, optimisers, generators, the position inside the epoch,
-the best score so far, the unfinished log interval. Batches depend on seed, epoch and index alone, so a run that starts
-in the middle of an epoch sees what the uninterrupted one saw. bf16 needs no loss scaler, so there is none to keep.
+All that a run's future depends on is in the checkpoint: weights, optimisers, loss scales, generators, the position
+inside the epoch, the best score so far, the unfinished log interval. Batches depend on seed, epoch and index alone, so
+a run that starts in the middle of an epoch sees what the uninterrupted one saw.
 """
 
 from __future__ import annotations
@@ -126,6 +126,7 @@ class Fit:
             self._check_place()
             for name, optimizer in self.task.optimizers.items():
                 restore_optimizer(optimizer, tensors_under(training, f"{name}/"), state["optimizers"][name])
+                self.task.scalers[name].load_state_dict(state.get("scalers", {}).get(name, {}))
             load_auxiliaries(self._beside(), training, folder / TRAINING_FILE)
             if ranks.leads() or state.get("ranks", 1) == ranks.count():
                 own = training if ranks.leads() else tensors_under(training, f"rank{ranks.number()}/")
@@ -134,7 +135,7 @@ class Fit:
             raise CheckpointError(
                 f"{folder}: not the state of this recipe's training ({error})", hint=PUT_BACK
             ) from error
-        self.task.continue_average(self.progress.step)
+        self.task.continue_average(self.progress.step - self.progress.skipped)
         self.losses.restore(self.progress.window, self.progress.window_steps)
         self.gammas.restore(self.directory.gammas, self.progress.step)
         if ranks.leads():
@@ -206,6 +207,7 @@ class Fit:
                 self._agree(stop, batch)
                 terms = self._step(batch)
                 progress.step += 1
+                progress.skipped += self.task.skipped
                 progress.batch += 1
                 self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
                 now = time.monotonic()
@@ -229,8 +231,11 @@ class Fit:
         check = HealthCheck(self.settings.log_every, self.progress.ill_since)
         if not check.due(number):
             return ranks.averaged(self.task.step(batch, self.progress.step))
-        with watching(self.task.model) as watch:
+        scale = next(iter(self.task.scalers.values())).get_scale()
+        with watching(self.task.model, scale) as watch:
             terms = self.task.step(batch, self.progress.step)
+        if self.task.skipped:
+            return ranks.averaged(terms)
         health = watch.health()
         warning = check.note(health, number)
         self.progress.ill_since = check.since
@@ -334,6 +339,7 @@ class Fit:
         averages, _ = self.losses.close()
         replaced = count_replaced(self.exchanging, self.modalities)
         rates = self.task.learning_rates(progress.step - 1)
+        scales = {name: state["scale"] for name, state in self.task.scaler_states().items()}
         self._write_event(
             {
                 "kind": "step",
@@ -342,6 +348,7 @@ class Fit:
                 "losses": averages,
                 "learning_rates": rates,
                 "replaced": as_json(replaced),
+                **({"loss_scales": scales, "skipped": progress.skipped} if scales else {}),
             }
         )
         speed = self.pace.close() * self.settings.batch
@@ -369,6 +376,7 @@ class Fit:
         tensors |= auxiliary_tensors(self._beside())
         state: dict[str, Any] = {"progress": dataclasses.asdict(progress), "optimizers": optimizers, "rng": rng}
         state["ranks"] = ranks.count()
+        state["scalers"] = self.task.scaler_states()
         self.gammas.save(self.directory.gammas)
         write_checkpoint(
             self.directory.best if best else self.directory.last,

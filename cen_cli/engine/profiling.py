@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from cen_cli.data.sample import Batch
 from cen_cli.engine.task import NetworkTask
 from cen_cli.models.cost import Work, flops, macs, seconds, synchronize
-from cen_cli.models.device import Precision, autocast
+from cen_cli.models.device import DTYPES, Precision, autocast
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.norms import ModalNorm
 from cen_cli.results import Advance, Bench, DryRun, PartTime, Peak, Spread, TrainingPlan, unheard
@@ -53,6 +53,8 @@ def profile_step(task: NetworkTask, batch: Batch, plan: TrainingPlan) -> DryRun:
         losses.update({name: float(value) for name, value in task.step(batch, step=0).items()})
 
     step()
+    while task.skipped:  # fp16 finds the scale of its loss first
+        step()
     duration = seconds(lambda: task.step(batch, step=0), task.device)
     states = [entries for optimizer in task.optimizers.values() for entries in optimizer.state.values()]
     kept = [value for entries in states for value in entries.values() if isinstance(value, Tensor)]
@@ -251,7 +253,7 @@ def _record(part: str, module: nn.Module) -> list[Any]:
     def end(*_: object) -> None:
         ranges.pop().__exit__(None, None, None)
 
-    return [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
+    return [module.register_forward_pre_hook(begin), module.register_forward_hook(end, always_call=True)]
 
 
 def _spreads(iterations: list[dict[str, float]]) -> tuple[PartTime, ...]:
@@ -269,7 +271,7 @@ def _spreads(iterations: list[dict[str, float]]) -> tuple[PartTime, ...]:
 
 def machine_peaks(device: torch.device, precision: Precision) -> tuple[Peak, ...]:
     """The most floating-point operations a second that a matrix product and a 3x3 convolution reach here."""
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    kind = DTYPES[precision]
     side, channels = (1024, 128) if device.type == "cpu" else (4096, 256)
     square = torch.ones(side, side, device=device, dtype=kind)
     kernel = torch.ones(channels, channels, 3, 3, device=device, dtype=kind).to(memory_format=torch.channels_last)

@@ -15,6 +15,8 @@ class Progress:
     batch: int = 0
     """Batches already seen in the current epoch."""
     step: int = 0
+    skipped: int = 0
+    """Steps in which gradients were not finite, in fp16; they left the network as it was."""
     seconds: float = 0.0
     best_value: float | None = None
     best_step: int = 0

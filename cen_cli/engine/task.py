@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cen_cli import ranks
@@ -19,6 +20,7 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import set_rates
 from cen_cli.engine.schedules import Rate, Schedule
+from cen_cli.errors import DivergedError
 from cen_cli.models.choices import asks_for_gain, revise_choices, watch_gains
 from cen_cli.models.device import Precision, autocast
 from cen_cli.models.network import StreamNetwork
@@ -34,7 +36,7 @@ class NetworkTask(ABC):
 
     model: StreamNetwork
     optimizers: Mapping[str, torch.optim.Optimizer]
-    """By the name of what each trains."""
+    """By the name of what each trains, the model's first."""
     schedule: Schedule
     rates: Mapping[str, Rate]
     """Base learning rates by parameter group."""
@@ -51,6 +53,11 @@ class NetworkTask(ABC):
     """Decay of the average of the weights over the steps; None: no average."""
 
     def __post_init__(self) -> None:
+        self.scalers = {
+            name: GradScaler(self.device.type, enabled=self.precision == "fp16") for name in self.optimizers
+        }
+        self.skipped = False
+        """Whether the last step left a network as it was, since its gradients were not finite."""
         self.average = self.ema and AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(self.ema))
         if asks_for_gain(self.model):
             watch_gains(self.model)
@@ -77,6 +84,10 @@ class NetworkTask(ABC):
         """Take what was loaded into `kept` for the average over so many steps, where it is one."""
         if self.average:
             self.average.n_averaged.fill_(steps)
+
+    def scaler_states(self) -> dict[str, dict[str, Any]]:
+        """By the optimiser's name, what a resumed run needs of the loss scalers; none but in fp16."""
+        return {name: scaler.state_dict() for name, scaler in self.scalers.items() if scaler.is_enabled()}
 
     @property
     def auxiliaries(self) -> Mapping[str, nn.Module]:
@@ -106,16 +117,40 @@ class NetworkTask(ABC):
     def update(
         self, name: str, network: nn.Module, losses: Iterable[Tensor], step: int, *, clip_norm: float | None
     ) -> None:
-        """Optimiser step number `step` (0-based) of one network, by the sum of losses, each gone before the next."""
-        optimizer = self.optimizers[name]
+        """Optimiser step number `step` (0-based) of one network, by the sum of losses, each gone before the next.
+
+        In fp16 the losses are scaled, so that small gradients do not vanish. Where some then are not finite, the step
+        is skipped: weights, their average and what follows gradients stay as they are, and the scale is halved. Raises
+        DivergedError where no scale helps.
+        """
+        optimizer, scaler = self.optimizers[name], self.scalers[name]
         optimizer.zero_grad(set_to_none=True)
+        scale = scaler.get_scale()
         for loss in losses:
-            loss.backward()
+            scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        scaler.update()
+        self.skipped = scaler.get_scale() < scale
+        if self.skipped:
+            optimizer.zero_grad(set_to_none=True)
         follow_gradients(network, self.sparsity)
-        revise_choices(network, step, self.schedule.total_steps)
+        revise_choices(network, step, self.schedule.total_steps, None if self.skipped else scale)
+        set_rates(optimizer, self.schedule, self.rates, step)
+        if self.skipped:
+            _check_scale(scaler.get_scale(), name)
+            return
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
-        set_rates(optimizer, self.schedule, self.rates, step)
         optimizer.step()
         if self.average and network is self.model:
             self.average.update_parameters(network)
+
+
+def _check_scale(scale: float, name: str) -> None:
+    if scale < 1:
+        raise ranks.common(
+            DivergedError(
+                f"{name}: gradients are not finite in fp16, however small the loss is scaled",
+                hint='train.precision = "fp32", or "bf16" where the device has it; what was saved before is untouched',
+            )
+        )

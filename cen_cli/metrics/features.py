@@ -35,6 +35,11 @@ def _checked(features: Tensor | np.ndarray, name: str) -> Tensor:
     return matrix.double()
 
 
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """a b^T of float64 matrices on the CPU, by numpy: where b is a it makes one half (syrk), as torch cannot."""
+    return torch.from_numpy(a.numpy() @ b.numpy().T)
+
+
 def distance_notes(real: int, fake: int, *, subset_size: int = 1000, dimension: int = DIMENSION) -> tuple[str, ...]:
     """What has to be said beside FID and KID of so many real and generated images, one sentence each; often nothing."""
     notes = []

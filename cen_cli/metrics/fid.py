@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg.blas
 import torch
 from torch import Tensor
 
-from cen_cli.metrics.features import checked_pair
+from cen_cli.metrics.features import checked_pair, products
 
 DISTINCT = 0.632
 """Share of a set that is drawn at all when as many are drawn with replacement, 1 - 1/e."""
@@ -88,11 +89,11 @@ def _by_covariances(x: Tensor, y: Tensor, counts: Sequence[tuple[Tensor, Tensor]
 def _by_products(x: Tensor, y: Tensor, counts: Sequence[tuple[Tensor, Tensor]]) -> list[float]:
     """The same from the products of all rows [N, N'], which are made once; each resample centres and weights them."""
     x, y = x - x.mean(dim=0), y - x.mean(dim=0)  # near the origin, so that little cancels
-    products, squares_x, squares_y = x @ y.T, x.square().sum(dim=1), y.square().sum(dim=1)
+    crossed, squares_x, squares_y = products(x, y), x.square().sum(dim=1), y.square().sum(dim=1)
     found = []
     for p, q in counts:
         rows, columns = p > 0, q > 0
-        factor = products[rows][:, columns]
+        factor = crossed[rows][:, columns]
         factor = factor - (factor @ q[columns] / len(y))[:, None]
         factor = factor - p[rows] @ factor / len(x)
         factor = factor * (p[rows] / (len(x) - 1)).sqrt()[:, None] * (q[columns] / (len(y) - 1)).sqrt()
@@ -124,13 +125,13 @@ def _distance(p: _Normal, q: _Normal) -> float:
 def _trace_of_root(f: Tensor, g: Tensor) -> float:
     """tr sqrt(F^T F G^T G) of factors [R, D] and [R', D]: the nuclear norm of F G^T."""
     if min(len(f), len(g)) < f.shape[1]:
-        return float(torch.linalg.svdvals(f @ g.T).sum())
-    lower, failed = torch.linalg.cholesky_ex(f.T @ f)
+        return float(torch.linalg.svdvals(products(f, g)).sum())
+    lower, failed = torch.linalg.cholesky_ex(products(f.T, f.T))
     diagonal = lower.diagonal()
     if int(failed) or diagonal.min() < _WELL_CONDITIONED * diagonal.max():
         return float(torch.linalg.svdvals(_triangle(f) @ _triangle(g).T).sum())
-    half = g @ lower
-    return float(torch.linalg.eigvalsh(half.T @ half).clamp_min(0).sqrt().sum())
+    half = torch.from_numpy(scipy.linalg.blas.dtrmm(1.0, lower.numpy(), g.numpy().T, lower=True, trans_a=True))
+    return float(torch.linalg.eigvalsh(products(half, half)).clamp_min(0).sqrt().sum())
 
 
 def _triangle(factor: Tensor) -> Tensor:

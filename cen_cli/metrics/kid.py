@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cen_cli.metrics.features import checked_pair
+from cen_cli.metrics.features import checked_pair, products
 
-_ROWS = 1024
+_ROWS = 512
 """Rows of a kernel matrix that are held at once."""
 
 
@@ -71,12 +71,15 @@ def _kernel_sums(x: Tensor, y: Tensor, chosen_x: Tensor, chosen_y: Tensor) -> Te
     """Sum of the kernel over the rows and columns of each subset: [S]; by whichever way takes fewer products."""
     if chosen_x.numel() * chosen_y.shape[1] < len(x) * len(y):
         pairs = zip(chosen_x, chosen_y, strict=True)
-        return torch.stack([_cubed(x[rows] @ y[columns].T, x.shape[1]).sum() for rows, columns in pairs])
+        return torch.stack([_cubed(products(x[rows], y[columns]), x.shape[1]).sum() for rows, columns in pairs])
     member_x, member_y = _membership(chosen_x, len(x)), _membership(chosen_y, len(y))
     sums = torch.zeros(len(chosen_x), dtype=x.dtype)
-    for rows in torch.arange(len(x)).split(_ROWS):
-        kernel = _cubed(x[rows] @ y.T, x.shape[1])
-        sums += (member_x[:, rows] @ kernel * member_y).sum(dim=1)
+    for start in range(0, len(x), _ROWS):
+        rows, after = slice(start, start + _ROWS), slice(start + _ROWS, None)
+        parts = [(rows, 1), (after, 2)] if x is y else [(slice(None), 1)]  # of a symmetric kernel, half
+        for columns, times in parts:
+            kernel = _cubed(products(x[rows], y[columns]), x.shape[1])
+            sums += times * (member_x[:, rows] @ kernel * member_y[:, columns]).sum(dim=1)
     return sums
 
 

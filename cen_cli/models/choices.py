@@ -95,10 +95,9 @@ class LargestGains(RandomShare):
     @torch.no_grad()
     def revise(self, layer: ChannelExchange, step: int, total: int) -> None:
         """Take in this step's gains; swap where it is time."""
-        if layer.probe is None or layer.probe.grad is None:
-            return
-        self.gain.lerp_(-layer.probe.grad, 1 - MEMORY)
-        layer.probe.grad = None
+        if layer.probe is not None and layer.probe.grad is not None:
+            self.gain.lerp_(-layer.probe.grad, 1 - MEMORY)
+            layer.probe.grad = None
         if (step + 1) % self.every == 0 and layer.fixed is not None:
             layer.fix(swapped(layer.fixed, self.gain, layer.replaceable, falling_share(step + 1, total)))
 
@@ -180,13 +179,16 @@ def watch_gains(model: nn.Module) -> dict[str, Tensor]:
     return probes
 
 
-def revise_choices(model: nn.Module, step: int, total: int) -> None:
-    """Ask every layer's choice again, behind the backward pass of optimiser step `step`, counted from 0, of `total`."""
+def revise_choices(model: nn.Module, step: int, total: int, scale: float | None = 1.0) -> None:
+    """Ask every layer's choice again, behind the backward pass of optimiser step `step`, counted from 0, of `total`.
+
+    `scale` is what the loss was multiplied by; None where its gradients are not finite, and no gain is taken in.
+    """
     layers = exchanging_layers(model)
     probes = {name: layer.probe for name, layer in layers.items() if layer.probe is not None}
     gains = {name: probe.grad for name, probe in probes.items() if probe.grad is not None}
     for name, gain in ranks.averaged(gains).items():
-        probes[name].grad = gain
+        probes[name].grad = None if scale is None else gain / scale
     for layer in layers.values():
         if isinstance(layer.choice, Choice):
             layer.choice.revise(layer, step, total)

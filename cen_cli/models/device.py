@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -11,14 +13,40 @@ import torch
 from cen_cli import ranks
 from cen_cli.errors import DeviceError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_device(name: str) -> torch.device:
     """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`: of several processes that torchrun started, its own.
 
-    Raises DeviceError for one that is not there.
+    For a CPU, the process keeps the memory that tensors free, for the next ones (`keep_freed_memory`). Raises
+    DeviceError for a device that is not there.
     """
+    device = _found(name)
+    if device.type == "cpu":
+        keep_freed_memory()
+    return device
+
+
+def keep_freed_memory() -> None:
+    """Have glibc's malloc reuse the memory of freed tensors; what the environment says of malloc stands.
+
+    By default it gives every large block back to the system, and the next tensor's pages are faulted in one by one.
+    """
+    if platform.libc_ver()[0] != "glibc" or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return
+    allocator = ctypes.CDLL(None)
+    if not allocator.mallopt(_M_MMAP_THRESHOLD, _LARGEST):  # older versions take no more than this:
+        allocator.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+    allocator.mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+
+
+# Of malloc.h; values are C ints.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGEST = -1, -3, 2**31 - 1
+
+
+def _found(name: str) -> torch.device:
     if ranks.launched():
         return _of_this_process(name)
     if name == "auto":
@@ -36,7 +64,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def resolve_precision(precision: Literal["fp32", "bf16", "auto"], device: torch.device) -> Precision:
+def resolve_precision(precision: Literal["fp32", "bf16", "fp16", "auto"], device: torch.device) -> Precision:
     """`auto` becomes bf16 where the device computes it fast (CUDA with bf16, CPUs with AMX), else fp32."""
     if precision != "auto":
         return precision
@@ -47,8 +75,9 @@ def resolve_precision(precision: Literal["fp32", "bf16", "auto"], device: torch.
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """The autocast context of `precision`. bf16 has the range of fp32, so no loss scaling is needed."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    """The autocast context of `precision`. bf16 has the range of fp32; gradients of fp16 need a scaled loss."""
+    half = "bf16" if precision == "fp32" else precision  # torch takes no float32 here, not even switched off
+    return torch.autocast(device.type, dtype=DTYPES[half], enabled=precision != "fp32")
 
 
 def _of_this_process(name: str) -> torch.device:

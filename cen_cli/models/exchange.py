@@ -25,7 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from cen_cli.models.norms import ModalNorm
+from cen_cli.models.norms import ModalNorm, at_least_float32
 from cen_cli.models.streams import check_divisible
 from cen_cli.results import ReplacedCount, below_threshold
 
@@ -136,7 +136,8 @@ class _WithGain(torch.autograd.Function):
         (gradient,) = gradients
         x, donor = ctx.saved_tensors
         own, given = _own_and_given(x, len(gradient), donor)
-        return gradient, (gradient * (given - own)).sum(dim=(1, 3, 4), dtype=torch.float32), None, None
+        gains = gradient.to(at_least_float32(gradient)) * (given - own)  # a scaled loss's would overflow float16
+        return gradient, gains.sum(dim=(1, 3, 4), dtype=torch.float32), None, None
 
 
 def others_of(x: Tensor, modalities: int, donor: Tensor | None = None) -> Tensor:

@@ -42,16 +42,18 @@ class _Layer(NamedTuple):
 class Watch:
     """What was seen of a network's layers between the beginning and the end of `watching`."""
 
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
+    def __init__(self, network: nn.Module, loss_scale: float) -> None:
+        self._network, self._loss_scale = network, loss_scale
         self._per_stream: int | None = None
         self._before: tuple[str, Tensor] | None = None
+        self._running = False
+        """Off while a checkpointed block is computed again, for the backward pass."""
         self._values: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
 
     def begins(self, network: nn.Module, inputs: tuple[Any, ...]) -> None:
         """The network is about to run: note how many samples each of its streams has."""
-        self._before = None
+        self._running = True
         given = inputs[0]
         if isinstance(given, Mapping):
             self._per_stream = len(next(iter(given.values())))
@@ -60,13 +62,13 @@ class Watch:
         else:
             self._per_stream = len(given) // len(getattr(network, "modalities", (None,)))
 
-    def ends(self) -> None:
-        """Let go of the last output: its graph holds what was hooked into it, and so this watch, for ever."""
-        self._before = None
+    def ends(self, *_: object) -> None:
+        """It has run. Let go of the last output: its graph holds what was hooked into it, and so this watch."""
+        self._running, self._before = False, None
 
     def ran(self, name: str, layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         """A layer has run: keep what there is to know of its output, and of its gradient once that is there."""
-        if not isinstance(output, Tensor) or output.dim() != 4 or not output.requires_grad:
+        if not self._running or not isinstance(output, Tensor) or output.dim() != 4 or not output.requires_grad:
             return
         if self._before is not None and inputs[0] is self._before[1] and not isinstance(_kind(layer), Convolution):
             self._values.pop(self._before[0], None)  # a norm takes its convolution's place
@@ -84,7 +86,8 @@ class Watch:
         if name in self._values:
             streams = self._by_stream(gradient)
             wide = torch.promote_types(gradient.dtype, torch.float32)
-            self._gradients[name] = torch.linalg.vector_norm(streams, dim=(1, 3, 4), dtype=wide)  # [S, C]
+            norms = torch.linalg.vector_norm(streams, dim=(1, 3, 4), dtype=wide)  # [S, C]
+            self._gradients[name] = norms / self._loss_scale
 
     def _by_stream(self, x: Tensor) -> Tensor:
         """[S*B, C, h, w] -> [S, B, C, h, w]; S = 1 where streams have been fused."""
@@ -107,17 +110,20 @@ class Watch:
 
 
 @contextmanager
-def watching(network: nn.Module) -> Iterator[Watch]:
-    """Watch the network's layers: one or more forward passes, and the backward pass of their loss, go inside."""
-    watch = Watch(network)
+def watching(network: nn.Module, loss_scale: float = 1.0) -> Iterator[Watch]:
+    """Watch the network's layers: one or more forward passes, and the backward pass of their loss, go inside.
+
+    `loss_scale` is what the loss is multiplied by before its backward pass.
+    """
+    watch = Watch(network, loss_scale)
     with ExitStack() as hooks:
         hooks.callback(network.register_forward_pre_hook(watch.begins).remove)
+        hooks.callback(network.register_forward_hook(watch.ends).remove)
         for name, layer in _watched(network):
             hook = layer.register_forward_hook(
                 lambda layer, inputs, output, name=name: watch.ran(name, layer, inputs, output)
             )
             hooks.callback(hook.remove)
-        hooks.callback(watch.ends)
         yield watch
 
 

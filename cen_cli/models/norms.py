@@ -155,7 +155,7 @@ class ModalInstanceNorm2d(_NormByStatistics):
 
         To it each map is a channel of one sample, or, where x is channels_last, each sample is a batch: no copy of x.
         """
-        wide, per_stream = _at_least_float32(x), x.shape[0] // self.modalities
+        wide, per_stream = at_least_float32(x), x.shape[0] // self.modalities
         mean, variance = x.new_zeros(2, *x.shape[:2], dtype=wide).unbind()  # [M*B, C], overwritten: momentum 1
         gamma, beta = (
             table.expand(self.modalities, -1).repeat_interleave(per_stream, dim=0).to(wide)
@@ -276,7 +276,7 @@ def _normalise_by_running_statistics(norm: BatchOrInstanceNorm, x: Tensor) -> Te
 
 def _normalise_by(norm: BatchOrInstanceNorm, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     """By given statistics [M or 1, C]: one multiplication, one addition; gradients reach x, gamma and beta."""
-    if x.dtype != _at_least_float32(x):  # torch's kernel computes in float32 without a float32 copy of x
+    if x.dtype != at_least_float32(x):  # torch's kernel computes in float32 without a float32 copy of x
         streams = _streams(norm, x, mean, variance)
         return _joined(F.batch_norm(*row, training=False, momentum=norm.momentum, eps=norm.eps) for row in streams)
     scale = norm.weight * torch.rsqrt(variance + norm.eps)  # [M or 1, C]
@@ -298,7 +298,7 @@ def _by_batch_of_all(
     For devices that torch's kernels for this do not know. Each process gives its mean, variance and count: sums of
     squares over all would lose small variances beside large means.
     """
-    wide = x.to(_at_least_float32(x))
+    wide = x.to(at_least_float32(x))
     own = torch.var_mean(wide, dim=(0, 2, 3), correction=0)
     row = torch.cat([*own, wide.new_full((1,), wide[:, 0].numel())])
     variances, means, counts = ranks.gathered(row[None], 0, group).split([len(mean), len(mean), 1], dim=1)
@@ -339,5 +339,6 @@ def _scale_and_shift(x: Tensor, scale: Tensor, shift: Tensor, modalities: int) -
     return y.flatten(0, 1).to(x.dtype)
 
 
-def _at_least_float32(x: Tensor) -> torch.dtype:
+def at_least_float32(x: Tensor) -> torch.dtype:
+    """The type in which sums over x are taken."""
     return torch.promote_types(x.dtype, torch.float32)

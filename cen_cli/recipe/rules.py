@@ -73,6 +73,12 @@ def _dice_of_a_whole_batch(accumulate: int, dice: float) -> Complaints:
         yield "train.accumulate", f"loss.dice = {dice} is of a whole batch; 1, or no loss.dice"
 
 
+@rule("train.checkpoint_activations train.compile")
+def _compiled_otherwise(checkpointed: bool, compiled: bool) -> Complaints:
+    if checkpointed and compiled:
+        yield "train.checkpoint_activations", "train.compile = true plans by itself what is kept; one of them"
+
+
 @rule("model.fusion model.fusion_stage")
 def _fused_at_the_input(fusion: str, stage: str) -> Complaints:
     if fusion in BASELINES and fusion != "concat" and stage == "input":

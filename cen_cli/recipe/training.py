@@ -90,11 +90,19 @@ class Train(Table):
         description="Parts into which a step's batch is cut, computed one after the other in that much less memory; "
         "batch norms see one part at a time.",
     )
-    precision: Literal["fp32", "bf16", "auto"] = Field(
-        default="fp32", description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast.'
+    checkpoint_activations: bool = Field(
+        default=False,
+        description="Compute the encoder's blocks a second time, in the backward pass, instead of keeping what they "
+        "computed: less memory, more time, the same gradients.",
     )
-    channels_last: bool = Field(
-        default=True, description="Keep images with channels innermost, which most machines prefer."
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = Field(
+        default="fp32",
+        description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast, "fp16" is for '
+        "cards without bf16, and scales the loss.",
+    )
+    channels_last: bool | Literal["auto"] = Field(
+        default="auto",
+        description='Keep images with channels innermost; "auto": in all networks but U-Nets, which are slower so.',
     )
     compile: bool = Field(default=False, description="Compile the network with torch.compile.")
     freeze_bn: bool = Field(

@@ -229,5 +229,5 @@ def _calibration(axes: Axes, measured: Attraction) -> None:
     axes.set_ylabel("observed share")
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.03)
-    axes.legend(fontsize=7, frameon=False, loc="upper left", markerscale=0.5)
+    axes.legend(fontsize=7, frameon=False, loc="lower right", markerscale=0.5)
     plain(axes)

@@ -329,7 +329,7 @@ def _verdicts(report: SweepReport) -> dict[str, list[tuple[str, list[str]]]]:
         size = sign + scores.written(verdict.metric, abs(verdict.difference))
         cells = [verdict.words, size if verdict.seeds else formats.ABSENT, formats.probability(verdict.p_value)]
         name = f"{verdict.claim} ({_heading(verdict.metric, ' ')})"
-        heading = "the paper's ordering" + (f": {report.groups[verdict.group]}" if verdict.group else "")
+        heading = "ordering" + (f": {report.groups[verdict.group]}" if verdict.group else "")
         groups.setdefault(heading, []).append((name, cells))
     return groups
 

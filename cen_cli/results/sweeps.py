@@ -1,4 +1,4 @@
-"""Scores of a sweep's rows over seeds, and what they say about the paper's orderings."""
+"""Scores of a sweep's rows over seeds, and what they say about the orderings that it states."""
 
 from __future__ import annotations
 

@@ -25,13 +25,8 @@ from cen_cli.models.device import Precision, autocast
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.streams import ModalOutput, output_names
 from cen_cli.results import Evaluation
-from cen_cli.scoring.test_time_augmentation import (
-    SINGLE_SCALE,
-    MultiScaleFlip,
-    all_logits,
-    mean_probabilities,
-    resized_logits,
-)
+from cen_cli.scoring.labels import labels_at
+from cen_cli.scoring.test_time_augmentation import SINGLE_SCALE, MultiScaleFlip, all_logits, mean_probabilities
 
 AfterBatch = Callable[[int], None]
 """Called with the number of samples scored so far; it may raise to stop."""
@@ -116,7 +111,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 def predict_labels(output: ModalOutput, size: tuple[int, int]) -> Tensor:
     """Label maps of all branches and of the ensemble, int64 [M + 1, B, H, W] (just [1, B, H, W] for one modality)."""
-    return torch.stack([resized_logits(logits, size).argmax(dim=1) for logits in all_logits(output)])
+    return torch.stack([labels_at(logits, size) for logits in all_logits(output)])
 
 
 def segment_views(
@@ -145,4 +140,4 @@ def segment_views(
     height, width = first.shape[-2:]
     if augmentation.is_single_scale((height, width)):
         return predict_labels(forward(inputs), size)
-    return mean_probabilities(forward, inputs, specs, size, augmentation).argmax(dim=2)
+    return mean_probabilities(forward, inputs, specs, size, augmentation).max(dim=2).indices

@@ -22,9 +22,9 @@ from torch import Tensor
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.normalization import mirrored
 from cen_cli.models.streams import ModalOutput
+from cen_cli.scoring.labels import Size, resized_logits
 
 Forward = Callable[[Mapping[str, Tensor]], ModalOutput]
-Size = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,14 +96,6 @@ def mean_probabilities(
 def all_logits(output: ModalOutput) -> Tensor:
     """The logits of every branch and the ensemble, [M + 1, B, K, h, w]; [1, ...] for one modality."""
     return output.branches if len(output.branches) == 1 else torch.cat([output.branches, output.ensemble[None]])
-
-
-def resized_logits(logits: Tensor, size: Size) -> Tensor:
-    """[B, K, h, w] -> float32 [B, K, *size], bicubically."""
-    logits = logits.float()
-    if tuple(logits.shape[-2:]) == tuple(size):
-        return logits
-    return F.interpolate(logits, size=size, mode="bicubic", align_corners=False)
 
 
 def _probabilities(forward: Forward, inputs: Mapping[str, Tensor], size: Size, augmentation: MultiScaleFlip) -> Tensor:

@@ -8,6 +8,8 @@ from torch import nn
 
 from cen_cli.builders.networks import placed
 from cen_cli.models.streams import PrivateCopies
+from cen_cli.recipe import dump_toml, load_recipe, parse_recipe
+from cen_cli.recipe.load import differences
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -20,7 +22,7 @@ def test_every_kernel_is_channels_last_also_those_of_each_modality(size: int) ->
     if size == 1:  # its kernels have no order to hand on
         images = images.contiguous(memory_format=order)
     expected = net(images)
-    placed(net, torch.device("cpu"), channels_last=True)
+    placed(net, torch.device("cpu"), load_recipe("rooms"))
     assert shared.weight.is_contiguous(memory_format=order)
     assert all(kernel.is_contiguous(memory_format=order) for kernel in private.parameters() if kernel.dim() == 4)
     made = net(images)
@@ -32,7 +34,25 @@ def test_every_kernel_is_channels_last_also_those_of_each_modality(size: int) ->
         assert kernel.grad.stride() == kernel.stride()
 
 
-def test_the_order_stays_as_it_is_where_it_is_not_asked_for() -> None:
-    net = PrivateCopies(nn.Conv2d(6, 5, 3), 2)
-    placed(net, torch.device("cpu"), channels_last=False)
-    assert all(kernel.is_contiguous() for kernel in net.parameters())
+@pytest.mark.parametrize(
+    ("recipe", "wish", "innermost"),
+    [
+        ("rooms", "auto", True),
+        ("rooms", False, False),
+        ("rooms-translate", "auto", False),
+        ("rooms-translate", True, True),
+    ],
+)
+def test_the_order_is_that_of_the_recipe_or_by_itself_the_faster_of_its_network(recipe, wish, innermost) -> None:
+    net = nn.Conv2d(6, 5, 3)
+    placed(net, torch.device("cpu"), load_recipe(recipe, {"train.channels_last": wish}))
+    assert net.weight.is_contiguous() is not innermost
+
+
+def test_a_run_of_the_earlier_default_keeps_its_order_and_is_no_other_recipe() -> None:
+    today = load_recipe("rooms")
+    text = dump_toml(today).replace('channels_last = "auto"', "channels_last = true")
+    earlier = parse_recipe(text, source="a run")
+    assert earlier.train.channels_last is True
+    assert differences(earlier, today) == []
+    assert differences(earlier, load_recipe("rooms", {"train.seed": 3})) == ["train.seed"]

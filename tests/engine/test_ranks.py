@@ -29,7 +29,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensors]]:
 
 
 @pytest.mark.parametrize(
-    "name", ["synchronised", "frozen", "chosen", "aligned", "translated", "translated, one forward"]
+    "name", ["synchronised", "frozen", "chosen", "checkpointed", "aligned", "translated", "translated, one forward"]
 )
 def test_steps_of_two_equal_those_of_one(both: list[dict[str, Tensors]], name: str) -> None:
     """In float64 but for the losses, which are computed in float32; the ranks have unequal numbers of void pixels."""
@@ -41,6 +41,15 @@ def test_steps_of_two_equal_those_of_one(both: list[dict[str, Tensors]], name: s
             torch.testing.assert_close(
                 found[name][key], expected, check_dtype=False, **rough, msg=lambda m, k=key: f"{k}: {m}"
             )
+
+
+def test_an_overflow_on_one_rank_skips_the_step_on_all(both: list[dict[str, Tensors]]) -> None:
+    first, second = (found["overflowing"] for found in both)
+    assert [float(first[f"scale {step}"]) for step in range(3)] == [256, 128, 128]
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    moved = {key for key in first if key.startswith("1") and not torch.equal(first[key], first["0" + key[1:]])}
+    assert not moved
+    assert any(not torch.equal(first[key], first["1" + key[1:]]) for key in first if key.startswith("2"))
 
 
 def test_norms_that_are_not_synchronised_stay_alike(both: list[dict[str, Tensors]]) -> None:

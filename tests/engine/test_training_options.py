@@ -12,6 +12,7 @@ from torch import Tensor
 
 import cen_cli
 from cen_cli.builders import TrainingJob, training_job
+from cen_cli.engine.profiling import profile_step
 from cen_cli.errors import Interrupted, UsageError
 from cen_cli.recipe import load_recipe
 from cen_cli.results import SILENT, StepReport
@@ -47,6 +48,20 @@ def test_a_batch_in_parts_is_the_batch(recipe: Path, changes: tuple[str, ...]) -
     assert any((start[name] - value).abs().max() > 1e-3 for name, value in whole.items())
     for one, other in zip(whole_terms, parts_terms, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_checkpointed_activations_change_no_bit(recipe: Path, precision: str) -> None:
+    changes = (f"train.precision={precision}", "train.batch=4", "train.accumulate=2")
+    plain, plain_terms = trained(job(recipe, *changes), 2)
+    found, terms = trained(job(recipe, *changes, "train.checkpoint_activations=true"), 2)
+    assert all(torch.equal(found[name], value) for name, value in plain.items())
+    assert terms == plain_terms
+    dry = [
+        profile_step(made.task, next(made.batches(workers=0)), made.plan)
+        for made in (job(recipe), job(recipe, "train.checkpoint_activations=true"))
+    ]
+    assert dry[1].activation_bytes < dry[0].activation_bytes
 
 
 def test_parts_divide_the_batch(recipe: Path) -> None:

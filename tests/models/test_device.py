@@ -1,3 +1,8 @@
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -35,3 +40,31 @@ def test_precision_is_what_was_asked_for_unless_auto():
     assert resolve_precision("bf16", cpu) == "bf16"
     assert resolve_precision("fp32", cpu) == "fp32"
     assert resolve_precision("auto", cpu) in ("fp32", "bf16")
+
+
+_FAULTS = """
+import resource, sys, torch
+from cen_cli.models.device import resolve_device
+if sys.argv[1] == "keep": resolve_device("cpu")
+def faults(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times): torch.ones(1 << 24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(8)
+print(faults(16))
+"""
+
+
+def test_freed_tensors_are_reused_on_a_cpu():
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
+
+    def page_faults(how, **more):
+        command = [sys.executable, "-c", _FAULTS, how]
+        return int(subprocess.run(command, env=clean | more, capture_output=True, check=True, text=True).stdout)
+
+    if platform.libc_ver()[0] == "glibc":
+        assert page_faults("keep") < page_faults("leave") / 2
+        own = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+        assert page_faults("keep", **own) > page_faults("leave") / 2, "what the environment says stands"
+    else:
+        assert page_faults("keep") >= 0

@@ -109,6 +109,11 @@ def test_one_shared_gamma_leaves_nothing_to_exchange_by(norm: str) -> None:
         load_recipe("rooms", [f"sharing.norm={norm}", way_out])
 
 
+def test_a_compiled_network_is_not_checkpointed() -> None:
+    (problem,) = problems_of("train.checkpoint_activations=true", "train.compile=true")
+    assert problem.startswith("train.checkpoint_activations = true: train.compile = true plans by itself what is kept")
+
+
 def test_one_modality_is_never_dropped() -> None:
     (problem,) = problems_of("train.modality_dropout=0.2", recipe="rooms-rgb")
     assert problem == ('train.modality_dropout = 0.2: one modality ("rgb") always stays; 0, or two or more data.inputs')
