@@ -303,14 +303,5 @@ class Recipe(Table):
         return self.eval.size or self.data.resize
 
 
-METRICS = {
-    "segmentation": ("pixel_accuracy", "mean_accuracy", "mean_iou"),
-    "translation": ("mae", "mse", "psnr", "ssim", "fid", "kid"),
-}
-"""By task: scores that `train.best_by` and `[expected]` may name after the branch and a dot."""
-
-SHARES = METRICS["segmentation"] + ("ssim",)
-"""Scores that cannot be above 1."""
-
 BEST_BY = {"segmentation": "ensemble.mean_iou", "translation": "ensemble.mae"}
 """What an empty `train.best_by` stands for."""

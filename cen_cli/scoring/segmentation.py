@@ -128,16 +128,19 @@ def segment_views(
     `inputs`: normalised images [B, 3, H, W] by modality, on the network's device; `specs` describe them. Raises
     DataError where the network's output is not finite: the largest of several NaN is the first class.
     """
-    first = next(iter(inputs.values()))
+    first, finite = next(iter(inputs.values())), list[Tensor]()
 
     def forward(images: Mapping[str, Tensor]) -> ModalOutput:
         with autocast(first.device, precision):
             output: ModalOutput = model(images)
-        if not all(bool(logits.isfinite().all()) for logits in all_logits(output)):
-            raise DataError("the network's output is not finite", hint="it diverged; use an earlier checkpoint")
+        finite.extend(part.isfinite().all() for part in (output.branches, output.ensemble))
         return output
 
     height, width = first.shape[-2:]
     if augmentation.is_single_scale((height, width)):
-        return predict_labels(forward(inputs), size)
-    return mean_probabilities(forward, inputs, specs, size, augmentation).max(dim=2).indices
+        labels = predict_labels(forward(inputs), size)
+    else:
+        labels = mean_probabilities(forward, inputs, specs, size, augmentation).max(dim=2).indices
+    if not bool(torch.stack(finite).all()):  # the one wait for the device, when all work is under way
+        raise DataError("the network's output is not finite", hint="it diverged; use an earlier checkpoint")
+    return labels

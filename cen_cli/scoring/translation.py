@@ -133,12 +133,15 @@ class TranslationScorer:
         with translating(model, self.protocol, self.norm_statistics):
             for batch in itertools.islice(batches, limit):
                 moved = batch.to(self.device)
-                output = self._output(model, moved)
-                for name, translated in output.named(model.branches).items():
-                    images = translated.float()
-                    seen.sums[name].update(images.cpu(), moved.target.cpu(), moved.target_valid.cpu())
-                    if distances is not None:
-                        seen.features[name].append(distances.features(as_pictures(images, stretch=self._stretch)))
+                made = self._output(model, moved).named(model.branches)
+                images = torch.stack([*made.values(), moved.target]).float().cpu()  # the one wait for the device
+                for name, image in zip(made, images, strict=False):
+                    seen.sums[name].update(image, images[-1], batch.target_valid)
+                if distances is not None:
+                    pictures = as_pictures(images[:-1].flatten(0, 1), stretch=self._stretch)
+                    features = distances.features(pictures).unflatten(0, (len(made), -1))
+                    for name, each in zip(made, features, strict=True):
+                        seen.features[name].append(each)
                 seen.samples += len(batch.names)
                 if after_batch is not None:
                     after_batch(seen.samples)
