@@ -85,7 +85,10 @@ def score_robustness(data: ViewDataset, plan: Plan, score: Score, *, metric: str
         seed=plan.seed,
         full=full,
         missing=tuple(_missing(item, names, found[item], drops[item]) for item in plan.missing),
-        corrupted=tuple(_corrupted(item, found[item], drops[item]) for item in plan.corrupted),
+        corrupted=tuple(
+            CorruptedScores(found[item], drops[item], item.modality, item.corruption, item.level, item.strength)
+            for item in plan.corrupted
+        ),
         reliance=_reliance(full, {item.modalities[0]: drops[item] for item in plan.swapped}, metric),
         notes=plan.notes,
     )
@@ -109,10 +112,6 @@ def score_drop(full: Evaluation, altered: Evaluation, metric: str) -> Drop:
 def _missing(item: Missing, names: Sequence[str], evaluation: Evaluation, drop: Drop) -> MissingScores:
     present = tuple(name for name in names if name not in item.modalities)
     return MissingScores(evaluation, drop, present, item.modalities, item.fill)
-
-
-def _corrupted(item: Corrupted, evaluation: Evaluation, drop: Drop) -> CorruptedScores:
-    return CorruptedScores(evaluation, drop, item.modality, item.corruption, item.level, item.strength)
 
 
 def _reliance(full: Evaluation, swaps: Mapping[str, Drop], metric: str) -> tuple[Reliance, ...]:

@@ -43,7 +43,8 @@ def _pictures(
     if grid.figure is not None and done:
         keys = grid.figure.keys
         values = {(each.group, each.variant): {key: value_in(each.recipe, key) for key in keys} for each in found}
-        pictures.append(partial(_curves, folder / "figure.png", report, values, grid.figure.metrics))
+        metrics = grid.figure.metrics
+        pictures.append(lambda: [write_sweep_figure(folder / "figure.png", report, values, metrics)])
     if grid.advice and any(row.done and row.cost for row in report.rows):
         pictures.append(lambda: [write_cost_figure(folder / "score-and-cost.png", report)])
     for group in dict.fromkeys(member.group for member in members):
@@ -56,13 +57,6 @@ def _pictures(
         if grid.panel is not None:
             pictures.append(partial(_panel, grid, grid.panel, rows, folder, prefix, device))
     return pictures
-
-
-def _curves(
-    path: Path, report: SweepReport, values: Mapping[tuple[str, str], Mapping[str, float]], metrics: Sequence[str]
-) -> list[Path]:
-    """S-Fig 13."""
-    return [write_sweep_figure(path, report, values, metrics)]
 
 
 def _proportions(grid: Sweep, rows: Rows, folder: Path, prefix: str, device: str) -> list[Path]:

@@ -41,7 +41,7 @@ def value_of(table: Mapping[str, Any], path: Path) -> Any:
     """The value at the path, or the schema's default, as TOML holds it; None where there is neither."""
     if holds(table, path):
         return lookup(table, path)
-    field = _field_at(path)
+    field = next((field for known, field in known_keys() if known == path), None)
     if field is None or field.is_required():
         return None
     return kinds.plain(field.get_default())
@@ -139,10 +139,6 @@ def keys_named(name: str) -> list[str]:
     paths = [path for path, field in known_keys() if kinds.table_of(field.annotation) is None and "<name>" not in path]
     close = nearest(name, {path[-1] for path in paths})
     return [dotted(path) for path in paths if close and path[-1] == close[0]]
-
-
-def _field_at(path: Path) -> FieldInfo | None:
-    return next((field for known, field in known_keys() if known == path), None)
 
 
 def _touches(path: Path, wrong: list[Path]) -> bool:

@@ -104,7 +104,8 @@ def score_tables(evaluation: Evaluation) -> list[Table]:
 
     Columns and tables without any number are left out.
     """
-    weights = [_weight(evaluation.weights.get(branch)) for branch in evaluation.scores]
+    known = evaluation.weights
+    weights = [f"{known[branch]:.3f}" if branch in known else formats.ABSENT for branch in evaluation.scores]
     first, *others = scores.TEXTS[evaluation.task].tables
     tables = [_score_table(evaluation, first, {"weight": weights})]
     return tables + [
@@ -123,10 +124,6 @@ def _score_table(
     for branch, *values in zip(evaluation.scores, *cells.values(), strict=True):
         table.add_row(branch, *values, style="bold" if branch == ENSEMBLE else None)
     return table
-
-
-def _weight(weight: float | None) -> str:
-    return formats.ABSENT if weight is None else f"{weight:.3f}"
 
 
 def render_expected(expected: Sequence[ExpectedScore]) -> list[RenderableType]:

@@ -126,7 +126,9 @@ def _infer(
     if channels == 3:
         meaning = _three_channels(stats, stored, group.words)
     else:
-        meaning = _measurement(stats, stored, group.words) or _one_channel(stats, stored)
+        measured = _measurement(stats, stored, group.words)
+        grey = Meaning("image", ("8-bit grey",))
+        meaning = measured or (grey if stored == "uint8" else _full_scale(stats, stored))
     return InferredModality(
         name=name,
         pattern=group.pattern,
@@ -166,10 +168,6 @@ def _three_channels(stats: FileStatistics, stored: Stored, words: set[str]) -> M
     if words & DRAWN_WORDS:
         return Meaning("image", ("colours, which by the name no camera made",))
     return Meaning("photograph", ("8-bit colours" + (", JPEG" if stats.lossy else ""),))
-
-
-def _one_channel(stats: FileStatistics, stored: Stored) -> Meaning:
-    return Meaning("image", ("8-bit grey",)) if stored == "uint8" else _full_scale(stats, stored)
 
 
 def _full_scale(stats: FileStatistics, stored: Stored) -> Meaning:
