@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 from cen_cli import builders
-from cen_cli.analysis.advice import fusion_advice
-from cen_cli.analysis.sweeps import Claim, RowPlan, sweep_rows, sweep_verdicts
+from cen_cli.analysis.sweeps import Claim, RowPlan, fusion_advice, sweep_rows, sweep_verdicts
 from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import locked, write_bytes

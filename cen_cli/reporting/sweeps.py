@@ -1,7 +1,8 @@
 """A sweep's report: a table beside the paper's numbers, verdicts on its orderings; as text, Markdown or CSV.
 
 Cells are the mean over seeds and, behind `±`, their sample standard deviation. The last columns hold the last metric
-that has numbers against the reference row: mean difference over common seeds and the p-value of a paired t-test."""
+that has numbers against the reference row: mean difference over common seeds and the p-value of a paired t-test.
+"""
 
 from __future__ import annotations
 
