@@ -77,16 +77,16 @@ def _left_out(specs: Sequence[ModalitySpec]) -> Iterator[str]:
 def score_robustness(data: ViewDataset, plan: Plan, score: Score, *, metric: str) -> Robustness:
     """Score whole inputs, then all that is planned; drops are those of `metric`, named without a branch."""
     full = score(data)
-    found = {alteration: score_altered(data, alteration, score) for alteration in plan.alterations}
-    drops = {alteration: score_drop(full, evaluation, metric) for alteration, evaluation in found.items()}
+    evaluations = {alteration: score_altered(data, alteration, score) for alteration in plan.alterations}
+    drops = {alteration: score_drop(full, evaluation, metric) for alteration, evaluation in evaluations.items()}
     names = tuple(spec.name for spec in data.specs)
     return Robustness(
         metric=metric,
         seed=plan.seed,
         full=full,
-        missing=tuple(_missing(item, names, found[item], drops[item]) for item in plan.missing),
+        missing=tuple(_missing(item, names, evaluations[item], drops[item]) for item in plan.missing),
         corrupted=tuple(
-            CorruptedScores(found[item], drops[item], item.modality, item.corruption, item.level, item.strength)
+            CorruptedScores(evaluations[item], drops[item], item.modality, item.corruption, item.level, item.strength)
             for item in plan.corrupted
         ),
         reliance=_reliance(full, {item.modalities[0]: drops[item] for item in plan.swapped}, metric),

@@ -102,8 +102,8 @@ def _by_row(outcomes: Iterable[MemberOutcome]) -> dict[tuple[str, str], list[Mem
 
 def _values(outcomes: Iterable[MemberOutcome], metric: str) -> dict[int, float]:
     """The score by seed, where it was computed."""
-    found = {each.seed: score(each.evaluation, metric) for each in outcomes if each.evaluation is not None}
-    return {seed: value for seed, value in found.items() if not math.isnan(value)}
+    values = {each.seed: score(each.evaluation, metric) for each in outcomes if each.evaluation is not None}
+    return {seed: value for seed, value in values.items() if not math.isnan(value)}
 
 
 def _cell(

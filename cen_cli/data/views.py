@@ -281,8 +281,8 @@ def choose_specs(
     for name, moments in (normalize or {}).items():
         domain = _known(name, available, names, "modality to normalise")
         if domain in full:
-            given = inputs[full.index(domain)]
-            chosen[given] = chosen[given].normalized_by(*moments)
+            known = inputs[full.index(domain)]
+            chosen[known] = chosen[known].normalized_by(*moments)
     return tuple(chosen.values()), None
 
 

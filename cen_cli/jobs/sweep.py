@@ -384,5 +384,5 @@ def _report(grid: _Grid) -> SweepReport:
 def _advice(table: Sequence[SweepRow]) -> tuple[str, ...]:
     """In every group."""
     groups = dict.fromkeys(row.group for row in table)
-    found = {group: fusion_advice([row for row in table if row.group == group], scores.written) for group in groups}
-    return tuple(f"{group}: {said}" if group else said for group, sentences in found.items() for said in sentences)
+    advice = {group: fusion_advice([row for row in table if row.group == group], scores.written) for group in groups}
+    return tuple(f"{group}: {said}" if group else said for group, sentences in advice.items() for said in sentences)

@@ -159,14 +159,14 @@ def _one_way_to_split(
     kind: str, train: str, val: str, test: str, inputs: list[str], modalities: Mapping[str, Modality]
 ) -> Complaints:
     lists = {"train_list": train, "val_list": val, "test_list": test}
-    given = [name for name, value in lists.items() if value]
-    if kind != "folders" or not given:
+    named = [name for name, value in lists.items() if value]
+    if kind != "folders" or not named:
         return
     if not (train and val):
-        missing = next(name for name in lists if name not in given)
-        yield f"data.{missing}", f"missing; data.{given[0]} is given, and train and val belong together"
+        missing = next(name for name in lists if name not in named)
+        yield f"data.{missing}", f"missing; data.{named[0]} is given, and train and val belong together"
     if any("{split}" in modalities.get(name, {}).get("pattern", "") for name in inputs):
         yield (
-            f"data.{given[0]}",
+            f"data.{named[0]}",
             "the patterns have {split}, which divides the views already; remove one of them",
         )

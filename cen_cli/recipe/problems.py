@@ -55,11 +55,11 @@ def check_types(table: Mapping[str, Any], kind: type[Kind]) -> tuple[Kind | None
     try:
         return kind.model_validate(_tuples(table)), []
     except ValidationError as error:
-        found: dict[Path, Problem] = {}
+        problems: dict[Path, Problem] = {}
         for details in error.errors(include_url=False):
             problem = _from_pydantic(table, details, kind)
-            found.setdefault(problem.path, problem)
-        return None, list(found.values())
+            problems.setdefault(problem.path, problem)
+        return None, list(problems.values())
 
 
 def _tuples(value: Any) -> Any:

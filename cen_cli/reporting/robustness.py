@@ -166,10 +166,10 @@ def _signed(metric: str, change: float) -> str:
 
 
 def _by_modality(lines: Sequence[CorruptedScores]) -> dict[str, list[CorruptedScores]]:
-    found: dict[str, list[CorruptedScores]] = {}
+    by_modality: dict[str, list[CorruptedScores]] = {}
     for line in lines:
-        found.setdefault(line.modality, []).append(line)
-    return found
+        by_modality.setdefault(line.modality, []).append(line)
+    return by_modality
 
 
 def _line(report: Robustness) -> str:

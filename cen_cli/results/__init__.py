@@ -23,7 +23,7 @@ from cen_cli.results.channels import (
     GammaRow,
     ReplacedAtStep,
     ReplacedCount,
-    WhatIfRow,
+    ThresholdRow,
 )
 from cen_cli.results.conventions import COLLAPSED, SPLITS, VOID, below_threshold
 from cen_cli.results.listener import SILENT, Advance, Listener, unheard

@@ -21,7 +21,7 @@ from cen_cli.data.listing import describe_folder
 from cen_cli.data.patterns import Pattern, ViewKey, find_together, padded_alike
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS, Advance, unheard
-from cen_cli.results.findings import InferredDataset, InferredLabels, InferredModality
+from cen_cli.results.datasets import InferredDataset, InferredLabels, InferredModality
 from cen_cli.wording import listed
 
 UNREAD = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from cen_cli.data.inspect.file_groups import DRAWN_WORDS, MEASUREMENT_WORDS, VALIDITY_WORDS, FileGroup
 from cen_cli.data.inspect.file_statistics import FileStatistics
-from cen_cli.results.findings import InferredLabels
+from cen_cli.results.datasets import InferredLabels
 
 MOST_CLASSES = 64
 """More different values or colours are no label map, unless its name says so."""

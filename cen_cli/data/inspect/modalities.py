@@ -25,7 +25,7 @@ from cen_cli.data.inspect.file_groups import (
 )
 from cen_cli.data.inspect.file_statistics import FileStatistics, file_statistics
 from cen_cli.data.inspect.label_maps import MOST_CLASSES
-from cen_cli.results.findings import InferredModality, Meaning, Stored
+from cen_cli.results.datasets import InferredModality, Meaning, Stored
 from cen_cli.wording import listed
 
 UNIT_LENGTH = 0.04
