@@ -29,10 +29,6 @@ SPLIT_WORDS = {
 """How {split} may be spelled."""
 
 
-MOST_NAMED = 3
-"""Views that a message names of those that lack a file."""
-
-
 @dataclasses.dataclass(frozen=True)
 class ViewKey:
     """What tells a view from others; empty where the pattern does not say it."""
@@ -144,7 +140,7 @@ def complete(
     whole = [key for key in keys if all(key in files for files in matched.values())]
     if len(whole) == len(keys) or (skip and whole):
         return whole
-    lacks = "; ".join(f"{name}: {listed(names, MOST_NAMED)}" for name, names in lacking.items() if names)
+    lacks = "; ".join(f"{name}: {listed(names)}" for name, names in lacking.items() if names)
     raise IncompleteError(
         f"{root}: {len(keys) - len(whole)} of {len(keys)} {split} views lack a file, of {lacks}",
         lacking,

@@ -10,7 +10,6 @@ from cen_cli.data.decoding import SUFFIXES
 from cen_cli.errors import DataError, UsageError
 from cen_cli.wording import listed
 
-MOST_NAMED = 5
 LIST = ".txt"
 _DOMAIN = re.compile(r"_domain_\w+$")
 

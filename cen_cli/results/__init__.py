@@ -25,7 +25,7 @@ from cen_cli.results.channels import (
     ReplacedCount,
     ThresholdRow,
 )
-from cen_cli.results.conventions import COLLAPSED, SPLITS, VOID, below_threshold
+from cen_cli.results.conventions import COLLAPSED, FULL_RANGE, RESERVED, SPLITS, VOID, below_threshold
 from cen_cli.results.listener import SILENT, Advance, Listener, unheard
 from cen_cli.results.log import (
     Health,

@@ -35,14 +35,8 @@ from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import LABELS, TARGET
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
 from cen_cli.errors import DataError
+from cen_cli.results import FULL_RANGE
 
-FULL_RANGE = {
-    "uint8": (0.0, 255.0),
-    "uint16": (0.0, 65535.0),
-    "int16": (-32768.0, 32767.0),
-    "float32": (0.0, 1.0),
-}
-"""The range of an image that states none."""
 INCOMPLETE_HINT = (
     "data.skip_incomplete = true leaves them out; or list the complete ones in data.train_list and data.val_list"
 )
