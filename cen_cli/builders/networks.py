@@ -10,6 +10,7 @@ import torch
 
 from cen_cli.builders.fine_tuning import own_checkpoint, start_from
 from cen_cli.models.choices import Choice, LargestGains, RandomShare, SmallestGammas, SoftGates, choose_channels
+from cen_cli.models.downloads import fetch, is_address
 from cen_cli.models.exchange import allot_donors
 from cen_cli.models.fusion.align import AlignFusion
 from cen_cli.models.fusion.blocks import AverageFusion, ConcatFusion, SelfAttentionFusion
@@ -27,8 +28,13 @@ Network = Segmenter | Translator
 
 
 def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Network:
-    """The recipe's network; `classes` is read by segmentation, and `weights` goes before the recipe's own."""
+    """The recipe's network; `classes` is read by segmentation, and `weights` goes before the recipe's own.
+
+    An address is downloaded. Raises what `fetch` raises, and CheckpointError where weights do not fit.
+    """
     weights = weights or recipe.model.weights
+    if is_address(weights):
+        weights = str(fetch(weights).file)
     trained = own_checkpoint(weights)
     built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights if trained is None else "none")
     make_first_stages_private(built.encoder, len(recipe.data.inputs), recipe.sharing.private_stages or 0)

@@ -161,7 +161,7 @@ def _activation_bytes(task: NetworkTask, batch: Batch) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        task.losses(batch.to(task.device))
+        task.losses(next(iter(batch.to(task.device).parts(task.accumulate))))
     return sum(sizes.values())
 
 

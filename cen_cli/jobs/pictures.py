@@ -51,8 +51,14 @@ def draw_rows(
 
 
 def picture_of_views(
-    loaded: LoadedNetwork, data: ViewDataset, recipe: Recipe, views: Iterable[int], *, longest: int | None = None
+    loaded: LoadedNetwork,
+    data: ViewDataset,
+    recipe: Recipe,
+    views: Iterable[int],
+    *,
+    longest: int | None = None,
+    training: bool = False,
 ) -> Image.Image:
-    """A row per view with inputs, truth, branches and ensemble, as the recipe's evaluation makes them."""
-    make = row_maker(loaded, recipe, recipe.eval.protocol, builders.multi_scale_flip(recipe))
+    """A row per view with inputs, truth, branches and ensemble, as the recipe's evaluation or validation makes them."""
+    make = row_maker(loaded, recipe, recipe.eval.protocol, builders.multi_scale_flip(recipe, training=training))
     return draw_rows([make(data.view(index)) for index in views], loaded, data.class_names, longest=longest)

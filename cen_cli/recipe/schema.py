@@ -143,7 +143,9 @@ class Model(Table):
         default="none",
         description='What the encoder starts from: "none" (random), "imagenet" (torchvision\'s or timm\'s weights, '
         "downloaded once, or those of an installed package), the path of a file of such weights, or a run or "
-        "checkpoint of cen, of which all but the classifiers is taken. Every stream starts from the same.",
+        "checkpoint of cen, of which all but the classifiers is taken; or the address of a safetensors file of either, "
+        "https://... or hf://OWNER/REPO/FILE[@REVISION], behind which #sha256=HEX is checked. Every stream starts from "
+        "the same.",
     )
     fusion: Literal["exchange", "none", "concat", "average", "align", "self-attention"] = Field(
         default="exchange",
