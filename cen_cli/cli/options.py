@@ -22,6 +22,10 @@ Overrides = Annotated[
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="Where to compute: auto, cpu, cuda, cuda:N or mps.")
 ]
+Engine = Annotated[
+    str,
+    typer.Option("--engine", metavar="torch|onnx", help="What runs the network: torch, or ONNX Runtime (CPU)."),
+]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", min=0, help="Seed, in place of the recipe's train.seed.")
 ]

@@ -19,6 +19,7 @@ def predict(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")] = Path("prediction"),
     device: options.Device = "auto",
+    engine: options.Engine = "torch",
     json: options.Json = False,
 ) -> None:
     """Label images by a trained segmentation network.
@@ -46,13 +47,13 @@ def predict(
 
     files = _files(inputs)
     if are_several(map(Path, files.values())):
-        many = job.predict_views(checkpoint, files, out=out, device=device, listener=Terminal())
+        many = job.predict_views(checkpoint, files, out=out, device=device, engine=engine, listener=Terminal())
         if json:
             console.print_json(many)
         else:
             tables.show(console.out(), prediction.render_predictions(many))
         return
-    done = job.predict(checkpoint, files, out=out, device=device)
+    done = job.predict(checkpoint, files, out=out, device=device, engine=engine)
     if json:
         console.print_json(done)
     else:

@@ -331,7 +331,7 @@ def _score(member: MemberRun, device: str, inception_weights: Path | None, sweep
         changes["eval.distances"] = False
     recipe = evaluated_recipe(model, changes, None, str(folder))
     data = dataset(recipe, listener)
-    evaluation = scoring(model, data, recipe, str(folder), device, inception_weights, listener)(data)
+    evaluation = scoring(model, data, recipe, str(folder), inception_weights, listener)(data)
     replaced = count_replaced(exchanging_layers(model.network), model.modalities)
     seconds = read_state(run.last)["progress"]["seconds"]
     write_outcome(member.folder, evaluation, replaced, seconds, _cost(model))
