@@ -11,34 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
-_HOME = {
-    "exchange_channels": "cen_cli.models.exchange",
-    "ChannelExchange": "cen_cli.models.exchange",
-    "ModalBatchNorm2d": "cen_cli.models.norms",
-    "ModalInstanceNorm2d": "cen_cli.models.norms",
-    "PrivateCopies": "cen_cli.models.streams",
-    "PrivateConv2d": "cen_cli.models.streams",
-    "PrivateConvTranspose2d": "cen_cli.models.streams",
-    "active_dropout": "cen_cli.models.dropout",
-    "exchange_layers": "cen_cli.models.exchange",
-    "health": "cen_cli.analysis.health",
-    "set_frozen_statistics": "cen_cli.models.norms",
-    "set_norm_statistics": "cen_cli.models.norms",
-    "sparsity_penalty": "cen_cli.models.sparsity",
-    "ModalOutput": "cen_cli.models.streams",
-    "to_cen": "cen_cli.models.conversion",
-    "load": "cen_cli.builders",
-    "LoadedNetwork": "cen_cli.builders",
-    "train": "cen_cli.jobs.train",
-    "resume": "cen_cli.jobs.train",
-    "evaluate": "cen_cli.jobs.evaluate",
-    "predict": "cen_cli.jobs.predict",
-    "translate": "cen_cli.jobs.translate",
-    "sweep": "cen_cli.jobs.sweep",
-    "compare": "cen_cli.jobs.compare",
-    "analyze": "cen_cli.jobs.analyze",
-    "report": "cen_cli.jobs.report",
+_NAMES = {
+    "analysis.health": "health",
+    "builders": "load LoadedNetwork",
+    "jobs.analyze": "analyze",
+    "jobs.compare": "compare",
+    "jobs.evaluate": "evaluate",
+    "jobs.predict": "predict",
+    "jobs.report": "report",
+    "jobs.sweep": "sweep",
+    "jobs.train": "train resume",
+    "jobs.translate": "translate",
+    "models.conversion": "to_cen",
+    "models.dropout": "active_dropout",
+    "models.exchange": "exchange_channels ChannelExchange exchange_layers",
+    "models.norms": "ModalBatchNorm2d ModalInstanceNorm2d set_frozen_statistics set_norm_statistics",
+    "models.sparsity": "sparsity_penalty",
+    "models.streams": "ModalOutput PrivateCopies PrivateConv2d PrivateConvTranspose2d",
 }
+_HOME = {name: f"cen_cli.{module}" for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "ChannelExchange",

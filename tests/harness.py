@@ -1,6 +1,6 @@
 """Kills, starves and feeds commands with hostile input at random, and counts what came out: python -m tests.harness.
 
-With --ranks 2 each training is one of two processes that torchrun starts, and one of them is killed, or the launcher.
+With --ranks 2 each training is two processes of torchrun; one of them is killed, or torchrun, ten times a turn.
 
 What was killed or starved is finished afterwards and must end with the bytes of a run that was never touched; what
 cannot be done must be refused with a message, within two minutes, and never be scored. `tests/test_harness.py` runs a
@@ -10,6 +10,7 @@ small part of it; docs/reliability.md has the figures of a long one.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
 import resource
@@ -23,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tests.tiny import write_nyudv2, write_recipe
@@ -82,8 +84,20 @@ class Harness:
         self.seconds = time.monotonic() - started
         self.table = ""
 
-    def kill(self) -> None:
-        """Start a run, kill it at a random moment up to three times, finish it, and compare its files."""
+    def kill(self, kills: int = 1) -> None:
+        """Kill runs until `kills` of them were killed, each up to three times; finish each, and compare its files."""
+        self._until_killed(kills, self._kill_a_run)
+
+    def _until_killed(self, kills: int, attempt: Callable[[], None]) -> None:
+        """Try until so many more were killed; one that ends by itself does not count."""
+        killed = self.counts["kills"] + kills
+        for _ in range(5 * kills):
+            if self.counts["kills"] < killed:
+                attempt()
+        if self.counts["kills"] < killed:
+            self.counts[f"{WRONG}fewer killed than asked for"] += 1
+
+    def _kill_a_run(self) -> None:
         run = self._new_run()
         for _ in range(self.random.randint(1, 3)):
             self._kill([self._command(run)])
@@ -149,10 +163,7 @@ class Harness:
         folder = self.folder / "swept"
         shutil.rmtree(folder, ignore_errors=True)
         command = [*CEN, "sweep", str(file), "--out", str(folder), "--device", "cpu"]
-        killed = self.counts["kills"] + kills
-        for _ in range(5 * kills):
-            if self.counts["kills"] < killed:  # one that ends by itself does not count
-                self._kill([command, command])
+        self._until_killed(kills, lambda: self._kill([command, command]))
         same = self._sweep_to_the_end(file, folder) == self.table
         self.counts["killed sweeps, same table" if same else f"{WRONG}killed sweep differs"] += 1
 
@@ -277,10 +288,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness(Path(folder), given.seed, given.ranks)
         turns = (harness.kill, harness.starve, harness.damage, harness.feed, harness.sweep)
-        number = 0
+        endless = itertools.cycle(turns if given.ranks == 1 else [partial(harness.kill, 10)])
         while time.monotonic() < deadline:
-            turns[number % len(turns) if given.ranks == 1 else 0]()
-            number += 1
+            next(endless)()
     for name, count in sorted(harness.counts.items()):
         sys.stdout.write(f"{count:5} {name}\n")
     return bool(harness.failures)

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from cen_cli.analysis.predictions import as_array, panel_row
-from cen_cli.analysis.translations import rendered, translate_view, translation_row
+from cen_cli.analysis.pictures import as_array
 from cen_cli.data import tensors
-from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView
 from cen_cli.data.tensors import DepthMap
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
-from cen_cli.models.segmenter import Segmenter
-from cen_cli.models.translator import Translator
-from cen_cli.results import Frame, PanelRow, TranslationRow
-from cen_cli.scoring.translation import NormStatistics
+from cen_cli.results import Frame, PictureRow
 from cen_cli.wording import did_you_mean
 
 FRAME = 1 / 3
@@ -37,10 +32,9 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 By = Literal["difference", "darkest", "brightest"]
 
-Specs = Sequence[ModalitySpec]
 Difference = npt.NDArray[np.float64]
-Row = TypeVar("Row", PanelRow, TranslationRow)
-Output = TypeVar("Output")
+MakeRow = Callable[[RawView], PictureRow]
+"""A network, by what it makes of a view."""
 Branches = Mapping[str, Literal["before", "instead"]]
 """Networks whose branches are shown, before their final output or instead of it."""
 
@@ -54,62 +48,30 @@ class Shown:
     names: Sequence[str] = ()
 
 
-def compared_labels(
-    models: Mapping[str, tuple[Segmenter, Specs]],
-    data: Mapping[str, ViewDataset],
-    shown: Shown,
-    branches: Branches,
-) -> list[PanelRow]:
+def compared_views(
+    networks: Mapping[str, MakeRow], data: Mapping[str, ViewDataset], shown: Shown, branches: Branches
+) -> list[PictureRow]:
     """Views beside what networks, by name, make of them, the region framed in which their final outputs differ most.
 
-    A network comes with its modalities' specs. `predictions` of a row hold each one's final label map and `branches`;
-    `data` the same views by network, with the inputs that it takes. `inputs` of a row are all of these. Raises
-    UsageError for a name that no view has, and where there is no picture whose light could be measured.
+    `data` holds the same views by network, with the inputs that it takes. `inputs` of a row are all of these, `outputs`
+    each network's final one and `branches`. Raises UsageError for a name that no view has, and where there is no
+    picture whose light could be measured.
     """
+    difference = label_disagreement if next(iter(data.values())).target is None else image_range
 
-    def row(index: int) -> tuple[PanelRow, Difference]:
-        views = {name: data[name].view(index) for name in models}
-        rows = {name: panel_row(*model, views[name], size=views[name].size) for name, model in models.items()}
-        final = [[*each.predictions.values()][-1] for each in rows.values()]
-        made = _named({name: each.predictions for name, each in rows.items()}, branches)
+    def row(index: int) -> tuple[PictureRow, Difference]:
+        rows = {name: make(data[name].view(index)) for name, make in networks.items()}
         inputs = {key: picture for each in rows.values() for key, picture in each.inputs.items()}
-        first = next(iter(rows.values()))
-        return dataclasses.replace(first, inputs=inputs, predictions=made), label_disagreement(final)
+        outputs = _named({name: each.outputs for name, each in rows.items()}, branches)
+        differing = difference([[*each.outputs.values()][-1] for each in rows.values()])
+        return dataclasses.replace(next(iter(rows.values())), inputs=inputs, outputs=outputs), differing
 
     return _chosen(row, data, shown)
 
 
-def compared_images(
-    models: Mapping[str, tuple[Translator, Specs]],
-    target: ModalitySpec,
-    data: Mapping[str, ViewDataset],
-    shown: Shown,
-    statistics: Mapping[str, NormStatistics],
-    branches: Branches,
-) -> list[TranslationRow]:
-    """The same of translation networks: `images` of a row hold what each network made of `target`.
-
-    `statistics`: those that each network's instance norms go by, by name.
-    """
-
-    def row(index: int) -> tuple[TranslationRow, Difference]:
-        views = {name: data[name].view(index) for name in models}
-        made = {
-            name: translate_view(*model, views[name], protocol="strict", norm_statistics=statistics[name])
-            for name, model in models.items()
-        }
-        pictures = _named(made, branches)
-        rows = [translation_row(view, pictures, target, protocol="strict") for view in views.values()]
-        inputs = {key: picture for each in rows for key, picture in each.inputs.items()}
-        ends = [rendered([*images.values()][-1], target, protocol="strict") for images in made.values()]
-        return dataclasses.replace(rows[0], inputs=inputs), image_range(ends)
-
-    return _chosen(row, data, shown)
-
-
-def _named(outputs: Mapping[str, Mapping[str, Output]], branches: Branches) -> dict[str, Output]:
+def _named(outputs: Mapping[str, Mapping[str, np.ndarray]], branches: Branches) -> dict[str, np.ndarray]:
     """Each network's last output under its name; the others before or instead of it, as `network: branch`."""
-    named: dict[str, Output] = {}
+    named: dict[str, np.ndarray] = {}
     for network, made in outputs.items():
         *others, last = made
         wanted = branches.get(network)
@@ -122,13 +84,15 @@ def _named(outputs: Mapping[str, Mapping[str, Output]], branches: Branches) -> d
 # ---- which views ----
 
 
-def _chosen(row: Callable[[int], tuple[Row, Difference]], data: Mapping[str, ViewDataset], shown: Shown) -> list[Row]:
+def _chosen(
+    row: Callable[[int], tuple[PictureRow, Difference]], data: Mapping[str, ViewDataset], shown: Shown
+) -> list[PictureRow]:
     """The rows of the views that are to be shown, each with its region framed."""
     first = next(iter(data.values()))
     if shown.names:
         return [_framed(*row(_place(name, first.names))) for name in shown.names]
     few = np.unique(np.linspace(0, len(first) - 1, min(len(first), CANDIDATES)).round().astype(int)).tolist()
-    rows: list[Row] = []
+    rows: list[PictureRow] = []
     for by in shown.by:
         if by == "difference":
             found = sorted((row(index) for index in few), key=lambda pair: -float(pair[1].mean()))
@@ -141,7 +105,7 @@ def _chosen(row: Callable[[int], tuple[Row, Difference]], data: Mapping[str, Vie
     return rows
 
 
-def _framed(row: Row, difference: Difference) -> Row:
+def _framed(row: PictureRow, difference: Difference) -> PictureRow:
     return dataclasses.replace(row, frame=most_different_region(difference))
 
 

@@ -84,14 +84,15 @@ def load(path: str | Path, device: str = "cpu", engine: str = "torch") -> Loaded
     """A trained network, in evaluation mode.
 
     Args:
-        path: a run directory (its best checkpoint, or the last), a checkpoint directory or a `model.safetensors`.
+        path: a run directory (its best checkpoint, or the last), a checkpoint directory or a `model.safetensors`, also
+            by its address: https://... or hf://OWNER/REPO/FILE[@REVISION], and behind it #sha256=HEX, if you like.
         device: "cpu", "cuda", "cuda:N", "mps", or "auto" for the fastest that is there.
         engine: "torch", or "onnx": ONNX Runtime makes the outputs, on the CPU and in fp32, compared on the first batch.
 
     Raises:
         UsageError: there is no such path, no such device or no such engine.
         UnavailableError: the packages of ONNX are not installed.
-        CheckpointError: the file is damaged or does not fit its recipe.
+        CheckpointError: the file is damaged, does not fit its recipe or cannot be downloaded.
     """
     file = locate(path).model_file
     tensors, metadata = read_tensors(file)

@@ -19,13 +19,11 @@ from cen_cli.data.views import Reading, ViewDataset
 from cen_cli.errors import CenError, UnavailableError, UsageError
 from cen_cli.recipe import folders
 from cen_cli.recipe.schema import Recipe
-from cen_cli.results import VOID
+from cen_cli.results import VOID, Advance, unheard
 from cen_cli.results.findings import DataCheck
 
-Progress = Callable[[int, int], None]
 
-
-def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Progress | None = None) -> ViewDataset:
+def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Advance = unheard) -> ViewDataset:
     """The recipe's data set: `split` is train, val or test; `training` turns augmentation on.
 
     `progress` is told (views done, views in all) while the built-in rooms are rendered. Raises DataError, or UsageError
@@ -47,7 +45,7 @@ def _refuse_rendering(done: int, total: int) -> None:
         raise UnavailableError(f"{total - done} views have not been rendered yet")
 
 
-def _rooms(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:
+def _rooms(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:
     data = recipe.data
     settings = RoomsSettings(**data.rooms.model_dump())
     domains = domains_of(data.inputs, data.target)
@@ -57,7 +55,7 @@ def _rooms(recipe: Recipe, split: str, training: bool, progress: Progress | None
     return Rooms(folder, split, data.inputs, data.target, **_reading(recipe, training))
 
 
-def _nyudv2(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+def _nyudv2(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:  # noqa: ARG001
     data = recipe.data
     root = _root(
         recipe, "NYUDv2", "nyu_depth_v2_labeled.mat, or the folder that holds rgb/, depth/, masks/ and the lists"
@@ -74,18 +72,18 @@ def _nyudv2(recipe: Recipe, split: str, training: bool, progress: Progress | Non
     )
 
 
-def _sunrgbd(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+def _sunrgbd(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:  # noqa: ARG001
     data = recipe.data
     root = _root(recipe, "SUN RGB-D", "the folder that holds SUNRGBD/ and SUNRGBDtoolbox/")
     return SUNRGBD(root, split, data.inputs, **_reading(recipe, training), depth=data.depth)
 
 
-def _cityscapes(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+def _cityscapes(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:  # noqa: ARG001
     root = _root(recipe, "Cityscapes", "the folder that holds leftImg8bit/, disparity/ and gtFine/")
     return cityscapes.Cityscapes(root, split, recipe.data.inputs, **_reading(recipe, training))
 
 
-def _taskonomy(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+def _taskonomy(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:  # noqa: ARG001
     data = recipe.data
     root = _root(recipe, "Taskonomy", "the folder that holds rgb/, reshading/, normal/ and the other domains")
     assert data.target is not None, "a checked recipe names one"
@@ -101,7 +99,7 @@ def _taskonomy(recipe: Recipe, split: str, training: bool, progress: Progress | 
     )
 
 
-def _folders(recipe: Recipe, split: str, training: bool, progress: Progress | None) -> ViewDataset:  # noqa: ARG001
+def _folders(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:  # noqa: ARG001
     data, keys = recipe.data, recipe.data.folders
     return Folders(
         _root(recipe, "a data set of your own", "the folder in which the patterns begin"),
@@ -185,7 +183,9 @@ def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform
     )
 
 
-def check(recipe: Recipe, *, wanted: int | None = None, progress: Callable[[str], Progress] | None = None) -> DataCheck:
+def check(
+    recipe: Recipe, *, wanted: int | None = None, progress: Callable[[str], Advance] = lambda _: unheard
+) -> DataCheck:
     """Look at the recipe's data as `check_data` does. Raises UsageError where no root is given."""
     uncached = recipe.model_copy(update={"data": recipe.data.model_copy(update={"cache": False})})
     return check_data(

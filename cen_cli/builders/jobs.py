@@ -12,7 +12,7 @@ from torch import nn
 
 from cen_cli import ranks
 from cen_cli.builders.checkpoints import labels_of
-from cen_cli.builders.data import Progress, dataset
+from cen_cli.builders.data import dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
 from cen_cli.builders.scoring import best_by, scorer
 from cen_cli.data.class_counts import count_classes
@@ -38,7 +38,7 @@ from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.stages import freeze_first_stages
 from cen_cli.recipe.load import changed_from_defaults
 from cen_cli.recipe.schema import Recipe
-from cen_cli.results import Listener, TrainingPlan
+from cen_cli.results import Advance, Listener, TrainingPlan, unheard
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import smallest_pressed_gamma
 
@@ -85,7 +85,7 @@ def training_job(
     recipe: Recipe,
     *,
     device_name: str = "auto",
-    progress: Progress | None = None,
+    progress: Advance = unheard,
     inception_weights: Path | None = None,
     initial_weights: str | None = None,
     class_counts: list[list[int]] | None = None,

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 import torch
-from torch import nn
 
 from cen_cli.builders.fine_tuning import own_checkpoint, start_from
 from cen_cli.models.choices import Choice, LargestGains, RandomShare, SmallestGammas, SoftGates, choose_channels
+from cen_cli.models.downloads import fetch, is_address
 from cen_cli.models.exchange import allot_donors
 from cen_cli.models.fusion.align import AlignFusion
-from cen_cli.models.fusion.average import AverageFusion
-from cen_cli.models.fusion.concat import ConcatFusion
-from cen_cli.models.fusion.placement import Fusion, MakeBlock, MakeNorm
-from cen_cli.models.fusion.self_attention import SelfAttentionFusion
+from cen_cli.models.fusion.blocks import AverageFusion, ConcatFusion, SelfAttentionFusion
+from cen_cli.models.fusion.placement import Fusion, MakeBlock
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
 from cen_cli.models.segmenter import Segmenter, pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
@@ -30,8 +28,13 @@ Network = Segmenter | Translator
 
 
 def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Network:
-    """The recipe's network; `classes` is read by segmentation, and `weights` goes before the recipe's own."""
+    """The recipe's network; `classes` is read by segmentation, and `weights` goes before the recipe's own.
+
+    An address is downloaded. Raises what `fetch` raises, and CheckpointError where weights do not fit.
+    """
     weights = weights or recipe.model.weights
+    if is_address(weights):
+        weights = str(fetch(weights).file)
     trained = own_checkpoint(weights)
     built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights if trained is None else "none")
     make_first_stages_private(built.encoder, len(recipe.data.inputs), recipe.sharing.private_stages or 0)
@@ -134,27 +137,11 @@ ARCHITECTURES: dict[str, Callable[[Recipe, int, str], Network]] = {
 }
 
 
-def _average(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:  # noqa: ARG001 (has no weights)
-    return AverageFusion(modalities)
-
-
-def _concat(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:  # noqa: ARG001 (has no norm)
-    return ConcatFusion(channels, modalities)
-
-
-def _align(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:  # noqa: ARG001 (has no norm)
-    return AlignFusion(channels, modalities)
-
-
-def _self_attention(channels: int, modalities: int, make_norm: MakeNorm) -> nn.Module:
-    return SelfAttentionFusion(channels, modalities, make_norm(channels))
-
-
 BASELINES: dict[str, MakeBlock] = {
-    "average": _average,
-    "concat": _concat,
-    "align": _align,
-    "self-attention": _self_attention,
+    "average": lambda _, modalities, __: AverageFusion(modalities),
+    "concat": lambda channels, modalities, _: ConcatFusion(channels, modalities),
+    "align": lambda channels, modalities, _: AlignFusion(channels, modalities),
+    "self-attention": lambda channels, modalities, norm: SelfAttentionFusion(channels, modalities, norm(channels)),
 }
 
 

@@ -52,6 +52,18 @@ class Converted:
     report: Conversion
 
 
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """What a file holds, as ours."""
+
+    words: str
+    network: nn.Module
+    fitted: Fitted
+    metadata: dict[str, str]
+    recipe: Recipe | None = None
+    notes: tuple[str, ...] = ()
+
+
 def convert(
     path: str | Path, *, kind: str | None = None, inputs: Sequence[str] = (), target: str | None = None
 ) -> Converted:
@@ -65,13 +77,26 @@ def convert(
     if not file.is_file():
         raise UsageError(f"{file}: {'a folder, not a torch file' if file.is_dir() else 'no such file'}")
     published = published_tensors(read_torch_file(file), str(file))
-    return KINDS[kind or kind_of(published)](published, tuple(inputs), target)
+    kind = kind or kind_of(published)
+    read = KINDS[kind](published, tuple(inputs), target)
+    report = Conversion(
+        kind=kind,
+        network=read.words,
+        inputs=() if read.recipe is None else read.recipe.data.inputs,
+        target=None if read.recipe is None else read.recipe.data.target,
+        parameters=sum(parameter.numel() for parameter in read.network.parameters()),
+        tensors=len(published.tensors),
+        unused=read.fitted.unused,
+        remarks=dict(published.remarks),
+        notes=read.notes,
+    )
+    return Converted(read.fitted.tensors, read.metadata, report)
 
 
 # ---- networks of streams ----
 
 
-def _segmenter(published: PublishedTensors, inputs: tuple[str, ...], target: str | None) -> Converted:
+def _segmenter(published: PublishedTensors, inputs: tuple[str, ...], target: str | None) -> _Read:
     if target is not None:
         raise UsageError(f"--target {target}: {published.source} holds a segmentation network, which makes labels")
     size = segmenter.segmenter_size(published)
@@ -83,19 +108,9 @@ def _segmenter(published: PublishedTensors, inputs: tuple[str, ...], target: str
     own = _on_paper(recipe, size.classes)
     fitted = fit(published, own.state_dict(), segmenter.published_name, modalities=size.modalities, unused=COUNTERS)
     note = f"names of {size.classes} classes are not known, so `cen eval` has no data set for them; `cen predict` works"
-    return Converted(
-        fitted.tensors,
-        labels_of(recipe, class_names, specs, None),
-        _report(
-            "refinenet",
-            f"RefineNet on {size.backbone}, {size.classes} classes, {size.modalities} modalities",
-            own,
-            published,
-            fitted,
-            recipe=recipe,
-            notes=() if known else (note,),
-        ),
-    )
+    words = f"RefineNet on {size.backbone}, {size.classes} classes, {size.modalities} modalities"
+    labels = labels_of(recipe, class_names, specs, None)
+    return _Read(words, own, fitted, labels, recipe, () if known else (note,))
 
 
 def _segmentation_recipe(size: segmenter.SegmenterSize, inputs: tuple[str, ...]) -> Recipe:
@@ -114,7 +129,7 @@ def _segmentation_recipe(size: segmenter.SegmenterSize, inputs: tuple[str, ...])
     )
 
 
-def _generator(published: PublishedTensors, inputs: tuple[str, ...], target: str | None) -> Converted:
+def _generator(published: PublishedTensors, inputs: tuple[str, ...], target: str | None) -> _Read:
     size = generator.generator_size(published)
     if not inputs or target is None:
         given = "--inputs" if not inputs else "--target"
@@ -130,11 +145,7 @@ def _generator(published: PublishedTensors, inputs: tuple[str, ...], target: str
     unused = generator.unused(size)
     fitted = fit(published, own.state_dict(), generator.published_name, modalities=size.modalities, unused=unused)
     words = f"U-Net generator, {size.levels} levels, {size.filters} filters, {size.modalities} modalities"
-    return Converted(
-        fitted.tensors,
-        labels_of(recipe, (), specs, target_spec),
-        _report("unet", words, own, published, fitted, recipe=recipe),
-    )
+    return _Read(words, own, fitted, labels_of(recipe, (), specs, target_spec), recipe)
 
 
 def _translation_recipe(size: generator.GeneratorSize, inputs: tuple[str, ...], target: str) -> Recipe:
@@ -191,7 +202,7 @@ def _on_paper(recipe: Recipe, classes: int) -> Network:
 # ---- networks beside them ----
 
 
-def _discriminator(published: PublishedTensors, inputs: tuple[str, ...], target: str | None) -> Converted:
+def _discriminator(published: PublishedTensors, inputs: tuple[str, ...], target: str | None) -> _Read:
     _without_modalities(published, inputs, target)
     size = discriminator.discriminator_size(published)
     with torch.device("meta"):
@@ -201,18 +212,17 @@ def _discriminator(published: PublishedTensors, inputs: tuple[str, ...], target:
     words = f"PatchGAN discriminator, {size.filters} filters, {size.layers} normalised layers"
     metadata = {"discriminator": json.dumps({"filters": size.filters, "layers": size.layers})}
     note = "for use from Python, see docs/convert.md: no command starts from a discriminator"
-    return Converted(fitted.tensors, metadata, _report("discriminator", words, own, published, fitted, notes=(note,)))
+    return _Read(words, own, fitted, metadata, notes=(note,))
 
 
-def _resnet(published: PublishedTensors, inputs: tuple[str, ...], target: str | None) -> Converted:
+def _resnet(published: PublishedTensors, inputs: tuple[str, ...], target: str | None) -> _Read:
     _without_modalities(published, inputs, target)
     name = resnet_name(published)
     with torch.device("meta"):
         own = RESNETS[name].network()
     wanted = {key: tensor for key, tensor in own.state_dict().items() if not re.fullmatch(COUNTERS, key)}
     fitted = fit(published, wanted, str, unused=rf"fc\..*|{COUNTERS}")
-    report = _report("resnet", f"torchvision's {name}, without its classifier", own, published, fitted)
-    return Converted(fitted.tensors, {"backbone": name}, report)
+    return _Read(f"torchvision's {name}, without its classifier", own, fitted, {"backbone": name})
 
 
 def _without_modalities(published: PublishedTensors, inputs: tuple[str, ...], target: str | None) -> None:
@@ -220,32 +230,9 @@ def _without_modalities(published: PublishedTensors, inputs: tuple[str, ...], ta
         raise UsageError(f"--inputs and --target: {published.source} holds no network of several modalities")
 
 
-KINDS: dict[str, Callable[[PublishedTensors, tuple[str, ...], str | None], Converted]] = {
+KINDS: dict[str, Callable[[PublishedTensors, tuple[str, ...], str | None], _Read]] = {
     "refinenet": _segmenter,
     "unet": _generator,
     "discriminator": _discriminator,
     "resnet": _resnet,
 }
-
-
-def _report(
-    kind: str,
-    words: str,
-    own: nn.Module,
-    published: PublishedTensors,
-    fitted: Fitted,
-    *,
-    recipe: Recipe | None = None,
-    notes: tuple[str, ...] = (),
-) -> Conversion:
-    return Conversion(
-        kind=kind,
-        network=words,
-        inputs=() if recipe is None else recipe.data.inputs,
-        target=None if recipe is None else recipe.data.target,
-        parameters=sum(parameter.numel() for parameter in own.parameters()),
-        tensors=len(published.tensors),
-        unused=fitted.unused,
-        remarks=dict(published.remarks),
-        notes=notes,
-    )

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from cen_cli.builders.data import Progress
 from cen_cli.builders.jobs import Task, training_job
 from cen_cli.data.loading import training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.errors import UsageError
 from cen_cli.recipe.schema import Recipe
+from cen_cli.results import Advance, unheard
 from cen_cli.runs.checkpoint import TRAINING_FILE, load_auxiliaries, load_weights, read_tensors
 from cen_cli.runs.directory import locate
 
@@ -33,7 +33,7 @@ class TaskLoss:
 
 
 def task_loss_of(
-    checkpoint: str | Path, recipe: Recipe, batches: int, *, device_name: str = "auto", progress: Progress | None = None
+    checkpoint: str | Path, recipe: Recipe, batches: int, *, device_name: str = "auto", progress: Advance = unheard
 ) -> TaskLoss:
     """The task of a checkpoint's recipe with its trained networks, and its first `batches` training batches.
 

@@ -15,16 +15,12 @@ import typer
 
 import cen_cli
 from cen_cli.cli import (
-    analyze_gammas,
+    analyze,
     bench,
-    compact,
     compare,
     convert,
     data,
-    data_check,
-    data_init,
     evaluate,
-    exchange_stats,
     export,
     options,
     predict,
@@ -34,6 +30,7 @@ from cen_cli.cli import (
     train,
     translate,
 )
+from cen_cli.cli.options import flag
 from cen_cli.errors import CenError, Interrupted, UsageError
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -79,10 +76,8 @@ def _help_alone(context: typer.Context) -> None:
 
 def _cen(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-    debug: Annotated[  # noqa: ARG001 (`main` takes it out of the arguments, so that it may stand anywhere)
-        bool, typer.Option("--debug", help="Show the traceback of an error.")
-    ] = False,
+    version: Annotated[bool, flag("--version", "Print the version and exit.")] = False,
+    debug: Annotated[bool, flag("--debug", "Show the traceback of an error.")] = False,  # noqa: ARG001 (see `main`)
 ) -> None:
     """Channel Exchanging Networks: train, evaluate and analyse networks that fuse aligned image modalities.
 
@@ -129,8 +124,8 @@ def _data(context: typer.Context) -> None:
 app = _group(_cen)
 _add(app, "train", train.train)
 _add(app, "eval", evaluate.evaluate)
-_add(app, "analyze-gammas", analyze_gammas.analyze_gammas)
-_add(app, "exchange-stats", exchange_stats.exchange_stats)
+_add(app, "analyze-gammas", analyze.analyze_gammas)
+_add(app, "exchange-stats", analyze.exchange_stats)
 _add(app, "report", report.report)
 _add(app, "bench", bench.bench)
 _add(app, "predict", predict.predict)
@@ -138,7 +133,7 @@ _add(app, "translate", translate.translate)
 _add(app, "compare", compare.compare)
 _add(app, "sweep", sweep.sweep)
 _add(app, "convert", convert.convert)
-_add(app, "compact", compact.compact)
+_add(app, "compact", export.compact)
 _add(app, "export", export.export)
 
 recipes_app = _group(_recipes)
@@ -148,8 +143,8 @@ _add(recipes_app, "copy", recipes.copy)
 app.add_typer(recipes_app, name="recipes")
 
 data_app = _group(_data)
-_add(data_app, "check", data_check.check)
-_add(data_app, "init", data_init.init)
+_add(data_app, "check", data.check)
+_add(data_app, "init", data.init)
 _add(data_app, "rooms", data.rooms)
 _add(data_app, "prepare", data.prepare)
 app.add_typer(data_app, name="data")

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import option
 
 
 def bench(
     recipe: options.RecipeName,
-    batch: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Views in a step [default: the recipe's train.batch].")
-    ] = None,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds, over which medians and ranges are.")] = 5,
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps in each round, whose times are averaged.")] = 2,
+    batch: Annotated[int | None, option("N", "Views in a step [default: the recipe's train.batch].", min=1)] = None,
+    rounds: Annotated[int, option("N", "Rounds, over which medians and ranges are.", min=1)] = 5,
+    steps: Annotated[int, option("N", "Steps in each round, whose times are averaged.", min=1)] = 2,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
@@ -36,14 +33,11 @@ def bench(
         cen bench rooms-translate --set train.precision=bf16 --json
     """
     from cen_cli.jobs import train as job
-    from cen_cli.reporting import console, tables
-    from cen_cli.reporting.bench import render_bench
+    from cen_cli.reporting import tables
+    from cen_cli.reporting.networks import render_bench
     from cen_cli.reporting.progress import Terminal
 
     changes = options.changes(overrides, train__batch=batch)
     common: dict[str, Any] = {"changes": changes, "data_root": data_root, "device": device, "listener": Terminal()}
     found = job.bench(recipe, rounds=rounds, steps=steps, **common)
-    if json:
-        console.print_json(found)
-    else:
-        tables.show(console.out(), render_bench(found))
+    tables.print_result(found, render_bench(found), json=json)

@@ -5,35 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, flag, option
 from cen_cli.errors import UsageError
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs or checkpoints.")],
+    runs: Annotated[list[str], argument("RUN...", "Two or more runs or checkpoints.")],
     split: options.Split = None,
-    images: Annotated[int, typer.Option(metavar="N", min=0, help="Also draw N views, those that --by says.")] = 0,
+    images: Annotated[int, option("N", "Also draw N views, those that --by says.", min=0)] = 0,
     by: Annotated[
         list[str] | None,
-        typer.Option(
-            "--by",
-            metavar="difference|darkest|brightest",
-            help="difference: where the networks differ most; darkest or brightest: by their mean luminance; may be"
+        option(
+            "difference|darkest|brightest",
+            "difference: where the networks differ most; darkest or brightest: by their mean luminance; may be"
             " given several times, N views for each [default: difference].",
         ),
     ] = None,
     views: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--views", metavar="NAME", help="Draw the view of this name, instead; may be given several times."
-        ),
+        list[str] | None, option("NAME", "Draw the view of this name, instead; may be given several times.")
     ] = None,
     branches: Annotated[
-        bool, typer.Option("--branches", help="Draw what each branch makes, too, not the final outputs alone.")
+        bool, flag("--branches", "Draw what each branch makes, too, not the final outputs alone.")
     ] = False,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The picture.")] = Path("comparison.png"),
+    out: Annotated[Path, option("FILE", "The picture.")] = Path("comparison.png"),
     inception_weights: options.InceptionWeights = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
@@ -74,9 +69,7 @@ def compare(
         device=device,
         listener=Terminal(),
     )
-    if json:
-        console.print_json({**as_json(report), "picture": str(out) if drawn else None})
-        return
-    tables.show(console.out(), sweeps.render_sweep(report))
-    if drawn:
+    document = {**as_json(report), "picture": str(out) if drawn else None}
+    tables.print_result(document, sweeps.render_sweep(report), json=json)
+    if drawn and not json:
         console.note(f"picture: {out}")

@@ -6,9 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, option
 
 
 class Arch(StrEnum):
@@ -21,33 +20,28 @@ class Arch(StrEnum):
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published torch file (.pth).")],
+    file: Annotated[Path, argument("FILE", "A published torch file (.pth).")],
     arch: Annotated[
         Arch | None,
-        typer.Option(
-            "--arch",
-            help="What it holds: the authors' segmentation network, generator or discriminator, or torchvision's "
+        option(
+            None,
+            "What it holds: the authors' segmentation network, generator or discriminator, or torchvision's "
             "ResNet [default: seen from its names].",
         ),
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option(
-            options.INPUTS,
-            metavar="NAME...",
-            help="The modalities in the order of the file's norms, for example shade texture; commas may join them "
+        option(
+            "NAME...",
+            "The modalities in the order of the file's norms, for example shade texture; commas may join them "
             "[default, for two streams of segmentation: rgb depth].",
+            options.INPUTS,
         ),
     ] = None,
-    target: Annotated[str | None, typer.Option(metavar="NAME", help="What a generator makes.")] = None,
+    target: Annotated[str | None, option("NAME", "What a generator makes.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="CKPT",
-            help="The file to write, NAME.safetensors [default: beside FILE, under its name].",
-        ),
+        option("CKPT", "The file to write, NAME.safetensors [default: beside FILE, under its name].", "-o", "--out"),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -66,11 +60,8 @@ def convert(
         cen convert network.pth --arch refinenet --inputs rgb depth normal --json
     """
     from cen_cli.jobs import convert as job
-    from cen_cli.reporting import console, tables
-    from cen_cli.reporting.conversion import render_conversion
+    from cen_cli.reporting import tables
+    from cen_cli.reporting.networks import render_conversion
 
     report = job.convert(file, arch=arch and arch.value, inputs=inputs or (), target=target, out=out)
-    if json:
-        console.print_json(report)
-    else:
-        tables.show(console.out(), render_conversion(report))
+    tables.print_result(report, render_conversion(report), json=json)

@@ -1,4 +1,4 @@
-"""`cen data`: the built-in data set as files; published data sets turned into folders that are quicker to read."""
+"""`cen data`: checks data, drafts recipes, writes the built-in data set and published ones as folders."""
 
 from __future__ import annotations
 
@@ -6,28 +6,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, flag, option
+from cen_cli.errors import DataError
+from cen_cli.wording import command
 
 if TYPE_CHECKING:
     from cen_cli.results.findings import WrittenData
-
-Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")]
-Size = Annotated[int, typer.Option("--size", metavar="PIXELS", min=32, max=4096, help="Side of the square images.")]
-Views = Annotated[int, typer.Option("--views", metavar="N", min=1, max=1000, help="Views of each room.")]
-TrainRooms = Annotated[int, typer.Option("--train-rooms", metavar="N", min=0, max=10_000, help="Rooms for training.")]
-ValRooms = Annotated[int, typer.Option("--val-rooms", metavar="N", min=0, max=10_000, help="Rooms for validation.")]
-TestRooms = Annotated[int, typer.Option("--test-rooms", metavar="N", min=0, max=10_000, help="Rooms for test.")]
-Domains = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--domains",
-        metavar="NAMES",
-        help="What to write of each view, as names between commas; may be given several times. All by default.",
-    ),
-]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed gives other rooms.")]
 
 
 class PaletteStyle(StrEnum):
@@ -37,26 +22,24 @@ class PaletteStyle(StrEnum):
     HOUSE = "house"
 
 
-Palette = Annotated[
-    PaletteStyle,
-    typer.Option("--palette-style", help="random: free colours. house: colours that follow from shape and material."),
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", metavar="N", min=1, help="Rendering processes; one per processor by default.")
-]
-
-
 def rooms(
-    out: Folder,
-    size: Size = 96,
-    views: Views = 4,
-    train_rooms: TrainRooms = 400,
-    val_rooms: ValRooms = 75,
-    test_rooms: TestRooms = 75,
-    domains: Domains = None,
-    palette_style: Palette = PaletteStyle.RANDOM,
-    seed: Seed = 0,
-    workers: Workers = None,
+    out: Annotated[Path, argument("OUT", "Folder to write into.")],
+    size: Annotated[int, option("PIXELS", "Side of the square images.", min=32, max=4096)] = 96,
+    views: Annotated[int, option("N", "Views of each room.", min=1, max=1000)] = 4,
+    train_rooms: Annotated[int, option("N", "Rooms for training.", min=0, max=10_000)] = 400,
+    val_rooms: Annotated[int, option("N", "Rooms for validation.", min=0, max=10_000)] = 75,
+    test_rooms: Annotated[int, option("N", "Rooms for test.", min=0, max=10_000)] = 75,
+    domains: Annotated[
+        list[str] | None,
+        option(
+            "NAMES", "What to write of each view, as names between commas; may be given several times. All by default."
+        ),
+    ] = None,
+    palette_style: Annotated[
+        PaletteStyle, option(None, "random: free colours. house: colours that follow from shape and material.")
+    ] = PaletteStyle.RANDOM,
+    seed: Annotated[int, option("N", "Another seed gives other rooms.", min=0)] = 0,
+    workers: Annotated[int | None, option("N", "Rendering processes; one per processor by default.", min=1)] = None,
     json: options.Json = False,
 ) -> None:
     """Write the built-in rooms as PNG files.
@@ -113,11 +96,11 @@ class NyuDepth(StrEnum):
 
 
 def prepare(
-    dataset: Annotated[Prepared, typer.Argument(metavar="SET", help="The data set: nyudv2.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="nyu_depth_v2_labeled.mat.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
+    dataset: Annotated[Prepared, argument("SET", "The data set: nyudv2.")],
+    file: Annotated[Path, argument("FILE", "nyu_depth_v2_labeled.mat.")],
+    out: Annotated[Path, argument("OUT", "A new or empty folder.")],
     depth: Annotated[
-        NyuDepth, typer.Option(help="filled: inpainted, as most work uses it. raw: 0 where unmeasured.")
+        NyuDepth, option(None, "filled: inpainted, as most work uses it. raw: 0 where unmeasured.")
     ] = NyuDepth.FILLED,
     json: options.Json = False,
 ) -> None:
@@ -138,3 +121,90 @@ def prepare(
 
     assert dataset is Prepared.NYUDV2
     _show(write_nyudv2(file, out, depth=depth.value, listener=Terminal()), json=json)
+
+
+def check(
+    recipe: options.RecipeName,
+    views: Annotated[
+        int | None, option("N", "Open only so many views of each split, spread over it [default: all].", min=1)
+    ] = None,
+    images: Annotated[int, option("N", "Also draw N samples of each split as the network sees them.", min=0)] = 0,
+    statistics: Annotated[
+        bool,
+        flag("--statistics", "Write each input's mean and deviation over train into the recipe's file, at its end."),
+    ] = False,
+    out: Annotated[Path | None, option("DIR", "Folder of the pictures [default: <recipe's name>-samples].")] = None,
+    overrides: options.Overrides = None,
+    data_root: options.DataRoot = None,
+    json: options.Json = False,
+) -> None:
+    """Check a recipe's data before training on them.
+
+    Opens the views of train, val and test and shows what their files hold beside what is expected: types, sizes,
+    ranges, invalid pixels, classes. Says in words what looks wrong: views without partners, labels outside the classes
+    or shifted, names shifted against masks, values outside the declared range, constant or identical modalities, views
+    that train and val share. Exit code 1 where training would stop or go wrong, 0 where there are warnings at most.
+
+    With --images, pictures of augmented samples of train and of whole views of the other splits, labels over them, and
+    a plot of the classes' shares. With --statistics, the measured means and deviations take the place of the defaults.
+
+    Examples:
+
+        cen data check rooms
+
+        cen data check recipes/nyudv2.toml --data-root /data/nyudv2
+
+        cen data check my-recipe.toml --views 100 --json
+
+        cen data check my-recipe.toml --images 8 --statistics
+    """
+    from cen_cli.jobs import data as job
+    from cen_cli.recipe.load import load_recipe
+    from cen_cli.reporting import console, tables
+    from cen_cli.reporting.data import render_check
+    from cen_cli.reporting.progress import Terminal
+
+    settings = load_recipe(recipe, overrides or (), data_root)
+    found = job.check(settings, views=views, listener=Terminal())
+    root = ("--data-root", data_root) if data_root else ()
+    tables.print_result(found, render_check(found, command("train", recipe, *root)), json=json)
+    if images:
+        for path in job.draw_samples(settings, found, images, out or Path(f"{settings.name}-samples")):
+            console.note(f"picture: {path}")
+    if found.errors:
+        raise DataError(f"{settings.name}: training on these data would stop or go wrong")
+    if statistics:
+        job.write_statistics(recipe, settings, found)
+        console.note(f"wrote mean and deviation of {', '.join(settings.data.inputs)} into {recipe}")
+
+
+def init(
+    folder: Annotated[Path, argument("DIR", "A folder of images.")],
+    out: Annotated[Path | None, option("FILE", "The recipe to write [default: <DIR's name>.toml].")] = None,
+    target: Annotated[
+        str | None, option("NAME", "Translate to this modality [default: label maps are learned where there are any].")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Write a draft recipe for a folder of images.
+
+    Finds out by their names which files belong together, and by their contents what they are: photographs, other
+    images, measurements such as depth with their invalid values, label maps with their classes. The recipe says beside
+    everything it concluded what that rests on. An existing file is never overwritten.
+
+    Examples:
+
+        cen data init orchard
+
+        cen data init orchard --out my-orchard.toml
+
+        cen data init orchard --target nir --json
+    """
+    from cen_cli.jobs import data as job
+    from cen_cli.reporting import tables
+    from cen_cli.reporting.data import render_draft
+    from cen_cli.reporting.progress import Terminal
+
+    file, made, found = job.draft_recipe(folder, out, target=target, listener=Terminal())
+    document = {"recipe": str(file), "target": made, "survey": found}
+    tables.print_result(document, render_draft(found, made, str(file)), json=json)

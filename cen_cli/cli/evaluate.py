@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import flag, option
 from cen_cli.errors import UsageError
 from cen_cli.results import Fill
 
@@ -20,74 +19,47 @@ def evaluate(
     checkpoint: options.Checkpoint,
     split: options.Split = None,
     protocol: Annotated[
-        str | None,
-        typer.Option(
-            "--protocol", metavar="strict|paper", help="strict or paper [default: the recipe's eval.protocol]."
-        ),
+        str | None, option("strict|paper", "strict or paper [default: the recipe's eval.protocol].")
     ] = None,
     scales: Annotated[
         str | None,
-        typer.Option(
-            "--scales",
-            metavar="S,S,...",
-            help="Segmentation: label by the mean probabilities at these scales [default: the recipe's eval.scales].",
+        option(
+            "S,S,...",
+            "Segmentation: label by the mean probabilities at these scales [default: the recipe's eval.scales].",
         ),
     ] = None,
     flip: Annotated[
         bool | None,
-        typer.Option(
-            "--flip/--no-flip", help="Segmentation: average with mirror images, too [default: the recipe's eval.flip]."
-        ),
+        flag("--flip/--no-flip", "Segmentation: average with mirror images, too [default: the recipe's eval.flip]."),
     ] = None,
     inception_weights: options.InceptionWeights = None,
-    save_images: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Also write a panel of the first N views of the split.")
-    ] = 0,
+    save_images: Annotated[int, option("N", "Also write a panel of the first N views of the split.", min=0)] = 0,
     without: Annotated[
         list[str] | None,
-        typer.Option(
-            "--without",
-            metavar="MODALITY",
-            help="Score the network as if this modality were missing; may be given several times.",
-        ),
+        option("MODALITY", "Score the network as if this modality were missing; may be given several times."),
     ] = None,
     robustness: Annotated[
-        bool,
-        typer.Option(
-            "--robustness", help="Score it with every subset of the modalities missing, and with each one corrupted."
-        ),
+        bool, flag("--robustness", "Score it with every subset of the modalities missing, and with each one corrupted.")
     ] = False,
     fill: Annotated[
         list[Fill] | None,
-        typer.Option(
-            "--fill",
-            metavar="zero|mean|noise|other",
-            help="What takes the place of a missing modality [default: zero; all of them with --robustness, where it "
+        option(
+            "zero|mean|noise|other",
+            "What takes the place of a missing modality [default: zero; all of them with --robustness, where it "
             "may be given several times].",
         ),
     ] = None,
     seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed",
-            metavar="N",
-            min=0,
-            help="Seed of noise, of holes and of which other view lends its image [default: 0].",
-        ),
+        int | None, option("N", "Seed of noise, of holes and of which other view lends its image [default: 0].", min=0)
     ] = None,
     confusion: Annotated[
         Path | None,
-        typer.Option(
-            "--confusion",
-            metavar="FILE.csv",
-            help="Segmentation: write the ensemble's confusion matrix, in pixels, and a picture of it beside.",
+        option(
+            "FILE.csv", "Segmentation: write the ensemble's confusion matrix, in pixels, and a picture of it beside."
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Folder of pictures [default: images/ of the run; plots/ with --robustness]."
-        ),
+        Path | None, option("DIR", "Folder of pictures [default: images/ of the run; plots/ with --robustness].")
     ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
@@ -194,13 +166,9 @@ def _check_files(confusion: Path | None, out: Path | None, *, robustness: bool, 
 def _show(report: EvaluationReport, *, json: bool) -> None:
     from cen_cli.reporting import console, tables
 
-    if json:
-        console.print_json(report)
-        return
-    tables.show(console.out(), tables.render_evaluation(report.evaluation, report.expected))
-    if report.evaluation.class_names:
-        tables.show(console.out(), tables.render_class(report.evaluation))
-    if report.images:
+    parts = [*tables.render_evaluation(report.evaluation, report.expected), *tables.render_class(report.evaluation)]
+    tables.print_result(report, parts, json=json)
+    if report.images and not json:
         console.note(f"pictures: {report.images}")
 
 

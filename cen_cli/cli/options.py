@@ -11,47 +11,46 @@ import typer
 if TYPE_CHECKING:
     from cen_cli.recipe.overrides import Change
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.")]
-Checkpoint = Annotated[
-    str, typer.Argument(metavar="CKPT|RUN", help="A run directory, a checkpoint directory or a model.safetensors.")
-]
+
+def option(takes: str | None, text: str, *names: str, **more: Any) -> Any:
+    """An option: what stands behind it (None: one of the names of its type), its help, names other than the argument's.
+
+    `more` as of `typer.Option`.
+    """
+    return typer.Option(*names, metavar=takes, help=text, **more)
+
+
+def flag(name: str, text: str) -> Any:
+    """An option that takes nothing: its name, and its help."""
+    return typer.Option(name, help=text)
+
+
+def argument(name: str, text: str, **more: Any) -> Any:
+    """An argument: what the help calls it, and its help; `more` as of `typer.Argument`."""
+    return typer.Argument(metavar=name, help=text, **more)
+
+
+RecipeName = Annotated[str, argument("RECIPE", "A recipe's path, or the name of a shipped one.")]
+Checkpoint = Annotated[str, argument("CKPT|RUN", "A run directory, a checkpoint directory or a model.safetensors.")]
 Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a key of the recipe; may be given several times."),
+    list[str] | None, option("TABLE.KEY=VALUE", "Change a key of the recipe; may be given several times.", "--set")
 ]
-Device = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="Where to compute: auto, cpu, cuda, cuda:N or mps.")
-]
-Engine = Annotated[
-    str,
-    typer.Option("--engine", metavar="torch|onnx", help="What runs the network: torch, or ONNX Runtime (CPU)."),
-]
-Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed, in place of the recipe's train.seed.")
-]
+Device = Annotated[str, option("DEVICE", "Where to compute: auto, cpu, cuda, cuda:N or mps.")]
+Engine = Annotated[str, option("torch|onnx", "What runs the network: torch, or ONNX Runtime (CPU).")]
+Seed = Annotated[int | None, option("N", "Seed, in place of the recipe's train.seed.", min=0)]
 DataRoot = Annotated[
     str | None,
-    typer.Option(
-        "--data-root",
-        metavar="DIR",
-        envvar="CEN_DATA",
-        show_envvar=True,
-        help="Folder of the data set, in place of the recipe's data.root.",
-    ),
+    option("DIR", "Folder of the data set, in place of the recipe's data.root.", envvar="CEN_DATA", show_envvar=True),
 ]
 InceptionWeights = Annotated[
     Path | None,
-    typer.Option(
-        "--inception-weights",
-        metavar="PATH",
-        help="File of the Inception weights that FID and KID are measured with [default: torch-fidelity's own place].",
+    option(
+        "PATH",
+        "File of the Inception weights that FID and KID are measured with [default: torch-fidelity's own place].",
     ),
 ]
-Split = Annotated[
-    str | None, typer.Option("--split", metavar="SPLIT", help="train, val or test [default: the recipe's eval.split].")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write into.")]
+Split = Annotated[str | None, option("SPLIT", "train, val or test [default: the recipe's eval.split].")]
+Json = Annotated[bool, flag("--json", "Print one JSON document on stdout and nothing else there.")]
 INPUTS = "--inputs"
 """Takes several values: see `spread_inputs`."""
 

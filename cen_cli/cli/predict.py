@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import option
 from cen_cli.errors import UsageError
 
 
 def predict(
     checkpoint: options.Checkpoint,
     inputs: Annotated[
-        list[str],
-        typer.Option("--input", metavar="MODALITY=PATH", help="A file, a folder or a list (.txt), once per modality."),
+        list[str], option("MODALITY=PATH", "A file, a folder or a list (.txt), once per modality.", "--input")
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")] = Path("prediction"),
+    out: Annotated[Path, option("DIR", "Folder for the pictures.")] = Path("prediction"),
     device: options.Device = "auto",
     engine: options.Engine = "torch",
     json: options.Json = False,
@@ -42,22 +40,16 @@ def predict(
     """
     from cen_cli.jobs import predict as job
     from cen_cli.jobs.own_images import are_several
-    from cen_cli.reporting import console, prediction, tables
+    from cen_cli.reporting import prediction, tables
     from cen_cli.reporting.progress import Terminal
 
     files = _files(inputs)
     if are_several(map(Path, files.values())):
         many = job.predict_views(checkpoint, files, out=out, device=device, engine=engine, listener=Terminal())
-        if json:
-            console.print_json(many)
-        else:
-            tables.show(console.out(), prediction.render_predictions(many))
+        tables.print_result(many, prediction.render_predictions(many), json=json)
         return
     done = job.predict(checkpoint, files, out=out, device=device, engine=engine)
-    if json:
-        console.print_json(done)
-    else:
-        tables.show(console.out(), prediction.render_prediction(done))
+    tables.print_result(done, prediction.render_prediction(done), json=json)
 
 
 def _files(inputs: list[str]) -> dict[str, str]:

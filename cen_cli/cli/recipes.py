@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, flag
 from cen_cli.wording import command
 
-Destination = Annotated[
-    Path, typer.Argument(metavar="[TO]", help="File or folder to write; the current folder by default.")
-]
+Destination = Annotated[Path, argument("[TO]", "File or folder to write; the current folder by default.")]
 
 
 def ls(json: options.Json = False) -> None:
@@ -44,7 +41,7 @@ def ls(json: options.Json = False) -> None:
 def show(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
-    resolved: Annotated[bool, typer.Option("--resolved", help="Print every key that a run would use.")] = False,
+    resolved: Annotated[bool, flag("--resolved", "Print every key that a run would use.")] = False,
     json: options.Json = False,
 ) -> None:
     """Print a recipe, as written or resolved.

@@ -5,22 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, option
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run directory, or a checkpoint in one.")],
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The page [default: report.html in the run].")
-    ] = None,
-    images: Annotated[
-        int,
-        typer.Option(
-            "--images", metavar="N", min=0, help="Views of the split whose pictures are shown; 0 reads no data."
-        ),
-    ] = 4,
+    run: Annotated[str, argument("RUN", "A run directory, or a checkpoint in one.")],
+    out: Annotated[Path | None, option("FILE", "The page [default: report.html in the run].")] = None,
+    images: Annotated[int, option("N", "Views of the split whose pictures are shown; 0 reads no data.", min=0)] = 4,
     data_root: options.DataRoot = None,
     device: options.Device = "cpu",
     json: options.Json = False,
@@ -40,12 +32,9 @@ def report(
         cen report runs/nyudv2-261123-101500 --data-root /data/nyudv2
     """
     from cen_cli.jobs import report as job
-    from cen_cli.reporting import console, formats, tables
+    from cen_cli.reporting import formats, tables
     from cen_cli.reporting.progress import Terminal
 
     written = job.report(run, out=out, images=images, data_root=data_root, device=device, listener=Terminal())
-    if json:
-        console.print_json(written)
-        return
     lines = [written.headline, f"report: {written.report} ({formats.size(Path(written.report).stat().st_size)})"]
-    tables.show(console.out(), [*lines, f"next: {written.next}"])
+    tables.print_result(written, [*lines, f"next: {written.next}"], json=json)

@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, flag, option
 from cen_cli.errors import CenError, UsageError
 
 if TYPE_CHECKING:
@@ -26,38 +25,22 @@ class Form(enum.StrEnum):
 
 
 def sweep(
-    name: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's path, or the name of a shipped one.")],
-    recipe: Annotated[
-        str | None,
-        typer.Option("--recipe", metavar="RECIPE", help="Base recipe of its rows [default: the sweep's own]."),
-    ] = None,
+    name: Annotated[str, argument("SWEEP", "A sweep's path, or the name of a shipped one.")],
+    recipe: Annotated[str | None, option("RECIPE", "Base recipe of its rows [default: the sweep's own].")] = None,
     budget: Annotated[
-        str | None,
-        typer.Option("--budget", metavar="TIME", help="Train as many seeds as fit into this time, such as 2h or 90m."),
+        str | None, option("TIME", "Train as many seeds as fit into this time, such as 2h or 90m.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the runs [default: sweeps/<name>].")
-    ] = None,
-    time: Annotated[
-        bool, typer.Option("--time", help="With --dry-run: also estimate times, from a few steps of each row.")
-    ] = False,
-    show: Annotated[bool, typer.Option("--show", help="Train nothing; print what is there.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Train nothing; list the members and their state.")
-    ] = False,
-    shard: Annotated[
-        str, typer.Option(metavar="I/N", help="Train the I-th of N parts of the grid (1/1: all of it).")
-    ] = "1/1",
+    out: Annotated[Path | None, option("DIR", "Folder of the runs [default: sweeps/<name>].")] = None,
+    time: Annotated[bool, flag("--time", "With --dry-run: also estimate times, from a few steps of each row.")] = False,
+    show: Annotated[bool, flag("--show", "Train nothing; print what is there.")] = False,
+    dry_run: Annotated[bool, flag("--dry-run", "Train nothing; list the members and their state.")] = False,
+    shard: Annotated[str, option("I/N", "Train the I-th of N parts of the grid (1/1: all of it).")] = "1/1",
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            "--only",
-            metavar="PATTERN",
-            help="Train only members whose name matches, such as '*/seed-0'; may be given several times.",
-        ),
+        option("PATTERN", "Train only members whose name matches, such as '*/seed-0'; may be given several times."),
     ] = None,
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Members to train at a time.")] = 1,
-    form: Annotated[Form, typer.Option("--as", help="How the table is printed.")] = Form.table,
+    jobs: Annotated[int, option("N", "Members to train at a time.", min=1)] = 1,
+    form: Annotated[Form, option(None, "How the table is printed.", "--as")] = Form.table,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     inception_weights: options.InceptionWeights = None,
@@ -84,7 +67,7 @@ def sweep(
         cen sweep recipes/sweeps/table7.toml --data-root /data/nyudv2 --shard 1/4 --out /shared/table7
     """
     from cen_cli.jobs import sweep as job
-    from cen_cli.reporting import console, sweeps, tables
+    from cen_cli.reporting import sweeps, tables
     from cen_cli.reporting.progress import Terminal
     from cen_cli.reporting.training import TrainingDisplay
 
@@ -100,10 +83,7 @@ def sweep(
     common |= {"only": only or ["*"], "shard": _shard(shard), "listener": shown}
     if dry_run:
         planned = job.plan(name, time=time, **common)
-        if json:
-            console.print_json(planned)
-        else:
-            tables.show(console.out(), sweeps.render_members(planned))
+        tables.print_result(planned, sweeps.render_members(planned), json=json)
         return
     common["budget"] = None if budget is None else _seconds(budget)
     report = job.sweep(
@@ -136,11 +116,9 @@ def _shard(text: str) -> tuple[int, int]:
 def _print(report: SweepReport, *, form: Form, json: bool) -> None:
     from cen_cli.reporting import console, sweeps, tables
 
-    if json:
-        console.print_json(report)
-    elif form is Form.markdown:
+    if form is Form.markdown and not json:
         console.print_text(sweeps.sweep_markdown(report))
-    elif form is Form.csv:
+    elif form is Form.csv and not json:
         console.print_text(sweeps.sweep_csv(report))
     else:
-        tables.show(console.out(), sweeps.render_sweep(report))
+        tables.print_result(report, sweeps.render_sweep(report), json=json)

@@ -6,30 +6,24 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, flag, option
 from cen_cli.errors import UsageError
 
 _ONE_OF_THEM = "leave out one of them"
 
 
 def train(
-    recipe: Annotated[
-        str | None, typer.Argument(metavar="RECIPE", help="A recipe's path, or the name of a shipped one.")
-    ] = None,
+    recipe: Annotated[str | None, argument("RECIPE", "A recipe's path, or the name of a shipped one.")] = None,
     run: Annotated[
-        str | None,
-        typer.Argument(metavar="RUN", help="With --resume: the run directory [default: the recipe's newest]."),
+        str | None, argument("RUN", "With --resume: the run directory [default: the recipe's newest].")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The new run directory [default: runs/<recipe>-<yymmdd-hhmmss>].")
+        Path | None, option("DIR", "The new run directory [default: runs/<recipe>-<yymmdd-hhmmss>].")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue a run, bit for bit as if it had not stopped.")
-    ] = False,
+    resume: Annotated[bool, flag("--resume", "Continue a run, bit for bit as if it had not stopped.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the resolved recipe, sizes and costs of one step; write nothing.")
+        bool, flag("--dry-run", "Show the resolved recipe, sizes and costs of one step; write nothing.")
     ] = False,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
@@ -78,11 +72,9 @@ def train(
     if dry_run and recipe:
         resolved = load_recipe(recipe, changes, data_root)
         dry = job.dry_run(resolved, inception_weights=inception_weights, device=device, listener=Terminal())
-        if json:
-            console.print_json({"recipe": dump_toml(resolved), "dry_run": dry})
-        else:
+        if not json:
             console.print_text(dump_toml(resolved))
-            tables.show(console.out(), tables.render_dry_run(dry))
+        tables.print_result({"recipe": dump_toml(resolved), "dry_run": dry}, tables.render_dry_run(dry), json=json)
         return
     with nullcontext(Terminal()) if json else TrainingDisplay() as listener:
         common: dict[str, Any] = {"changes": changes, "data_root": data_root, "listener": listener}
@@ -90,10 +82,8 @@ def train(
         summary = job.resume(run, recipe=recipe, **common) if resume else job.train(str(recipe), out=out, **common)
     if not ranks.leads():
         return
-    if json:
-        console.print_json({"summary": summary, "expected": summary.expected})
-    else:
-        tables.show(console.out(), tables.render_summary(summary, summary.expected))
+    document = {"summary": summary, "expected": summary.expected}
+    tables.print_result(document, tables.render_summary(summary, summary.expected), json=json)
     check_expected(summary.expected)
 
 

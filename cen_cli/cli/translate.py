@@ -6,9 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, option
 from cen_cli.errors import DataError
 
 VIEWS = 8
@@ -25,49 +24,42 @@ class Protocol(StrEnum):
 def translate(
     images: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="IMAGES",
-            help="Your own images, before --inputs or behind a --: for each input, in that order, one file or one "
+        argument(
+            "IMAGES",
+            "Your own images, before --inputs or behind a --: for each input, in that order, one file or one "
             "folder [default: views of the recipe's data set].",
         ),
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option(
-            options.INPUTS,
-            metavar="NAME...",
-            help="What is given, for example shade texture: all words up to the next option. May be repeated; commas "
+        option(
+            "NAME...",
+            "What is given, for example shade texture: all words up to the next option. May be repeated; commas "
             "may join names [default: the inputs of --ckpt].",
+            options.INPUTS,
         ),
     ] = None,
-    target: Annotated[str | None, typer.Option(metavar="NAME", help="What is to be made.")] = None,
+    target: Annotated[str | None, option("NAME", "What is to be made.")] = None,
     checkpoint: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "CKPT|RUN",
+            "The network [default: the newest finished run in runs/ with these inputs and this target].",
             "--ckpt",
-            metavar="CKPT|RUN",
-            help="The network [default: the newest finished run in runs/ with these inputs and this target].",
         ),
     ] = None,
     split: options.Split = None,
     count: Annotated[
-        int | None,
-        typer.Option(
-            "--count",
-            metavar="N",
-            min=1,
-            help=f"Only the first N views [default: {VIEWS} of a split, all of your own].",
-        ),
+        int | None, option("N", f"Only the first N views [default: {VIEWS} of a split, all of your own].", min=1)
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="A new folder [default: translations/<name of run or checkpoint>]."),
+        Path | None, option("DIR", "A new folder [default: translations/<name of run or checkpoint>].")
     ] = None,
     protocol: Annotated[
         Protocol | None,
-        typer.Option(
-            "--protocol",
-            help="strict: images as the network makes them. paper: as the authors' release evaluates, dropout draws "
+        option(
+            None,
+            "strict: images as the network makes them. paper: as the authors' release evaluates, dropout draws "
             "and every image is stretched [default: the recipe's eval.protocol].",
         ),
     ] = None,
@@ -96,7 +88,7 @@ def translate(
         cen translate --inputs shade,texture --ckpt runs/rooms-translate-261123-101500 -- shades/ textures/
     """
     from cen_cli.jobs import translate as job
-    from cen_cli.reporting import console, tables
+    from cen_cli.reporting import tables
     from cen_cli.reporting.progress import Terminal
     from cen_cli.reporting.translation import render_translation
 
@@ -114,10 +106,7 @@ def translate(
         engine=engine,
         listener=Terminal(),
     )
-    if json:
-        console.print_json(done)
-    else:
-        tables.show(console.out(), render_translation(done))
+    tables.print_result(done, render_translation(done), json=json)
     if done.skipped:
         total = done.views + len(done.skipped)
         raise DataError(f"{len(done.skipped)} of {total} views were skipped, see above; the others are written")

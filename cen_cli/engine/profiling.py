@@ -29,7 +29,7 @@ from cen_cli.models.cost import Work, flops, macs, seconds, synchronize
 from cen_cli.models.device import DTYPES, Precision, autocast
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.norms import ModalNorm
-from cen_cli.results import Bench, DryRun, PartTime, Peak, Spread, TrainingPlan
+from cen_cli.results import Advance, Bench, DryRun, PartTime, Peak, Spread, TrainingPlan, unheard
 from cen_cli.scoring.segmentation import evaluating
 
 DATA, EXCHANGE, OPTIMISER, REST = "data", "exchange and norms", "optimiser", "loss and the rest"
@@ -40,7 +40,6 @@ PEAK_SECONDS = 0.005
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler's remarks on stderr are for its authors
 
-Progress = Callable[[int, int], None]
 """Called with (rounds done, rounds in all)."""
 
 
@@ -83,7 +82,7 @@ def profile_training(
     rounds: int,
     steps: int,
     by_part: bool = True,
-    progress: Progress | None = None,
+    progress: Advance = unheard,
 ) -> Bench:
     """Measure a task on an endless stream of its training batches, over `rounds` of `steps` each.
 
@@ -104,8 +103,7 @@ def profile_training(
         inference.append(seconds(lambda: _forward(task, batch), device, steps))
         if by_part:
             iterations.append(_seconds_by_part(task, batches, steps))
-        if progress is not None:
-            progress(number + 1, rounds)
+        progress(number + 1, rounds)
     first = next(iter(batch.inputs.values()))
     return Bench(
         recipe=plan.name,
@@ -163,7 +161,7 @@ def _activation_bytes(task: NetworkTask, batch: Batch) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        task.losses(batch.to(task.device))
+        task.losses(next(iter(batch.to(task.device).parts(task.accumulate))))
     return sum(sizes.values())
 
 

@@ -66,8 +66,6 @@ class SegmentationTask(NetworkTask):
 
     auxiliary_weight: float
     loss: PixelLoss = PLAIN
-    accumulate: int = 1
-    """Parts of a batch that are computed one after the other."""
 
     def losses(self, batch: Batch, counted: Tensor | None = None) -> dict[str, Tensor]:
         """All loss terms of a batch that is on the device; `total` is their sum. Raises nothing; NaN is found later.

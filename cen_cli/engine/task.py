@@ -49,6 +49,8 @@ class NetworkTask(ABC):
     scorer: Scorer
     sparsity: float = 0.0
     """Lambda of the penalty on the exchanging gammas."""
+    accumulate: int = 1
+    """Parts of a batch that are computed one after the other."""
     ema: float | None = None
     """Decay of the average of the weights over the steps; None: no average."""
 

@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import cast, get_args
 
 from cen_cli import builders
-from cen_cli.analysis.comparison import Branches, By, Shown, compared_images, compared_labels
+from cen_cli.analysis.comparison import Branches, By, Shown, compared_views
 from cen_cli.analysis.sweeps import RowPlan, sweep_rows
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
+from cen_cli.jobs.pictures import draw_rows, row_maker
 from cen_cli.models.exchange import count_replaced, exchanging_layers
-from cen_cli.models.segmenter import Segmenter
-from cen_cli.models.translator import Translator
 from cen_cli.recipe import Recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.schema import BEST_BY
-from cen_cli.reporting import panels
-from cen_cli.reporting.translation import write_contact_sheet
+from cen_cli.reporting.files import write_png
 from cen_cli.results import SCALAR_METRICS, SILENT, Listener, MemberOutcome, SweepReport
 from cen_cli.runs.directory import locate
 from cen_cli.wording import did_you_mean
@@ -159,13 +157,7 @@ def draw_views(
     branches: Branches,
 ) -> Path:
     """Views and what networks make of them, into a PNG; `data` by network, with the inputs that each takes."""
-    first = next(iter(models.values()))
-    translators = {n: (m.network, m.specs) for n, m in models.items() if isinstance(m.network, Translator)}
-    if translators:
-        assert first.target is not None, "a translation network has one"
-        statistics = {name: models[name].recipe.eval.norm_statistics for name in translators}
-        rows = compared_images(translators, first.target, data, shown, statistics, branches)
-        return write_contact_sheet(path, rows)
-    segmenters = {n: (m.network, m.specs) for n, m in models.items() if isinstance(m.network, Segmenter)}
-    labelled = compared_labels(segmenters, data, shown, branches)
-    return panels.write_panel(path, labelled, next(iter(data.values())).class_names, builders.palette(first.recipe))
+    makers = {name: row_maker(model, model.recipe) for name, model in models.items()}
+    rows = compared_views(makers, data, shown, branches)
+    first = next(iter(data.values()))
+    return write_png(path, draw_rows(rows, next(iter(models.values())), first.class_names))

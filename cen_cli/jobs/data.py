@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cen_cli import builders
-from cen_cli.analysis.samples import sample_rows
+from cen_cli.analysis.pictures import sample_rows
 from cen_cli.builders.draft import default_target, draft, recipe_name, with_statistics
 from cen_cli.data.inspect.discovery import infer_dataset
 from cen_cli.data.rooms import DOMAINS, RoomsSettings, prepare

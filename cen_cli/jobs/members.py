@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import Interrupted, SaveError, UsageError
 from cen_cli.files import locked, read_json, whole_directory, write_json
 from cen_cli.processes import fresh_processes
+from cen_cli.recipe import parse_recipe
+from cen_cli.recipe.load import differences
+from cen_cli.recipe.sweeps import Member
 from cen_cli.results import Evaluation, MemberOutcome, NetworkCost, ReplacedCount, as_json, from_json
 from cen_cli.runs.directory import RunDirectory
 
@@ -37,16 +39,17 @@ LOOK = 1.0
 class MemberRun:
     """One member of a sweep on disk."""
 
-    group: str
-    variant: str
-    seed: int
-    recipe: str
-    """Its resolved recipe, as TOML."""
+    member: Member
     folder: Path
     split: str
     """On which it is scored."""
     checkpoint: str
     """Which of its checkpoints is scored: `last` or `best`."""
+
+    @property
+    def row(self) -> tuple[str, str]:
+        """Its group and variant."""
+        return self.member.group, self.member.variant
 
     @property
     def log(self) -> Path:
@@ -64,22 +67,21 @@ class MemberRun:
         return self.folder.with_name(f"{self.folder.name}.{FAILURE}")
 
 
-def outcome_of(member: MemberRun) -> MemberOutcome:
+def outcome_of(run: MemberRun) -> MemberOutcome:
     """The state of a member, with its scores where it is done: those of its split and checkpoint."""
-    outcome = _read_outcome(member.folder / OUTCOME)
-    fields: dict[str, Any] = {"group": member.group, "variant": member.variant, "seed": member.seed}
-    fields["run"] = str(member.folder)
-    if outcome is None or not _is_of(member, outcome.evaluation):
-        return MemberOutcome(**fields, state=_state(member))
-    return MemberOutcome(**fields, state="done", **vars(outcome))
+    outcome = _read_outcome(run.folder / OUTCOME)
+    place = (run.member.group, run.member.variant, run.member.seed, str(run.folder))
+    if outcome is None or not _is_of(run, outcome.evaluation):
+        return MemberOutcome(*place, state=_state(run))
+    return MemberOutcome(*place, state="done", **vars(outcome))
 
 
-def _is_of(member: MemberRun, evaluation: Evaluation) -> bool:
+def _is_of(run: MemberRun, evaluation: Evaluation) -> bool:
     """Whether these are the scores that the member should have; the sweep may have become another one since.
 
     Those of version 0.1 name no checkpoint.
     """
-    return evaluation.split == member.split and Path(evaluation.checkpoint).parent.name in ("", member.checkpoint)
+    return evaluation.split == run.split and Path(evaluation.checkpoint).parent.name in ("", run.checkpoint)
 
 
 def write_outcome(
@@ -93,34 +95,36 @@ def write_outcome(
     write_json(member_folder / OUTCOME, as_json(_Outcome(evaluation, tuple(replaced), seconds, cost)))
 
 
-def check_unchanged(member: MemberRun, same: Callable[[str, str], list[str]]) -> None:
-    """Raise UsageError where the folder holds a run of another recipe; `same` lists the keys in which two differ."""
-    run = RunDirectory(member.folder)
-    if not run.recipe.is_file():
+def check_unchanged(run: MemberRun) -> None:
+    """Raise UsageError where the folder holds a run of another recipe; names, and where data lie, may be others."""
+    stored = RunDirectory(run.folder)
+    if not stored.recipe.is_file():
         return
-    differing = same(run.read_recipe(), member.recipe)
+    keys = differences(parse_recipe(stored.read_recipe(), "the run"), run.member.recipe)
+    free = ("name", "data.root", "data.workers")
+    differing = [key for key in keys if key not in free and not key.startswith("expected")]
     if differing:
         raise UsageError(
-            f"{member.folder} was trained by another recipe than the sweep has now: {', '.join(differing)} differ",
+            f"{run.folder} was trained by another recipe than the sweep has now: {', '.join(differing)} differ",
             hint="move that folder away, or give the sweep another --out",
         )
 
 
-def last_words(member: MemberRun) -> str:
+def last_words(run: MemberRun) -> str:
     """Why a member failed, or else what its training said last; its log may be long, and hold anything."""
-    said = member.failure if member.failure.is_file() else member.log
+    said = run.failure if run.failure.is_file() else run.log
     try:
         with said.open("rb") as file:
-            file.seek(0 if said == member.failure else max(file.seek(0, os.SEEK_END) - 2000, 0))
+            file.seek(0 if said == run.failure else max(file.seek(0, os.SEEK_END) - 2000, 0))
             lines = [line for line in file.read().decode(errors="replace").split("\n") if line.strip()]
     except OSError as error:
         return f"{said.name}: {error.strerror}"
-    return (lines or ["it said nothing"])[0 if said == member.failure else -1]
+    return (lines or ["it said nothing"])[0 if said == run.failure else -1]
 
 
-def can_be_resumed(member: MemberRun) -> bool:
+def can_be_resumed(run: MemberRun) -> bool:
     """Whether the member's run can be resumed; one that stopped before its first checkpoint is started again."""
-    return whole_directory(RunDirectory(member.folder).last) is not None
+    return whole_directory(RunDirectory(run.folder).last) is not None
 
 
 def run_members(
@@ -170,14 +174,14 @@ def _ended(running: dict[BaseProcess, MemberRun]) -> list[BaseProcess]:
     return ended
 
 
-def _state(member: MemberRun) -> str:
-    if member.failure.is_file():
+def _state(run: MemberRun) -> str:
+    if run.failure.is_file():
         return "failed"
-    if member.lock.exists():
-        with suppress(SaveError), locked(member.lock) as free:  # where nothing can be written, nobody trains
+    if run.lock.exists():
+        with suppress(SaveError), locked(run.lock) as free:  # where nothing can be written, nobody trains
             if not free:
                 return "running"
-    return "stopped" if whole_directory(RunDirectory(member.folder).last) else "new"
+    return "stopped" if whole_directory(RunDirectory(run.folder).last) else "new"
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,64 @@
-"""Pictures of a few views: inputs, truth, and what a network makes of them."""
+"""Pictures of views: inputs, truth, and what a network makes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from PIL import Image
 
 from cen_cli import builders
-from cen_cli.analysis.predictions import panel_rows
-from cen_cli.analysis.translations import translation_rows
+from cen_cli.analysis.comparison import MakeRow
+from cen_cli.analysis.pictures import labelled_row, translate_view, translated_row
 from cen_cli.builders import LoadedNetwork
+from cen_cli.data.sample import RawView
 from cen_cli.data.views import ViewDataset
 from cen_cli.models.translator import Translator
 from cen_cli.recipe import Recipe
-from cen_cli.reporting import panels
+from cen_cli.reporting.panels import segmentation_panel
 from cen_cli.reporting.translation import contact_sheet
+from cen_cli.results import PictureRow
+from cen_cli.scoring.test_time_augmentation import SINGLE_SCALE, MultiScaleFlip
+from cen_cli.scoring.translation import Protocol
+
+
+def row_maker(
+    loaded: LoadedNetwork, recipe: Recipe, protocol: Protocol = "strict", augmentation: MultiScaleFlip = SINGLE_SCALE
+) -> MakeRow:
+    """What makes a row of a view by a network; `protocol` is of a translation, `augmentation` of a segmentation."""
+    network, specs, target = loaded.network, loaded.specs, loaded.target
+
+    def row(view: RawView) -> PictureRow:
+        if not isinstance(network, Translator):
+            return labelled_row(network, specs, view, augmentation=augmentation)
+        assert target is not None, "a translation network has one"
+        statistics = recipe.eval.norm_statistics
+        images = translate_view(network, specs, view, protocol=protocol, norm_statistics=statistics)
+        return translated_row(view, images, target, protocol=protocol)
+
+    return row
+
+
+def draw_rows(
+    rows: Iterable[PictureRow], loaded: LoadedNetwork, class_names: Sequence[str], *, longest: int | None = None
+) -> Image.Image:
+    """Rows of what networks that do the same as this one made; `longest`: pixels to which larger pictures are brought.
+
+    It is the longer side that counts.
+    """
+    if loaded.task == "translation":
+        return contact_sheet(rows, longest=longest)
+    return segmentation_panel(rows, class_names, builders.palette(loaded.recipe), longest=longest)
 
 
 def picture_of_views(
-    loaded: LoadedNetwork, data: ViewDataset, recipe: Recipe, views: Iterable[int], *, longest: int | None = None
+    loaded: LoadedNetwork,
+    data: ViewDataset,
+    recipe: Recipe,
+    views: Iterable[int],
+    *,
+    longest: int | None = None,
+    training: bool = False,
 ) -> Image.Image:
-    """A row per view with inputs, truth, branches and ensemble, as the recipe's evaluation makes them.
-
-    `longest`: pixels to which the longer side of larger pictures is brought.
-    """
-    if isinstance(loaded.network, Translator):
-        assert loaded.target is not None, "a translation network has one"
-        rows = translation_rows(
-            loaded.network,
-            loaded.specs,
-            loaded.target,
-            data,
-            views,
-            protocol=recipe.eval.protocol,
-            norm_statistics=recipe.eval.norm_statistics,
-        )
-        return contact_sheet(rows, longest=longest)
-    labelled = panel_rows(loaded.network, loaded.specs, data, views, augmentation=builders.multi_scale_flip(recipe))
-    return panels.segmentation_panel(labelled, data.class_names, builders.palette(loaded.recipe), longest=longest)
+    """A row per view with inputs, truth, branches and ensemble, as the recipe's evaluation or validation makes them."""
+    make = row_maker(loaded, recipe, recipe.eval.protocol, builders.multi_scale_flip(recipe, training=training))
+    return draw_rows([make(data.view(index)) for index in views], loaded, data.class_names, longest=longest)

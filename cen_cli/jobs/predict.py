@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cen_cli import builders
-from cen_cli.analysis.predictions import panel_row, picture
+from cen_cli.analysis.pictures import labelled_row, picture
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.transforms import resize_view
 from cen_cli.data.views import read_view
@@ -121,8 +121,8 @@ def _label(
     assert isinstance(network, Segmenter), "checked on loading"
     read = read_view(name, files, loaded.specs, classes=classes, crop_depth=recipe.data.kind == FRAMED)
     seen = resize_view(read, recipe.evaluation_size)
-    row = panel_row(network, loaded.specs, seen, size=read.size, augmentation=builders.multi_scale_flip(recipe))
-    labels = row.predictions.get(ENSEMBLE, next(iter(row.predictions.values())))
+    row = labelled_row(network, loaded.specs, seen, size=read.size, augmentation=builders.multi_scale_flip(recipe))
+    labels = row.outputs.get(ENSEMBLE, next(iter(row.outputs.values())))
     colors = builders.palette(recipe)
     return labels, write_prediction(out, labels, picture(read), classes, colors, view=view)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import islice
@@ -40,12 +40,12 @@ from cen_cli.jobs.train import resume, train
 from cen_cli.models.cost import macs
 from cen_cli.models.exchange import count_replaced, exchanging_layers
 from cen_cli.processes import end_with_parent
-from cen_cli.recipe import Recipe, catalog, dump_toml, parse_recipe
-from cen_cli.recipe.load import RecipeSource, differences
+from cen_cli.recipe import Recipe, catalog
+from cen_cli.recipe.load import RecipeSource
 from cen_cli.recipe.overrides import Changes
 from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, on_recipe, paper_numbers
 from cen_cli.reporting import scores
-from cen_cli.results import SILENT, Listener, MemberOutcome, NetworkCost, PlannedMember, SweepReport, SweepRow
+from cen_cli.results import SILENT, Listener, NetworkCost, PlannedMember, SweepReport, SweepRow
 from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
 
@@ -96,7 +96,7 @@ def sweep(
         listener.on_note(f"{grid.folder}: no such folder; nothing has been trained there")
     failed: list[str] = []
     if not show:
-        _check_data(grid.sweep, [member for member, run in chosen if outcome_of(run).state != "done"])
+        _check_data(grid.sweep, [run.member for run in chosen if outcome_of(run).state != "done"])
         ways = partial(
             _train_member,
             device=device,
@@ -107,12 +107,12 @@ def sweep(
         )
         train = partial(_train_all, train_member=ways, metric=grid.sweep.metrics[-1], jobs=jobs, listener=listener)
         if budget is None:
-            failed = train([run for _, run in chosen])
+            failed = train(chosen)
         else:
             failed = _train_within(budget, grid, chosen, train, jobs, device, listener)
     report = dataclasses.replace(_report(grid), failed=tuple(failed))
     listener.on_report(report)
-    draw(grid.sweep, report, [member for member, _ in grid.members], grid.folder, device, listener)
+    draw(grid.sweep, report, [run.member for run in grid.members], grid.folder, device, listener)
     return report
 
 
@@ -135,12 +135,12 @@ def plan(
     """
     seconds: dict[tuple[str, str], float | str] = {}
     outcomes = []
-    for member, run in _grid(name, out, changes, data_root, listener, recipe).chosen(only, shard):
-        outcome, row = outcome_of(run), (member.group, member.variant)
+    for run in _grid(name, out, changes, data_root, listener, recipe).chosen(only, shard):
+        outcome, row = outcome_of(run), run.row
         if outcome.seconds is not None:
             seconds[row] = outcome.seconds
         elif row not in seconds and time:
-            seconds[row] = _estimate(member.recipe, device, listener)
+            seconds[row] = _estimate(run.member.recipe, device, listener)
         outcomes.append(outcome)
     return tuple(PlannedMember(each, each.seconds or seconds.get((each.group, each.variant))) for each in outcomes)
 
@@ -154,18 +154,18 @@ class _Grid:
 
     sweep: Sweep
     folder: Path
-    members: tuple[tuple[Member, MemberRun], ...]
+    members: tuple[MemberRun, ...]
 
-    def chosen(self, only: Sequence[str], shard: tuple[int, int]) -> list[tuple[Member, MemberRun]]:
+    def chosen(self, only: Sequence[str], shard: tuple[int, int]) -> list[MemberRun]:
         """Members whose name matches a pattern, of them the shard. Raises UsageError where there can be none."""
         for pattern in only:
-            if not any(fnmatchcase(member.name, pattern) for member, _ in self.members):
-                hint = f"the first is {self.members[0][0].name!r}"
+            if not any(fnmatchcase(run.member.name, pattern) for run in self.members):
+                hint = f"the first is {self.members[0].member.name!r}"
                 raise UsageError(f"--only {pattern!r} matches none of {len(self.members)} members", hint=hint)
         part, parts = shard
         if not 1 <= part <= parts:
             raise UsageError(f"--shard {part}/{parts}: I/N with 1 <= I <= N, for example 2/4")
-        matching = [pair for pair in self.members if any(fnmatchcase(pair[0].name, pattern) for pattern in only)]
+        matching = [run for run in self.members if any(fnmatchcase(run.member.name, pattern) for pattern in only)]
         return matching[part - 1 :: parts]
 
 
@@ -182,29 +182,17 @@ def _grid(
     sweep, base = on_recipe(load_sweep(str(name)), source, recipe)
     own = f"-{base['name']}" if base is not None and recipe is not None else ""
     folder = Path(out or Path("sweeps") / f"{source.stem}{own}")
-    found = members(sweep, source, changes, data_root, base)
-    pairs = tuple((member, _run_of(member, sweep, folder)) for member in found)
+    all_members = members(sweep, source, changes, data_root, base)
+    runs = tuple(MemberRun(each, folder / each.name, sweep.split, sweep.checkpoint) for each in all_members)
     unread: dict[str, dict[str, None]] = {}
-    for member, _ in pairs:
+    for member in all_members:
         for change in member.unread:
             unread.setdefault(change, {})[member.variant] = None
     for change, rows in unread.items():
         listener.on_note(f"--set {change}: not read by {', '.join(rows)}, which are as without it")
-    for _, run in pairs:
-        check_unchanged(run, _differing)
-    return _Grid(sweep, folder, pairs)
-
-
-def _run_of(member: Member, sweep: Sweep, folder: Path) -> MemberRun:
-    place = (member.group, member.variant, member.seed)
-    return MemberRun(*place, dump_toml(member.recipe), folder / member.name, sweep.split, sweep.checkpoint)
-
-
-def _differing(own: str, wanted: str) -> list[str]:
-    """The keys in which a run's recipe is another than its member's."""
-    keys = differences(parse_recipe(own, "the run"), parse_recipe(wanted, "the sweep"))
-    free = ("name", "data.root", "data.workers")
-    return [key for key in keys if key not in free and not key.startswith("expected")]
+    for run in runs:
+        check_unchanged(run)
+    return _Grid(sweep, folder, runs)
 
 
 # ---- training ----
@@ -248,24 +236,24 @@ def _train_all(
 def _train_within(
     budget: float,
     grid: _Grid,
-    chosen: Sequence[tuple[Member, MemberRun]],
+    chosen: Sequence[MemberRun],
     train: Callable[[Sequence[MemberRun]], list[str]],
     jobs: int,
     device: str,
     listener: Listener,
 ) -> list[str]:
     """Train as many seeds of the chosen members' rows as the budget has room for; returns the failed ones' logs."""
-    rows: dict[Row, list[tuple[Member, MemberRun]]] = {}
-    for member, run in chosen:
-        rows.setdefault((member.group, member.variant), []).append((member, run))
+    rows: dict[Row, list[MemberRun]] = {}
+    for run in chosen:
+        rows.setdefault(run.row, []).append(run)
     seconds: dict[Row, float] = {}
     failed: list[str] = []
 
     def cost(row: Row, index: int) -> float:
-        outcomes = [outcome_of(run) for _, run in rows[row]]
+        outcomes = [outcome_of(run) for run in rows[row]]
         known = next((each.seconds for each in outcomes if each.seconds is not None), None)
         if row not in seconds and known is None:
-            estimated = _estimate(rows[row][0][0].recipe, device, listener)
+            estimated = _estimate(rows[row][0].member.recipe, device, listener)
             if isinstance(estimated, str):
                 raise UsageError(f"{'/'.join(row)}: {estimated}")
             seconds[row] = estimated
@@ -273,7 +261,7 @@ def _train_within(
         return 0.0 if outcomes[index].state == "done" else expected / jobs
 
     def train_rows(taken: Sequence[Row], index: int) -> None:
-        failed.extend(train([rows[row][index][1] for row in taken]))
+        failed.extend(train([rows[row][index] for row in taken]))
 
     longest = max(map(len, rows.values()))
     rounds = [[row for row, runs in rows.items() if len(runs) > index] for index in range(longest)]
@@ -282,7 +270,7 @@ def _train_within(
 
 
 def _train_member(
-    member: MemberRun,
+    run: MemberRun,
     *,
     device: str,
     inception_weights: Path | None,
@@ -293,38 +281,38 @@ def _train_member(
     """In a process of its own: train or resume a member, score it, mark it as done; ends by an exit code."""
     end_with_parent()
     torch.set_num_threads(max(torch.get_num_threads() // jobs, 1))
-    with locked(member.lock, patience=LOOK) as free:
+    with locked(run.lock, patience=LOOK) as free:
         if not free:
             sys.exit(BUSY)
-        if outcome_of(member).state == "done":
+        if outcome_of(run).state == "done":
             return  # by another process, since this one's turn was planned
-        with member.log.open("a", encoding="utf-8") as log:
+        with run.log.open("a", encoding="utf-8") as log:
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())
-        member.failure.unlink(missing_ok=True)
+        run.failure.unlink(missing_ok=True)
         shown = listener()
         try:
-            _train(member, device, inception_weights, shown)
-            _score(member, device, inception_weights, sweep, shown)
+            _train(run, device, inception_weights, shown)
+            _score(run, device, inception_weights, sweep, shown)
         except CenError as error:
             sys.stderr.write(f"error: {error.message}\n")
             if error.exit_code not in STOPPED:
-                write_bytes(member.failure, f"{error.message}\n".encode())
+                write_bytes(run.failure, f"{error.message}\n".encode())
             sys.exit(error.exit_code)
 
 
-def _train(member: MemberRun, device: str, inception_weights: Path | None, listener: Listener) -> None:
-    recipe = parse_recipe(member.recipe, source="the sweep")
-    if can_be_resumed(member):
-        resume(member.folder, inception_weights=inception_weights, device=device, listener=listener)
+def _train(run: MemberRun, device: str, inception_weights: Path | None, listener: Listener) -> None:
+    common: dict[str, Any] = {"inception_weights": inception_weights, "device": device, "listener": listener}
+    if can_be_resumed(run):
+        resume(run.folder, **common)
     else:
-        train(recipe, out=member.folder, inception_weights=inception_weights, device=device, listener=listener)
+        train(run.member.recipe, out=run.folder, **common)
 
 
-def _score(member: MemberRun, device: str, inception_weights: Path | None, sweep: Sweep, listener: Listener) -> None:
+def _score(run: MemberRun, device: str, inception_weights: Path | None, sweep: Sweep, listener: Listener) -> None:
     """Score the member's checkpoint and write down what came of it; FID and KID only where the sweep shows them."""
-    run = RunDirectory(member.folder)
-    folder = run.last if sweep.checkpoint == "last" else run.best
+    directory = RunDirectory(run.folder)
+    folder = directory.last if sweep.checkpoint == "last" else directory.best
     model = builders.load(folder, device)
     changes: dict[str, Any] = {"eval.split": sweep.split}
     if model.task == "translation" and not any(name.endswith(builders.DISTANCES) for name in sweep.metrics):
@@ -333,8 +321,8 @@ def _score(member: MemberRun, device: str, inception_weights: Path | None, sweep
     data = dataset(recipe, listener)
     evaluation = scoring(model, data, recipe, str(folder), inception_weights, listener)(data)
     replaced = count_replaced(exchanging_layers(model.network), model.modalities)
-    seconds = read_state(run.last)["progress"]["seconds"]
-    write_outcome(member.folder, evaluation, replaced, seconds, _cost(model))
+    seconds = read_state(directory.last)["progress"]["seconds"]
+    write_outcome(run.folder, evaluation, replaced, seconds, _cost(model))
 
 
 @torch.no_grad()
@@ -359,9 +347,9 @@ def _estimate(recipe: Recipe, device: str, listener: Listener) -> float | str:
 
 
 def _report(grid: _Grid) -> SweepReport:
-    sweep, outcomes = grid.sweep, [outcome_of(run) for _, run in grid.members]
+    sweep, outcomes = grid.sweep, [outcome_of(run) for run in grid.members]
     groups = {name: group.label or name for name, group in sweep.groups.items()}
-    rows = dict.fromkeys((member.group, member.variant) for member, _ in grid.members)
+    rows = dict.fromkeys(run.row for run in grid.members)
     ordered = sorted(rows, key=lambda row: ["", *groups].index(row[0]))  # stable: variants stay in the file's order
     plans = [
         RowPlan(
@@ -385,11 +373,11 @@ def _report(grid: _Grid) -> SweepReport:
         reference=sweep.variants[sweep.reference].label or sweep.reference,
         split=sweep.split,
         checkpoint=sweep.checkpoint,
-        task=grid.members[0][0].recipe.task,
+        task=grid.members[0].member.recipe.task,
         rows=table,
         verdicts=sweep_verdicts(claims, outcomes, list(groups) or [""]),
         groups=groups,
-        notes=tuple(dict.fromkeys(_notes(outcomes))),
+        notes=tuple(dict.fromkeys(note for each in outcomes if each.evaluation for note in each.evaluation.notes)),
         advice=_advice(table) if sweep.advice else (),
     )
 
@@ -399,7 +387,3 @@ def _advice(table: Sequence[SweepRow]) -> tuple[str, ...]:
     groups = dict.fromkeys(row.group for row in table)
     found = {group: fusion_advice([row for row in table if row.group == group], scores.written) for group in groups}
     return tuple(f"{group}: {said}" if group else said for group, sentences in found.items() for said in sentences)
-
-
-def _notes(outcomes: Iterable[MemberOutcome]) -> list[str]:
-    return [note for each in outcomes if each.evaluation is not None for note in each.evaluation.notes]

@@ -6,15 +6,20 @@ import dataclasses
 import itertools
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
+
+import numpy as np
 
 from cen_cli import builders, ranks
 from cen_cli.analysis.ending import ending_warnings
-from cen_cli.builders import TrainingJob
+from cen_cli.builders import LoadedNetwork, Network, TrainingJob
 from cen_cli.engine.profiling import profile_step, profile_training
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import DataError, UsageError
 from cen_cli.jobs.expected import expected_of_validation
+from cen_cli.jobs.pictures import picture_of_views
 from cen_cli.models.device import resolve_device
+from cen_cli.models.downloads import fetch, is_address
 from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import RecipeSource, by_key, differences
 from cen_cli.recipe.overrides import Changes
@@ -25,6 +30,8 @@ from cen_cli.runs.log import read_environment
 from cen_cli.runs.trackers import check_trackers, tracked
 from cen_cli.wording import command
 
+PANEL_VIEWS, PANEL_SIDE = 4, 256
+"""Views that trackers are shown at each validation, and pixels to which larger ones are brought."""
 UNDIVIDED_COMPILED = (
     "train.compile = true: the parts of a compiled step cannot be told apart; "
     "--set train.compile=false shows those of the step as written"
@@ -64,6 +71,8 @@ def train(
             environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
             if job.class_counts is not None:
                 environment["class_counts"] = job.class_counts
+            if is_address(resolved.model.weights):
+                environment["weights_sha256"] = fetch(resolved.model.weights).sha256
             run = create_run(root, recipe=dump_toml(resolved), environment=environment)
             held.enter_context(run.held())
             return run
@@ -111,7 +120,8 @@ def resume(
             if data_root is not None:
                 own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
             counts = read_environment(directory).get("class_counts")
-            job = _job(own, device, inception_weights, listener, counts)
+            initial = "none" if is_address(own.model.weights) else None  # they are in the checkpoint by now
+            job = _job(own, device, inception_weights, listener, counts, initial)
             _check_data(job, directory)
             return job
 
@@ -187,6 +197,7 @@ def _job(
     inception_weights: Path | None,
     listener: Listener,
     class_counts: list[list[int]] | None = None,
+    initial_weights: str | None = None,
 ) -> TrainingJob:
     if recipe.train.freeze_bn and recipe.model.weights == "none":
         listener.on_note(
@@ -205,8 +216,17 @@ def _job(
             device_name=device,
             progress=progress,
             inception_weights=inception_weights,
+            initial_weights=initial_weights,
             class_counts=class_counts,
         )
+
+
+def _panel(job: TrainingJob) -> np.ndarray:
+    """The first views of the validation split and what the network makes of them, uint8 [H, W, 3]."""
+    data = job.task.validation
+    network = LoadedNetwork(cast(Network, job.task.kept), job.recipe, data.class_names, data.specs, data.target)
+    first = range(min(PANEL_VIEWS, len(data)))
+    return np.asarray(picture_of_views(network, data, job.recipe, first, longest=PANEL_SIDE, training=True))
 
 
 def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bool) -> RunSummary:
@@ -214,7 +234,8 @@ def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bo
     if resumed:
         fit.resume()
     trackers = job.recipe.train.trackers if ranks.leads() else ()
-    with tracked(listener, trackers, run.root, by_key(job.recipe), fit.progress.step) as fit.listener:
+    told = tracked(listener, trackers, run.root, by_key(job.recipe), fit.progress.step, lambda: _panel(job))
+    with told as fit.listener:
         fit.listener.on_start(dataclasses.replace(job.plan, run=str(run.root)))
         if resumed:
             listener.on_note(f"continuing after step {fit.progress.step} of {fit.total_steps}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_cli.analysis.translations import rendered, translate_view, translation_row
+from cen_cli.analysis.pictures import rendered, translate_view, translated_row
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView
 from cen_cli.data.tensors import DepthMap
@@ -23,8 +23,9 @@ from cen_cli.jobs.predict import FRAMED
 from cen_cli.jobs.translators import LoadedTranslator, domain, domain_names, find_run, load_translator, name_of
 from cen_cli.recipe import Recipe
 from cen_cli.recipe.overrides import Changes, with_options
-from cen_cli.reporting.translation import write_contact_sheet, write_measurement, write_translated
-from cen_cli.results import SILENT, Listener, TranslationRow, Translations
+from cen_cli.reporting.files import write_png
+from cen_cli.reporting.translation import contact_sheet, write_measurement, write_translated
+from cen_cli.results import SILENT, Listener, PictureRow, Translations
 
 MOST_ROWS = 16
 """Rows of the contact sheet, which shows the first views."""
@@ -158,7 +159,7 @@ def _translate_all(
     """Translate the views into the folder. Raises DataError where not one of them could be read."""
     files: list[Path] = []
     skipped: list[str] = []
-    rows: list[TranslationRow] = []
+    rows: list[PictureRow] = []
     with listener.counting("translating") as advance:
         for number, view in enumerate(_readable(views, skipped, listener), start=1):
             row, written = _translate_one(model, recipe, view, views.size, folder)
@@ -167,7 +168,7 @@ def _translate_all(
             advance(number + len(skipped), len(views.readers))
     if not rows:
         raise DataError(f"none of the {len(skipped)} views could be read, see above; nothing was written")
-    sheet = write_contact_sheet(folder / CONTACT_SHEET, rows)
+    sheet = write_png(folder / CONTACT_SHEET, contact_sheet(rows))
     return Translations(
         network=model.source,
         inputs=model.loaded.modalities,
@@ -182,7 +183,7 @@ def _translate_all(
 
 def _translate_one(
     model: LoadedTranslator, recipe: Recipe, view: RawView, size: tuple[int, int] | None, folder: Path
-) -> tuple[TranslationRow, list[Path]]:
+) -> tuple[PictureRow, list[Path]]:
     """Translate one view and write what was made of it; returns the row of the contact sheet and the files."""
     spec, protocol, network = model.target, recipe.eval.protocol, model.network
     seen = _for_network(view, size, network.size_multiple)
@@ -193,7 +194,7 @@ def _translate_one(
         _write(folder / f"{stem}_{branch}", rendered(image, spec, protocol=protocol, size=view.size), spec)
         for branch, image in made.items()
     ]
-    return translation_row(seen, made, spec, protocol=protocol), files
+    return translated_row(seen, made, spec, protocol=protocol), files
 
 
 def _write(path: Path, image: np.ndarray, spec: ModalitySpec) -> Path:

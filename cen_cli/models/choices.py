@@ -40,7 +40,7 @@ class Choice(nn.Module):
 
 
 class RandomShare(Choice):
-    """A fixed random `share` of the channels that may be replaced: the control."""
+    """A fixed random `share`, in (0, 1], of the channels that may be replaced, 1 for all: the control."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -165,14 +165,6 @@ def choose_channels(model: nn.Module, choice: Choice, seed: int) -> None:
     for layer in exchange_layers(model).values():
         layer.choice = copy.deepcopy(choice)
         layer.choice.begin(layer, generator)
-
-
-def fix_random_channels(model: nn.Module, share: float, seed: int) -> None:
-    """In every exchanging layer replace a fixed random `share`, in (0, 1], of the channels that may be replaced.
-
-    Share 1 replaces all of them. Raises ValueError for another share.
-    """
-    choose_channels(model, RandomShare(share), seed)
 
 
 def watch_gains(model: nn.Module) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 from cen_cli.models.backbones.resnet import ResNetEncoder, resnet_encoder
 from cen_cli.models.backbones.staged import PREFIX, StagedEncoder, timm_encoder
 from cen_cli.models.conversion import checked_names, convert_layers, nowhere
-from cen_cli.models.fusion.concat import InputConcat
+from cen_cli.models.fusion.blocks import InputConcat
 from cen_cli.models.fusion.placement import FUSED, Fusion
 from cen_cli.models.heads.pspnet import PSPNetDecoder
 from cen_cli.models.heads.refinenet import RefineNetDecoder

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cen_cli.models.backbones.unet import NormLayers, UNetEncoder, fuse_streams
+from cen_cli.models.backbones.unet import NormLayers, UNetEncoder, fuse_layers
 from cen_cli.models.conversion import checked_names, convert_layers, nowhere
 from cen_cli.models.fusion.placement import FUSED, Fusion
 from cen_cli.models.heads.unet import UNetDecoder, draw_normal_weights
@@ -52,7 +52,7 @@ def unet_translator(
     for part in (encoder, decoder):
         draw_normal_weights(part)
     if fusion is not None:
-        fuse_streams(encoder, len(names), fusion)
+        fuse_layers(encoder, len(names), fusion)
         convert_layers(decoder, 1, MERGED, after=nowhere)
         return Translator(encoder, decoder, names, branches=(FUSED,))
     convert_layers(encoder, len(names), streams)

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cen_cli.recipe.paths import Path
-from cen_cli.recipe.schema import METRICS, SHARES
 from cen_cli.recipe.streams import Exchange
 from cen_cli.recipe.switches import BASELINES
 from cen_cli.recipe.table import BACKBONES
 from cen_cli.recipe.wording import one_of, perhaps, show_value
+from cen_cli.results import SCALAR_METRICS
 
 Complaints = Iterator[tuple[str | Path, str]]
 """(dotted key, or a path where a name may have a dot; what is wrong)."""
 Rule = Callable[..., Complaints]
+SHARES = (*SCALAR_METRICS["segmentation"], "ssim")
+"""Scores that cannot be above 1."""
 RULES: list[tuple[tuple[Path, ...], Rule]] = []
 """(keys that a rule reads, rule)."""
 
@@ -118,7 +120,7 @@ def _rates_by_stage(kind: str, stages: list[int], *rates: Any) -> Complaints:
 def _scores_exist(
     task: str, inputs: list[str], fusion: str, classifier: str, best_by: str, expected: Mapping[str, Any]
 ) -> Complaints:
-    metrics = METRICS.get(task, ())
+    metrics = SCALAR_METRICS.get(task, ())
     branches = ("ensemble", *(["fused"] if fusion in BASELINES or classifier == "concat" else inputs))
     names = [f"{branch}.{metric}" for branch in branches for metric in metrics]
     wanted = f"a score: {' or '.join(branches)}, a dot, then {', '.join(metrics)}"

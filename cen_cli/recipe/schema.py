@@ -143,7 +143,9 @@ class Model(Table):
         default="none",
         description='What the encoder starts from: "none" (random), "imagenet" (torchvision\'s or timm\'s weights, '
         "downloaded once, or those of an installed package), the path of a file of such weights, or a run or "
-        "checkpoint of cen, of which all but the classifiers is taken. Every stream starts from the same.",
+        "checkpoint of cen, of which all but the classifiers is taken; or the address of a safetensors file of either, "
+        "https://... or hf://OWNER/REPO/FILE[@REVISION], behind which #sha256=HEX is checked. Every stream starts from "
+        "the same.",
     )
     fusion: Literal["exchange", "none", "concat", "average", "align", "self-attention"] = Field(
         default="exchange",
@@ -300,15 +302,6 @@ class Recipe(Table):
         """Height and width to which views are brought wherever a trained network sees them; None: as they are."""
         return self.eval.size or self.data.resize
 
-
-METRICS = {
-    "segmentation": ("pixel_accuracy", "mean_accuracy", "mean_iou"),
-    "translation": ("mae", "mse", "psnr", "ssim", "fid", "kid"),
-}
-"""By task: scores that `train.best_by` and `[expected]` may name after the branch and a dot."""
-
-SHARES = METRICS["segmentation"] + ("ssim",)
-"""Scores that cannot be above 1."""
 
 BEST_BY = {"segmentation": "ensemble.mean_iou", "translation": "ensemble.mae"}
 """What an empty `train.best_by` stands for."""

@@ -22,10 +22,11 @@ from cen_cli.recipe.load import RecipeSource, effective, load_recipe, with_exten
 from cen_cli.recipe.overrides import Changes, as_text, with_options
 from cen_cli.recipe.paths import lookup, merge, without
 from cen_cli.recipe.problems import check_types, known_keys
-from cen_cli.recipe.schema import METRICS, Recipe
+from cen_cli.recipe.schema import Recipe
 from cen_cli.recipe.switches import READ_ONLY_WITH
 from cen_cli.recipe.table import Count, Table, distinct
 from cen_cli.recipe.wording import perhaps, show_value
+from cen_cli.results import SCALAR_METRICS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -319,7 +320,7 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
     for key, name in named_rows:
         if name not in rows:
             yield f"{key} = {show_value(name)}: one of the variants {', '.join(rows)}{perhaps(name, rows)}"
-    known = sorted({metric for metrics in METRICS.values() for metric in metrics})
+    known = sorted({metric for metrics in SCALAR_METRICS.values() for metric in metrics})
     for key, name in named_metrics:
         branch, _, metric = name.rpartition(".")
         if metric not in known or not branch:

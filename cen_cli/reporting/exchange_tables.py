@@ -14,6 +14,7 @@ from cen_cli.results import (
     TOTAL,
     Attraction,
     ExchangeRow,
+    ExchangeStatistics,
     GainRow,
     GammaAnalysis,
     GammaDiagnosis,
@@ -151,6 +152,17 @@ def render_exchange(rows: Sequence[ExchangeRow], *, by: str = "layer") -> list[R
     several = any(len(row.donors) > 1 for row in rows)
     legends = [(several, DONOR_LEGEND), (gated, MIXED_LEGEND), (chosen, CHOSEN_LEGEND)]
     return [*_heading(layers), table, *EXCHANGE_LEGEND, *(legend for shown, legend in legends if shown)]
+
+
+def render_statistics(statistics: ExchangeStatistics) -> list[RenderableType]:
+    """What a network replaces, by layer or stage and over the recorded steps."""
+    head = f"checkpoint: {statistics.checkpoint}"
+    if not statistics.exchanges:
+        return [head, "This network was built without exchange: nothing is replaced."]
+    steps = render_steps(statistics.steps) if statistics.steps else []
+    none = "No recorded gammas beside this checkpoint: nothing over training."
+    last = f"plot: {statistics.plot}" if statistics.plot else none
+    return [head, *render_exchange(statistics.rows, by=statistics.by), *steps, last]
 
 
 def _donors(row: ExchangeRow) -> str:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from cen_cli.reporting.files import write_png
 from cen_cli.reporting.sheets import BACKGROUND, GAP, INK, TEXT_HEIGHT, sheet, stack, text, text_width
-from cen_cli.results import VOID, PanelRow
+from cen_cli.results import VOID, PictureRow
 
 Array = npt.NDArray[Any]
 Palette = Sequence[Sequence[int]]
@@ -97,15 +95,8 @@ def overlay(image: Array, labels: Array, palette: Palette, opacity: float = 0.5)
     return ((1 - share) * image + share * colours).round().astype(np.uint8)
 
 
-def write_panel(
-    path: Path, rows: Iterable[PanelRow], class_names: Sequence[str], palette: Palette | None = None
-) -> Path:
-    """Write `segmentation_panel` as a PNG. Raises SaveError."""
-    return write_png(path, segmentation_panel(rows, class_names, palette))
-
-
 def segmentation_panel(
-    rows: Iterable[PanelRow],
+    rows: Iterable[PictureRow],
     class_names: Sequence[str],
     palette: Palette | None = None,
     *,
@@ -124,7 +115,7 @@ def segmentation_panel(
     return stack([pictures, legend])
 
 
-def sample_panel(rows: Iterable[PanelRow], class_names: Sequence[str], palette: Palette | None = None) -> Image.Image:
+def sample_panel(rows: Iterable[PictureRow], class_names: Sequence[str], palette: Palette | None = None) -> Image.Image:
     """As `segmentation_panel`, with the true labels also over the first picture; without classes the inputs alone."""
     rows = list(rows)
     colours = default_palette(len(class_names)) if palette is None else palette
@@ -141,12 +132,12 @@ def sample_panel(rows: Iterable[PanelRow], class_names: Sequence[str], palette: 
     return stack(parts)
 
 
-def _pictures(row: PanelRow, palette: Palette) -> dict[str, Array]:
+def _pictures(row: PictureRow, palette: Palette) -> dict[str, Array]:
     """Every column of one view as a picture, by caption."""
     pictures = {name: colour_depth(values) if values.ndim == 2 else values for name, values in row.inputs.items()}
     if row.truth is not None:
         pictures["truth"] = colour_labels(row.truth, palette)
-    for branch, labels in row.predictions.items():
+    for branch, labels in row.outputs.items():
         pictures[branch_caption(branch, row.inputs)] = colour_labels(labels, palette)
     return pictures
 
@@ -156,9 +147,9 @@ def branch_caption(branch: str, inputs: Iterable[str]) -> str:
     return f"{branch} branch" if branch in inputs else branch
 
 
-def _present(rows: Sequence[PanelRow], classes: int) -> list[int]:
+def _present(rows: Sequence[PictureRow], classes: int) -> list[int]:
     """The classes that occur in any truth or prediction of the panel."""
-    maps = [labels for row in rows for labels in (row.truth, *row.predictions.values()) if labels is not None]
+    maps = [labels for row in rows for labels in (row.truth, *row.outputs.values()) if labels is not None]
     found = set().union(*(np.unique(labels).tolist() for labels in maps))
     return sorted(label for label in found if 0 <= label < classes)
 

@@ -1,29 +1,85 @@
 """A sweep's report: a table beside the paper's numbers, verdicts on its orderings; as text, Markdown or CSV.
 
 Cells are the mean over seeds and, behind `±`, their sample standard deviation. The last columns hold the last metric
-that has numbers against the reference row: mean difference over common seeds and the p-value of a paired t-test.
-"""
+that has numbers against the reference row: mean difference over common seeds and the p-value of a paired t-test."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 from cen_cli.reporting import formats, scores
 from cen_cli.reporting.tables import new_table
-from cen_cli.reporting.wide import WideTable
 from cen_cli.results import SCALAR_METRICS, MemberOutcome, PlannedMember, SweepCell, SweepReport, SweepRow
 
 if TYPE_CHECKING:
     from cen_cli.reporting.plots import Curve
+
+
+WIDEST = 120
+"""Columns that a block takes at most, piped too."""
+
+GAP = 3
+"""What stands between two columns."""
+
+
+@dataclass(frozen=True)
+class WideTable:
+    """Rows with a name each; its columns stand in blocks where the terminal is too narrow for all of them.
+
+    Each block repeats the names of the rows, which fold at words, so that no name, number or heading is ever cut.
+    """
+
+    name: str
+    """Over the rows' names."""
+    headings: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[str]]]
+    """A row's name, and a cell for each of the headings."""
+    bold: str = ""
+    """The name of the row that stands out."""
+    together: int = 1
+    """How many of the last columns stay in one block."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """One table a block."""
+        width = min(options.max_width, WIDEST)
+        longest = max(cell_len(name) for name in (self.name, *(name for name, _ in self.rows)))
+        names = min(longest, max(width // 3, 16))
+        for block in self._blocks(width - names - GAP):
+            table = new_table(numbers=())
+            table.add_column(self.name, width=names, overflow="fold")
+            for column in block:
+                table.add_column(self.headings[column], justify="right", no_wrap=True)
+            for name, cells in self.rows:
+                table.add_row(name, *(cells[column] for column in block), style="bold" if name == self.bold else None)
+            yield table
+
+    def _blocks(self, room: int) -> Iterator[list[int]]:
+        """The columns of each block, as many as there is room for."""
+        last = len(self.headings) - self.together
+        units = [[column] for column in range(last)] + [list(range(last, len(self.headings)))]
+        block: list[int] = []
+        for unit in units:
+            if block and sum(map(self._width, block + unit)) > room:
+                yield block
+                block = []
+            block = block + unit
+        yield block
+
+    def _width(self, column: int) -> int:
+        texts = (*self.headings[column].splitlines(), *(cells[column] for _, cells in self.rows))
+        return max(map(cell_len, texts)) + GAP
+
 
 KEYS_IN_WORDS = {
     "exchange.sparsity": "weight of the sparsity penalty, lambda",

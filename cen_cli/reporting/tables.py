@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from cen_cli.reporting import confusion, formats, scores
+from cen_cli.reporting.console import out, print_json
 from cen_cli.results import (
     COLLAPSED,
     ENSEMBLE,
@@ -41,6 +42,14 @@ def show(console: Console, parts: Iterable[RenderableType]) -> None:
             console.print(part, markup=False, highlight=False, soft_wrap=True)
         else:
             console.print(part)
+
+
+def print_result(document: Any, parts: Iterable[RenderableType], *, json: bool) -> None:
+    """What a command has to say, on stdout: one JSON document, or the parts of a report for people."""
+    if json:
+        print_json(document)
+    else:
+        show(out(), parts)
 
 
 def new_table(*names: str, numbers: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> Table:

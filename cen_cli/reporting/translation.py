@@ -19,7 +19,7 @@ from cen_cli.reporting.files import write_picture, write_png
 from cen_cli.reporting.panels import branch_caption, colour_depth, depth_range
 from cen_cli.reporting.sheets import sheet
 from cen_cli.reporting.tables import facts
-from cen_cli.results import TranslationRow, Translations
+from cen_cli.results import PictureRow, Translations
 
 Array = npt.NDArray[Any]
 
@@ -28,12 +28,7 @@ LEGIBLE = 128
 SIXTEEN_BITS = 65535
 
 
-def write_contact_sheet(path: Path, rows: Iterable[TranslationRow]) -> Path:
-    """Write `contact_sheet` as a PNG. Raises SaveError."""
-    return write_png(path, contact_sheet(rows))
-
-
-def contact_sheet(rows: Iterable[TranslationRow], *, longest: int | None = None) -> Image.Image:
+def contact_sheet(rows: Iterable[PictureRow], *, longest: int | None = None) -> Image.Image:
     """One row of pictures per view: inputs, every branch, the ensemble, the truth; captions above the columns.
 
     Depth maps that were made and their truth share one range of colours, every input has its own; the range of what was
@@ -45,9 +40,9 @@ def contact_sheet(rows: Iterable[TranslationRow], *, longest: int | None = None)
     return sheet(pictures, names, frames, longest=longest)
 
 
-def _pictures(row: TranslationRow) -> tuple[str, dict[str, Array]]:
+def _pictures(row: PictureRow) -> tuple[str, dict[str, Array]]:
     """What is written above a row, and its columns as pictures by caption."""
-    results = {branch_caption(name, row.inputs): image for name, image in row.images.items()}
+    results = {branch_caption(name, row.inputs): image for name, image in row.outputs.items()}
     if row.truth is not None:
         results["truth"] = row.truth
     made = [image for image in results.values() if image.ndim == 2]

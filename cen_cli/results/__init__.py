@@ -6,9 +6,14 @@ Plain Python values only (no tensors, no torch), so that every record can be wri
 # ruff: noqa: F401 (what is imported here is offered)
 from __future__ import annotations
 
-from cen_cli.results.analysis import ExchangeStatistics, GammaAnalysis, WrittenReport
-from cen_cli.results.attraction import Attraction, AttractionRow, CalibrationBin
-from cen_cli.results.bench import Bench, PartTime, Peak, Spread
+from cen_cli.results.analysis import (
+    Attraction,
+    AttractionRow,
+    CalibrationBin,
+    ExchangeStatistics,
+    GammaAnalysis,
+    WrittenReport,
+)
 from cen_cli.results.channels import (
     TOTAL,
     ExchangeRow,
@@ -20,19 +25,25 @@ from cen_cli.results.channels import (
     ReplacedCount,
     WhatIfRow,
 )
-from cen_cli.results.compaction import Compaction, Compared, Export, PartCost
 from cen_cli.results.conventions import COLLAPSED, SPLITS, VOID, below_threshold
-from cen_cli.results.conversion import Conversion
-from cen_cli.results.health import Health, LoggedHealth, PartHealth, unread_streams
-from cen_cli.results.listener import SILENT, Advance, Listener
-from cen_cli.results.log import LoggedStep, LoggedValidation, RunLog, RunProgress
+from cen_cli.results.listener import SILENT, Advance, Listener, unheard
+from cen_cli.results.log import (
+    Health,
+    LoggedHealth,
+    LoggedStep,
+    LoggedValidation,
+    PartHealth,
+    RunLog,
+    RunProgress,
+    unread_streams,
+)
+from cen_cli.results.networks import Bench, Compaction, Compared, Conversion, Export, PartCost, PartTime, Peak, Spread
 from cen_cli.results.pictures import (
     ClassShare,
     Frame,
-    PanelRow,
+    PictureRow,
     Prediction,
     Predictions,
-    TranslationRow,
     Translations,
 )
 from cen_cli.results.records import as_json, from_json
@@ -61,81 +72,3 @@ from cen_cli.results.sweeps import (
     SweepVerdict,
 )
 from cen_cli.results.training import DryRun, RunSummary, StepReport, TrainingPlan, ValidationReport
-
-__all__ = [
-    "ENSEMBLE",
-    "LOWER_IS_BETTER",
-    "SCALAR_METRICS",
-    "SCORES",
-    "SILENT",
-    "SPLITS",
-    "TOTAL",
-    "VOID",
-    "Advance",
-    "AlteredScores",
-    "Attraction",
-    "AttractionRow",
-    "Bench",
-    "CalibrationBin",
-    "ClassShare",
-    "Compaction",
-    "Compared",
-    "Conversion",
-    "CorruptedScores",
-    "DryRun",
-    "Evaluation",
-    "EvaluationReport",
-    "ExchangeRow",
-    "ExchangeStatistics",
-    "ExpectedScore",
-    "Export",
-    "Fill",
-    "Frame",
-    "GainRow",
-    "GammaAnalysis",
-    "GammaDiagnosis",
-    "GammaRecovery",
-    "GammaRow",
-    "Health",
-    "Listener",
-    "LoggedHealth",
-    "LoggedStep",
-    "LoggedValidation",
-    "MemberOutcome",
-    "MissingScores",
-    "NetworkCost",
-    "PartCost",
-    "PartHealth",
-    "PartTime",
-    "Peak",
-    "PlannedMember",
-    "Prediction",
-    "Predictions",
-    "Reliance",
-    "ReplacedAtStep",
-    "ReplacedCount",
-    "Robustness",
-    "RunLog",
-    "RunProgress",
-    "RunSummary",
-    "Scores",
-    "SegmentationScores",
-    "Spread",
-    "StepReport",
-    "SweepCell",
-    "SweepReport",
-    "SweepRow",
-    "SweepVerdict",
-    "TrainingPlan",
-    "TranslationScores",
-    "Translations",
-    "ValidationReport",
-    "WhatIfRow",
-    "WrittenReport",
-    "as_json",
-    "below_threshold",
-    "from_json",
-    "is_better",
-    "lower_is_better",
-    "unread_streams",
-]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from cen_cli.results.records import from_json
 from cen_cli.results.scores import Evaluation
 
 
@@ -24,7 +25,7 @@ class ReplacedCount:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ReplacedCount:
         """What `as_json` made of one."""
-        return cls(**{field.name: document[field.name] for field in dataclasses.fields(ReplacedCount)})
+        return from_json(ReplacedCount, document)
 
     @property
     def share_of_pressed(self) -> float:

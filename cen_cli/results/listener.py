@@ -16,6 +16,11 @@ Advance = Callable[[int, int], None]
 """Called with (done, total)."""
 
 
+def unheard(done: int, total: int) -> None:
+    """An `Advance` that nobody hears."""
+    del done, total
+
+
 class Listener:
     """Hears of everything and says nothing; a display overrides what it shows."""
 
@@ -28,7 +33,7 @@ class Listener:
     def counting(self, description: str) -> AbstractContextManager[Advance]:
         """Work that can be counted: inside the block, the function is told (done, total) after each piece."""
         del description
-        return nullcontext(_ignore)
+        return nullcontext(unheard)
 
     def on_start(self, plan: TrainingPlan) -> None:
         """Training is about to begin."""
@@ -53,10 +58,6 @@ class Listener:
 
     def on_report(self, report: SweepReport) -> None:
         """A sweep is over but for its pictures."""
-
-
-def _ignore(done: int, total: int) -> None:
-    del done, total
 
 
 SILENT = Listener()

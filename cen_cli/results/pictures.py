@@ -67,33 +67,20 @@ class Translations:
 
 
 @dataclasses.dataclass(frozen=True)
-class PanelRow:
-    """One row of a picture panel, as NumPy arrays of one height and width."""
+class PictureRow:
+    """One view in a panel or a contact sheet, as NumPy arrays of one height and width.
 
-    name: str
-    inputs: dict[str, Array]
-    """By modality: uint8 [H, W, 3] for images; float32 [H, W] metres, 0 = invalid, for depth."""
-    truth: Array | None
-    """uint8 [H, W], 255 = void."""
-    predictions: dict[str, Array]
-    """By branch, then the ensemble: uint8 [H, W]."""
-    frame: Frame | None = None
-    """A region to be framed in every picture."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TranslationRow:
-    """One row of a contact sheet, as NumPy arrays of one height and width.
-
-    Pictures are uint8 [H, W, 3], depth maps float32 [H, W] in metres with 0 = invalid.
+    Pictures are uint8 [H, W, 3], depth maps float32 [H, W] in metres with 0 = invalid, label maps uint8 [H, W] with
+    255 = void.
     """
 
     name: str
     inputs: dict[str, Array]
-    """By modality."""
-    images: dict[str, Array]
-    """By branch, then the ensemble."""
+    """By modality: pictures and depth maps."""
     truth: Array | None
+    """A label map; of a translation a picture or a depth map."""
+    outputs: dict[str, Array]
+    """By branch, then the ensemble: of the same kind."""
     frame: Frame | None = None
     """A region to be framed in every picture."""
     quantity: tuple[str, str, float] = ("depth", "m", 0.0)

@@ -58,7 +58,7 @@ SCALAR_METRICS: dict[str, tuple[str, ...]] = {
     "segmentation": ("pixel_accuracy", "mean_accuracy", "mean_iou"),
     "translation": ("mae", "mse", "psnr", "ssim", "fid", "kid"),
 }
-"""By task: the scores that choose a checkpoint, stand in tables and may be expected."""
+"""By task: the scores that recipes may choose a checkpoint by and expect, and that stand in tables."""
 
 
 LOWER_IS_BETTER = frozenset({"mae", "mse", "fid", "kid"})

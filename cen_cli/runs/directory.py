@@ -27,6 +27,7 @@ from typing import Any
 from cen_cli import files
 from cen_cli.errors import CheckpointError, UsageError
 from cen_cli.files import recover_directory, unwritable, whole_directory, write_bytes, write_json, write_new_directory
+from cen_cli.models.downloads import fetch, is_address
 from cen_cli.runs.checkpoint import MODEL_FILE, PUT_BACK
 from cen_cli.wording import command
 
@@ -210,8 +211,10 @@ def locate(path: str | Path) -> Located:
     """Find the model file that a run directory, a checkpoint directory or a file stands for; best before last.
 
     A checkpoint that is just being replaced, or whose writer was killed while it was, is found all the same.
-    Raises UsageError for a path that does not exist or holds no checkpoint.
+    Raises UsageError for a path that does not exist or holds no checkpoint, and what `fetch` raises for an address.
     """
+    if is_address(str(path)):
+        return Located(None, fetch(str(path)).file)
     given = Path(path)
     if given.is_file():
         return Located(_run_of(given.parent), given)

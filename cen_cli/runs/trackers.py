@@ -21,6 +21,8 @@ import numpy as np
 from cen_cli.errors import UnavailableError
 from cen_cli.results import SCALAR_METRICS, Advance, Listener, StepReport, TrainingPlan, ValidationReport
 
+Draw = Callable[[], np.ndarray]
+
 
 class Writer(Protocol):
     """One tracker's side of a run."""
@@ -30,6 +32,9 @@ class Writer(Protocol):
 
     def histograms(self, values: Mapping[str, np.ndarray], step: int) -> None:
         """Values [C] of a distribution, by name."""
+
+    def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
+        """A picture, uint8 [H, W, 3]."""
 
     def close(self) -> None:
         """Everything is written."""
@@ -53,6 +58,10 @@ class TensorBoard:
         """See Writer."""
         for name, array in values.items():
             self._writer.add_histogram(name, array, step)
+
+    def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
+        """See Writer."""
+        self._writer.add_image(name, pixels, step, dataformats="HWC")
 
     def close(self) -> None:
         """See Writer."""
@@ -82,6 +91,10 @@ class WandB:
     def histograms(self, values: Mapping[str, np.ndarray], step: int) -> None:
         """See Writer."""
         self._run.log({name: self._wandb.Histogram(array) for name, array in values.items()}, step=step)
+
+    def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
+        """See Writer."""
+        self._run.log({name: self._wandb.Image(pixels)}, step=step)
 
     def close(self) -> None:
         """See Writer."""
@@ -116,6 +129,10 @@ class MLflow:
             self._id, {name: array.tolist() for name, array in values.items()}, f"gammas/{step:07}.json"
         )
 
+    def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
+        """See Writer."""
+        self._client.log_image(self._id, pixels, f"{name}/{step:07}.png")
+
     def close(self) -> None:
         """See Writer."""
         self._client.set_terminated(self._id)
@@ -138,10 +155,10 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 class Tracked(Listener):
-    """Passes all on to whoever shows it, and tells the trackers numbers and distributions."""
+    """Passes all on to whoever shows it, and tells the trackers numbers, distributions and pictures."""
 
-    def __init__(self, shown: Listener) -> None:
-        self._shown = shown
+    def __init__(self, shown: Listener, draw: Draw) -> None:
+        self._shown, self._draw = shown, draw
         self._writers: dict[str, Writer] = {}
         self.on_note = shown.on_note  # type: ignore[method-assign]  # what no tracker keeps
         self.on_warning = shown.on_warning  # type: ignore[method-assign]
@@ -192,24 +209,29 @@ class Tracked(Listener):
         self._shown.on_gammas(step, gammas)
 
     def on_validation(self, report: ValidationReport) -> None:
-        """The scores of every branch; none that was not computed."""
+        """The scores of every branch, none that was not computed; a few views of the split."""
         metrics = SCALAR_METRICS[report.evaluation.task]
         names = [f"{branch}.{metric}" for branch in report.evaluation.scores for metric in metrics]
         values = {f"val/{name}": report.evaluation.metric(name) for name in names}
         finite = {key: value for key, value in values.items() if np.isfinite(value)}
         self.tell(lambda writer: writer.scalars(finite, report.step))
+        pixels = self._draw()
+        self.tell(lambda writer: writer.picture("views", pixels, report.step))
         self._shown.on_validation(report)
 
 
 @contextmanager
 def tracked(
-    listener: Listener, names: Sequence[str], run: Path, recipe: Mapping[str, str], step: int
+    listener: Listener, names: Sequence[str], run: Path, recipe: Mapping[str, str], step: int, draw: Draw
 ) -> Iterator[Listener]:
-    """`listener`, joined by these trackers of a run that goes on after `step`; `recipe`: values as text, by key."""
+    """`listener`, joined by these trackers of a run that goes on after `step`.
+
+    `recipe`: values as text, by key. `draw`: makes a picture of views as the network sees them now, uint8 [H, W, 3].
+    """
     if not names:
         yield listener
         return
-    told = Tracked(listener)
+    told = Tracked(listener, draw)
     with _tensorboard_threads_quiet():
         for name in names:
             told.open(name, partial(TRACKERS[name], run, recipe, step))

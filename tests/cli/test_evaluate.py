@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cen_cli.analysis import predictions
+from cen_cli.analysis import pictures
 from cen_cli.scoring import segmentation as scoring
 from cen_cli.scoring.segmentation import segment_views
 from cen_cli.scoring.test_time_augmentation import MultiScaleFlip
@@ -153,7 +153,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[MultiScaleFlip]:
         noted.append(augmentation)
         return segment_views(model, inputs, specs, size, augmentation, **options)
 
-    for module in (scoring, predictions):
+    for module in (scoring, pictures):
         monkeypatch.setattr(module, "segment_views", note)
     return noted
 

@@ -64,6 +64,12 @@ def test_checkpointed_activations_change_no_bit(recipe: Path, precision: str) ->
     assert dry[1].activation_bytes < dry[0].activation_bytes
 
 
+def test_a_dry_run_counts_one_part(recipe: Path) -> None:
+    made = [job(recipe, *EXACT, f"train.accumulate={parts}") for parts in (1, 4)]
+    whole, part = (profile_step(each.task, next(each.batches(workers=0)), each.plan) for each in made)
+    assert part.activation_bytes < 0.3 * whole.activation_bytes
+
+
 def test_parts_divide_the_batch(recipe: Path) -> None:
     with pytest.raises(UsageError, match=r"train.accumulate.*equal parts of a batch, and 4 views"):
         job(recipe, *EXACT, "train.accumulate=3")

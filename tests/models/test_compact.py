@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import cen_cli
-from cen_cli.models.choices import fix_random_channels
+from cen_cli.models.choices import RandomShare, choose_channels
 from cen_cli.models.compact import (
     CompactConvolution,
     compact_sites,
@@ -17,9 +17,8 @@ from cen_cli.models.compact import (
     put_compact_layers,
 )
 from cen_cli.models.exchange import allot_donors, exchange_layers
-from cen_cli.models.fusion.concat import ConcatFusion
+from cen_cli.models.fusion.blocks import ConcatFusion, SelfAttentionFusion
 from cen_cli.models.fusion.placement import Fusion
-from cen_cli.models.fusion.self_attention import SelfAttentionFusion
 from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_norm_statistics
 from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.streams import PrivateCopies
@@ -69,7 +68,7 @@ def pspnet(modalities: int = 2, **settings) -> nn.Module:
 
 
 def with_fixed_channels(net: nn.Module, share: float) -> nn.Module:
-    fix_random_channels(net, share, seed=5)
+    choose_channels(net, RandomShare(share), seed=5)
     return net
 
 

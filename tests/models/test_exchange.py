@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from cen_cli.models.choices import fix_random_channels
+from cen_cli.models.choices import RandomShare, choose_channels
 from cen_cli.models.exchange import (
     ChannelExchange,
     allot_donors,
@@ -274,7 +274,7 @@ def test_nothing_is_counted_without_layers():
 def test_random_channels_are_a_share_of_each_part_drawn_by_the_seed(share, expected):
     def fixed(seed):
         net = nn.Sequential(*(ChannelExchange(ModalBatchNorm2d(16, 2)) for _ in range(2)))
-        fix_random_channels(net, share, seed)
+        choose_channels(net, RandomShare(share), seed)
         return net
 
     net = fixed(3)
@@ -349,7 +349,7 @@ def test_donors_that_cannot_give_are_refused(donor, message):
 @pytest.mark.parametrize("share", [0.0, 1.2])
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(ValueError, match=f"share = {share}: above 0, at most 1"):
-        fix_random_channels(nn.Sequential(), share, 0)
+        RandomShare(share)
 
 
 def test_a_shared_gamma_is_refused_by_an_active_layer_and_repeated_by_an_inactive_one():

@@ -10,9 +10,7 @@ from cen_cli.errors import RecipeError
 from cen_cli.recipe import load_recipe
 from cen_cli.recipe.load import dump_toml, parse_recipe
 from cen_cli.recipe.problems import keys_named
-from cen_cli.recipe.schema import METRICS
 from cen_cli.recipe.wording import show_value
-from cen_cli.results import SCALAR_METRICS
 
 
 def problems_of(*overrides: str, recipe: str = "rooms") -> list[str]:
@@ -300,10 +298,6 @@ def test_segmentation_needs_a_backbone(minimal_translation: str) -> None:
 
 
 # ---- helpers ----
-
-
-def test_metrics_of_recipes_are_those_of_results() -> None:
-    assert METRICS == SCALAR_METRICS
 
 
 def test_long_values_are_cut() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import shutil
 import struct
@@ -12,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import cen_cli
+from cen_cli.builders import dataset
 from cen_cli.errors import RecipeError, UnavailableError
+from cen_cli.jobs.pictures import picture_of_views
 from cen_cli.results import Listener
 from tests.tiny import write_nyudv2, write_recipe
 
@@ -82,7 +86,7 @@ def read_wandb(run: Path) -> tuple[Kept, dict[str, str], dict[str, int]]:
             recipe[item.key] = json.loads(item.value_json)
         items = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
         for name, value in items.items():
-            if isinstance(value, dict):
+            if isinstance(value, dict) and "values" in value:
                 sizes[name] = sum(value["values"])
             elif name.endswith("/values"):  # a distribution in several entries
                 sizes[name.removesuffix("/values")] = sum(value)
@@ -95,6 +99,20 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "tensorboard": read_tensorboard,
     "wandb": read_wandb,
     "mlflow": read_mlflow,
+}
+
+
+def picture_in_tensorboard(run: Path) -> bytes:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (image,) = EventAccumulator(str(run / "tensorboard")).Reload().Images("views")
+    return image.encoded_image_string
+
+
+PICTURES: dict[str, Callable[[Path], bytes]] = {
+    "tensorboard": picture_in_tensorboard,
+    "wandb": lambda run: next((run / "wandb").rglob("media/images/views_*.png")).read_bytes(),
+    "mlflow": lambda run: next((run / "mlruns").rglob("views/*.png")).read_bytes(),
 }
 
 
@@ -131,6 +149,9 @@ def test_a_tracker_keeps_what_the_events_say(recipe: Path, tmp_path: Path, name:
         assert numbers[f"val/{branch}.mean_iou"][validation["step"]] == pytest.approx(score, rel=1e-5)
     assert 0 <= numbers["replaced/rgb"][steps[-1]["step"]] <= 1
     assert keys["train.epochs"] == "1"
+    loaded = cen_cli.load(run)
+    expected = picture_of_views(loaded, dataset(loaded.recipe, "val"), loaded.recipe, range(4), longest=256)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(PICTURES[name](run)))), np.asarray(expected))
     (layer, *_) = sorted(gammas)
     assert layer.startswith("gamma/encoder.")
     assert np.all(np.array(list(gammas.values())) >= 8)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from cen_cli.data.inspect import problems
-from cen_cli.data.inspect.split_statistics import ModalityStatistics, Progress, SplitStatistics, split_statistics
+from cen_cli.data.inspect.split_statistics import ModalityStatistics, SplitStatistics, split_statistics
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
-from cen_cli.results import SPLITS, VOID
+from cen_cli.results import SPLITS, VOID, Advance, unheard
 from cen_cli.results.findings import DataCheck, Finding, LabelShare, ModalityFacts, SplitFacts
 
 Open = Callable[[str], ViewDataset]
@@ -23,7 +23,7 @@ def check_data(
     *,
     multiple: int,
     wanted: int | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Callable[[str], Advance] = lambda _: unheard,
 ) -> DataCheck:
     """Check train, val and test (unless that is val) of a data set; `recipe` is what it is called.
 
@@ -43,7 +43,7 @@ def check_data(
             continue
         if any(_same_views(data, part.data) for part in parts if part.split == "val" and split == "test"):
             continue
-        part = split_statistics(data, split, wanted=wanted, progress=None if progress is None else progress(split))
+        part = split_statistics(data, split, wanted=wanted, progress=progress(split))
         findings += problems.of_split(part, multiple)
         parts.append(part)
     findings += problems.shared_views(parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cen_cli.data.decoding import SUFFIXES
@@ -20,7 +20,7 @@ from cen_cli.data.inspect.modalities import MOST_NAMED, infer_modalities
 from cen_cli.data.listing import describe_folder
 from cen_cli.data.patterns import Pattern, ViewKey, find_together, padded_alike
 from cen_cli.errors import DataError
-from cen_cli.results import SPLITS
+from cen_cli.results import SPLITS, Advance, unheard
 from cen_cli.results.findings import InferredDataset, InferredLabels, InferredModality
 from cen_cli.wording import listed
 
@@ -35,10 +35,8 @@ UNREAD = {
 OPENED = 24
 """Files of each modality that are opened."""
 
-Progress = Callable[[int, int], None]
 
-
-def infer_dataset(folder: Path, *, progress: Progress | None = None) -> InferredDataset:
+def infer_dataset(folder: Path, *, progress: Advance = unheard) -> InferredDataset:
     """Find out which files of a folder belong together and what they are.
 
     `progress` is told (groups opened, groups in all). Raises DataError where there is nothing to learn from.
@@ -54,8 +52,7 @@ def infer_dataset(folder: Path, *, progress: Progress | None = None) -> Inferred
     for done, group in enumerate(groups, start=1):
         some = [folder / path for path in _spread(list(group.files.values()))]
         opened.append(_Opened(group, some, file_statistics(some)))
-        if progress is not None:
-            progress(done, len(groups))
+        progress(done, len(groups))
     labels = _find_labels(folder, opened)
     modalities, unread = _find_modalities([one for one in opened if one.group is not labels.group], labels)
     notes += [*labels.notes, *labels.unread, *unread]

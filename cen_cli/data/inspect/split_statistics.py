@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,7 @@ from cen_cli.data.sample import LABELS, TARGET, RawView
 from cen_cli.data.tensors import DepthMap
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
-from cen_cli.results import VOID
-
-Progress = Callable[[int, int], None]
+from cen_cli.results import VOID, Advance, unheard
 
 RUN = 4
 """Views of a sample are taken in runs of so many neighbours, since neighbours are compared."""
@@ -188,7 +186,7 @@ def sample(views: int, wanted: int | None) -> list[int]:
 
 
 def split_statistics(
-    data: ViewDataset, split: str, *, wanted: int | None = None, progress: Progress | None = None
+    data: ViewDataset, split: str, *, wanted: int | None = None, progress: Advance = unheard
 ) -> SplitStatistics:
     """Read the views of a split, all or a sample of `wanted`; those that cannot be read are noted.
 
@@ -205,8 +203,7 @@ def split_statistics(
             statistics.refused.append((index, error))
         else:
             _add_view(statistics, index, view)
-        if progress is not None:
-            progress(done, len(statistics.indices))
+        progress(done, len(statistics.indices))
     return statistics
 
 

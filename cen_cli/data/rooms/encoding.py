@@ -1,4 +1,4 @@
-"""How each domain is stored as a PNG file, and how it is read back.
+"""How each domain is stored as a PNG file.
 
 rgb, rgb_clean         8-bit RGB
 depth_*                16-bit grey, 512 units a metre; 65535 = invalid
@@ -35,21 +35,6 @@ def encode(domain: str, values: np.ndarray) -> bytes:
     stream = io.BytesIO()
     _to_image(domain, values).save(stream, format="PNG", compress_level=2)
     return stream.getvalue()
-
-
-def decode(domain: str, data: bytes) -> np.ndarray:
-    """Return the array of a stored domain, in the units of `render_view` (rounded as the file is)."""
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        values = np.array(image)
-    if domain.startswith("depth_"):
-        return np.where(values == DEPTH_INVALID, 0, values.astype(np.float32) / DEPTH_UNITS).astype(np.float32)
-    if domain in EDGE_UNITS:
-        return values.astype(np.float32) / EDGE_UNITS[domain]
-    if domain == "normal":
-        return (values.astype(np.float32) - 127) / 127
-    if domain == "principal_curvature":
-        return (values[..., :2].astype(np.float32) - 127) / CURVATURE_UNITS
-    return values
 
 
 def _to_image(domain: str, values: np.ndarray) -> Image.Image:

@@ -31,11 +31,10 @@ from cen_cli.data.rooms.settings import DOMAINS, RENDERER_VERSION, RoomsSettings
 from cen_cli.errors import DataError, UsageError
 from cen_cli.files import write_bytes
 from cen_cli.processes import end_with_parent, fresh_processes
-from cen_cli.results import SPLITS
+from cen_cli.results import SPLITS, Advance, unheard
 
 MANIFEST = "manifest.json"
 ROOM_LEFT = "free some space or choose a folder that you may write to; what is rendered already is kept"
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -85,7 +84,7 @@ def prepare(
     *,
     domains: Sequence[str],
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Advance = unheard,
     keyed: bool = True,
     verify: bool = False,
 ) -> Path:
@@ -112,8 +111,7 @@ def prepare(
     done = total - sum(len(room.missing) for room in pending)
 
     def report(more: int) -> None:
-        if progress is not None:
-            progress(done + more, total)
+        progress(done + more, total)
 
     report(0)
     if pending:

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cen_cli.errors import CheckpointError
+from cen_cli.models.downloads import CONNECT_SECONDS, downloaded, hub_folder, silence_limit
 from cen_cli.models.torch_files import read_torch_file
 from cen_cli.wording import listed
 
-CONNECT_SECONDS = 10.0
-"""A download that stays silent this long has failed."""
 WRAPPED = ("state_dict", "model_state_dict", "model")
 """Keys under which files hold the state dict beside other things."""
 PREFIXES = ("module.", "model.", "backbone.", "encoder.")
@@ -46,33 +42,15 @@ def imagenet_file(name: str) -> Path:
     from torchvision.models import get_model_weights
 
     url = get_model_weights(name)["IMAGENET1K_V1"].url
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    file = folder / url.rsplit("/", 1)[-1]
-    if file.is_file():
-        return file
-    digest = re.search(r"-([0-9a-f]{8,})\.", file.name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _silence_limit(CONNECT_SECONDS):
-            torch.hub.download_url_to_file(url, str(file), digest.group(1) if digest else None, progress=False)
-    except (OSError, RuntimeError) as error:  # URLError and timeouts are OSErrors; a wrong hash is a RuntimeError
-        raise CheckpointError(
-            f"cannot download the ImageNet weights {url}: {error}",
-            hint=f"put {file.name} into {folder}, name such a file by --set model.weights=PATH, "
-            "or start from random ones by --set model.weights=none",
-        ) from error
-    return file
-
-
-@contextmanager
-def _silence_limit(seconds: float) -> Iterator[None]:
-    """Sockets opened inside give up after `seconds` without an answer."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    file = url.rsplit("/", 1)[-1]
+    digest = re.search(r"-([0-9a-f]{8,})\.", file)
+    return downloaded(
+        url,
+        file,
+        digest=digest.group(1) if digest else None,
+        hint=f"put {file} into {hub_folder()}, name such a file by --set model.weights=PATH, "
+        "or start from random ones by --set model.weights=none",
+    )
 
 
 def load_timm_weights(name: str, weights: str, network: nn.Module, parts: Sequence[tuple[str, nn.Module]]) -> None:
@@ -152,7 +130,7 @@ def _downloaded(name: str) -> dict[str, Tensor]:
     import timm
 
     try:
-        with _silence_limit(CONNECT_SECONDS):
+        with silence_limit(CONNECT_SECONDS):
             return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # of many kinds, by what timm fetches with
         package = LITE.fullmatch(name)

@@ -13,8 +13,9 @@ exchange.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,10 +23,10 @@ from torch import Tensor, nn
 
 from cen_cli.errors import CheckpointError
 from cen_cli.models.backbones.pretrained import check_there, read_resnet_weights
-from cen_cli.models.conversion import Convolution, convert_children, convert_layers, fuse_input
-from cen_cli.models.fusion.placement import Fusion, PassOn, place
+from cen_cli.models.conversion import Convolution, convert_layers, fuse_streams
+from cen_cli.models.fusion.placement import Fusion, PassOn
 from cen_cli.models.norms import ModalBatchNorm2d
-from cen_cli.models.settings import MERGED, PRIVATE, StreamSettings
+from cen_cli.models.settings import StreamSettings
 
 if TYPE_CHECKING:
     from torchvision.models.resnet import ResNet
@@ -58,7 +59,8 @@ RESNETS = {
 }
 
 
-STAGES = ("layer1", "layer2", "layer3", "layer4")
+STAGES = [("conv1", "bn1", "layer1"), ("layer2",), ("layer3",), ("layer4",)]
+"""Modules of each stage; the stem belongs to the first."""
 FUSION_POINTS = {"early": 2, "middle": 3, "late": 4}
 """Stage behind which a baseline fuses (S Section 2)."""
 
@@ -66,7 +68,7 @@ FUSION_POINTS = {"early": 2, "middle": 3, "late": 4}
 class ResNetEncoder(nn.Module):
     """Stem and four stages of a ResNet; parameters are named as in torchvision."""
 
-    def __init__(self, resnet: ResNet, channels: tuple[int, ...], junctions: Sequence[nn.Module]) -> None:
+    def __init__(self, resnet: ResNet, channels: tuple[int, ...], junctions: Iterable[nn.Module]) -> None:
         super().__init__()
         self.conv1, self.bn1, self.relu, self.maxpool = resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool
         self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
@@ -74,19 +76,15 @@ class ResNetEncoder(nn.Module):
         self.channels = channels
 
     def stages(self) -> list[list[nn.Module]]:
-        """The modules of each stage; the stem belongs to the first."""
-        first, *others = self._stages()
-        return [[self.conv1, self.bn1, first], *([stage] for stage in others)]
-
-    def _stages(self) -> tuple[nn.Module, ...]:
-        return self.layer1, self.layer2, self.layer3, self.layer4
+        """The modules of each stage."""
+        return [[self.get_submodule(name) for name in names] for names in STAGES]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """[M*B, 3, H, W] -> 4 maps, see the contract above; behind each stage stands a junction."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         features = []
-        for stage, junction in zip(self._stages(), self.junctions, strict=True):
-            feature, x = junction(stage(x))
+        for stage, junction in zip(self.stages(), self.junctions, strict=True):
+            feature, x = junction(stage[-1](x))
             features.append(feature)
         return tuple(features)
 
@@ -138,19 +136,10 @@ def resnet_encoder(
     if fusion is None:
         convert_layers(resnet, modalities, settings, after=_is_three_by_three)
         return ResNetEncoder(resnet, channels, [PassOn() for _ in STAGES])
-    placement = place(fusion, FUSION_POINTS, channels, modalities, _one_batch_norm)
-    if fusion.stage == "input":
-        fuse_input(resnet, modalities)
-        convert_children(resnet, ("conv1", "bn1"), 1, MERGED)
-    else:
-        convert_children(resnet, ("conv1", "bn1"), modalities, PRIVATE)
-    convert_children(resnet, STAGES[: placement.private_stages], modalities, PRIVATE)
-    convert_children(resnet, STAGES[placement.private_stages :], 1, MERGED)
-    return ResNetEncoder(resnet, channels, placement.junctions)
-
-
-def _one_batch_norm(channels: int) -> nn.Module:
-    return ModalBatchNorm2d(channels, modalities=1)
+    norm = partial(ModalBatchNorm2d, modalities=1)
+    return ResNetEncoder(
+        resnet, channels, fuse_streams(resnet, STAGES, channels, modalities, fusion, FUSION_POINTS, norm)
+    )
 
 
 def _is_three_by_three(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (called with both)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,10 +21,10 @@ from torch import Tensor, nn
 
 from cen_cli.errors import UsageError
 from cen_cli.models.backbones.pretrained import load_timm_weights
-from cen_cli.models.conversion import convert_children, convert_layers, fuse_input
-from cen_cli.models.fusion.placement import Fusion, PassOn, place
+from cen_cli.models.conversion import convert_layers, fuse_streams
+from cen_cli.models.fusion.placement import Fusion, PassOn
 from cen_cli.models.norms import ModalBatchNorm2d
-from cen_cli.models.settings import MERGED, PRIVATE, StreamSettings
+from cen_cli.models.settings import StreamSettings
 
 PREFIX = "timm/"
 """Of a backbone's name."""
@@ -158,9 +159,6 @@ def _convert(encoder: StagedEncoder, modalities: int, settings: StreamSettings, 
         convert_layers(encoder, modalities, settings)
         return
     points = {"early": max(len(names) // 2, 1), "middle": max(len(names) - 1, 1), "late": len(names)}
-    placement = place(fusion, points, encoder.channels, modalities, lambda width: ModalBatchNorm2d(width, 1))
-    if fusion.stage == "input":
-        fuse_input(encoder, modalities)
-    convert_children(encoder, names[: placement.private_stages], modalities, PRIVATE)
-    convert_children(encoder, names[placement.private_stages :], 1, MERGED)
-    encoder.junctions = nn.ModuleList(placement.junctions)
+    stages = [[name] for name in names]
+    norm = partial(ModalBatchNorm2d, modalities=1)
+    encoder.junctions = fuse_streams(encoder, stages, encoder.channels, modalities, fusion, points, norm)

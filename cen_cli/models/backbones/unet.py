@@ -6,21 +6,21 @@
 
 Every convolution is 4x4 with stride 2 and a bias, and halves the map. Converted to streams (`convert_layers`), every
 norm is one per modality and followed by the exchange; a baseline puts its junctions behind the layers instead
-(`fuse_streams`). At 256 x 256 the eighth map is 1x1 and has no variance of its
-own; `ModalInstanceNorm2d` normalises it by running statistics.
+(`fuse_layers`). At 256 x 256 the eighth map is 1x1 and has no variance of its own; `ModalInstanceNorm2d` normalises it
+by running statistics.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cen_cli.models.conversion import convert_children, fuse_input
-from cen_cli.models.fusion.placement import Fusion, PassOn, place
+from cen_cli.models.conversion import fuse_streams
+from cen_cli.models.fusion.placement import Fusion, PassOn
 from cen_cli.models.norms import ModalInstanceNorm2d
-from cen_cli.models.settings import MERGED, PRIVATE
 
 NormLayers = Literal["all", "inner"]
 
@@ -91,24 +91,12 @@ class UNetEncoder(nn.Module):
         return tuple(f"layer{level}" for level in range(1, len(self.channels) + 1))
 
 
-def fuse_streams(encoder: UNetEncoder, modalities: int, fusion: Fusion) -> None:
-    """Make M private streams of the encoder, in place, that a baseline fuses.
-
-    From the point of fusion on features are [B, channels[i], h, w], and so are those before it, averaged over the
-    modalities. The middle of eight layers is the fourth (S Section 3).
-    """
-    names = encoder.layer_names
-    points = {"early": 1, "middle": (len(names) + 1) // 2, "late": len(names)}
-    placement = place(fusion, points, encoder.channels, modalities, _one_instance_norm)
-    if fusion.stage == "input":
-        fuse_input(encoder, modalities)
-    convert_children(encoder, names[: placement.private_stages], modalities, PRIVATE)
-    convert_children(encoder, names[placement.private_stages :], 1, MERGED)
-    encoder.junctions = nn.ModuleList(placement.junctions)
-
-
-def _one_instance_norm(channels: int) -> nn.Module:
-    return ModalInstanceNorm2d(channels, modalities=1)
+def fuse_layers(encoder: UNetEncoder, modalities: int, fusion: Fusion) -> None:
+    """`fuse_streams` of a U-Net's encoder. The middle of eight layers is the fourth (S Section 3)."""
+    stages = [[name] for name in encoder.layer_names]
+    points = {"early": 1, "middle": (len(stages) + 1) // 2, "late": len(stages)}
+    norm = partial(ModalInstanceNorm2d, modalities=1)
+    encoder.junctions = fuse_streams(encoder, stages, encoder.channels, modalities, fusion, points, norm)
 
 
 def _check_sides(x: Tensor, multiple: int) -> None:

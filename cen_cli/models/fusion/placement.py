@@ -23,7 +23,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from cen_cli.models.fusion.average import AverageFusion
+from cen_cli.models.fusion.blocks import AverageFusion
 
 Stage = Literal["input", "early", "middle", "late", "all"]
 MakeNorm = Callable[[int], nn.Module]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cen_cli import files
 from cen_cli.data.rooms import DOMAINS, PALETTE, RoomsSettings, prepare, render_view, storage
-from cen_cli.data.rooms.encoding import decode, encode
+from cen_cli.data.rooms.encoding import CURVATURE_UNITS, DEPTH_INVALID, DEPTH_UNITS, EDGE_UNITS, encode
 from cen_cli.data.rooms.render import view_camera
 from cen_cli.data.rooms.scene import build_scene
 from cen_cli.errors import DataError, SaveError, UsageError
@@ -183,9 +183,24 @@ def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path):
         prepare(TINY, tmp_path / "taken", domains=PAIR, workers=1)
 
 
+def decoded(domain, data):
+    """The array of a stored domain, in the units of `render_view` (rounded as the file is)."""
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        values = np.array(image)
+    if domain.startswith("depth_"):
+        return np.where(values == DEPTH_INVALID, 0, values.astype(np.float32) / DEPTH_UNITS).astype(np.float32)
+    if domain in EDGE_UNITS:
+        return values.astype(np.float32) / EDGE_UNITS[domain]
+    if domain == "normal":
+        return (values.astype(np.float32) - 127) / 127
+    if domain == "principal_curvature":
+        return (values[..., :2].astype(np.float32) - 127) / CURVATURE_UNITS
+    return values
+
+
 def test_stored_pictures_read_back_as_they_were():
     view = render_view(RoomsSettings(size=32), "train", 0, 0)
-    back = {domain: decode(domain, encode(domain, values)) for domain, values in view.items()}
+    back = {domain: decoded(domain, encode(domain, values)) for domain, values in view.items()}
     for domain in ("rgb", "rgb_clean", "reshading", "labels"):
         np.testing.assert_array_equal(back[domain], view[domain])
     for domain in ("depth_euclidean", "depth_zbuffer", "depth_sensor"):

@@ -17,8 +17,7 @@ from cen_cli.models.backbones import pretrained
 from cen_cli.models.backbones.pretrained import load_timm_weights
 from cen_cli.models.backbones.staged import timm_encoder
 from cen_cli.models.exchange import exchange_layers
-from cen_cli.models.fusion.average import AverageFusion
-from cen_cli.models.fusion.concat import ConcatFusion, InputConcat
+from cen_cli.models.fusion.blocks import AverageFusion, ConcatFusion, InputConcat
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings

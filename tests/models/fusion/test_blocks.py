@@ -8,10 +8,8 @@ import torch
 from torch import nn
 
 from cen_cli.models.fusion.align import AlignFusion, alignment_penalty
-from cen_cli.models.fusion.average import AverageFusion
-from cen_cli.models.fusion.concat import ConcatFusion
+from cen_cli.models.fusion.blocks import AverageFusion, ConcatFusion, SelfAttentionFusion
 from cen_cli.models.fusion.mmd import multi_kernel_mmd
-from cen_cli.models.fusion.self_attention import SelfAttentionFusion
 from cen_cli.models.norms import ModalBatchNorm2d
 from tests.reference import fusing
 

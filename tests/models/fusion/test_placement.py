@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_cli.models.exchange import exchange_layers
-from cen_cli.models.fusion.concat import ConcatFusion
+from cen_cli.models.fusion.blocks import ConcatFusion
 from cen_cli.models.fusion.placement import Fusion, Merge, PassOn, Tap, place
 from cen_cli.models.segmenter import refinenet_segmenter
 from cen_cli.models.streams import PrivateCopies

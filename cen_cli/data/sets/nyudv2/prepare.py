@@ -12,7 +12,6 @@ the bit, and depth is to half a unit, 0.1 mm.
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,14 @@ from cen_cli.data.sets.nyudv2 import SPECS, NYUDv2
 from cen_cli.data.sets.nyudv2.frames import Depth
 from cen_cli.data.sets.nyudv2.official import CLASS_NAMES, SOURCE
 from cen_cli.errors import DataError, UsageError
+from cen_cli.results import Advance, unheard
 
-Progress = Callable[[int, int], None]
 _PARTS = {"train": "train.txt", "val": "val.txt"}
 FOLDERS = ("rgb", "masks", "depth")
 _MOST_UNITS = 65535
 
 
-def write_folders(mat: Path, folder: Path, *, depth: Depth = "filled", progress: Progress | None = None) -> int:
+def write_folders(mat: Path, folder: Path, *, depth: Depth = "filled", progress: Advance = unheard) -> int:
     """Write all frames of the official file into an empty folder; returns how many.
 
     `depth`: inpainted, or as measured. `progress` is told (frames done, frames in all). Raises UsageError where there
@@ -47,8 +46,7 @@ def write_folders(mat: Path, folder: Path, *, depth: Depth = "filled", progress:
         for index in range(len(views)):
             lines.append("\t".join(_write_view(views.view(index), folder)) + "\n")
             done += 1
-            if progress is not None:
-                progress(done, total)
+            progress(done, total)
         (folder / _PARTS[part]).write_text("".join(lines), encoding="utf-8")
     return total
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from cen_cli.reporting import tables
-from cen_cli.reporting.bench import render_bench
+from cen_cli.reporting.networks import render_bench
 from cen_cli.results import Bench, PartTime, Peak, Spread
 
 BENCH = Bench(

@@ -1,13 +1,13 @@
-"""`cen analyze-gammas`: what a trained network's scaling factors say about exchange."""
+"""`cen analyze-gammas` and `cen exchange-stats`: what a trained network says about exchange."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from cen_cli.cli import options
+from cen_cli.cli.options import argument, flag, option
 from cen_cli.errors import UsageError
 from cen_cli.wording import command
 
@@ -18,59 +18,33 @@ if TYPE_CHECKING:
 def analyze_gammas(
     checkpoint: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[CKPT|RUN]",
-            help="A run directory, a checkpoint directory or a model.safetensors; without it, Theorem 1 alone.",
+        argument(
+            "[CKPT|RUN]",
+            "A run directory, a checkpoint directory or a model.safetensors; without it, Theorem 1 alone.",
             show_default=False,
         ),
     ] = None,
     layer: Annotated[
         str | None,
-        typer.Option(
-            "--layer",
-            metavar="LAYER",
-            help="Layer of the single-layer plots [default: the eighth exchanging layer, or the last].",
-        ),
+        option("LAYER", "Layer of the single-layer plots [default: the eighth exchanging layer, or the last]."),
     ] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(
-            "--against",
-            metavar="CKPT|RUN",
-            help="Draw another network of the same layers beside this one; may be given several times.",
-        ),
+        option("CKPT|RUN", "Draw another network of the same layers beside this one; may be given several times."),
     ] = None,
     gradients: Annotated[
-        int,
-        typer.Option(
-            "--gradients", metavar="N", min=0, help="Compare Theorem 1 with gradients on N training batches (0: don't)."
-        ),
+        int, option("N", "Compare Theorem 1 with gradients on N training batches (0: don't).", min=0)
     ] = 0,
-    gains: Annotated[
-        int,
-        typer.Option(
-            "--gains", metavar="N", min=0, help="Measure what replacing gains, on N training batches (0: don't)."
-        ),
-    ] = 0,
+    gains: Annotated[int, option("N", "Measure what replacing gains, on N training batches (0: don't).", min=0)] = 0,
     what_if: Annotated[
-        bool, typer.Option("--what-if", help="Also score the network at other thresholds, without training it again.")
+        bool, flag("--what-if", "Also score the network at other thresholds, without training it again.")
     ] = False,
     thresholds: Annotated[
-        str | None,
-        typer.Option(
-            "--thresholds", metavar="T,T,...", help="Those of --what-if [default: decades around the network's own]."
-        ),
+        str | None, option("T,T,...", "Those of --what-if [default: decades around the network's own].")
     ] = None,
-    split: Annotated[
-        str, typer.Option(metavar="SPLIT", help="Split that --what-if scores: train, val or test.")
-    ] = "val",
+    split: Annotated[str, option("SPLIT", "Split that --what-if scores: train, val or test.")] = "val",
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="Folder of the plots [default: plots/ of the run, CKPT-plots beside it, else here].",
-        ),
+        Path | None, option("DIR", "Folder of the plots [default: plots/ of the run, CKPT-plots beside it, else here].")
     ] = None,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
@@ -124,10 +98,8 @@ def analyze_gammas(
         listener=Terminal(),
     )
     following = _next_command(checkpoint, found)
-    if json:
-        console.print_json({**as_json(found), "next": following})
-    else:
-        tables.show(console.out(), [*exchange_tables.render_analysis(found), f"next: {following}"])
+    parts = [*exchange_tables.render_analysis(found), f"next: {following}"]
+    tables.print_result({**as_json(found), "next": following}, parts, json=json)
 
 
 def _thresholds(text: str | None) -> list[float]:
@@ -147,3 +119,39 @@ def _next_command(checkpoint: str, found: GammaAnalysis) -> str:
     return command(
         "train", recipe, *(word for key, value in settings.items() for word in ("--set", f"{key}={value:g}"))
     )
+
+
+class By(StrEnum):
+    """What one row of the table stands for."""
+
+    LAYER = "layer"
+    STAGE = "stage"
+
+
+def exchange_stats(
+    checkpoint: options.Checkpoint,
+    by: Annotated[By, option(None, "One row per exchanging layer, or per stage of the encoder.")] = By.LAYER,
+    out: Annotated[Path | None, option("DIR", "Folder of the plot [default: plots/ of the run].")] = None,
+    device: options.Device = "cpu",
+    json: options.Json = False,
+) -> None:
+    """Count replaced channels per layer and modality.
+
+    Each row names the donors, whose mean takes the channels' place. With three modalities and more, each donor stands
+    with its part of the donors' |gamma|. A run directory also gives the replaced share over the recorded steps, and a
+    plot of it: layers against epochs.
+
+    Examples:
+        cen exchange-stats runs/rooms-261123-101500
+        cen exchange-stats runs/rooms-261123-101500 --by stage
+        cen exchange-stats checkpoints/best/model.safetensors --json
+    """
+    from cen_cli.jobs.analyze import exchange_statistics
+    from cen_cli.reporting import exchange_tables, tables
+    from cen_cli.reporting.progress import Terminal
+
+    found = exchange_statistics(
+        checkpoint, by="stage" if by is By.STAGE else "layer", out=out, device=device, listener=Terminal()
+    )
+    parts = [*exchange_tables.render_statistics(found), f"next: {command('analyze-gammas', checkpoint)}"]
+    tables.print_result(found, parts if found.exchanges else parts[:-1], json=json)

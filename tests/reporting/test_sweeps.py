@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from cen_cli.reporting.wide import WideTable
+from cen_cli.reporting.sweeps import WideTable
 
 
 def lines(width: int, table: WideTable) -> list[str]:

@@ -1,11 +1,10 @@
 """Writes docs/recipes.md's tables from the schema, so that the page cannot say anything else than the code.
 
-python -m cen_cli.recipe.reference docs/recipes.md
+python docs/generate_recipes.py
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from cen_cli.recipe.switches import READ_ONLY_WITH
 from cen_cli.recipe.table import Table
 from cen_cli.recipe.wording import one_of, show_value
 
-BEGIN = "<!-- begin: written by `python -m cen_cli.recipe.reference docs/recipes.md` -->"
+PAGE = Path(__file__).with_name("recipes.md")
+BEGIN = "<!-- begin: written by `python docs/generate_recipes.py` -->"
 END = "<!-- end -->"
 
 
@@ -94,5 +94,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    page_path = Path(sys.argv[1])
-    page_path.write_text(refreshed(page_path.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(refreshed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
