@@ -49,13 +49,13 @@ def gamma_gradients(
     """
     layers = exchange_layers(model)
     weights = [layer.norm.weight for layer in layers.values()]
-    found: list[list[npt.NDArray[np.float32]]] = []
+    gradients_by_layer: list[list[npt.NDArray[np.float32]]] = []
     model.train()
     for batch in batches:
         gradients = torch.autograd.grad(task_loss(batch), weights, allow_unused=True, materialize_grads=True)
-        found.append([gradient.float().cpu().numpy() for gradient in gradients])
+        gradients_by_layer.append([gradient.float().cpu().numpy() for gradient in gradients])
     rows = {name: layer.modalities for name, layer in layers.items()}
-    stacked = [np.stack(values) for values in zip(*found, strict=True)]
+    stacked = [np.stack(values) for values in zip(*gradients_by_layer, strict=True)]
     return {
         name: np.broadcast_to(values, (len(values), rows[name], values.shape[2]))
         for name, values in zip(layers, stacked, strict=True)
@@ -153,13 +153,13 @@ def _bins(gammas: _Gammas) -> list[CalibrationBin]:
     """Of gammas that have a gradient."""
     edges = np.linspace(0, 1, BINS + 1)
     place = np.clip(np.digitize(gammas.predicted, edges) - 1, 0, BINS - 1)
-    found = []
+    bins = []
     for number, (low, high) in enumerate(pairwise(edges.tolist())):
         inside = gammas.live & (place == number)
         if inside.any():
             means = [_mean(values[..., inside]) for values in (gammas.predicted, gammas.events, gammas.below)]
-            found.append(CalibrationBin(low, high, int(inside.sum()), *means))
-    return found
+            bins.append(CalibrationBin(low, high, int(inside.sum()), *means))
+    return bins
 
 
 def _mean(values: npt.NDArray[Any]) -> float:

@@ -95,8 +95,8 @@ def _chosen(
     rows: list[PictureRow] = []
     for by in shown.by:
         if by == "difference":
-            found = sorted((row(index) for index in few), key=lambda pair: -float(pair[1].mean()))
-            rows += [_framed(*pair) for pair in found[: shown.count]]
+            worst = sorted((row(index) for index in few), key=lambda pair: -float(pair[1].mean()))
+            rows += [_framed(*pair) for pair in worst[: shown.count]]
             continue
         light = {index: luminance(each.view(index) for each in data.values()) for index in few}
         for index in sorted(few, key=light.__getitem__, reverse=by == "brightest")[: shown.count]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cen_cli.analysis.layers import LayerState
-from cen_cli.results import COLLAPSED, GammaDiagnosis, LoggedHealth, WhatIfRow, is_better, unread_streams
+from cen_cli.results import COLLAPSED, GammaDiagnosis, LoggedHealth, ThresholdRow, is_better, unread_streams
 from cen_cli.wording import listed
 
 FEW = 0.01
@@ -63,7 +63,7 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: 
     return GammaDiagnosis("healthy", remarks, "nothing needs changing")
 
 
-def with_what_if(found: GammaDiagnosis, rows: Sequence[WhatIfRow], own: float, metric: str) -> GammaDiagnosis:
+def with_thresholds(diagnosis: GammaDiagnosis, rows: Sequence[ThresholdRow], own: float, metric: str) -> GammaDiagnosis:
     """The diagnosis with what other thresholds score: as evidence, and as a setting to try where one is better by 1%.
 
     `own` is the network's threshold, one of the rows.
@@ -76,13 +76,13 @@ def with_what_if(found: GammaDiagnosis, rows: Sequence[WhatIfRow], own: float, m
     said = f"at its threshold {own:g} {metric} is {values[own]:.4g}"
     if abs(values[best] - values[own]) <= NOTABLE * abs(values[own]):
         said += ", and no other threshold that was tried makes it better by 1%"
-        return dataclasses.replace(found, evidence=(*found.evidence, said))
+        return dataclasses.replace(diagnosis, evidence=(*diagnosis.evidence, said))
     said += f"; at {best:g} it would be {values[best]:.4g}"
-    settings = {**found.settings, "exchange.threshold": best} if best > 0 else found.settings
-    return dataclasses.replace(found, evidence=(*found.evidence, said), settings=settings)
+    settings = {**diagnosis.settings, "exchange.threshold": best} if best > 0 else diagnosis.settings
+    return dataclasses.replace(diagnosis, evidence=(*diagnosis.evidence, said), settings=settings)
 
 
-def with_health(found: GammaDiagnosis, states: Sequence[LayerState], log: Sequence[LoggedHealth]) -> GammaDiagnosis:
+def with_health(diagnosis: GammaDiagnosis, states: Sequence[LayerState], log: Sequence[LoggedHealth]) -> GammaDiagnosis:
     """The diagnosis, corrected where gammas fell because no gradient of the task reached them.
 
     `log`: what the run saw of its network's health; without it nothing is known, and nothing is changed.
@@ -90,13 +90,13 @@ def with_health(found: GammaDiagnosis, states: Sequence[LayerState], log: Sequen
     unread = {name: np.array(streams) for name, streams in unread_streams(log).items() if any(streams)}
     layers = [state for state in states if state.name in unread]
     if not layers:
-        return found
+        return diagnosis
     fallen = sum(int((state.below & state.pressed)[unread[state.name]].sum()) for state in layers)
     said = (
         f"no gradient of the task reached {listed(state.name for state in layers)} in most of the {len(log)} steps that"
         f" were recorded: {fallen} gammas are below the threshold there because nothing held them, which is no choice"
     )
-    return GammaDiagnosis("unread", (said, *found.evidence), _LET_IT_LIVE)
+    return GammaDiagnosis("unread", (said, *diagnosis.evidence), _LET_IT_LIVE)
 
 
 # --- verdicts -----------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def _never_found(best: Evaluation) -> Warned:
     scores = list(best.scores.values())[-1]
     if not isinstance(scores, SegmentationScores):
         return
-    missed = [name for name, found in zip(best.class_names, scores.class_accuracy, strict=False) if found == 0]
+    missed = [name for name, accuracy in zip(best.class_names, scores.class_accuracy, strict=False) if accuracy == 0]
     if missed:
         yield (
             f"never found on {best.split}: {listed(missed)}",

@@ -91,12 +91,12 @@ def _parts_of_donors(gammas: npt.NDArray[np.float32], m: int) -> npt.NDArray[np.
 
     Where no donor has any, all give alike.
     """
-    given = gammas.astype(np.float64)
-    given[m] = 0
-    dead = given.sum(axis=0) == 0
-    given[:, dead] = 1
-    given[m, dead] = 0
-    return given / np.maximum(given.sum(axis=0), np.finfo(np.float64).tiny)
+    magnitudes = gammas.astype(np.float64)
+    magnitudes[m] = 0
+    dead = magnitudes.sum(axis=0) == 0
+    magnitudes[:, dead] = 1
+    magnitudes[m, dead] = 0
+    return magnitudes / np.maximum(magnitudes.sum(axis=0), np.finfo(np.float64).tiny)
 
 
 def _counts(masks: Iterable[tuple[Mask, Mask]], modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:

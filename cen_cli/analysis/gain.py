@@ -34,14 +34,14 @@ def estimate_gains(
     probes = watch_gains(model)
     wanted = list(probes.values())
     model.train()
-    found = (
+    gains = (
         [torch.autograd.grad(task_loss(batch), wanted, allow_unused=True, materialize_grads=True) for batch in batches]
         if wanted
         else []
     )
     return {
         name: -torch.stack(gradients).mean(dim=0).cpu().numpy()
-        for name, gradients in zip(probes, zip(*found, strict=True), strict=True)
+        for name, gradients in zip(probes, zip(*gains, strict=True), strict=True)
     }
 
 

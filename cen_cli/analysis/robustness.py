@@ -77,15 +77,18 @@ def _left_out(specs: Sequence[ModalitySpec]) -> Iterator[str]:
 def score_robustness(data: ViewDataset, plan: Plan, score: Score, *, metric: str) -> Robustness:
     """Score whole inputs, then all that is planned; drops are those of `metric`, named without a branch."""
     full = score(data)
-    found = {alteration: score_altered(data, alteration, score) for alteration in plan.alterations}
-    drops = {alteration: score_drop(full, evaluation, metric) for alteration, evaluation in found.items()}
+    evaluations = {alteration: score_altered(data, alteration, score) for alteration in plan.alterations}
+    drops = {alteration: score_drop(full, evaluation, metric) for alteration, evaluation in evaluations.items()}
     names = tuple(spec.name for spec in data.specs)
     return Robustness(
         metric=metric,
         seed=plan.seed,
         full=full,
-        missing=tuple(_missing(item, names, found[item], drops[item]) for item in plan.missing),
-        corrupted=tuple(_corrupted(item, found[item], drops[item]) for item in plan.corrupted),
+        missing=tuple(_missing(item, names, evaluations[item], drops[item]) for item in plan.missing),
+        corrupted=tuple(
+            CorruptedScores(evaluations[item], drops[item], item.modality, item.corruption, item.level, item.strength)
+            for item in plan.corrupted
+        ),
         reliance=_reliance(full, {item.modalities[0]: drops[item] for item in plan.swapped}, metric),
         notes=plan.notes,
     )
@@ -109,10 +112,6 @@ def score_drop(full: Evaluation, altered: Evaluation, metric: str) -> Drop:
 def _missing(item: Missing, names: Sequence[str], evaluation: Evaluation, drop: Drop) -> MissingScores:
     present = tuple(name for name in names if name not in item.modalities)
     return MissingScores(evaluation, drop, present, item.modalities, item.fill)
-
-
-def _corrupted(item: Corrupted, evaluation: Evaluation, drop: Drop) -> CorruptedScores:
-    return CorruptedScores(evaluation, drop, item.modality, item.corruption, item.level, item.strength)
 
 
 def _reliance(full: Evaluation, swaps: Mapping[str, Drop], metric: str) -> tuple[Reliance, ...]:

@@ -20,7 +20,7 @@ from cen_cli.errors import CenError, UnavailableError, UsageError
 from cen_cli.recipe import folders
 from cen_cli.recipe.schema import Recipe
 from cen_cli.results import VOID, Advance, unheard
-from cen_cli.results.findings import DataCheck
+from cen_cli.results.datasets import DataCheck
 
 
 def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Advance = unheard) -> ViewDataset:

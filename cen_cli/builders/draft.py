@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cen_cli.errors import DataError, UsageError
 from cen_cli.recipe.wording import perhaps
-from cen_cli.results.findings import DataCheck, InferredDataset, InferredLabels, InferredModality, ModalityFacts
+from cen_cli.results.datasets import DataCheck, InferredDataset, InferredLabels, InferredModality, ModalityFacts
 from cen_cli.wording import command
 
 LONG_SIDE = 144

@@ -60,7 +60,7 @@ def start_from(
     for name, own in network.state_dict().items():
         if HEADS.fullmatch(name):
             continue
-        value = stored.get(re.sub(r"\.copies\.(\d+)\.", lambda found: f".copies.{rows[int(found[1])]}.", name))
+        value = stored.get(re.sub(r"\.copies\.(\d+)\.", lambda match: f".copies.{rows[int(match[1])]}.", name))
         if value is not None and name.rpartition(".")[0] in tables and len(value) == len(trained) > 1:
             value = value[rows]
         elif value is not None and name.rpartition(".")[0] in tables:

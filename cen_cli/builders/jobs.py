@@ -15,10 +15,9 @@ from cen_cli.builders.checkpoints import labels_of
 from cen_cli.builders.data import dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
 from cen_cli.builders.scoring import best_by, scorer
-from cen_cli.data.class_counts import count_classes
 from cen_cli.data.loading import training_loader
 from cen_cli.data.sample import Batch
-from cen_cli.data.views import ViewDataset
+from cen_cli.data.views import ViewDataset, count_classes
 from cen_cli.engine.fit import Fit
 from cen_cli.engine.losses import Penalty
 from cen_cli.engine.optimizers import build_optimizer

@@ -132,9 +132,9 @@ def _segmentation_recipe(size: segmenter.SegmenterSize, inputs: tuple[str, ...])
 def _generator(published: PublishedTensors, inputs: tuple[str, ...], target: str | None) -> _Read:
     size = generator.generator_size(published)
     if not inputs or target is None:
-        given = "--inputs" if not inputs else "--target"
+        option = "--inputs" if not inputs else "--target"
         raise UsageError(
-            f"{published.source} holds a generator of {size.modalities} inputs, and no file says of which: {given} is "
+            f"{published.source} holds a generator of {size.modalities} inputs, and no file says of which: {option} is "
             "missing",
             hint="for example --inputs shade texture --target rgb",
         )

@@ -57,15 +57,15 @@ def task_loss_of(
 
 def _load(task: Task, file: Path) -> None:
     load_weights(task.model, read_tensors(file)[0], file)
-    beside = file.with_name(TRAINING_FILE)
-    if task.auxiliaries and not beside.is_file():
+    training_file = file.with_name(TRAINING_FILE)
+    if task.auxiliaries and not training_file.is_file():
         raise UsageError(
             f"{file}: the {' and '.join(task.auxiliaries)} that it was trained against is in {TRAINING_FILE}, "
             "which is not beside it",
             hint="give the run directory or its checkpoint folder",
         )
     if task.auxiliaries:
-        load_auxiliaries(task.auxiliaries, read_tensors(beside)[0], beside)
+        load_auxiliaries(task.auxiliaries, read_tensors(training_file)[0], training_file)
 
 
 def _without_penalty(task: Task, batch: Batch) -> Tensor:

@@ -83,7 +83,7 @@ def analyze_gammas(
         else:
             console.note(f"plot: {plot}")
         return
-    found = analyze(
+    analysis = analyze(
         checkpoint,
         layer=layer,
         against=against or (),
@@ -97,9 +97,9 @@ def analyze_gammas(
         device=device,
         listener=Terminal(),
     )
-    following = _next_command(checkpoint, found)
-    parts = [*exchange_tables.render_analysis(found), f"next: {following}"]
-    tables.print_result({**as_json(found), "next": following}, parts, json=json)
+    following = _next_command(checkpoint, analysis)
+    parts = [*exchange_tables.render_analysis(analysis), f"next: {following}"]
+    tables.print_result({**as_json(analysis), "next": following}, parts, json=json)
 
 
 def _thresholds(text: str | None) -> list[float]:
@@ -110,12 +110,12 @@ def _thresholds(text: str | None) -> list[float]:
         raise UsageError(f"--thresholds {text}: numbers of 0 or more, separated by commas", hint="1e-3,1e-2") from error
 
 
-def _next_command(checkpoint: str, found: GammaAnalysis) -> str:
+def _next_command(checkpoint: str, analysis: GammaAnalysis) -> str:
     """Train again with what the diagnosis proposes; else look on."""
-    settings = found.diagnosis.settings
+    settings = analysis.diagnosis.settings
     if not settings:
         return command("exchange-stats", checkpoint)
-    recipe = f"{found.run}/recipe.toml" if found.run else "RECIPE"
+    recipe = f"{analysis.run}/recipe.toml" if analysis.run else "RECIPE"
     return command(
         "train", recipe, *(word for key, value in settings.items() for word in ("--set", f"{key}={value:g}"))
     )
@@ -150,8 +150,8 @@ def exchange_stats(
     from cen_cli.reporting import exchange_tables, tables
     from cen_cli.reporting.progress import Terminal
 
-    found = exchange_statistics(
+    statistics = exchange_statistics(
         checkpoint, by="stage" if by is By.STAGE else "layer", out=out, device=device, listener=Terminal()
     )
-    parts = [*exchange_tables.render_statistics(found), f"next: {command('analyze-gammas', checkpoint)}"]
-    tables.print_result(found, parts if found.exchanges else parts[:-1], json=json)
+    parts = [*exchange_tables.render_statistics(statistics), f"next: {command('analyze-gammas', checkpoint)}"]
+    tables.print_result(statistics, parts if statistics.exchanges else parts[:-1], json=json)

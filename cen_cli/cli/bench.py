@@ -39,5 +39,5 @@ def bench(
 
     changes = options.changes(overrides, train__batch=batch)
     common: dict[str, Any] = {"changes": changes, "data_root": data_root, "device": device, "listener": Terminal()}
-    found = job.bench(recipe, rounds=rounds, steps=steps, **common)
-    tables.print_result(found, render_bench(found), json=json)
+    measured = job.bench(recipe, rounds=rounds, steps=steps, **common)
+    tables.print_result(measured, render_bench(measured), json=json)

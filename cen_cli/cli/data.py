@@ -12,7 +12,7 @@ from cen_cli.errors import DataError
 from cen_cli.wording import command
 
 if TYPE_CHECKING:
-    from cen_cli.results.findings import WrittenData
+    from cen_cli.results.datasets import WrittenData
 
 
 class PaletteStyle(StrEnum):
@@ -165,16 +165,16 @@ def check(
     from cen_cli.reporting.progress import Terminal
 
     settings = load_recipe(recipe, overrides or (), data_root)
-    found = job.check(settings, views=views, listener=Terminal())
+    report = job.check(settings, views=views, listener=Terminal())
     root = ("--data-root", data_root) if data_root else ()
-    tables.print_result(found, render_check(found, command("train", recipe, *root)), json=json)
+    tables.print_result(report, render_check(report, command("train", recipe, *root)), json=json)
     if images:
-        for path in job.draw_samples(settings, found, images, out or Path(f"{settings.name}-samples")):
+        for path in job.draw_samples(settings, report, images, out or Path(f"{settings.name}-samples")):
             console.note(f"picture: {path}")
-    if found.errors:
+    if report.errors:
         raise DataError(f"{settings.name}: training on these data would stop or go wrong")
     if statistics:
-        job.write_statistics(recipe, settings, found)
+        job.write_statistics(recipe, settings, report)
         console.note(f"wrote mean and deviation of {', '.join(settings.data.inputs)} into {recipe}")
 
 
@@ -205,6 +205,6 @@ def init(
     from cen_cli.reporting.data import render_draft
     from cen_cli.reporting.progress import Terminal
 
-    file, made, found = job.draft_recipe(folder, out, target=target, listener=Terminal())
-    document = {"recipe": str(file), "target": made, "survey": found}
-    tables.print_result(document, render_draft(found, made, str(file)), json=json)
+    file, made, inferred = job.draft_recipe(folder, out, target=target, listener=Terminal())
+    document = {"recipe": str(file), "target": made, "survey": inferred}
+    tables.print_result(document, render_draft(inferred, made, str(file)), json=json)

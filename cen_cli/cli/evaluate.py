@@ -175,9 +175,9 @@ def _show(report: EvaluationReport, *, json: bool) -> None:
 def _write_confusion(evaluation: Evaluation, file: Path) -> None:
     """The matrix as CSV, and as a picture of the same name. Raises UsageError for a translation."""
     from cen_cli.reporting import console
-    from cen_cli.reporting.confusion import confusion_csv
     from cen_cli.reporting.files import write_whole
     from cen_cli.reporting.plots import draw_confusion
+    from cen_cli.reporting.tables import confusion_csv
 
     if not evaluation.confusion:
         raise UsageError("--confusion: a translation has no classes to confuse", hint="leave it out")

@@ -97,8 +97,8 @@ def sweep(
 def _seconds(text: str) -> float:
     """`2h`, `90m`, `30s`, or several of them, as seconds. Raises UsageError for anything else."""
     number = r"(\d+(?:\.\d+)?)"
-    found = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text)
-    parts = zip(found.groups(), (3600, 60, 1), strict=True) if found else ()
+    match = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text)
+    parts = zip(match.groups(), (3600, 60, 1), strict=True) if match else ()
     seconds = sum(float(part or 0) * size for part, size in parts)
     if not seconds:
         raise UsageError(f"--budget {text}: a time such as 2h, 90m or 1h30m")

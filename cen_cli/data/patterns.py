@@ -29,10 +29,6 @@ SPLIT_WORDS = {
 """How {split} may be spelled."""
 
 
-MOST_NAMED = 3
-"""Views that a message names of those that lack a file."""
-
-
 @dataclasses.dataclass(frozen=True)
 class ViewKey:
     """What tells a view from others; empty where the pattern does not say it."""
@@ -80,20 +76,20 @@ class Pattern:
 
         Raises DataError where there are none, and where two are of one view.
         """
-        found: dict[ViewKey, str] = {}
+        files: dict[ViewKey, str] = {}
         for name in sorted(glob.glob(self._glob, root_dir=root)):
             key = self.key(name)
             if key is None:
                 continue
-            if key in found:
+            if key in files:
                 raise DataError(
-                    f"{root}: {found[key]} and {name} are both view {key.name!r} by the pattern {self.text!r}",
+                    f"{root}: {files[key]} and {name} are both view {key.name!r} by the pattern {self.text!r}",
                     hint="a pattern with less of * in it, or with {group} for the folder that tells them apart",
                 )
-            found[key] = name
-        if not found:
+            files[key] = name
+        if not files:
             raise self._nothing(root, hint)
-        return found
+        return files
 
     def _nothing(self, root: Path, hint: str | None) -> DataError:
         """What there is instead: of the deepest folder of the pattern that exists."""
@@ -117,34 +113,34 @@ def find_together(root: Path, patterns: Mapping[str, Pattern]) -> dict[str, dict
 
     Views are called as the first pattern that has them calls them. Raises DataError as `Pattern.find` does.
     """
-    found = {name: pattern.find(root) for name, pattern in patterns.items()}
-    if any(len({padded_alike(key) for key in files}) < len(files) for files in found.values()):
-        return found  # 1.png and 01.png are two views
+    matched = {name: pattern.find(root) for name, pattern in patterns.items()}
+    if any(len({padded_alike(key) for key in files}) < len(files) for files in matched.values()):
+        return matched  # 1.png and 01.png are two views
     called: dict[ViewKey, ViewKey] = {}
-    for files in found.values():
+    for files in matched.values():
         for key in files:
             called.setdefault(padded_alike(key), key)
-    return {name: {called[padded_alike(key)]: path for key, path in files.items()} for name, files in found.items()}
+    return {name: {called[padded_alike(key)]: path for key, path in files.items()} for name, files in matched.items()}
 
 
 def complete(
     root: Path,
     split: str,
     keys: Sequence[ViewKey],
-    found: Mapping[str, Mapping[ViewKey, str]],
+    matched: Mapping[str, Mapping[ViewKey, str]],
     *,
     skip: bool = False,
     hint: str,
 ) -> list[ViewKey]:
-    """The views that have all their files; `found` is what `find_together` gives.
+    """The views that have all their files; `matched` is what `find_together` gives.
 
     Raises IncompleteError where others are not to be left out (`skip`), or none is complete.
     """
-    lacking = {name: [key.name for key in keys if key not in files] for name, files in found.items()}
-    whole = [key for key in keys if all(key in files for files in found.values())]
+    lacking = {name: [key.name for key in keys if key not in files] for name, files in matched.items()}
+    whole = [key for key in keys if all(key in files for files in matched.values())]
     if len(whole) == len(keys) or (skip and whole):
         return whole
-    lacks = "; ".join(f"{name}: {listed(names, MOST_NAMED)}" for name, names in lacking.items() if names)
+    lacks = "; ".join(f"{name}: {listed(names)}" for name, names in lacking.items() if names)
     raise IncompleteError(
         f"{root}: {len(keys) - len(whole)} of {len(keys)} {split} views lack a file, of {lacks}",
         lacking,

@@ -284,13 +284,13 @@ def whole_numbers(values: np.ndarray) -> bool:
     return bool(((values >= 0) & (values <= 65535) & (values == np.floor(values))).all())
 
 
-def _unknown_labels(path: str | Path, found: Sequence[int], encoding: LabelEncoding) -> DataError:
-    shown = listed([shown_label(value, color=encoding.color) for value in found])
+def _unknown_labels(path: str | Path, values: Sequence[int], encoding: LabelEncoding) -> DataError:
+    shown = listed([shown_label(value, color=encoding.color) for value in values])
     what = "colour" if encoding.color else "label"
     keys = "colors and void_colors" if encoding.color else "first, values and void"
     first, last = encoding.values[0], encoding.values[-1]
     hint = f"{keys} in [data.folders.labels] say what is stored"
-    if not encoding.color and found == [last + 1] and last - first + 1 == len(encoding.values):
+    if not encoding.color and values == [last + 1] and last - first + 1 == len(encoding.values):
         hint = f"labels seem to start at {first + 1}: data.folders.labels.first = {first + 1}"
     return DataError(f"{path}: {what} {shown} is none of the {len(encoding.values)} classes and not void", hint=hint)
 

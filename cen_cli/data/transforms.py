@@ -6,6 +6,10 @@ type (uint8, metres). What a crop reaches beyond the view is not valid, `VOID` i
 every image (its mean colour, no depth).
 
 Augmentation draws from the generator that it is handed and from nothing else: a sample depends on its seed only.
+
+Modality dropout (ModDrop, Neverova et al., TPAMI 2016): training views lack some of their modalities, so that the
+network learns to do with what is there. The paper does not use it. A dropped modality is 0 as the network sees it
+(`Sample.without`), and nothing else changes: its branch is supervised as ever, on what it gets through the exchange.
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cen_cli.data.altered.modality_dropout import drop_modalities
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import TARGET, RawView, Sample
 from cen_cli.data.tensors import Mask, wrap
@@ -265,3 +268,21 @@ def _sample(
         files=view.files,
         pending=pending,
     )
+
+
+def drop_modalities(sample: Sample, probability: float, generator: torch.Generator) -> Sample:
+    """The sample without the modalities that are drawn, each with the probability; one at least stays."""
+    dropped = draw_dropped(tuple(sample.inputs), probability, generator)
+    return sample.without(dropped) if dropped else sample
+
+
+def draw_dropped(modalities: Sequence[str], probability: float, generator: torch.Generator) -> tuple[str, ...]:
+    """Each modality with `probability`, independently; where that would be all M, one of them, at random, stays.
+
+    So a modality is dropped with probability p - p^M / M. Always draws M + 1 numbers.
+    """
+    drawn = torch.rand(len(modalities), generator=generator) < probability
+    spared = int(torch.randint(len(modalities), (), generator=generator))
+    if drawn.all():
+        drawn[spared] = False
+    return tuple(name for name, dropped in zip(modalities, drawn.tolist(), strict=True) if dropped)

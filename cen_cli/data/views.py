@@ -25,6 +25,7 @@ from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import EvalTransform, resize_view
 from cen_cli.data.transforms import resize as resize_map
 from cen_cli.errors import DataError, UsageError
+from cen_cli.results import VOID
 from cen_cli.wording import did_you_mean
 
 STRETCHED = 1.05
@@ -280,8 +281,8 @@ def choose_specs(
     for name, moments in (normalize or {}).items():
         domain = _known(name, available, names, "modality to normalise")
         if domain in full:
-            given = inputs[full.index(domain)]
-            chosen[given] = chosen[given].normalized_by(*moments)
+            known = inputs[full.index(domain)]
+            chosen[known] = chosen[known].normalized_by(*moments)
     return tuple(chosen.values()), None
 
 
@@ -393,3 +394,15 @@ def _stated(spec: ModalitySpec) -> dict[str, Any]:
     return dataclasses.asdict(
         spec, dict_factory=lambda fields: {name: value for name, value in fields if value is not None}
     )
+
+
+def count_classes(data: ViewDataset) -> Tensor:
+    """int64 [2, K] over all views as they are stored: pixels of each class; known pixels of the views that show it."""
+    counts = torch.zeros(2, len(data.class_names), dtype=torch.int64)
+    for index in range(len(data)):
+        target = data.view(index).target
+        if target is not None:
+            known = target.as_subclass(Tensor).flatten().long()
+            pixels = torch.bincount(known[known != VOID], minlength=counts.shape[1])
+            counts += torch.stack([pixels, (pixels > 0) * pixels.sum()])
+    return counts

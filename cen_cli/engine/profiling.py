@@ -258,12 +258,12 @@ def _record(part: str, module: nn.Module) -> list[Any]:
 
 def _spreads(iterations: list[dict[str, float]]) -> tuple[PartTime, ...]:
     """Seconds and shares of each part over the rounds, the largest first."""
-    found = []
+    rows = []
     for part in dict.fromkeys(part for times in iterations for part in times):
         own = [times.get(part, 0.0) for times in iterations]
         shares = [value / sum(times.values()) for value, times in zip(own, iterations, strict=True)]
-        found.append(PartTime(part, Spread.over(own), Spread.over(shares)))
-    return tuple(sorted(found, key=lambda item: -item.share.median))
+        rows.append(PartTime(part, Spread.over(own), Spread.over(shares)))
+    return tuple(sorted(rows, key=lambda item: -item.share.median))
 
 
 # ---- the machine's peak ----

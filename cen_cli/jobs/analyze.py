@@ -13,11 +13,11 @@ from torch import nn
 
 from cen_cli import builders
 from cen_cli.analysis.attraction import attraction, attraction_probability, gamma_gradients
-from cen_cli.analysis.diagnosis import diagnose, with_health, with_what_if
+from cen_cli.analysis.diagnosis import diagnose, with_health, with_thresholds
 from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
 from cen_cli.analysis.gain import estimate_gains, gain_rows
 from cen_cli.analysis.gammas import recoveries, rows_of_layers
-from cen_cli.analysis.what_if import usual_thresholds, what_if
+from cen_cli.analysis.thresholds import score_thresholds, usual_thresholds
 from cen_cli.data.sample import Batch
 from cen_cli.errors import UsageError
 from cen_cli.jobs.evaluate import counted_evaluations, dataset
@@ -37,13 +37,13 @@ from cen_cli.results import (
     GainRow,
     GammaAnalysis,
     Listener,
-    WhatIfRow,
+    ThresholdRow,
 )
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.log import read_log
 from cen_cli.wording import nearest
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def analyze(
@@ -86,10 +86,10 @@ def analyze(
     options = with_options(changes, eval__split=split)
     recipe = override(network.loaded.recipe, options, data_root=data_root, source=network.source)
     measured = _attraction(network, recipe, gradients, device, listener) if gradients else None
-    scored = _what_if(network, recipe, scored_at, device, listener) if scored_at else []
+    scored = _score_thresholds(network, recipe, scored_at, device, listener) if scored_at else []
     diagnosis = diagnose(network.states, network.modalities, recipe.exchange.penalty)
     if scored:
-        diagnosis = with_what_if(diagnosis, scored, network.states[0].threshold, _metric(recipe))
+        diagnosis = with_thresholds(diagnosis, scored, network.states[0].threshold, _metric(recipe))
     draw = partial(_draw, compared, shown or "", measured, Path(out or network.plots()))
     diagnosis = with_health(diagnosis, network.states, network.health)
     plots = [] if not shown else draw() if out else unless_unwritable(draw, listener.on_note) or []
@@ -168,8 +168,8 @@ def _attraction(
         )
     if batches < 2:
         raise UsageError("--gradients 1: half of the batches predict, the others are observed", hint="2 or more")
-    found = _over_batches(gamma_gradients, network, recipe, batches, device, listener)
-    return attraction(found, network.states, network.modalities, recipe.exchange.penalty, network.history)
+    gradients = _over_batches(gamma_gradients, network, recipe, batches, device, listener)
+    return attraction(gradients, network.states, network.modalities, recipe.exchange.penalty, network.history)
 
 
 def _gains(
@@ -180,18 +180,18 @@ def _gains(
         raise UsageError(
             f"--gains: {network.source} exchanges nothing", hint="a network whose channels may be replaced"
         )
-    found = _over_batches(estimate_gains, network, recipe, batches, device, listener)
-    return gain_rows(found, network.states, network.modalities)
+    estimates = _over_batches(estimate_gains, network, recipe, batches, device, listener)
+    return gain_rows(estimates, network.states, network.modalities)
 
 
 def _over_batches(
-    measure: Callable[..., Found],
+    measure: Callable[..., Result],
     network: ExchangingNetwork,
     recipe: Recipe,
     batches: int,
     device: str,
     listener: Listener,
-) -> Found:
+) -> Result:
     """What is measured of the network's loss on some training batches."""
     with listener.counting("rendering rooms") as progress:
         task = builders.task_loss_of(network.source, recipe, batches, device_name=device, progress=progress)
@@ -229,9 +229,9 @@ def _metric(recipe: Recipe) -> str:
     return "ensemble.mae" if metric.endswith(("fid", "kid")) else metric
 
 
-def _what_if(
+def _score_thresholds(
     network: ExchangingNetwork, recipe: Recipe, thresholds: list[float], device: str, listener: Listener
-) -> list[WhatIfRow]:
+) -> list[ThresholdRow]:
     train = recipe.train.model_copy(update={"best_by": _metric(recipe)})
     score = builders.scorer(recipe.model_copy(update={"train": train}), resolve_device(device), training=True)
     data = dataset(recipe, listener)
@@ -243,7 +243,7 @@ def _what_if(
             assert isinstance(model, StreamNetwork), "the network itself"
             return score(model, data, split=recipe.eval.split, after_batch=next(counts))
 
-        return what_if(network.loaded.network, network.modalities, thresholds, evaluate)
+        return score_thresholds(network.loaded.network, network.modalities, thresholds, evaluate)
 
 
 # ---- plots ----

@@ -21,7 +21,7 @@ from cen_cli.reporting.files import write_png
 from cen_cli.reporting.panels import sample_panel
 from cen_cli.reporting.plots import class_shares
 from cen_cli.results import SILENT, Advance, Listener
-from cen_cli.results.findings import DataCheck, InferredDataset, WrittenData
+from cen_cli.results.datasets import DataCheck, InferredDataset, WrittenData
 from cen_cli.wording import command, did_you_mean
 
 RECIPES = {"random": "rooms", "house": "rooms-translate"}
@@ -109,11 +109,11 @@ def draft_recipe(
     elsewhere = "give another file with --out"
     check_free(path, elsewhere)
     with listener.counting("reading modalities") as progress:
-        found = infer_dataset(folder.resolve(), progress=progress)
-    made = target or default_target(found)
-    text = draft(found, recipe_name(path.stem), file=str(path), target=made)
+        inferred = infer_dataset(folder.resolve(), progress=progress)
+    made = target or default_target(inferred)
+    text = draft(inferred, recipe_name(path.stem), file=str(path), target=made)
     write_bytes(path, text.encode(), hint=elsewhere)
-    return path, made, found
+    return path, made, inferred
 
 
 def draw_samples(recipe: Recipe, check: DataCheck, count: int, folder: Path) -> list[Path]:

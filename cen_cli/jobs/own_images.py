@@ -10,7 +10,6 @@ from cen_cli.data.decoding import SUFFIXES
 from cen_cli.errors import DataError, UsageError
 from cen_cli.wording import listed
 
-MOST_NAMED = 5
 LIST = ".txt"
 _DOMAIN = re.compile(r"_domain_\w+$")
 
@@ -72,13 +71,13 @@ def _paths_of(path: Path) -> list[Path]:
 
 def _paired(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     """The views of one folder for each input."""
-    found = {name: _by_view(folder) for name, folder in folders.items()}
-    views = sorted(set().union(*found.values()))
-    missing = {name: [view for view in views if view not in files] for name, files in found.items()}
+    by_modality = {name: _by_view(folder) for name, folder in folders.items()}
+    views = sorted(set().union(*by_modality.values()))
+    missing = {name: [view for view in views if view not in files] for name, files in by_modality.items()}
     if any(missing.values()):
         lacks = [f"{folders[name]} ({name}) lacks {listed(alone)}" for name, alone in missing.items() if alone]
         raise DataError("; ".join(lacks), hint="files of one view have the same name in every folder")
-    return {view: {name: files[view] for name, files in found.items()} for view in views}
+    return {view: {name: files[view] for name, files in by_modality.items()} for view in views}
 
 
 def _by_view(folder: Path) -> dict[str, Path]:

@@ -157,10 +157,9 @@ def _commands(run: str, recipe: Recipe, progress: RunProgress, settings: Mapping
         changed = " ".join(f"--set {key}={value:g}" for key, value in settings.items())
         pressing.append(("Train again as the diagnosis proposes", f"cen train {name}/recipe.toml {changed}"))
     if recipe.task == "translation":
-        use = (
-            "Translate images of your own",
-            f"cen translate {_files(recipe)} --ckpt {name} --inputs {_inputs(recipe)}",
-        )
+        files = " ".join(f"{modality}.png" for modality in recipe.data.inputs)
+        inputs = " ".join(recipe.data.inputs)
+        use = ("Translate images of your own", f"cen translate {files} --ckpt {name} --inputs {inputs}")
     else:
         inputs = " ".join(f"--input {modality}={modality}.png" for modality in recipe.data.inputs)
         use = ("Label images of your own", f"cen predict {name} {inputs}")
@@ -171,11 +170,3 @@ def _commands(run: str, recipe: Recipe, progress: RunProgress, settings: Mapping
         use,
         ("Compare it with another run", f"cen compare {name} OTHER-RUN --images 4"),
     ]
-
-
-def _files(recipe: Recipe) -> str:
-    return " ".join(f"{modality}.png" for modality in recipe.data.inputs)
-
-
-def _inputs(recipe: Recipe) -> str:
-    return " ".join(recipe.data.inputs)

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 from cen_cli import builders
-from cen_cli.analysis.advice import fusion_advice
-from cen_cli.analysis.sweeps import Claim, RowPlan, sweep_rows, sweep_verdicts
+from cen_cli.analysis.sweeps import Claim, RowPlan, fusion_advice, sweep_rows, sweep_verdicts
 from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import locked, write_bytes
@@ -385,5 +384,5 @@ def _report(grid: _Grid) -> SweepReport:
 def _advice(table: Sequence[SweepRow]) -> tuple[str, ...]:
     """In every group."""
     groups = dict.fromkeys(row.group for row in table)
-    found = {group: fusion_advice([row for row in table if row.group == group], scores.written) for group in groups}
-    return tuple(f"{group}: {said}" if group else said for group, sentences in found.items() for said in sentences)
+    advice = {group: fusion_advice([row for row in table if row.group == group], scores.written) for group in groups}
+    return tuple(f"{group}: {said}" if group else said for group, sentences in advice.items() for said in sentences)

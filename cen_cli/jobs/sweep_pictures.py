@@ -23,10 +23,10 @@ Rows = Mapping[str, Member]
 
 
 def draw(
-    grid: Sweep, report: SweepReport, found: Sequence[Member], folder: Path, device: str, listener: Listener
+    grid: Sweep, report: SweepReport, members: Sequence[Member], folder: Path, device: str, listener: Listener
 ) -> None:
     """Write what the sweep draws of the members that are done into its folder; tell of what is or cannot be drawn."""
-    for make in _pictures(grid, report, found, folder, device):
+    for make in _pictures(grid, report, members, folder, device):
         try:
             for picture in make():
                 listener.on_note(f"picture: {picture}")
@@ -35,15 +35,16 @@ def draw(
 
 
 def _pictures(
-    grid: Sweep, report: SweepReport, found: Sequence[Member], folder: Path, device: str
+    grid: Sweep, report: SweepReport, members_in: Sequence[Member], folder: Path, device: str
 ) -> list[Callable[[], list[Path]]]:
     done = {(row.group, row.variant): min(row.cells[-1].values, default=None) for row in report.rows if row.done}
-    members = [member for member in found if done.get((member.group, member.variant)) == member.seed]
+    members = [member for member in members_in if done.get((member.group, member.variant)) == member.seed]
     pictures: list[Callable[[], list[Path]]] = []
     if grid.figure is not None and done:
         keys = grid.figure.keys
-        values = {(each.group, each.variant): {key: value_in(each.recipe, key) for key in keys} for each in found}
-        pictures.append(partial(_curves, folder / "figure.png", report, values, grid.figure.metrics))
+        values = {(each.group, each.variant): {key: value_in(each.recipe, key) for key in keys} for each in members_in}
+        metrics = grid.figure.metrics
+        pictures.append(lambda: [write_sweep_figure(folder / "figure.png", report, values, metrics)])
     if grid.advice and any(row.done and row.cost for row in report.rows):
         pictures.append(lambda: [write_cost_figure(folder / "score-and-cost.png", report)])
     for group in dict.fromkeys(member.group for member in members):
@@ -56,13 +57,6 @@ def _pictures(
         if grid.panel is not None:
             pictures.append(partial(_panel, grid, grid.panel, rows, folder, prefix, device))
     return pictures
-
-
-def _curves(
-    path: Path, report: SweepReport, values: Mapping[tuple[str, str], Mapping[str, float]], metrics: Sequence[str]
-) -> list[Path]:
-    """S-Fig 13."""
-    return [write_sweep_figure(path, report, values, metrics)]
 
 
 def _proportions(grid: Sweep, rows: Rows, folder: Path, prefix: str, device: str) -> list[Path]:

@@ -158,7 +158,7 @@ def bench(
     job = _job(load_recipe(recipe, changes, data_root), device, None, listener)
     note = UNDIVIDED_COMPILED if job.recipe.train.compile else UNDIVIDED.get(job.task.device.type)
     with listener.counting("measuring") as progress:
-        found = profile_training(
+        measured = profile_training(
             job.task,
             job.batches(epochs=itertools.count()),
             job.plan,
@@ -167,7 +167,7 @@ def bench(
             by_part=note is None,
             progress=progress,
         )
-    return dataclasses.replace(found, notes=(note,)) if note else found
+    return dataclasses.replace(measured, notes=(note,)) if note else measured
 
 
 def _check_same(own: Recipe, wanted: Recipe, run: RunDirectory) -> None:

@@ -110,7 +110,7 @@ def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedTransl
     framed = recipe.data.kind == FRAMED
     readers = []
     for name, paths in find_views(images, names).items():
-        files = {own[domain(recipe, given)]: path for given, path in paths.items()}
+        files = {own[domain(recipe, modality)]: path for modality, path in paths.items()}
         readers.append(partial(read_view, name, files, model.loaded.specs, crop_depth=framed))
     return _Views(readers, size=recipe.evaluation_size or recipe.data.crop)
 

@@ -45,12 +45,12 @@ def computed_channels(replaced: Tensor, donor: Tensor | None = None) -> Tensor:
     All other streams give to a replaced channel, or the one that `donor`, int [M, C], names.
     """
     if donor is None:
-        given = replaced.sum(0) - replaced.int() > 0
+        donors = replaced.sum(0) - replaced.int() > 0
     else:
-        given = torch.zeros_like(replaced)
+        donors = torch.zeros_like(replaced)
         streams, channels = replaced.nonzero(as_tuple=True)
-        given[donor[streams, channels], channels] = True
-    return ~replaced | given
+        donors[donor[streams, channels], channels] = True
+    return ~replaced | donors
 
 
 class CompactConvolution(nn.Module):

@@ -39,6 +39,6 @@ class LearnedEnsemble(nn.Module):
         """
         modalities = self.alpha.shape[0]
         branches = split_modalities(stack, modalities)
-        beside = None if auxiliary is None else split_modalities(auxiliary, modalities)
-        output = ModalOutput(branches, self(branches), self.weights(), beside)
+        auxiliaries = None if auxiliary is None else split_modalities(auxiliary, modalities)
+        output = ModalOutput(branches, self(branches), self.weights(), auxiliaries)
         return output[:3] if torch.jit.is_tracing() else output  # type: ignore[return-value]  # see above

@@ -54,13 +54,13 @@ class Watch:
     def begins(self, network: nn.Module, inputs: tuple[Any, ...]) -> None:
         """The network is about to run: note how many samples each of its streams has."""
         self._running = True
-        given = inputs[0]
-        if isinstance(given, Mapping):
-            self._per_stream = len(next(iter(given.values())))
-        elif given.dim() == 5:
-            self._per_stream = given.shape[1]
+        images = inputs[0]
+        if isinstance(images, Mapping):
+            self._per_stream = len(next(iter(images.values())))
+        elif images.dim() == 5:
+            self._per_stream = images.shape[1]
         else:
-            self._per_stream = len(given) // len(getattr(network, "modalities", (None,)))
+            self._per_stream = len(images) // len(getattr(network, "modalities", (None,)))
 
     def ends(self, *_: object) -> None:
         """It has run. Let go of the last output: its graph holds what was hooked into it, and so this watch."""

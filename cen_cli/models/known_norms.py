@@ -100,19 +100,19 @@ def known_norms(module: nn.Module, *, allow_others: bool) -> dict[str, tuple[nn.
     unless `allow_others`.
     """
     kinds = _known_kinds()
-    found = {}
+    norms = {}
     for name, layer in module.named_modules():
         kind = kinds.get(type(layer)) or _inferred_kind(layer)
         if kind is not None:
-            found[name] = (layer, kind)
+            norms[name] = (layer, kind)
         elif _has_statistics(layer) and not allow_others:
             known = ", ".join(sorted({known.__name__ for known in kinds}))
             raise ValueError(
                 f"{name}: {type(layer).__name__} is no known norm, and would normalise all modalities together; "
                 f"known are {known} (norm='shared' leaves it as it is)"
             )
-    others = {name: pair for name, pair in found.items() if pair[1].modal is not ModalLayerNorm2d}
-    return others or found
+    others = {name: pair for name, pair in norms.items() if pair[1].modal is not ModalLayerNorm2d}
+    return others or norms
 
 
 def norm_channels(norm: nn.Module) -> int:

@@ -48,13 +48,13 @@ def read_torch_file(file: Path) -> object:
 
 def _refused(file: Path, reason: str) -> CheckpointError:
     """A pickle that is not plain data, or no pickle at all."""
-    found = _GLOBAL.search(reason)
-    if found is None:
+    match = _GLOBAL.search(reason)
+    if match is None:
         return CheckpointError(
             f"{file}: cannot be read as weights: not a torch file, or a damaged one", hint="copy the file again"
         )
     return CheckpointError(
-        f"{file}: cannot be read as weights: it holds {found[1]}, and weights are tensors, numbers and texts alone",
+        f"{file}: cannot be read as weights: it holds {match[1]}, and weights are tensors, numbers and texts alone",
         hint="nothing of it was executed; save the network's state_dict() alone: torch.save(net.state_dict(), FILE)",
     )
 

@@ -8,15 +8,11 @@ from typing import Any
 
 from cen_cli.recipe.rules import RULES, Complaints, rule
 from cen_cli.recipe.wording import perhaps, show_value
+from cen_cli.results import FULL_RANGE, RESERVED
 
 __all__ = ["RULES"]
 
 Modality = Mapping[str, Any]
-
-RESERVED = ("ensemble", "labels", "target")
-"""Names that mean something else beside those of modalities."""
-LIMITS = {"uint8": (0, 255), "uint16": (0, 65535), "int16": (-32768, 32767)}
-"""What a pixel of a type can hold."""
 
 _MODALITIES = "data.folders.modalities"
 _LABELS = "data.folders.labels"
@@ -69,9 +65,9 @@ def _range(modality: Modality) -> Complaints:
     stored, scale = modality.get("stored", "uint8"), modality.get("scale", 1)
     if low == high:
         yield "range", "two different numbers"
-    if modality.get("range") is None or stored not in LIMITS:
+    if modality.get("range") is None or stored == "float32":
         return
-    least, most = (limit / scale for limit in LIMITS[stored])
+    least, most = (limit / scale for limit in FULL_RANGE[stored])
     if modality["kind"] != "measurement" and (low < least or high > most):
         yield "range", f'stored values, between {least:g} and {most:g} with stored = "{stored}"'
     elif low >= most or high <= least:
@@ -159,14 +155,14 @@ def _one_way_to_split(
     kind: str, train: str, val: str, test: str, inputs: list[str], modalities: Mapping[str, Modality]
 ) -> Complaints:
     lists = {"train_list": train, "val_list": val, "test_list": test}
-    given = [name for name, value in lists.items() if value]
-    if kind != "folders" or not given:
+    named = [name for name, value in lists.items() if value]
+    if kind != "folders" or not named:
         return
     if not (train and val):
-        missing = next(name for name in lists if name not in given)
-        yield f"data.{missing}", f"missing; data.{given[0]} is given, and train and val belong together"
+        missing = next(name for name in lists if name not in named)
+        yield f"data.{missing}", f"missing; data.{named[0]} is given, and train and val belong together"
     if any("{split}" in modalities.get(name, {}).get("pattern", "") for name in inputs):
         yield (
-            f"data.{given[0]}",
+            f"data.{named[0]}",
             "the patterns have {split}, which divides the views already; remove one of them",
         )

@@ -174,9 +174,9 @@ def _base_of(path: Path, base: Any, find: Find = catalog.find) -> Path | None:
     if not isinstance(base, str):
         problem = f"extends = {show_value(base)}: the name of a shipped one, or a path relative to this file"
         raise RecipeError(str(path), [problem])
-    beside = path.parent / base
-    if beside.is_file():
-        return beside
+    sibling = path.parent / base
+    if sibling.is_file():
+        return sibling
     try:
         return find(base)
     except UsageError as error:
@@ -239,8 +239,8 @@ def _resolve(
     layers = _drop_inherited([*layers, ("--set", overrides)])
     if huge := [_too_large(path) for path, value in leaves(_merged(layers)).items() if _is_too_large(path, value)]:
         raise RecipeError(source, huge)
-    recipe, found = validate(_merged(layers))
-    problems = [*problems, *(problem.text + _origin(problem, layers, main) for problem in found)]
+    recipe, invalid = validate(_merged(layers))
+    problems = [*problems, *(problem.text + _origin(problem, layers, main) for problem in invalid)]
     if recipe is None or problems:
         raise RecipeError(
             source, problems, hint="docs/recipes.md describes every key; `cen recipes show rooms` prints an example"

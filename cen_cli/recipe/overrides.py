@@ -24,8 +24,8 @@ Changes = Mapping[str, Any] | Iterable[Change]
 
 def with_options(changes: Changes, **options: Any) -> list[Change]:
     """The changes, and on top of them the options that are not None; `eval__split` is the key eval.split."""
-    given = [(key.replace("__", "."), value) for key, value in options.items() if value is not None]
-    return [*_listed(changes), *given]
+    set_options = [(key.replace("__", "."), value) for key, value in options.items() if value is not None]
+    return [*_listed(changes), *set_options]
 
 
 def as_text(change: Change) -> str:

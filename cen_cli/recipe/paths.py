@@ -51,10 +51,10 @@ def without(table: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
 
 def leaves(table: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:
     """Every value that is not a table, by its path."""
-    found: dict[Path, Any] = {}
+    values: dict[Path, Any] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):
-            found |= leaves(value, (*prefix, key))
+            values |= leaves(value, (*prefix, key))
         else:
-            found[*prefix, key] = value
-    return found
+            values[*prefix, key] = value
+    return values

@@ -41,7 +41,7 @@ def value_of(table: Mapping[str, Any], path: Path) -> Any:
     """The value at the path, or the schema's default, as TOML holds it; None where there is neither."""
     if holds(table, path):
         return lookup(table, path)
-    field = _field_at(path)
+    field = next((field for known, field in known_keys() if known == path), None)
     if field is None or field.is_required():
         return None
     return kinds.plain(field.get_default())
@@ -55,11 +55,11 @@ def check_types(table: Mapping[str, Any], kind: type[Kind]) -> tuple[Kind | None
     try:
         return kind.model_validate(_tuples(table)), []
     except ValidationError as error:
-        found: dict[Path, Problem] = {}
+        problems: dict[Path, Problem] = {}
         for details in error.errors(include_url=False):
             problem = _from_pydantic(table, details, kind)
-            found.setdefault(problem.path, problem)
-        return None, list(found.values())
+            problems.setdefault(problem.path, problem)
+        return None, list(problems.values())
 
 
 def _tuples(value: Any) -> Any:
@@ -139,10 +139,6 @@ def keys_named(name: str) -> list[str]:
     paths = [path for path, field in known_keys() if kinds.table_of(field.annotation) is None and "<name>" not in path]
     close = nearest(name, {path[-1] for path in paths})
     return [dotted(path) for path in paths if close and path[-1] == close[0]]
-
-
-def _field_at(path: Path) -> FieldInfo | None:
-    return next((field for known, field in known_keys() if known == path), None)
 
 
 def _touches(path: Path, wrong: list[Path]) -> bool:

@@ -210,9 +210,9 @@ def members(
     file: base recipes are found beside it, or by shipped name, unless `base` has their tables. Raises RecipeError with
     the problems of every row that is no valid recipe.
     """
-    given = with_options(overrides)
-    texts = [as_text(change) for change in given]
-    found: dict[tuple[int, str, str], Member] = {}
+    changes = with_options(overrides)
+    texts = [as_text(change) for change in changes]
+    by_row: dict[tuple[int, str, str], Member] = {}
     before: dict[tuple[int, str, str], Recipe] = {}
     problems: dict[str, None] = {}
     for name, group in _groups(sweep).items():
@@ -221,34 +221,34 @@ def members(
                 unread: tuple[str, ...] = ()
                 seeded = with_options((), train__seed=seed)
                 try:
-                    if given:
+                    if changes:
                         plain = _recipe(sweep, name, group, variant, source, seeded, data_root, base)
                         before[index, name, variant] = plain
                         unread = tuple(text for text in texts if _is_unread(plain, text, texts))
-                    read = [change for change in given if as_text(change) not in unread]
+                    read = [change for change in changes if as_text(change) not in unread]
                     recipe = _recipe(sweep, name, group, variant, source, [*read, *seeded], data_root, base)
                 except RecipeError as error:
                     problems |= dict.fromkeys(f"variant {variant}: {text}" for text in error.problems)
                     continue
                 unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
-                found[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
-    problems |= dict.fromkeys(_twins(found, before))
+                by_row[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
+    problems |= dict.fromkeys(_twins(by_row, before))
     for text in texts:
-        if found and all(text in member.unread for member in found.values()):
+        if by_row and all(text in member.unread for member in by_row.values()):
             problems[f"--set {text!r}: no member reads this key"] = None
     if problems:
         raise RecipeError(str(source), list(problems), hint="each variant must be a valid recipe with its base")
-    order = sorted(found, key=lambda place: place[0])  # stable: groups and variants stay in the file's order
-    return tuple(found[place] for place in order)
+    order = sorted(by_row, key=lambda place: place[0])  # stable: groups and variants stay in the file's order
+    return tuple(by_row[place] for place in order)
 
 
 def _twins(
-    found: Mapping[tuple[int, str, str], Member], before: Mapping[tuple[int, str, str], Recipe]
+    by_row: Mapping[tuple[int, str, str], Member], before: Mapping[tuple[int, str, str], Recipe]
 ) -> Iterator[str]:
     """Rows that the overrides make one recipe, other than `before`: labels would tell of a difference that is gone."""
     seen: dict[str, tuple[int, str, str]] = {}
-    for place in (each for each in found if each in before):
-        first = seen.setdefault(f"{place[:2]} {_nameless(found[place].recipe)!r}", place)
+    for place in (each for each in by_row if each in before):
+        first = seen.setdefault(f"{place[:2]} {_nameless(by_row[place].recipe)!r}", place)
         if _nameless(before[first]) != _nameless(before[place]):
             yield f"with these --set the variants {first[2]} and {place[2]} are the same"
 
@@ -293,8 +293,8 @@ def _recipe(
 
 def _found(base: str, source: Path) -> str:
     """A base recipe beside the sweep's file, or by shipped name."""
-    beside = source.parent / base
-    return str(beside) if beside.is_file() else base
+    sibling = source.parent / base
+    return str(sibling) if sibling.is_file() else base
 
 
 def _is_unread(recipe: Recipe, override: str, overrides: Sequence[str]) -> bool:

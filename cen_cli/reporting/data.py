@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cen_cli.reporting import formats
 from cen_cli.reporting.tables import facts, new_table
-from cen_cli.results.findings import DataCheck, Finding, InferredDataset, SplitFacts
+from cen_cli.results.datasets import DataCheck, Finding, InferredDataset, SplitFacts
 from cen_cli.wording import command, listed
 
 STYLES = {"error": "bold red", "warning": "bold yellow"}

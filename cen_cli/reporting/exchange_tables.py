@@ -21,7 +21,7 @@ from cen_cli.results import (
     GammaRecovery,
     GammaRow,
     ReplacedAtStep,
-    WhatIfRow,
+    ThresholdRow,
 )
 
 GAMMA_LEGEND = (
@@ -117,7 +117,7 @@ def _gain(value: float) -> str:
     return formats.ABSENT if math.isnan(value) else f"{value:+.1e}"
 
 
-def render_what_if(rows: Sequence[WhatIfRow], metric: str, own: float) -> list[RenderableType]:
+def render_thresholds(rows: Sequence[ThresholdRow], metric: str, own: float) -> list[RenderableType]:
     """What would be replaced and scored at other thresholds; the network's own is marked."""
     score = metric.rpartition(".")[2]
     modalities = [count.modality for count in rows[0].replaced]
@@ -205,16 +205,16 @@ def _heading(layers: Sequence[str]) -> list[str]:
     return [f"Layers of {prefix}:"] if prefix else []
 
 
-def render_analysis(found: GammaAnalysis) -> list[RenderableType]:
+def render_analysis(analysis: GammaAnalysis) -> list[RenderableType]:
     """What was found of a network's gammas, in reading order."""
-    parts: list[RenderableType] = [f"checkpoint: {found.checkpoint}"]
-    parts += render_gamma(found.rows) if found.rows else []
-    if found.recoveries:
-        parts += render_recovery(found.recoveries)
-    elif found.rows:
+    parts: list[RenderableType] = [f"checkpoint: {analysis.checkpoint}"]
+    parts += render_gamma(analysis.rows) if analysis.rows else []
+    if analysis.recoveries:
+        parts += render_recovery(analysis.recoveries)
+    elif analysis.rows:
         parts += ["No recorded gammas beside this checkpoint: no recovery counts, no plots over steps."]
-    parts += render_attraction(found.attraction) if found.attraction else []
-    parts += render_gain(found.gains) if found.gains else []
-    if found.what_if and found.threshold is not None:
-        parts += render_what_if(found.what_if, found.metric, found.threshold)
-    return [*parts, *render_diagnosis(found.diagnosis), *(f"plot: {path}" for path in found.plots)]
+    parts += render_attraction(analysis.attraction) if analysis.attraction else []
+    parts += render_gain(analysis.gains) if analysis.gains else []
+    if analysis.what_if and analysis.threshold is not None:
+        parts += render_thresholds(analysis.what_if, analysis.metric, analysis.threshold)
+    return [*parts, *render_diagnosis(analysis.diagnosis), *(f"plot: {path}" for path in analysis.plots)]

@@ -179,8 +179,8 @@ def own_parts(pressed: Array) -> list[tuple[int, int, int]]:
     """(modality, first channel, channel after the last) of every own part; empty where parts are not disjoint."""
     if (pressed.sum(axis=0) > 1).any():
         return []
-    found = [(m, np.flatnonzero(row)) for m, row in enumerate(pressed)]
-    return [(m, int(channels[0]), int(channels[-1]) + 1) for m, channels in found if len(channels)]
+    places = [(m, np.flatnonzero(row)) for m, row in enumerate(pressed)]
+    return [(m, int(channels[0]), int(channels[-1]) + 1) for m, channels in places if len(channels)]
 
 
 def _name_parts(axes: Axes, pressed: Array, modalities: Sequence[str]) -> None:

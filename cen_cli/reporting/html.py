@@ -171,16 +171,16 @@ def image_content(image: Image.Image) -> bytes:
 
 def blocks(parts: Iterable[RenderableType]) -> tuple[Block, ...]:
     """The parts of a report (see `tables`) as blocks; lines that follow each other become one paragraph."""
-    found: list[Block] = []
+    content: list[Block] = []
     for part in parts:
         if isinstance(part, Table):
-            found.append(listing(part))
+            content.append(listing(part))
         elif str(part).strip():
-            before = found[-1] if found else None
+            before = content[-1] if content else None
             joined = isinstance(before, Words)
             text = f"{before.text} {part}" if isinstance(before, Words) else str(part)
-            found = [*(found[:-1] if joined else found), Words(text)]
-    return tuple(found)
+            content = [*(content[:-1] if joined else content), Words(text)]
+    return tuple(content)
 
 
 def listing(table: Table, caption: str = "") -> Listing:

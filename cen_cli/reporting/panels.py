@@ -150,8 +150,8 @@ def branch_caption(branch: str, inputs: Iterable[str]) -> str:
 def _present(rows: Sequence[PictureRow], classes: int) -> list[int]:
     """The classes that occur in any truth or prediction of the panel."""
     maps = [labels for row in rows for labels in (row.truth, *row.outputs.values()) if labels is not None]
-    found = set().union(*(np.unique(labels).tolist() for labels in maps))
-    return sorted(label for label in found if 0 <= label < classes)
+    labels_shown = set().union(*(np.unique(labels).tolist() for labels in maps))
+    return sorted(label for label in labels_shown if 0 <= label < classes)
 
 
 def _legend(present: Sequence[int], class_names: Sequence[str], palette: Palette, width: int) -> Image.Image:

@@ -21,7 +21,6 @@ from cen_cli.results import (
     CorruptedScores,
     Evaluation,
     Fill,
-    MissingScores,
     Robustness,
     Scores,
     SegmentationScores,
@@ -103,10 +102,11 @@ def _corrupted_table(report: Robustness, lines: Sequence[CorruptedScores]) -> Ta
 def _render_reliance(report: Robustness) -> Iterator[RenderableType]:
     modalities = tuple(report.reliance[0].swapped)
     yield f"Reliance: {_unit(report.metric)}, and its change when one input is another view's"
+    sign = 1 if lower_is_better(report.metric) else -1
     table = new_table("branch", numbers=("weight", "whole", *(f"{name}\nswapped" for name in modalities)))
     for line in report.reliance:
         weight = formats.ABSENT if line.weight is None else f"{line.weight:.3f}"
-        changes = [_change(report.metric, line.swapped[name]) for name in modalities]
+        changes = [_signed(report.metric, sign * line.swapped[name]) for name in modalities]
         whole = scores.written(report.metric, line.score)
         table.add_row(line.branch, weight, whole, *changes, style="bold" if line.branch == ENSEMBLE else None)
     yield table
@@ -158,10 +158,6 @@ def _values(evaluation: Evaluation, metric: str) -> dict[str, float]:
     return {branch: float(getattr(item, metric)) for branch, item in evaluation.scores.items()}
 
 
-def _change(metric: str, drop: float) -> str:
-    return _signed(metric, drop if lower_is_better(metric) else -drop)
-
-
 def _signed(metric: str, change: float) -> str:
     if math.isnan(change):
         return formats.ABSENT
@@ -170,22 +166,20 @@ def _signed(metric: str, change: float) -> str:
 
 
 def _by_modality(lines: Sequence[CorruptedScores]) -> dict[str, list[CorruptedScores]]:
-    found: dict[str, list[CorruptedScores]] = {}
+    by_modality: dict[str, list[CorruptedScores]] = {}
     for line in lines:
-        found.setdefault(line.modality, []).append(line)
-    return found
+        by_modality.setdefault(line.modality, []).append(line)
+    return by_modality
 
 
 def _line(report: Robustness) -> str:
     """The ensemble's scores with modalities missing on one line, by what is present and the fill."""
     name = f"{ENSEMBLE}.{report.metric}"
-    cases: Mapping[str, Evaluation] = {"all": report.full} | {_case(line): line.evaluation for line in report.missing}
+    cases: Mapping[str, Evaluation] = {"all": report.full} | {
+        f"{'+'.join(line.present)}/{line.fill}": line.evaluation for line in report.missing
+    }
     words = [f"{case}={scores.written(name, evaluation.metric(name))}" for case, evaluation in cases.items()]
     return " ".join([f"robustness: split={report.full.split} seed={report.seed} metric={name}", *words])
-
-
-def _case(line: MissingScores) -> str:
-    return f"{'+'.join(line.present)}/{line.fill}"
 
 
 # --- picture ----------------------------------------------------------------------------------------------------------

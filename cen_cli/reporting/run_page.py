@@ -190,10 +190,6 @@ def _verdict(report: RunReport) -> Iterable[str]:
     yield f"Exchange: {report.diagnosis.verdict}. Replaced of the pressed channels: {shares}."
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
 # --- sections -----------------------------------------------------------------------------------------------------
 
 
@@ -310,7 +306,8 @@ def _environment(environment: Mapping[str, Any]) -> Listing:
 
 def _next(report: RunReport) -> Iterable[Block]:
     if report.diagnosis.verdict not in UNHARMFUL:
-        yield Words(_sentence(report.diagnosis.advice))
+        advice = report.diagnosis.advice
+        yield Words(f"{advice[:1].upper()}{advice[1:].rstrip('.')}.")
     for purpose, command in report.commands:
         yield Words(f"{purpose}:")
         yield Code(command)

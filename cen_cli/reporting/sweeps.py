@@ -1,7 +1,8 @@
 """A sweep's report: a table beside the paper's numbers, verdicts on its orderings; as text, Markdown or CSV.
 
 Cells are the mean over seeds and, behind `±`, their sample standard deviation. The last columns hold the last metric
-that has numbers against the reference row: mean difference over common seeds and the p-value of a paired t-test."""
+that has numbers against the reference row: mean difference over common seeds and the p-value of a paired t-test.
+"""
 
 from __future__ import annotations
 
@@ -271,7 +272,9 @@ def _grid(rows: Sequence[SweepRow], reference: str, between: str) -> tuple[tuple
     """
     replaced = [f"replaced{between}%"] if any(not math.isnan(row.replaced) for row in rows) else []
     columns = range(len(rows[0].cells))
-    shown = [index for index in columns if any(_has_number(row.cells[index]) for row in rows)] or [*columns]
+    shown = [
+        index for index in columns if any(row.cells[index].values or row.cells[index].paper is not None for row in rows)
+    ] or [*columns]
     names = [_heading(rows[0].cells[index].metric, between) for index in shown]
     costed = any(row.cost is not None for row in rows)
     costs = [f"M{between}parameters", f"G{between}MACs"] if costed else []
@@ -295,10 +298,6 @@ def _cost(row: SweepRow) -> tuple[float | None, float | None]:
 def _heading(metric: str, between: str) -> str:
     branch, _, score = metric.rpartition(".")
     return f"{branch}{between}{scores.HEADINGS[score]}"
-
-
-def _has_number(cell: SweepCell) -> bool:
-    return bool(cell.values) or cell.paper is not None
 
 
 def _compared(cell: SweepCell) -> list[str]:

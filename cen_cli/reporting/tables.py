@@ -7,6 +7,8 @@ columns; names fold onto a second line where they must.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +16,7 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from cen_cli.reporting import confusion, formats, scores
+from cen_cli.reporting import formats, scores
 from cen_cli.reporting.console import out, print_json
 from cen_cli.results import (
     COLLAPSED,
@@ -28,6 +30,25 @@ from cen_cli.results import (
     TrainingPlan,
 )
 from cen_cli.wording import command
+
+
+def confusion_sentences(evaluation: Evaluation) -> list[str]:
+    """The most confused pairs of classes; nothing where none is known."""
+    pairs = [
+        f"{formats.percent(pair.share, 1)}% of {pair.truth} is labelled {pair.labelled}"
+        for pair in evaluation.most_confused()
+    ]
+    return [f"Most confused: {'; '.join(pairs)}."] if pairs else []
+
+
+def confusion_csv(evaluation: Evaluation) -> str:
+    """Pixels by true class (a row each) and labelled class (a column each), with the classes' names."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["true class", *evaluation.class_names])
+    writer.writerows([name, *row] for name, row in zip(evaluation.class_names, evaluation.confusion, strict=True))
+    return text.getvalue()
+
 
 Renderables = Sequence[RenderableType]
 
@@ -104,7 +125,8 @@ def score_tables(evaluation: Evaluation) -> list[Table]:
 
     Columns and tables without any number are left out.
     """
-    weights = [_weight(evaluation.weights.get(branch)) for branch in evaluation.scores]
+    known = evaluation.weights
+    weights = [f"{known[branch]:.3f}" if branch in known else formats.ABSENT for branch in evaluation.scores]
     first, *others = scores.TEXTS[evaluation.task].tables
     tables = [_score_table(evaluation, first, {"weight": weights})]
     return tables + [
@@ -123,10 +145,6 @@ def _score_table(
     for branch, *values in zip(evaluation.scores, *cells.values(), strict=True):
         table.add_row(branch, *values, style="bold" if branch == ENSEMBLE else None)
     return table
-
-
-def _weight(weight: float | None) -> str:
-    return formats.ABSENT if weight is None else f"{weight:.3f}"
 
 
 def render_expected(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
@@ -158,7 +176,7 @@ def render_class(evaluation: Evaluation) -> list[RenderableType]:
     columns = [item.class_iou for item in branches.values()] + [last_scores.class_accuracy]
     rows = [(name, *map(formats.percent, row)) for name, *row in zip(evaluation.class_names, *columns, strict=True)]
     table = new_table("class", numbers=(*branches, f"{last} acc"), rows=rows)
-    return ["IoU per class and, last, accuracy per class, percent", table, *confusion.sentences(evaluation)]
+    return ["IoU per class and, last, accuracy per class, percent", table, *confusion_sentences(evaluation)]
 
 
 # --- training -----------------------------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ from cen_cli.results.channels import (
     GammaRow,
     ReplacedAtStep,
     ReplacedCount,
-    WhatIfRow,
+    ThresholdRow,
 )
-from cen_cli.results.conventions import COLLAPSED, SPLITS, VOID, below_threshold
+from cen_cli.results.conventions import COLLAPSED, FULL_RANGE, RESERVED, SPLITS, VOID, below_threshold
 from cen_cli.results.listener import SILENT, Advance, Listener, unheard
 from cen_cli.results.log import (
     Health,

@@ -11,7 +11,7 @@ from cen_cli.results.channels import (
     GammaRecovery,
     GammaRow,
     ReplacedAtStep,
-    WhatIfRow,
+    ThresholdRow,
 )
 
 
@@ -84,7 +84,7 @@ class GammaAnalysis:
     diagnosis: GammaDiagnosis
     attraction: Attraction | None
     """Theorem 1 against gradients, where that was asked for."""
-    what_if: tuple[WhatIfRow, ...] | None
+    what_if: tuple[ThresholdRow, ...] | None
     """At other thresholds, where that was asked for."""
     recoveries: tuple[GammaRecovery, ...] | None
     """Of a run with recorded gammas."""

@@ -130,7 +130,7 @@ class GammaDiagnosis:
 
 
 @dataclasses.dataclass(frozen=True)
-class WhatIfRow:
+class ThresholdRow:
     """A trained network at another threshold."""
 
     threshold: float

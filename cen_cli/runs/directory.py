@@ -144,8 +144,8 @@ def _never_saved(run: RunDirectory) -> bool:
     own = {path.name for path in (run.recipe, run.environment, run.events, run.gammas, run.metrics, run.last.parent)}
     if not run.root.is_dir() or whole_directory(run.last) or whole_directory(run.best):
         return False
-    found = {path.name for path in run.root.iterdir()}
-    return bool(found) and found <= own | {LOCK}
+    names = {path.name for path in run.root.iterdir()}
+    return bool(names) and names <= own | {LOCK}
 
 
 def default_root(name: str, parent: Path = Path("runs")) -> Path:
@@ -215,16 +215,16 @@ def locate(path: str | Path) -> Located:
     """
     if is_address(str(path)):
         return Located(None, fetch(str(path)).file)
-    given = Path(path)
-    if given.is_file():
-        return Located(_run_of(given.parent), given)
-    if whole_directory(given) is None:
-        raise UsageError(f"{given}: no such file or directory", hint="give a run directory or a model.safetensors")
-    for place in (given, given / "checkpoints" / "best", given / "checkpoints" / "last"):
+    start = Path(path)
+    if start.is_file():
+        return Located(_run_of(start.parent), start)
+    if whole_directory(start) is None:
+        raise UsageError(f"{start}: no such file or directory", hint="give a run directory or a model.safetensors")
+    for place in (start, start / "checkpoints" / "best", start / "checkpoints" / "last"):
         folder = whole_directory(place)
         if folder is not None and (folder / MODEL_FILE).is_file():
             return Located(_run_of(folder), folder / MODEL_FILE)
-    raise UsageError(f"{given}: no checkpoint in this folder (looked for {MODEL_FILE} and checkpoints/best, last)")
+    raise UsageError(f"{start}: no checkpoint in this folder (looked for {MODEL_FILE} and checkpoints/best, last)")
 
 
 def _run_of(checkpoint: Path) -> Path | None:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from cen_cli.analysis.diagnosis import diagnose, with_what_if
+from cen_cli.analysis.diagnosis import diagnose, with_thresholds
 from cen_cli.analysis.layers import layer_states
-from cen_cli.results import Evaluation, SegmentationScores, WhatIfRow
+from cen_cli.results import Evaluation, SegmentationScores, ThresholdRow
 
 MODALITIES = ("rgb", "depth")
 
@@ -105,11 +105,11 @@ def test_layers_that_give_up_everything_are_counted(make_layer) -> None:
     assert "nearly all of a layer's part (over 95%) is given up by rgb in 1 of 2 layers" in found.evidence
 
 
-def what_if_rows(**values: float) -> list[WhatIfRow]:
+def what_if_rows(**values: float) -> list[ThresholdRow]:
     """Rows of thresholds (t1 = 0.1) with these values of the ensemble's IoU."""
     scores = {name: {"ensemble": SegmentationScores(0, 0, value, (), ())} for name, value in values.items()}
     return [
-        WhatIfRow(int(name[1:]) / 10, (), Evaluation("segmentation", "val", "strict", 1, scores[name], {}))
+        ThresholdRow(int(name[1:]) / 10, (), Evaluation("segmentation", "val", "strict", 1, scores[name], {}))
         for name in values
     ]
 
@@ -123,6 +123,6 @@ def what_if_rows(**values: float) -> list[WhatIfRow]:
     ],
 )
 def test_what_other_thresholds_score_is_evidence(network, rows, said, settings) -> None:
-    found = with_what_if(diagnose(layer_states(network), MODALITIES), what_if_rows(**rows), 0.1, "ensemble.mean_iou")
+    found = with_thresholds(diagnose(layer_states(network), MODALITIES), what_if_rows(**rows), 0.1, "ensemble.mean_iou")
     assert found.evidence[-1] == f"at its threshold 0.1 ensemble.mean_iou is 0.5{said}"
     assert found.settings == settings

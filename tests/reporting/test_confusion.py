@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cen_cli.reporting.confusion import confusion_csv, sentences
 from cen_cli.reporting.plots import draw_confusion
+from cen_cli.reporting.tables import confusion_csv, confusion_sentences
 from cen_cli.results import Evaluation, as_json
 
 COUNTS = ((60, 30, 10), (0, 100, 0), (5, 0, 15))
@@ -27,9 +27,9 @@ def test_the_most_confused_pairs_come_first(confused: Evaluation, evaluation: Ev
         ("wall", "floor", 0.3),
         ("ceiling", "wall", 0.25),
     ]
-    (sentence,) = sentences(confused)
+    (sentence,) = confusion_sentences(confused)
     assert sentence.startswith("Most confused: 30.0% of wall is labelled floor; 25.0% of ceiling is labelled wall;")
-    assert sentences(evaluation) == []
+    assert confusion_sentences(evaluation) == []
 
 
 def test_numbers_are_written_with_their_names_and_read_back(confused: Evaluation) -> None:

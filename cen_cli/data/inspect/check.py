@@ -11,7 +11,7 @@ from cen_cli.data.inspect.split_statistics import ModalityStatistics, SplitStati
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS, VOID, Advance, unheard
-from cen_cli.results.findings import DataCheck, Finding, LabelShare, ModalityFacts, SplitFacts
+from cen_cli.results.datasets import DataCheck, Finding, LabelShare, ModalityFacts, SplitFacts
 
 Open = Callable[[str], ViewDataset]
 """Gives the data set of a split."""

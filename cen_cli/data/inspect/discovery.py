@@ -16,12 +16,12 @@ from cen_cli.data.decoding import SUFFIXES
 from cen_cli.data.inspect.file_groups import VALIDITY_WORDS, FileGroup, group_files
 from cen_cli.data.inspect.file_statistics import FileStatistics, file_statistics
 from cen_cli.data.inspect.label_maps import infer_labels, why_labels, why_not_labels
-from cen_cli.data.inspect.modalities import MOST_NAMED, infer_modalities
+from cen_cli.data.inspect.modalities import infer_modalities
 from cen_cli.data.listing import describe_folder
 from cen_cli.data.patterns import Pattern, ViewKey, find_together, padded_alike
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS, Advance, unheard
-from cen_cli.results.findings import InferredDataset, InferredLabels, InferredModality
+from cen_cli.results.datasets import InferredDataset, InferredLabels, InferredModality
 from cen_cli.wording import listed
 
 UNREAD = {
@@ -57,7 +57,7 @@ def infer_dataset(folder: Path, *, progress: Advance = unheard) -> InferredDatas
     modalities, unread = _find_modalities([one for one in opened if one.group is not labels.group], labels)
     notes += [*labels.notes, *labels.unread, *unread]
     if left:
-        notes.append(f"{len(left)} files belong to no series: {listed(left, MOST_NAMED)}")
+        notes.append(f"{len(left)} files belong to no series: {listed(left)}")
     if not modalities or (labels.inferred is None and not labels.unread and len(modalities) == 1):
         raise DataError(
             f"{folder}: {len(modalities)} modalit{'y' if modalities else 'ies'} and no label maps: nothing to learn"

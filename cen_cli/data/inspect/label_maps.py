@@ -9,7 +9,8 @@ import numpy as np
 
 from cen_cli.data.inspect.file_groups import DRAWN_WORDS, MEASUREMENT_WORDS, VALIDITY_WORDS, FileGroup
 from cen_cli.data.inspect.file_statistics import FileStatistics
-from cen_cli.results.findings import InferredLabels
+from cen_cli.results import VOID
+from cen_cli.results.datasets import InferredLabels
 
 MOST_CLASSES = 64
 """More different values or colours are no label map, unless its name says so."""
@@ -17,7 +18,6 @@ FLAT = 0.8
 """Share of equal neighbours from which on a map is flat as label maps are."""
 CONSECUTIVE = 0.75
 """Share of the values between the lowest and the highest label from which on they are counted through."""
-VOID = 255
 NEAR, MOST_NEAR = 32, 0.98
 """A lossy mask of 0 and 255 has this share of its pixels so near to them."""
 

@@ -25,7 +25,8 @@ from cen_cli.data.inspect.file_groups import (
 )
 from cen_cli.data.inspect.file_statistics import FileStatistics, file_statistics
 from cen_cli.data.inspect.label_maps import MOST_CLASSES
-from cen_cli.results.findings import InferredModality, Meaning, Stored
+from cen_cli.results import RESERVED
+from cen_cli.results.datasets import InferredModality, Meaning, Stored
 from cen_cli.wording import listed
 
 UNIT_LENGTH = 0.04
@@ -41,11 +42,8 @@ FEW_LEVELS = 64
 """So few different values may be multiples of 8 by chance."""
 TASKONOMY_WORDS = frozenset(("zbuffer", "euclidean"))
 """What Taskonomy calls its depths, of 512 steps a metre."""
-MOST_NAMED = 3
 USUAL = 0.75
 """Share of the files of one type from which on the others are odd ones."""
-RESERVED = ("ensemble", "labels", "target")
-"""Names that mean something else in recipes and tables."""
 
 
 def infer_modalities(
@@ -92,7 +90,7 @@ def _of_usual_types(
     if not modes or modes in ({"L"}, {"RGB"}) or (len(modes) == 1 and not pictures):
         return _infer(name, group, stats)
     (usual, count), *odd = stats.modes.most_common()
-    named = {kind: listed([path.name for path in stats.by_mode[kind]], MOST_NAMED) for kind, _ in odd}
+    named = {kind: listed([path.name for path in stats.by_mode[kind]]) for kind, _ in odd}
     remarks = [f"{number} of {stats.files} are {describe_mode(kind)}: {named[kind]}" for kind, number in odd]
     if pictures:
         mode: Literal["L", "RGB"] = "L" if modes <= {"1", "L", "LA"} else "RGB"
@@ -126,7 +124,9 @@ def _infer(
     if channels == 3:
         meaning = _three_channels(stats, stored, group.words)
     else:
-        meaning = _measurement(stats, stored, group.words) or _one_channel(stats, stored)
+        measured = _measurement(stats, stored, group.words)
+        grey = Meaning("image", ("8-bit grey",))
+        meaning = measured or (grey if stored == "uint8" else _full_scale(stats, stored))
     return InferredModality(
         name=name,
         pattern=group.pattern,
@@ -166,10 +166,6 @@ def _three_channels(stats: FileStatistics, stored: Stored, words: set[str]) -> M
     if words & DRAWN_WORDS:
         return Meaning("image", ("colours, which by the name no camera made",))
     return Meaning("photograph", ("8-bit colours" + (", JPEG" if stats.lossy else ""),))
-
-
-def _one_channel(stats: FileStatistics, stored: Stored) -> Meaning:
-    return Meaning("image", ("8-bit grey",)) if stored == "uint8" else _full_scale(stats, stored)
 
 
 def _full_scale(stats: FileStatistics, stored: Stored) -> Meaning:

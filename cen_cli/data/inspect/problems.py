@@ -15,7 +15,7 @@ from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import LABELS
 from cen_cli.errors import DataError, IncompleteError
 from cen_cli.results import VOID
-from cen_cli.results.findings import Finding, Severity
+from cen_cli.results.datasets import Finding, Severity
 from cen_cli.wording import listed
 
 FEW_LEVELS = 256

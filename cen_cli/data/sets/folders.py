@@ -35,14 +35,8 @@ from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import LABELS, TARGET
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
 from cen_cli.errors import DataError
+from cen_cli.results import FULL_RANGE
 
-FULL_RANGE = {
-    "uint8": (0.0, 255.0),
-    "uint16": (0.0, 65535.0),
-    "int16": (-32768.0, 32767.0),
-    "float32": (0.0, 1.0),
-}
-"""The range of an image that states none."""
 INCOMPLETE_HINT = (
     "data.skip_incomplete = true leaves them out; or list the complete ones in data.train_list and data.val_list"
 )
@@ -145,10 +139,10 @@ class Folders(FileViews):
             patterns[TARGET] = Pattern(modalities[target].pattern)
         elif labels is not None:
             patterns[LABELS] = Pattern(labels.pattern)
-        found = find_together(folder, patterns)
-        keys = _keys_of_split(folder, split, found, patterns, division, skip=skip_incomplete)
-        keys = complete(folder, split, keys, found, skip=skip_incomplete, hint=INCOMPLETE_HINT)
-        views = [ViewFiles(key.name, {name: files[key] for name, files in found.items()}) for key in keys]
+        matched = find_together(folder, patterns)
+        keys = _keys_of_split(folder, split, matched, patterns, division, skip=skip_incomplete)
+        keys = complete(folder, split, keys, matched, skip=skip_incomplete, hint=INCOMPLETE_HINT)
+        views = [ViewFiles(key.name, {name: files[key] for name, files in matched.items()}) for key in keys]
         read_labels = None if labels is None else partial(read_class_map, encoding=labels.encoding)
         class_names = () if labels is None else labels.class_names
         super().__init__(Source(folder, views, labels=read_labels), specs, class_names, target=target_spec, **reading)
@@ -175,7 +169,7 @@ def modality_specs(
 
 # --- which views a split has ------------------------------------------------------------------------------------------
 
-Found = Mapping[str, Mapping[ViewKey, str]]
+Matches = Mapping[str, Mapping[ViewKey, str]]
 
 
 def divided(groups: Iterable[str], shares: tuple[float, float, float], seed: int) -> dict[str, str]:
@@ -195,15 +189,15 @@ def divided(groups: Iterable[str], shares: tuple[float, float, float], seed: int
 
 
 def _keys_of_split(
-    root: Path, split: str, found: Found, patterns: Mapping[str, Pattern], division: Division, *, skip: bool
+    root: Path, split: str, matched: Matches, patterns: Mapping[str, Pattern], division: Division, *, skip: bool
 ) -> list[ViewKey]:
-    everything = sorted(set().union(*found.values()), key=ViewKey.place)
+    everything = sorted(set().union(*matched.values()), key=ViewKey.place)
     if division.list_of(split):
         hint = f"one a line, by what the pattern calls it, such as {everything[0].name}, or by one of its files"
-        names = _Names(root, everything, found, patterns)
+        names = _Names(root, everything, matched, patterns)
         return read_list(root / division.list_of(split), names.of_line, hint=hint, unique=True)
     if any(key.split for key in everything):
-        complete = [key for key in everything if all(key in files for files in found.values())]
+        complete = [key for key in everything if all(key in files for files in matched.values())]
         return _of_folders(root, split, complete if skip and complete else everything, division)
     if split == "test" and not division.shares[2]:
         split = "val"
@@ -234,11 +228,11 @@ class _Names:
     """What lists may call the views."""
 
     def __init__(
-        self, root: Path, everything: Sequence[ViewKey], found: Found, patterns: Mapping[str, Pattern]
+        self, root: Path, everything: Sequence[ViewKey], matched: Matches, patterns: Mapping[str, Pattern]
     ) -> None:
         self._root, self._patterns = f"{root.as_posix()}/", patterns
         self._views = {key.name: key for key in everything}
-        files = [(path, key) for part in found.values() for key, path in part.items()]
+        files = [(path, key) for part in matched.values() for key, path in part.items()]
         self._files = dict(files)
         ends: dict[str, set[ViewKey]] = {}
         for path, key in files:

@@ -116,8 +116,8 @@ class Rooms(FileViews):
         domains = dict(zip(keys, domains_of(inputs, target), strict=True))
         hint = "`cen data rooms` renders the rooms into a folder"
         patterns = {key: Pattern(f"{split}/{domain}/{{stem}}.png") for key, domain in domains.items()}
-        found = {key: pattern.find(root, hint=hint) for key, pattern in patterns.items()}
-        everything = sorted(set().union(*found.values()), key=ViewKey.place)
-        complete(root, split, everything, found, hint="delete the folder to have it rendered again")
-        views = [ViewFiles(key.stem, {name: files[key] for name, files in found.items()}) for key in everything]
+        matched = {key: pattern.find(root, hint=hint) for key, pattern in patterns.items()}
+        everything = sorted(set().union(*matched.values()), key=ViewKey.place)
+        complete(root, split, everything, matched, hint="delete the folder to have it rendered again")
+        views = [ViewFiles(key.stem, {name: files[key] for name, files in matched.items()}) for key in everything]
         super().__init__(Source(root, views), specs, CLASS_NAMES, target=target_spec, **reading)

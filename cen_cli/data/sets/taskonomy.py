@@ -122,14 +122,14 @@ class Taskonomy(FileViews):
         pattern = f"{split}/{{domain}}/{{{{stem}}}}.png" if own_splits else "{domain}/{{stem}}_domain_{domain}.png"
         domains = {**{name: full_name(name) for name in inputs}, TARGET: full_name(target)}
         patterns = {domain: Pattern(pattern.format(domain=domain)) for domain in domains.values()}
-        found = {domain: each.find(folder, hint=SOURCE) for domain, each in patterns.items()}
-        everything = sorted(set().union(*found.values()), key=ViewKey.place)
+        matched = {domain: each.find(folder, hint=SOURCE) for domain, each in patterns.items()}
+        everything = sorted(set().union(*matched.values()), key=ViewKey.place)
         if path is not None:
             keys = sorted(read_list(path, _listed_view, hint=LIST_HINT, unique=True), key=ViewKey.place)
         else:
             keys = everything if own_splits else _by_rule(folder, split, everything)
-        keys = complete(folder, split, keys, found, skip=skip_incomplete, hint=INCOMPLETE_HINT)
-        views = [ViewFiles(key.name, {name: found[domain][key] for name, domain in domains.items()}) for key in keys]
+        keys = complete(folder, split, keys, matched, skip=skip_incomplete, hint=INCOMPLETE_HINT)
+        views = [ViewFiles(key.name, {name: matched[domain][key] for name, domain in domains.items()}) for key in keys]
         super().__init__(Source(folder, views), specs, (), target=target_spec, **reading)
 
 
@@ -154,16 +154,16 @@ def _by_rule(root: Path, split: str, everything: Sequence[ViewKey]) -> list[View
 
 def _list_of(root: Path, split: str, named: dict[str, str], *, own_splits: bool) -> Path | None:
     """The list of a split; None where there are no lists. Lists come in pairs, lest views are in both parts."""
-    given = [part for part, name in named.items() if name]
+    lists = [part for part, name in named.items() if name]
     if own_splits:
-        if given:
-            raise UsageError(f"data.{given[0]}_list: {root} has train/, val/ and test/ of its own")
+        if lists:
+            raise UsageError(f"data.{lists[0]}_list: {root} has train/, val/ and test/ of its own")
         return None
-    if len(given) == 1:
-        other = next(part for part in named if part not in given)
-        raise UsageError(f"data.{given[0]}_list is given without data.{other}_list: they belong together")
+    if len(lists) == 1:
+        other = next(part for part in named if part not in lists)
+        raise UsageError(f"data.{lists[0]}_list is given without data.{other}_list: they belong together")
     paths = {part: root / (name or f"{part}.txt") for part, name in named.items()}
     missing = [path for path in paths.values() if not path.is_file()]
-    if missing and (given or len(missing) < len(paths)):
-        raise DataError(f"Taskonomy: no list {missing[0]} ({'both are named' if given else 'the other list is there'})")
+    if missing and (lists or len(missing) < len(paths)):
+        raise DataError(f"Taskonomy: no list {missing[0]} ({'both are named' if lists else 'the other list is there'})")
     return None if missing else paths["train" if split == "train" else "val"]

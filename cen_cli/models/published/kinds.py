@@ -24,10 +24,10 @@ def kind_of(published: PublishedTensors) -> Kind:
     for kind, names in FIRST_NAMES.items():
         if any(name in published.tensors for name in names):
             return kind
-    found = list(published.stored_names.values())
-    shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+    stored = list(published.stored_names.values())
+    shown = ", ".join(stored[:3]) + (", ..." if len(stored) > 3 else "")
     raise CheckpointError(
-        f"{published.source}: the {len(found)} tensors ({shown}) are those of no network that is known here",
+        f"{published.source}: the {len(stored)} tensors ({shown}) are those of no network that is known here",
         hint="known are the authors' segmentation network, generator and discriminator, and torchvision's ResNets",
     )
 

@@ -59,9 +59,9 @@ def published_tensors(content: object, source: str) -> PublishedTensors:
             f"{source}: a list of {len(content)} entries, not a checkpoint",
             hint="lists hold the norms' weights epoch by epoch; the checkpoint is another file",
         )
-    state, beside = content, {}
+    state, remarks = content, {}
     if isinstance(content, Mapping) and WRAPPED in content:
-        state, beside = content[WRAPPED], {name: value for name, value in content.items() if name != WRAPPED}
+        state, remarks = content[WRAPPED], {name: value for name, value in content.items() if name != WRAPPED}
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
@@ -71,7 +71,7 @@ def published_tensors(content: object, source: str) -> PublishedTensors:
         )
     if not state:
         raise CheckpointError(f"{source}: holds no tensor")
-    return _named(state, source, {str(key): float(value) for key, value in beside.items() if isinstance(value, Real)})
+    return _named(state, source, {str(key): float(value) for key, value in remarks.items() if isinstance(value, Real)})
 
 
 def _named(state: Mapping[str, Tensor], source: str, remarks: Mapping[str, float]) -> PublishedTensors:

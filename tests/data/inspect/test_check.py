@@ -16,7 +16,7 @@ from cen_cli.data.modality import LabelEncoding
 from cen_cli.data.sets.folders import Division, FolderLabels, FolderModality, Folders
 from cen_cli.data.sets.nyudv2 import NYUDv2
 from cen_cli.data.sets.taskonomy import Taskonomy
-from cen_cli.results.findings import DataCheck, Finding
+from cen_cli.results.datasets import DataCheck, Finding
 from tests.own import NAMES, SIZE, save, scene, write_folder
 from tests.realistic import nyu_frames, write_nyu_mat
 

@@ -11,7 +11,7 @@ from PIL import Image
 from cen_cli.data.inspect.discovery import infer_dataset
 from cen_cli.data.inspect.file_groups import group_files
 from cen_cli.errors import DataError
-from cen_cli.results.findings import InferredDataset, InferredModality
+from cen_cli.results.datasets import InferredDataset, InferredModality
 from tests.own import SIZE, save, scene, write_folder
 
 NUMBERS = [f"{number:04d}" for number in range(1, 8)]

@@ -24,7 +24,7 @@ from cen_cli.data.views import Source, ViewFiles
 from cen_cli.errors import DataError
 from cen_cli.results import VOID
 
-LOOKED_AT = 32
+MAPS_READ = 32
 """Label maps that are looked at, at most, to find where labels start."""
 
 FROM_ONE = label_table({0: VOID, VOID: VOID} | {label: label - 1 for label in range(1, len(CLASS_NAMES) + 1)})
@@ -63,7 +63,7 @@ def label_start(root: Path, views: Sequence[ViewFiles]) -> int:
     The first map that holds one of them decides; every map is checked again as it is read.
     """
     highest = len(CLASS_NAMES)
-    for view in views[:LOOKED_AT]:
+    for view in views[:MAPS_READ]:
         try:
             values = np.unique(read_label_values(root / view.files[LABELS]))
         except DataError:
@@ -73,7 +73,7 @@ def label_start(root: Path, views: Sequence[ViewFiles]) -> int:
         if highest in values:
             return 1
     raise DataError(
-        f"{root}: do labels start at 0 or at 1? The first {min(LOOKED_AT, len(views))} label maps hold neither {VOID} "
+        f"{root}: do labels start at 0 or at 1? The first {min(MAPS_READ, len(views))} label maps hold neither {VOID} "
         f"(void, where they start at 0) nor {highest} (the last class, where they start at 1)",
         hint="say it in the recipe: data.label_start = 0 or 1",
     )

@@ -54,6 +54,6 @@ def find_views(root: Path, training: bool, inputs: Sequence[str]) -> Source:
 
 def _numbered(root: Path, pattern: str) -> dict[int, str]:
     """The files of a pattern by their number, with or without img- before it."""
-    found = Pattern(pattern).find(root, hint=f"expected {EXPECTED}")
-    numbers = {key.stem.removeprefix("img-"): name for key, name in found.items()}
+    matched = Pattern(pattern).find(root, hint=f"expected {EXPECTED}")
+    numbers = {key.stem.removeprefix("img-"): name for key, name in matched.items()}
     return {int(number): name for number, name in numbers.items() if number.isdecimal()}

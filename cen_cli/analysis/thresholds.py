@@ -12,17 +12,17 @@ import numpy as np
 from torch import nn
 
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
-from cen_cli.results import Evaluation, WhatIfRow, below_threshold
+from cen_cli.results import Evaluation, ThresholdRow, below_threshold
 
 
-def what_if(
+def score_thresholds(
     model: nn.Module, modalities: Sequence[str], thresholds: Sequence[float], score: Callable[[nn.Module], Evaluation]
-) -> list[WhatIfRow]:
+) -> list[ThresholdRow]:
     """Score the network at every threshold, in ascending order; the network is left as it was."""
     rows = []
     for threshold in sorted(set(thresholds)):
         with _threshold(model, threshold):
-            rows.append(WhatIfRow(threshold, count_replaced(exchanging_layers(model), modalities), score(model)))
+            rows.append(ThresholdRow(threshold, count_replaced(exchanging_layers(model), modalities), score(model)))
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cen_cli.analysis.what_if import usual_thresholds, what_if
+from cen_cli.analysis.thresholds import score_thresholds, usual_thresholds
 from cen_cli.models.exchange import count_replaced, exchange_layers
 from cen_cli.results import Evaluation, SegmentationScores
 
@@ -17,7 +17,7 @@ def test_counts_and_scores_are_those_of_each_threshold(network):
         scores = {"ensemble": SegmentationScores(0.0, 0.0, replaced / 10, (), ())}
         return Evaluation("segmentation", "val", "strict", 1, scores, {})
 
-    rows = what_if(network, MODALITIES, [1.0, 0.0, 0.05, 0.05], score)
+    rows = score_thresholds(network, MODALITIES, [1.0, 0.0, 0.05, 0.05], score)
     assert [row.threshold for row in rows] == [0.0, 0.05, 1.0]
     assert [[count.replaced for count in row.replaced] for row in rows] == [[0, 0], [1, 0], [3, 3]]
     assert [row.evaluation.metric("ensemble.mean_iou") for row in rows] == [0.0, 0.1, 0.6]
@@ -29,7 +29,7 @@ def test_the_network_is_left_as_it_was_where_scoring_fails(network):
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        what_if(network, MODALITIES, [5.0], fail)
+        score_thresholds(network, MODALITIES, [5.0], fail)
     assert {layer.threshold for layer in exchange_layers(network).values()} == {0.1}
 
 

@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from cen_cli import builders
-from cen_cli.data.altered.modality_dropout import draw_dropped
 from cen_cli.data.loading import training_loader
 from cen_cli.data.sets.nyudv2 import NYUDv2
-from cen_cli.data.transforms import TrainTransform
+from cen_cli.data.transforms import TrainTransform, draw_dropped
 from cen_cli.errors import DataError
 from cen_cli.recipe import load_recipe
 
