@@ -45,7 +45,7 @@ def main() -> int:
         for name, plain in ways.items():
             different = float((plain() - ours()).abs().sum()) / 2 / truth.numel()
             print(
-                f"{name}, {height} x {width}: {different:.1e} of the pixels are counted elsewhere (allowed {ALLOWED:.0e})"
+                f"{name}, {height} x {width}: {different:.1e} of the pixels counted elsewhere (allowed {ALLOWED:.0e})"
             )
             if name == "torch" and different > ALLOWED:
                 return 1
