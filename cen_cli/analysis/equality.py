@@ -70,7 +70,11 @@ def _sizes(shape: Sequence[int]) -> str:
 
 
 def check_equal(
-    expected: Mapping[str, Tensor], obtained: Mapping[str, Tensor], batch: ComparedBatch, what: str
+    expected: Mapping[str, Tensor],
+    obtained: Mapping[str, Tensor],
+    batch: ComparedBatch,
+    what: str,
+    hint: str = "nothing was written",
 ) -> float:
     """The largest difference of any output, as `TOLERANCE` counts it.
 
@@ -83,7 +87,8 @@ def check_equal(
     if not differences[worst] <= TOLERANCE:
         raise MismatchError(
             f"{what}: its output {worst} differs by {differences[worst]:.1e} on {batch.name} "
-            f"({TOLERANCE:.0e} is allowed); nothing was written"
+            f"({TOLERANCE:.0e} is allowed)",
+            hint=hint,
         )
     return differences[worst]
 

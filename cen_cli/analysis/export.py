@@ -45,7 +45,7 @@ def check_installed() -> None:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UnavailableError(
-            f"exporting needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
+            f"a graph of ONNX needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
             hint=f"pip install {' '.join(missing)} (or cen with its extra: pip install 'cen-cli[onnx]')",
         )
 
@@ -148,21 +148,32 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def compare_onnx(network: Network, content: bytes, batches: Iterable[ComparedBatch]) -> tuple[Compared, ...]:
-    """How far the file's outputs are from the network's, on the CPU. Raises MismatchError where that is too far."""
+def graph_session(content: bytes) -> Any:
+    """ONNX Runtime with the file's graph, on as many threads as torch. Raises MismatchError where it cannot read it."""
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
     try:
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common class
-        raise MismatchError(f"ONNX Runtime cannot read the exported graph: {error}; nothing was written") from error
+        raise MismatchError(f"ONNX Runtime cannot read the exported graph: {error}") from error
+
+
+def run_graph(session: Any, network: Network, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The outputs of a network's graph for float32 images [B, 3, H, W], by their names in the graph."""
     names = graph_outputs(network)
-    compared = []
+    made = session.run(names, {name: image.numpy() for name, image in images.items()})
+    return {name: torch.from_numpy(array) for name, array in zip(names, made, strict=True)}
+
+
+def compare_onnx(network: Network, content: bytes, batches: Iterable[ComparedBatch]) -> tuple[Compared, ...]:
+    """How far the file's outputs are from the network's, on the CPU. Raises MismatchError where that is too far."""
+    session, compared = graph_session(content), []
     for batch in batches:
         with evaluating(network):
             outputs = network(batch.inputs).named(network.branches).values()
-        expected = dict(zip(names, outputs, strict=True))
-        made = session.run(names, {name: image.numpy() for name, image in batch.inputs.items()})
-        obtained = {name: torch.from_numpy(array) for name, array in zip(names, made, strict=True)}
+        expected = dict(zip(graph_outputs(network), outputs, strict=True))
+        obtained = run_graph(session, network, batch.inputs)
         compared.append(Compared(batch.name, check_equal(expected, obtained, batch, "the exported graph")))
     return tuple(compared)

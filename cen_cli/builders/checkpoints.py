@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+import torch
 from torch import Tensor
 
+from cen_cli.analysis.onnx_engine import run_by_onnx
 from cen_cli.builders.networks import Network, network, placed
 from cen_cli.data.modality import Encoding, ModalitySpec
 from cen_cli.data.views import ViewDataset
@@ -53,6 +55,11 @@ class LoadedNetwork:
         return self.network.modalities
 
     @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.network.parameters()).device
+
+    @property
     def task(self) -> str:
         """`segmentation` or `translation`."""
         return self.network.task
@@ -73,22 +80,29 @@ class LoadedNetwork:
         return getattr(self.network, name)
 
 
-def load(path: str | Path, device: str = "cpu") -> LoadedNetwork:
+def load(path: str | Path, device: str = "cpu", engine: str = "torch") -> LoadedNetwork:
     """A trained network, in evaluation mode.
 
     Args:
         path: a run directory (its best checkpoint, or the last), a checkpoint directory or a `model.safetensors`, also
             by its address: https://... or hf://OWNER/REPO/FILE[@REVISION], and behind it #sha256=HEX, if you like.
         device: "cpu", "cuda", "cuda:N", "mps", or "auto" for the fastest that is there.
+        engine: "torch", or "onnx": ONNX Runtime makes the outputs, on the CPU and in fp32, compared on the first batch.
 
     Raises:
-        UsageError: there is no such path, or no such device.
+        UsageError: there is no such path, no such device or no such engine.
+        UnavailableError: the packages of ONNX are not installed.
         CheckpointError: the file is damaged, does not fit its recipe or cannot be downloaded.
     """
     file = locate(path).model_file
     tensors, metadata = read_tensors(file)
     loaded = from_tensors(tensors, metadata, file)
-    placed(loaded.network, resolve_device(device), loaded.recipe).eval()
+    where = torch.device("cpu") if (engine, device) == ("onnx", "auto") else resolve_device(device)
+    placed(loaded.network, where, loaded.recipe).eval()
+    if engine == "onnx" and where.type == "cpu":
+        run_by_onnx(loaded.network)
+    elif engine != "torch":
+        raise UsageError(f"--engine {engine} on {where}: torch, or on the CPU onnx", hint="use --engine torch")
     return loaded
 
 

@@ -64,6 +64,7 @@ def evaluate(
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
+    engine: options.Engine = "torch",
     json: options.Json = False,
 ) -> None:
     """Score a network per branch, ensemble and class.
@@ -101,7 +102,7 @@ def evaluate(
     changes = options.changes(overrides, eval__protocol=protocol, eval__flip=flip)
     changes += [("eval.scales", _scales(scales))] if scales is not None else []
     common: dict[str, Any] = {"split": split, "changes": changes, "seed": seed or 0, "data_root": data_root}
-    common |= {"device": device, "listener": Terminal()}
+    common |= {"device": device, "engine": engine, "listener": Terminal()}
     if robustness:
         _robustness(checkpoint, {**common, "fills": fill or tuple(Fill)}, out, json=json)
         return

@@ -36,6 +36,7 @@ Overrides = Annotated[
     list[str] | None, option("TABLE.KEY=VALUE", "Change a key of the recipe; may be given several times.", "--set")
 ]
 Device = Annotated[str, option("DEVICE", "Where to compute: auto, cpu, cuda, cuda:N or mps.")]
+Engine = Annotated[str, option("torch|onnx", "What runs the network: torch, or ONNX Runtime (CPU).")]
 Seed = Annotated[int | None, option("N", "Seed, in place of the recipe's train.seed.", min=0)]
 DataRoot = Annotated[
     str | None,

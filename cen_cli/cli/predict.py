@@ -17,6 +17,7 @@ def predict(
     ],
     out: Annotated[Path, option("DIR", "Folder for the pictures.")] = Path("prediction"),
     device: options.Device = "auto",
+    engine: options.Engine = "torch",
     json: options.Json = False,
 ) -> None:
     """Label images by a trained segmentation network.
@@ -44,10 +45,10 @@ def predict(
 
     files = _files(inputs)
     if are_several(map(Path, files.values())):
-        many = job.predict_views(checkpoint, files, out=out, device=device, listener=Terminal())
+        many = job.predict_views(checkpoint, files, out=out, device=device, engine=engine, listener=Terminal())
         tables.print_result(many, prediction.render_predictions(many), json=json)
         return
-    done = job.predict(checkpoint, files, out=out, device=device)
+    done = job.predict(checkpoint, files, out=out, device=device, engine=engine)
     tables.print_result(done, prediction.render_prediction(done), json=json)
 
 

@@ -66,6 +66,7 @@ def translate(
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
+    engine: options.Engine = "torch",
     json: options.Json = False,
 ) -> None:
     """Make images of another modality by a translation network.
@@ -102,6 +103,7 @@ def translate(
         changes=options.changes(overrides, eval__protocol=protocol and protocol.value),
         data_root=data_root,
         device=device,
+        engine=engine,
         listener=Terminal(),
     )
     tables.print_result(done, render_translation(done), json=json)

@@ -66,7 +66,7 @@ def compare(
     for run, model in models.items():
         recipe = evaluated_recipe(model, {"eval.split": chosen}, data_root, run)
         data = dataset(recipe, listener)
-        evaluation = scoring(model, data, recipe, run, device, inception_weights, listener)(data)
+        evaluation = scoring(model, data, recipe, run, inception_weights, listener)(data)
         replaced = count_replaced(exchanging_layers(model.network), model.modalities)
         outcomes.append(MemberOutcome("", names[run], recipe.train.seed, run, "done", evaluation, replaced))
         datasets.setdefault(names[run], data)

@@ -14,7 +14,6 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
 from cen_cli.jobs.expected import expected_scores
 from cen_cli.jobs.pictures import picture_of_views
-from cen_cli.models.device import resolve_device
 from cen_cli.recipe import Recipe
 from cen_cli.recipe.load import override
 from cen_cli.recipe.overrides import Changes, with_options
@@ -41,6 +40,7 @@ def evaluate(
     data_root: str | None = None,
     inception_weights: Path | None = None,
     device: str = "auto",
+    engine: str = "torch",
     listener: Listener = SILENT,
 ) -> EvaluationReport:
     """Score a run or checkpoint on a split, beside what its recipe expects.
@@ -51,15 +51,16 @@ def evaluate(
         fill: what stands in for them: zeros, the mean, noise, or another view's image.
         seed: of the noise, and of which view lends its image.
         pictures: so many of the first views are drawn into the folder `out`, absent images/ of the run.
+        engine: "torch", or "onnx" for ONNX Runtime, as in `load`.
 
     Returns:
         scores per branch, of the ensemble and per class, in [0, 1] or the metric's own unit.
     """
     source = str(checkpoint)
-    model = builders.load(checkpoint, device)
+    model = builders.load(checkpoint, device, engine)
     recipe = evaluated_recipe(model, with_options(changes, eval__split=split), data_root, source)
     data = dataset(recipe, listener)
-    score = scoring(model, data, recipe, source, device, inception_weights, listener)
+    score = scoring(model, data, recipe, source, inception_weights, listener)
     if without:
         missing = _missing(model, without)
         return EvaluationReport(score_altered(data, Missing(missing, fill, stand_ins(data, [fill], seed=seed)), score))
@@ -81,17 +82,18 @@ def robustness(
     seed: int = 0,
     data_root: str | None = None,
     device: str = "auto",
+    engine: str = "torch",
     listener: Listener = SILENT,
 ) -> Robustness:
     """Score a network with every subset of its modalities missing, and with each one corrupted; no FID and no KID."""
     source = str(checkpoint)
-    model = builders.load(checkpoint, device)
+    model = builders.load(checkpoint, device, engine)
     distances = False if model.task == "translation" else None
     options = with_options(changes, eval__split=split, eval__distances=distances)
     recipe = evaluated_recipe(model, options, data_root, source)
     data = dataset(recipe, listener)
     builders.check_fits(model, data, source)
-    scorer = builders.checkpoint_scorer(recipe, resolve_device(device), locate(checkpoint).model_file)
+    scorer = builders.checkpoint_scorer(recipe, model.device, locate(checkpoint).model_file)
     plan = plan_robustness(data, tuple(dict.fromkeys(fills)), seed=seed)
     with listener.counting("evaluating") as advance:
         counts = counted_evaluations(advance, len(data), plan.evaluations)
@@ -131,14 +133,13 @@ def scoring(
     data: ViewDataset,
     recipe: Recipe,
     source: str,
-    device: str,
     inception_weights: Path | None,
     listener: Listener,
 ) -> Score:
     """How views such as those of `data` are scored. Raises UsageError where they have other classes."""
     builders.check_fits(model, data, source)
     file = locate(source).model_file
-    scorer = builders.checkpoint_scorer(recipe, resolve_device(device), file, inception_weights=inception_weights)
+    scorer = builders.checkpoint_scorer(recipe, model.device, file, inception_weights=inception_weights)
 
     def score(views: ViewDataset) -> Evaluation:
         with listener.counting(f"evaluating {source}") as advance:

@@ -36,6 +36,7 @@ def predict(
     *,
     out: str | Path = "prediction",
     device: str = "auto",
+    engine: str = "torch",
 ) -> Prediction:
     """Label one view by a segmentation network, and write the label map and an overlay into the folder `out`.
 
@@ -43,6 +44,7 @@ def predict(
 
     Args:
         inputs: one file for each modality of the network, aligned, of one size, stored as the training data were.
+        engine: "torch", or "onnx" for ONNX Runtime, as in `load`.
 
     Returns:
         the files that were written, and the share of each class.
@@ -51,7 +53,7 @@ def predict(
         UsageError: the network translates images, or a modality is missing or unknown.
         DataError: a file cannot be read, or is not what the network was trained on.
     """
-    loaded = _load(checkpoint, inputs, device)
+    loaded = _load(checkpoint, inputs, device, engine)
     labels, written = _label(loaded, "prediction", inputs, Path(out))
     counts = np.bincount(labels.ravel(), minlength=len(loaded.class_names))
     return Prediction(files=tuple(map(str, written)), classes=_shares(loaded, counts))
@@ -63,6 +65,7 @@ def predict_views(
     *,
     out: str | Path = "prediction",
     device: str = "auto",
+    engine: str = "torch",
     listener: Listener = SILENT,
 ) -> Predictions:
     """Label all views of folders or lists of files, one for each modality, and write what `predict` does of each.
@@ -71,7 +74,7 @@ def predict_views(
     and stand in `skipped`. Raises DataError where none can be, and for lists that do not fit together; UsageError as
     `predict` does, and where `out` holds labels of another network.
     """
-    loaded, folder = _load(checkpoint, inputs, device), Path(out)
+    loaded, folder = _load(checkpoint, inputs, device, engine), Path(out)
     views = find_views([Path(inputs[name]) for name in loaded.modalities], loaded.modalities)
     _claim(folder, checkpoint)
     todo = {view: files for view, files in views.items() if not output_file(folder, "labels", view).exists()}
@@ -99,8 +102,8 @@ def predict_views(
     )
 
 
-def _load(checkpoint: str | Path, inputs: Mapping[str, str | Path], device: str) -> LoadedNetwork:
-    loaded = builders.load(checkpoint, device)
+def _load(checkpoint: str | Path, inputs: Mapping[str, str | Path], device: str, engine: str) -> LoadedNetwork:
+    loaded = builders.load(checkpoint, device, engine)
     if not isinstance(loaded.network, Segmenter):
         raise UsageError(
             f"{checkpoint}: this network translates images, it does not label them",

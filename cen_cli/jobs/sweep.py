@@ -318,7 +318,7 @@ def _score(run: MemberRun, device: str, inception_weights: Path | None, sweep: S
         changes["eval.distances"] = False
     recipe = evaluated_recipe(model, changes, None, str(folder))
     data = dataset(recipe, listener)
-    evaluation = scoring(model, data, recipe, str(folder), device, inception_weights, listener)(data)
+    evaluation = scoring(model, data, recipe, str(folder), inception_weights, listener)(data)
     replaced = count_replaced(exchanging_layers(model.network), model.modalities)
     seconds = read_state(directory.last)["progress"]["seconds"]
     write_outcome(run.folder, evaluation, replaced, seconds, _cost(model))

@@ -44,6 +44,7 @@ def translate(
     changes: Changes = (),
     data_root: str | None = None,
     device: str = "auto",
+    engine: str = "torch",
     listener: Listener = SILENT,
 ) -> Translations:
     """Translate images of one's own, or views of the recipe's data, by a translation network.
@@ -56,6 +57,7 @@ def translate(
         split: "train", "val" or "test"; absent, the recipe's `eval.split`.
         count: only the first so many views.
         out: a new folder; absent, translations/<name of the run>.
+        engine: "torch", or "onnx" for ONNX Runtime, as in `load`.
 
     Returns:
         the files that were written; views that could not be read stand in `skipped`.
@@ -68,7 +70,7 @@ def translate(
         raise UsageError("--split names views of the recipe's data set, and images of your own are given")
     names = domain_names(inputs, target, None if checkpoint is None else str(checkpoint))
     source = str(checkpoint) if checkpoint else _newest(names, target, listener)
-    model = load_translator(source, device, names, target)
+    model = load_translator(source, device, names, target, engine)
     recipe = evaluated_recipe(model.loaded, with_options(changes, eval__split=split), data_root, source)
     folder = Path(out or Path("translations") / name_of(source))
     check_free(folder, "give a new folder with --out DIR")

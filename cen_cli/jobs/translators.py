@@ -152,12 +152,14 @@ class LoadedTranslator:
     target: ModalitySpec
 
 
-def load_translator(source: str, device: str, inputs: Sequence[str], target: str | None) -> LoadedTranslator:
+def load_translator(
+    source: str, device: str, inputs: Sequence[str], target: str | None, engine: str = "torch"
+) -> LoadedTranslator:
     """The network of a run or checkpoint, in eval mode.
 
     Raises UsageError where it labels images, or does not take what was asked for (any inputs, where none are named).
     """
-    loaded = builders.load(source, device)
+    loaded = builders.load(source, device, engine)
     network, made = loaded.network, loaded.target
     if not isinstance(network, Translator) or made is None:
         files = (word for name in loaded.modalities for word in ("--input", f"{name}=FILE"))

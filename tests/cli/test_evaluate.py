@@ -214,3 +214,12 @@ def test_validations_take_one_scale_in_the_recipes_windows_and_predictions_all(
     files = [f"{name}={tiny_root / name / '001000.png'}" for name in ("rgb", "depth")]
     cen("predict", run, "--input", files[0], "--input", files[1], "--out", tmp_path / "labels", "--json")
     assert looks == [MultiScaleFlip(scales=(0.5, 1.0), flip=True, window=(24, 32))]
+
+
+def test_onnx_runtime_gives_the_scores_of_torch(cen: Cen, tiny_run: Path) -> None:
+    asked = ["eval", tiny_run, "--split", "val", "--set", "eval.size=[64,80]", "--json"]
+    torchs, onnxs = (cen(*asked, "--engine", engine).document["evaluation"] for engine in ("torch", "onnx"))
+    assert onnxs == torchs
+    refused = cen("eval", tiny_run, "--split", "val", "--engine", "onnx", code=2).err
+    assert "its graph takes 33 x 33 pixels or more, not 32 x 40" in refused
+    assert "torch, or on the CPU onnx" in cen("eval", tiny_run, "--engine", "tflite", code=2).err
