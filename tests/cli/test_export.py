@@ -270,7 +270,7 @@ def test_an_export_needs_its_packages_and_an_onnx_file(run: Path, cen: Cen, tmp_
     assert "Missing option '--onnx'" in cen("export", run, code=2).err
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
     text = cen("export", run, "--onnx", tmp_path / "net.onnx", code=1).err
-    assert "exporting needs onnx, onnxscript, onnxruntime, which are not installed" in text
+    assert "needs onnx, onnxscript, onnxruntime, which are not installed" in text
     assert "pip install" in text
 
 
