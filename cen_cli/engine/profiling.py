@@ -40,8 +40,6 @@ PEAK_SECONDS = 0.005
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler's remarks on stderr are for its authors
 
-"""Called with (rounds done, rounds in all)."""
-
 
 def profile_step(task: NetworkTask, batch: Batch, plan: TrainingPlan) -> DryRun:
     """Count what one forward computes and what one step keeps in memory, by making that step twice on `batch`."""
