@@ -27,6 +27,7 @@ def resized_logits(logits: Tensor, size: Size) -> Tensor:
     return F.interpolate(logits, size=size, mode="bicubic", align_corners=False)
 
 
+@torch.autocast("cpu", enabled=False)
 def labels_at(logits: Tensor, size: Size) -> Tensor:
     """[B, K, h, w] -> int64 [B, *size]: the first class with the largest of `resized_logits`, to float32's rounding."""
     height, width = logits.shape[-2:]

@@ -67,4 +67,4 @@ def test_freed_tensors_are_reused_on_a_cpu():
         own = {"MALLOC_MMAP_THRESHOLD_": "131072"}
         assert page_faults("keep", **own) > page_faults("leave") / 2, "what the environment says stands"
     else:
-        assert page_faults("keep") >= 0
+        page_faults("keep")  # nothing is set there, and nothing fails

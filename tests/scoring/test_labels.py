@@ -25,6 +25,13 @@ def test_labels_are_those_of_resized_logits_but_for_ties(small, size, layout):
     assert float(lost.max()) < 1e-5, "another class than the largest"
 
 
+def test_labels_are_those_of_float32_inside_an_autocast_too():
+    logits = torch.randn(1, 40, 27, 36, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = labels_at(logits, (106, 140))
+    assert torch.equal(inside, labels_at(logits, (106, 140)))
+
+
 def test_of_equal_logits_the_first_class_is_taken_and_no_resizing_is_none():
     assert not labels_at(torch.ones(1, 6, 4, 4), (9, 9)).any()
     logits = torch.randn(2, 6, 5, 7)
