@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cen_cli.errors import CheckpointError
 from cen_cli.models.norms import ModalNorm
-from cen_cli.models.streams import unstacked
+from cen_cli.models.streams import current_state
 from cen_cli.runs.checkpoint import FORMAT, check_finite
 from cen_cli.runs.directory import locate
 from cen_cli.wording import listed
@@ -56,7 +56,7 @@ def start_from(
             raise CheckpointError(f"{source}: has no modality {name!r} to start from, and no {STAND_IN!r} in its place")
     rows = [trained.index(origin) for origin in named.values()]
     tables = {name for name, module in network.named_modules() if isinstance(module, ModalNorm)}
-    stored, problems = unstacked(network, tensors), []
+    stored, problems = current_state(network, tensors), []
     for name, own in network.state_dict().items():
         if HEADS.fullmatch(name):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from cen_cli.models.backbones.resnet import ResNetEncoder, resnet_encoder
@@ -10,7 +11,7 @@ from cen_cli.models.backbones.staged import PREFIX, StagedEncoder, timm_encoder
 from cen_cli.models.conversion import checked_names, convert_layers, nowhere
 from cen_cli.models.fusion.blocks import InputConcat
 from cen_cli.models.fusion.placement import FUSED, Fusion
-from cen_cli.models.heads.pspnet import PSPNetDecoder
+from cen_cli.models.heads.pspnet import READ_STAGES, PSPNetDecoder
 from cen_cli.models.heads.refinenet import RefineNetDecoder
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.settings import MERGED, StreamSettings
@@ -77,6 +78,8 @@ def pspnet_segmenter(
     those of `resnet_encoder`; `streams` and `fusion` as in `refinenet_segmenter`. Errors as in `resnet_encoder`.
     """
     names = checked_names(modalities)
+    if fusion is not None:
+        fusion = replace(fusion, last=READ_STAGES)
     encoder = _encoder(backbone, len(names), streams, width=encoder_width, weights=weights, dilated=True, fusion=fusion)
     decoder = PSPNetDecoder(encoder.channels, classes, width, dropout, auxiliary=auxiliary)
     if fusion is not None:

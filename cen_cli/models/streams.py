@@ -114,7 +114,7 @@ class PrivateCopies(nn.Module):
             raise ValueError(f"modalities = {modalities}: at least 1 is needed")
         self.modalities = modalities
         self.copies = nn.ModuleList(copy.deepcopy(layer) for _ in range(modalities))
-        self.register_load_state_dict_pre_hook(_unstack_before_loading)
+        self.register_load_state_dict_pre_hook(_update_before_loading)
 
     @property
     def layer(self) -> nn.Module:
@@ -131,7 +131,7 @@ class PrivateCopies(nn.Module):
         streams = split_modalities(x, self.modalities).unbind()
         return torch.cat([layer(stream) for layer, stream in zip(self.copies, streams, strict=True)])
 
-    def unstack(self, tensors: dict[str, Tensor], prefix: str) -> None:
+    def update_state(self, tensors: dict[str, Tensor], prefix: str) -> None:
         """Bring a state of earlier versions, which stacked the copies' tensors to [M, ...], under today's names."""
         for name in ("weight", "bias"):
             stack = tensors.pop(prefix + name, None)
@@ -151,14 +151,15 @@ class PrivateConv2d(PrivateCopies):
 PrivateConvTranspose2d = PrivateConv2d
 
 
-def unstacked(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state of `model` in which every `PrivateCopies` has today's names (see `PrivateCopies.unstack`)."""
+def current_state(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state of `model`, maybe of an earlier version, as today's: see every `update_state` of its modules."""
     current = dict(tensors)
     for name, module in model.named_modules():
-        if isinstance(module, PrivateCopies):
-            module.unstack(current, f"{name}.")
+        update = getattr(module, "update_state", None)
+        if callable(update):
+            update(current, f"{name}.")
     return current
 
 
-def _unstack_before_loading(module: PrivateCopies, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    module.unstack(state, prefix)
+def _update_before_loading(module: PrivateCopies, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    module.update_state(state, prefix)

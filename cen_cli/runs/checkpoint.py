@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cen_cli.errors import CheckpointError, UsageError
 from cen_cli.files import read_json, whole_directory, write_bytes, write_directory, write_json
-from cen_cli.models.streams import unstacked
+from cen_cli.models.streams import current_state
 from cen_cli.wording import listed
 
 MODEL_FILE = "model.safetensors"
@@ -114,7 +114,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
     """Load weights into a model, every key used. Raises CheckpointError naming keys or shapes that do not fit."""
-    own, tensors = model.state_dict(), unstacked(model, tensors)
+    own, tensors = model.state_dict(), current_state(model, tensors)
     problems = [f"missing {name}" for name in own if name not in tensors]
     problems += [f"unexpected {name}" for name in tensors if name not in own]
     problems += [

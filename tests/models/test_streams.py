@@ -8,10 +8,10 @@ from torch import nn
 
 from cen_cli.models.streams import (
     PrivateCopies,
+    current_state,
     split_modalities,
     stack_images,
     stack_modalities,
-    unstacked,
 )
 
 
@@ -98,7 +98,7 @@ def test_kernels_that_were_stacked_are_loaded():
     net.load_state_dict(stacked)
     assert torch.equal(net[0].stacked("weight"), stacked["0.weight"])
     assert torch.equal(net[0].stacked("bias"), stacked["0.bias"])
-    assert set(unstacked(net, stacked)) == set(net.state_dict())
+    assert set(current_state(net, stacked)) == set(net.state_dict())
 
 
 def test_images_of_another_number_of_channels_are_refused():

@@ -41,6 +41,8 @@ class Fusion:
 
     make_block: MakeBlock
     stage: Stage
+    last: int | None = None
+    """How many of the last stages the decoder reads, and "all" fuses; None: every one."""
 
 
 class PassOn(nn.Module):
@@ -76,6 +78,23 @@ class Tap(nn.Module):
         return self.block(x), x
 
 
+class Untapped(nn.Module):
+    """The streams go on apart. The decoder gets their mean, or reads nothing here."""
+
+    def __init__(self, modalities: int) -> None:
+        super().__init__()
+        self.mean = AverageFusion(modalities)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """[M*B, C, h, w] -> [B, C, h, w] and [M*B, C, h, w]."""
+        return self.mean(x), x
+
+    def update_state(self, tensors: dict[str, Tensor], prefix: str) -> None:
+        """Drop the block that version 0.1 had here without anybody reading it."""
+        for name in [name for name in tensors if name.startswith(prefix)]:
+            del tensors[name]
+
+
 @dataclass(frozen=True)
 class Placement:
     """An encoder's junctions, one behind each stage, and how many of its first stages are streams."""
@@ -96,10 +115,11 @@ def place(
     if fusion.stage == "input":
         return Placement(tuple(PassOn() for _ in channels), private_stages=0)
     if fusion.stage == "all":
-        taps = tuple(Tap(fusion.make_block(width, modalities, make_norm)) for width in channels)
-        return Placement(taps, private_stages=len(channels))
+        unread = 0 if fusion.last is None else len(channels) - fusion.last
+        taps = [Tap(fusion.make_block(width, modalities, make_norm)) for width in channels[unread:]]
+        return Placement((*(Untapped(modalities) for _ in range(unread)), *taps), private_stages=len(channels))
     point = points[fusion.stage]
-    before = [Tap(AverageFusion(modalities)) for _ in range(point - 1)]
+    before = [Untapped(modalities) for _ in range(point - 1)]
     merge = Merge(fusion.make_block(channels[point - 1], modalities, make_norm))
     behind = [PassOn() for _ in range(len(channels) - point)]
     return Placement((*before, merge, *behind), private_stages=point)

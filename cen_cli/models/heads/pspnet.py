@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+READ_STAGES = 2
+"""How many of the last feature maps are read."""
 BINS = (1, 2, 3, 6)
 """Sides of the pooled maps."""
 REDUCTION = 4

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.fusion.blocks import ConcatFusion
-from cen_cli.models.fusion.placement import Fusion, Merge, PassOn, Tap, place
-from cen_cli.models.segmenter import refinenet_segmenter
-from cen_cli.models.streams import PrivateCopies
+from cen_cli.models.fusion.placement import Fusion, Merge, PassOn, Tap, Untapped, place
+from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
+from cen_cli.models.streams import PrivateCopies, current_state
 from cen_cli.models.translator import unet_translator
 from tests.streams import built
 
@@ -135,11 +135,29 @@ def test_fusion_blocks_learn_at_the_decoder_s_rate(build) -> None:
 
 def test_junctions_of_one_point_and_of_all() -> None:
     one = place(Fusion(concat, "middle"), {"middle": 2}, (4, 8, 16), 2, nn.BatchNorm2d)
-    assert [type(junction) for junction in one.junctions] == [Tap, Merge, PassOn]
+    assert [type(junction) for junction in one.junctions] == [Untapped, Merge, PassOn]
     assert one.private_stages == 2
     everywhere = place(Fusion(concat, "all"), {}, (4, 8, 16), 2, nn.BatchNorm2d)
     assert [type(junction) for junction in everywhere.junctions] == [Tap, Tap, Tap]
     assert everywhere.private_stages == 3
+
+
+def test_pspnet_fuses_where_its_decoder_reads() -> None:
+    torch.manual_seed(0)
+    settings = {"backbone": "resnet50", "encoder_width": 4, "width": 4, "dropout": 0.0}
+    net = built(pspnet_segmenter, NAMES[:2], 3, fusion=Fusion(concat, "all"), **settings)
+    assert [type(junction) for junction in net.get_submodule("encoder.junctions")] == [Untapped, Untapped, Tap, Tap]
+    logits = net({name: torch.randn(2, 3, 32, 32) for name in NAMES[:2]})
+    (logits.branches.square().mean() + logits.auxiliary.square().mean()).backward()
+    for parameter in net.get_submodule("encoder.junctions").parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.abs().sum() > 0
+
+
+def test_a_state_with_blocks_that_nobody_read_still_loads() -> None:
+    net = built(pspnet_segmenter, NAMES[:2], 3, backbone="resnet50", encoder_width=4, fusion=Fusion(concat, "all"))
+    older = {**net.state_dict(), "encoder.junctions.0.block.mix.bias": torch.zeros(16)}
+    assert set(current_state(net, older)) == set(net.state_dict())
 
 
 def test_one_modality_has_nothing_to_fuse() -> None:
