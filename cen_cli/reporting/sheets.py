@@ -16,6 +16,8 @@ Array = npt.NDArray[Any]
 
 GAP = 6
 TEXT_HEIGHT = 18
+SMALLEST = 128
+"""Pixels: narrower pictures are drawn larger, by a whole factor, as long as they fit into this."""
 BACKGROUND, INK = (255, 255, 255), (20, 20, 20)
 
 
@@ -42,7 +44,10 @@ def sheet(
     captions = list(rows[0])
     if any(list(row) != captions for row in rows):
         raise ValueError("the rows of a panel must have the same inputs and predictions")
-    cell = max(picture.shape[1] for row in rows for picture in row.values())
+    widest = max(picture.shape[1] for row in rows for picture in row.values())
+    factor = max(SMALLEST // widest, 1)
+    rows = [{caption: enlarged(picture, factor) for caption, picture in row.items()} for row in rows]
+    cell = widest * factor
     heads = [_folded(caption, cell) for caption in captions]
     cell = max(cell, *(text_width(line) for head in heads for line in head))
     heights = [TEXT_HEIGHT + max(picture.shape[0] for picture in row.values()) + GAP for row in rows]
@@ -82,6 +87,11 @@ def reduced(picture: Array, longest: int) -> Array:
     image = Image.fromarray(np.ascontiguousarray(picture))
     image.thumbnail((longest, longest), Image.Resampling.BOX)
     return np.asarray(image)
+
+
+def enlarged(picture: Array, factor: int) -> Array:
+    """A picture [H, W, 3], every pixel drawn `factor` times wider and higher."""
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _draw_frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, ...], frame: Frame) -> None:

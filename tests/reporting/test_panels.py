@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cen_cli.reporting import panels
-from cen_cli.reporting.sheets import GAP, TEXT_HEIGHT, sheet, text_width
+from cen_cli.reporting.sheets import GAP, TEXT_HEIGHT, sheet
 from cen_cli.results import VOID, PictureRow
 
 PALETTE = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
@@ -73,8 +73,8 @@ def test_default_palette_is_distinct_and_leaves_black_to_void(classes: int) -> N
 
 def test_panel_shows_every_picture_under_its_caption(row: PictureRow) -> None:
     image = np.asarray(panels.segmentation_panel([row, row], ("wall", "floor", "door"), PALETTE))
-    step, top = max(60, text_width("depth branch")) + GAP, GAP + 2 * TEXT_HEIGHT
-    middles = [image[top + 20, GAP + index * step + 30].tolist() for index in range(6)]
+    step, top = 2 * 60 + GAP, GAP + 2 * TEXT_HEIGHT  # small pictures are drawn twice as large
+    middles = [image[top + 40, GAP + index * step + 60].tolist() for index in range(6)]
     depth = panels.colour_depth(row.inputs["depth"])[20, 30].tolist()
     assert middles == [[90, 90, 90], depth, [200, 0, 0], [0, 200, 0], [0, 0, 0], [200, 0, 0]]
     assert image.shape[1] == GAP + 6 * step
