@@ -353,7 +353,7 @@ class Fit:
         )
         speed = self.pace.close() * self.settings.batch
         self.listener.on_step(
-            StepReport(progress.epoch + 1, progress.step, self.total_steps, averages, rates, replaced, speed)
+            StepReport(progress.epoch + 1, progress.step, averages, rates, replaced, self.total_steps, speed)
         )
 
     def _save(self, *, best: bool = False) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from cen_cli.results.channels import ReplacedCount
+from cen_cli.results.log import LoggedStep, LoggedValidation
 from cen_cli.results.scores import Evaluation, ExpectedScore
 
 
@@ -67,26 +68,17 @@ class DryRun:
 
 
 @dataclasses.dataclass(frozen=True)
-class StepReport:
-    """One log interval of training."""
+class StepReport(LoggedStep):
+    """A log interval that has just ended."""
 
-    epoch: int
-    step: int
     total_steps: int
-    losses: dict[str, float]
-    """Loss terms averaged over the interval; `total` is what was minimised."""
-    learning_rates: dict[str, float]
-    replaced: tuple[ReplacedCount, ...]
     samples_per_second: float
 
 
 @dataclasses.dataclass(frozen=True)
-class ValidationReport:
-    """One validation during training."""
+class ValidationReport(LoggedValidation):
+    """A validation that has just ended."""
 
-    epoch: int
-    step: int
-    evaluation: Evaluation
     best_by: str
     value: float
     is_best: bool

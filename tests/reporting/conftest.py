@@ -89,7 +89,7 @@ def step() -> Callable[..., StepReport]:
     def make(number: int, share: float = 0.5) -> StepReport:
         counts = (ReplacedCount("rgb", round(1000 * share), 1000, 2000), ReplacedCount("depth", 100, 1000, 2000))
         losses = {"rgb": 1.5, "sparsity": 0.01234567, "total": 2.5}
-        return StepReport(1 + number // 100, number, 1000, losses, {"encoder": 5e-4}, counts, 41.26)
+        return StepReport(1 + number // 100, number, losses, {"encoder": 5e-4}, counts, 1000, 41.26)
 
     return make
 
