@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import tomllib
@@ -70,6 +71,18 @@ def test_who_listens_is_told_and_a_stopped_run_goes_on(tiny_recipe: Path, tmp_pa
         resume(tmp_path / "stopped", changes={"train.epochs": 9})
     with pytest.raises(UsageError, match=r"train.epochs differ"):
         resume(tmp_path / "stopped", recipe=tiny_recipe, changes={"train.epochs": 9}, device="cpu")
+
+
+def test_a_resumed_run_keeps_the_precision_that_auto_has_meant(tiny_recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(tiny_recipe, changes={"train.epochs": 1, "train.precision": "auto"}, out=run, device="cpu")
+    environment = json.loads((run / "environment.json").read_text())
+    for device, precision in ((environment["device"], "bf16"), ("cuda:0 (some card)", environment["precision"])):
+        changed = {**environment, "device": device, "precision": "bf16"}
+        (run / "environment.json").write_text(json.dumps(changed))
+        heard = Heard()
+        resume(run, device="cpu", listener=heard)
+        assert heard.plans[0].precision == precision
 
 
 def test_a_dry_run_writes_nothing(tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
