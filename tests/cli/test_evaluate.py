@@ -103,9 +103,11 @@ def test_a_row_begins_with_the_views_photograph(cen: Cen, tiny_run: Path, tiny_r
     out = evaluate(cen, tiny_run, "--save-images", 2, "--out", tmp_path, "--json").document["images"]
     gap, text = 6, 18
     for row, stem in enumerate(("001000", "001001")):
-        top = gap + 2 * text + row * (text + 32 + gap)
+        top = gap + 2 * text + row * (text + 3 * 32 + gap)  # small pictures are drawn three times as large
         with Image.open(out) as panel, Image.open(tiny_root / "rgb" / f"{stem}.png") as stored:
-            np.testing.assert_array_equal(np.asarray(panel.crop((gap, top, gap + 40, top + 32))), np.asarray(stored))
+            drawn = np.asarray(panel.crop((gap, top, gap + 3 * 40, top + 3 * 32)))
+            np.testing.assert_array_equal(drawn[::3, ::3], np.asarray(stored))
+            np.testing.assert_array_equal(drawn[2::3, 2::3], np.asarray(stored))
 
 
 def test_a_file_alone_is_enough(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:

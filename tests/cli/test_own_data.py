@@ -119,7 +119,8 @@ def test_samples_are_drawn_as_the_network_sees_them(here: Path, cen: Cen) -> Non
     cen("data", "check", "field.toml", "--images", "2", "--out", "seen")
     assert sorted(path.name for path in Path("seen").iterdir()) == ["classes.png", "test.png", "train.png", "val.png"]
     with Image.open("seen/train.png") as train, Image.open("seen/val.png") as val:
-        assert train.height < val.height, "crops of 32 x 32 beside whole views of 40 x 48"
+        crops, whole = 4 * 32, 2 * 40  # crops of 32 x 32 and views of 40 x 48, drawn larger to come near 128 px
+        assert train.height - val.height == 2 * (crops - whole)
         colours = {colour for _, colour in val.convert("RGB").getcolors(val.width * val.height) or ()}
     assert default_palette(3)[0] in colours
 
