@@ -12,10 +12,11 @@ Warned = Iterator[tuple[str, str]]
 """(what is wrong, what to do about it)."""
 
 
-def ending_warnings(summary: RunSummary, *, whole_channels: bool) -> Warned:
+def ending_warnings(summary: RunSummary, *, whole_channels: bool, weighted: bool = False) -> Warned:
     """Nothing exchanged, classes never found, an ensemble below its best branch.
 
-    `whole_channels`: whether the network replaces channels, where gates would mix them.
+    `whole_channels`: whether the network replaces channels, where gates would mix them; `weighted`: whether the loss
+    has class weights.
     """
     pressed = sum(count.pressed for count in summary.replaced)
     if whole_channels and pressed and not any(count.replaced for count in summary.replaced):
@@ -24,11 +25,11 @@ def ending_warnings(summary: RunSummary, *, whole_channels: bool) -> Warned:
             f"{summary.best_step}",
             "exchange.budget = 0.3 replaces a share of every layer from the first step on, whatever the gammas do",
         )
-    yield from _never_found(summary.best)
+    yield from _never_found(summary.best, weighted=weighted)
     yield from _below_a_branch(summary)
 
 
-def _never_found(best: Evaluation) -> Warned:
+def _never_found(best: Evaluation, *, weighted: bool) -> Warned:
     scores = list(best.scores.values())[-1]
     if not isinstance(scores, SegmentationScores):
         return
@@ -36,7 +37,8 @@ def _never_found(best: Evaluation) -> Warned:
     if missed:
         yield (
             f"never found on {best.split}: {listed(missed)}",
-            'cen data check says how rare they are; train longer, or set loss.class_weights = "median"',
+            "cen data check says how rare they are; train longer, or "
+            + ("change loss.class_weights (0 leaves a class out)" if weighted else 'set loss.class_weights = "median"'),
         )
 
 

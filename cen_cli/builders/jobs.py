@@ -174,9 +174,9 @@ def _pixel_loss(
     asked, weights = recipe.loss.class_weights, None
     if isinstance(asked, tuple):
         if len(asked) != len(class_names) or not any(asked):
+            what = f"{len(asked)} numbers, and there are {len(class_names)} classes" if any(asked) else "nothing but 0"
             raise UsageError(
-                f"loss.class_weights holds {len(asked)} numbers, and there are {len(class_names)} classes",
-                hint='one number for each class, not all of them 0; or "median"',
+                f"loss.class_weights holds {what}", hint='one number for each class, not all of them 0; or "median"'
             )
         weights = torch.tensor(asked, device=device)
     elif counts is not None:

@@ -218,13 +218,8 @@ def _job(
             "losses start huge and may diverge: --set train.freeze_bn=false"
         )
     check_trackers(recipe.train.trackers)
-    if recipe.train.accumulate > 1:
-        seen = recipe.train.batch // recipe.train.accumulate
-        listener.on_note(
-            f"train.accumulate = {recipe.train.accumulate}: batch norms that are not frozen see {seen} views at a time"
-        )
     with listener.counting("rendering rooms") as progress:
-        return builders.training_job(
+        job = builders.training_job(
             recipe,
             device_name=device,
             progress=progress,
@@ -232,6 +227,12 @@ def _job(
             initial_weights=initial_weights,
             class_counts=class_counts,
         )
+    if recipe.train.accumulate > 1:
+        seen = recipe.train.batch // recipe.train.accumulate
+        listener.on_note(
+            f"train.accumulate = {recipe.train.accumulate}: batch norms that are not frozen see {seen} views at a time"
+        )
+    return job
 
 
 def _panel(job: TrainingJob) -> np.ndarray:
@@ -254,6 +255,8 @@ def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bo
             listener.on_note(f"continuing after step {fit.progress.step} of {fit.total_steps}")
         summary = fit.run(StopRequest())
     listener.on_end(summary)
-    for text, hint in ending_warnings(summary, whole_channels=job.recipe.exchange.choose != "gate"):
+    weighted = job.recipe.loss.class_weights != "none"
+    whole_channels = job.recipe.exchange.choose != "gate"
+    for text, hint in ending_warnings(summary, whole_channels=whole_channels, weighted=weighted):
         listener.on_warning(text, hint)
     return dataclasses.replace(summary, expected=expected_of_validation(job.recipe, summary.best))

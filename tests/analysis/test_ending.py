@@ -36,6 +36,12 @@ def test_nothing_exchanged() -> None:
 
 def test_a_class_that_is_never_found() -> None:
     assert said(summary(0.5, 0.4, found=0.0)) == ["never found on val: lamp"]
+    hints = [
+        hint
+        for weighted in (False, True)
+        for _, hint in ending_warnings(summary(0.5, 0.4, found=0.0), whole_channels=True, weighted=weighted)
+    ]
+    assert ['"median"' in hint for hint in hints] == [True, False], "what is set already is no advice"
 
 
 def test_an_ensemble_below_a_branch() -> None:
