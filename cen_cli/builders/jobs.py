@@ -14,6 +14,7 @@ from cen_cli import ranks
 from cen_cli.builders.checkpoints import labels_of
 from cen_cli.builders.data import dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
+from cen_cli.builders.precision import decide_precision, in_precision
 from cen_cli.builders.scoring import best_by, scorer
 from cen_cli.data.loading import training_loader
 from cen_cli.data.sample import Batch
@@ -29,7 +30,7 @@ from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import UsageError
 from cen_cli.models.activations import checkpoint_activations
-from cen_cli.models.device import resolve_device, resolve_precision
+from cen_cli.models.device import resolve_device
 from cen_cli.models.exchange import exchange_layers, exchanging_layers
 from cen_cli.models.fusion.align import alignment_penalty
 from cen_cli.models.norms import set_frozen_statistics, set_synchronised
@@ -102,6 +103,8 @@ def training_job(
         raise UsageError(
             'train.precision = "fp16" trains on CUDA devices and the CPU, not on mps', hint='"bf16" or "fp32"'
         )
+    asked, (precision, ratio) = recipe, decide_precision(recipe, device)
+    recipe = in_precision(recipe, precision)
     score = scorer(recipe, device, training=True, inception_weights=inception_weights)
     train_data = dataset(recipe, "train", training=True, progress=progress)
     validation = dataset(recipe, "val", progress=progress)
@@ -130,7 +133,7 @@ def training_job(
         sparsity=recipe.exchange.penalty if recipe.model.fusion == "exchange" else 0.0,
         clip_norm=recipe.optimizer.clip_norm,
         device=device,
-        precision=resolve_precision(recipe.train.precision, device),
+        precision=precision,
         compiled=recipe.train.compile,
         validation=validation,
         scorer=score,
@@ -143,7 +146,8 @@ def training_job(
         name=recipe.name,
         task=recipe.task,
         device=str(device) if ranks.count() == 1 else f"{ranks.count()} x {device.type}",
-        precision=task.precision,
+        precision=precision,
+        bf16_over_fp32=ratio,
         modalities=recipe.data.inputs,
         train_samples=len(train_data),
         validation_samples=len(validation),
@@ -151,14 +155,14 @@ def training_job(
         steps_per_epoch=steps_per_epoch,
         parameters=_parameters(task, model),
         first_exchange_step=_first_exchange(recipe, model, schedule, _rates(recipe)["gamma"]),
-        changed=changed_from_defaults(recipe),
+        changed=changed_from_defaults(asked),
         run=None,
         target=recipe.data.target,
         exchanges=tuple(exchanging_layers(model)),
         start=model.start,
     )
     fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
-    return TrainingJob(recipe, task, train_data, plan, _fit_settings(recipe), fingerprint, counts)
+    return TrainingJob(asked, task, train_data, plan, _fit_settings(recipe), fingerprint, counts)
 
 
 def _class_counts(recipe: Recipe, known: list[list[int]] | None) -> list[list[int]] | None:

@@ -9,6 +9,7 @@ from typing import Any
 import platformdirs
 import torch
 
+from cen_cli.builders.precision import in_precision_of_run
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UnavailableError
 from cen_cli.models.device import resolve_precision
@@ -47,7 +48,8 @@ class CheckpointScorer:
 def checkpoint_scorer(
     recipe: Recipe, device: torch.device, checkpoint: Path, *, inception_weights: Path | None = None
 ) -> Scorer:
-    """How the network of a checkpoint is scored; errors as in `scorer`."""
+    """How the network of a checkpoint is scored, in the precision that it was trained in; errors as in `scorer`."""
+    recipe = in_precision_of_run(recipe, checkpoint, device)
     return CheckpointScorer(scorer(recipe, device, inception_weights=inception_weights), checkpoint)
 
 

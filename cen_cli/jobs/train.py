@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import DataError, UsageError
 from cen_cli.jobs.expected import expected_of_validation
 from cen_cli.jobs.pictures import picture_of_views
-from cen_cli.models.device import DTYPES, resolve_device
+from cen_cli.models.device import resolve_device
 from cen_cli.models.downloads import fetch, is_address
 from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import RecipeSource, by_key, differences
@@ -70,6 +69,8 @@ def train(
 
         def create() -> RunDirectory:
             environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
+            if job.plan.bf16_over_fp32 is not None:
+                environment["bf16_over_fp32"] = job.plan.bf16_over_fp32
             if job.class_counts is not None:
                 environment["class_counts"] = job.class_counts
             if is_address(resolved.model.weights):
@@ -121,7 +122,7 @@ def resume(
             if data_root is not None:
                 own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
             environment = read_environment(directory)
-            own = _in_precision_of(environment, own, device)
+            own = builders.in_recorded_precision(own, environment, resolve_device(device))
             counts = environment.get("class_counts")
             initial = "none" if is_address(own.model.weights) else None  # they are in the checkpoint by now
             job = _job(own, device, inception_weights, listener, counts, initial)
@@ -181,16 +182,6 @@ def _check_same(own: Recipe, wanted: Recipe, run: RunDirectory) -> None:
             f"{run.root} was trained by another recipe: {', '.join(differing)} differ",
             hint=f"continue it by its own recipe with: {command('train', '--resume', run.root)}",
         )
-
-
-def _in_precision_of(environment: Mapping[str, Any], recipe: Recipe, device: str) -> Recipe:
-    """The recipe of a run with the precision that "auto" meant when it was started, on the same kind of device."""
-    recorded = environment.get("precision")
-    if recipe.train.precision != "auto" or recorded not in DTYPES:
-        return recipe
-    if not str(environment.get("device")).startswith(resolve_device(device).type):
-        return recipe
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"precision": recorded})})
 
 
 def _check_data(job: TrainingJob, run: RunDirectory) -> None:

@@ -65,13 +65,15 @@ def _found(name: str) -> torch.device:
 
 
 def resolve_precision(precision: Literal["fp32", "bf16", "fp16", "auto"], device: torch.device) -> Precision:
-    """`auto` becomes bf16 where the device computes it fast (CUDA with bf16, CPUs with AMX), else fp32."""
+    """`auto` becomes bf16 on CUDA devices that compute it, else fp32; a CPU has to be asked about a network."""
     if precision != "auto":
         return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return "bf16" if device.type == "cpu" and has_amx() else "fp32"
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether a device is a CPU with instructions for bf16: AVX512-BF16, AMX, or those of ARM."""
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

@@ -97,8 +97,8 @@ class Train(Table):
     )
     precision: Literal["fp32", "bf16", "fp16", "auto"] = Field(
         default="fp32",
-        description='Arithmetic of the forward pass; "auto" takes bf16 where the machine does it fast, "fp16" is for '
-        "cards without bf16, and scales the loss.",
+        description='Arithmetic of the forward pass; "auto" takes bf16 on GPUs that compute it, and on a CPU where a '
+        'step of this network is measured faster by it; "fp16" is for cards without bf16, and scales the loss.',
     )
     channels_last: bool | Literal["auto"] = Field(
         default="auto",

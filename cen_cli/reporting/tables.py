@@ -182,12 +182,16 @@ def render_class(evaluation: Evaluation) -> list[RenderableType]:
 # --- training -----------------------------------------------------------------------------------------------------
 
 
+def _bf16_ratio(bf16_over_fp32: float | None) -> str:
+    return "" if bf16_over_fp32 is None else f" (measured: a step in bf16 takes {bf16_over_fp32:.2f} of fp32's time)"
+
+
 def render_plan(plan: TrainingPlan) -> list[RenderableType]:
     """What a run is about to do, and the settings that differ from the defaults."""
     rows = [
         ("recipe", f"{plan.name} ({plan.task})"),
         ("modalities", ", ".join(plan.modalities) + (f" -> {plan.target}" if plan.target else "")),
-        ("device", f"{plan.device}, {plan.precision}"),
+        ("device", f"{plan.device}, {plan.precision}{_bf16_ratio(plan.bf16_over_fp32)}"),
         ("samples", f"{formats.count(plan.train_samples)} train, {formats.count(plan.validation_samples)} validation"),
         ("steps", f"{formats.count(plan.total_steps)} = {plan.epochs} epochs x {plan.steps_per_epoch}"),
         ("parameters", _parameters(plan.parameters)),

@@ -35,6 +35,8 @@ class TrainingPlan:
     """The modality that is made of the others (translation)."""
     exchanges: tuple[str, ...] = ()
     """Names of the layers that exchange."""
+    bf16_over_fp32: float | None = None
+    """A training step's time in bf16 as a share of that in fp32, where it was measured to choose between them."""
     start: str = ""
     """The trained network from which it starts, and what of it is left out."""
 
