@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from cen_cli.models.norms import ModalNorm, at_least_float32
 from cen_cli.models.streams import check_divisible
@@ -92,84 +93,101 @@ def replace_channels(x: Tensor, replaced: Tensor, donor: Tensor | None = None, p
     """Put others' channels in the place of those that are True in `replaced`, bool [M, C].
 
     They are the mean of the other modalities, or those of the modalities that `donor`, int [M, C], names. The `grad` of
-    `probe`, float32 [M, C], takes dL/da of (1 - a) own + a others. x [M*B, C, H, W], M >= 2 -> the same shape, dtype
-    and memory format.
+    `probe`, float32 [M, C] of zeros, takes dL/da of (1 - a) own + a others. x [M*B, C, H, W], M >= 2 -> the same shape,
+    dtype and memory format.
     """
-    own, given = _own_and_given(x, len(replaced), donor)
-    return _watched(torch.where(_by_channel(replaced), given, own), probe, x, donor)
+    return mix_channels(x, replaced, donor, probe)
 
 
 def mix_channels(x: Tensor, share: Tensor, donor: Tensor | None = None, probe: Tensor | None = None) -> Tensor:
     """(1 - a) own + a others in every channel; `share` is a, in [0, 1], [M, C]. The rest as in `replace_channels`."""
-    own, given = _own_and_given(x, len(share), donor)
-    return _watched(torch.lerp(own, given, _by_channel(share.to(x.dtype))), probe, x, donor)
+    if torch.compiler.is_exporting():  # plain operations, which other runtimes have
+        own, given = x.unflatten(0, (len(share), -1)), torch.stack(_given(x, len(share), donor))
+        a = share[:, None, :, None, None]
+        made = torch.where(a, given, own) if a.dtype == torch.bool else torch.lerp(own, given, a.to(x.dtype))
+        return made.flatten(0, 1)
+    share = share.float() if share.dtype == torch.bool else share
+    mixed: Tensor = _Mixed.apply(x, share if probe is None else share + probe, donor)
+    return mixed
 
 
-def _own_and_given(x: Tensor, modalities: int, donor: Tensor | None) -> tuple[Tensor, Tensor]:
-    """[M, B, C, H, W] each: the channels, and what would take their place."""
-    return x.unflatten(0, (modalities, -1)), others_of(x, modalities, donor).unflatten(0, (modalities, -1))
+class _Mixed(torch.autograd.Function):
+    """`mix_channels`, each stream written once and nothing copied; on a CPU `torch.where` takes four times as long.
 
-
-def _by_channel(table: Tensor) -> Tensor:
-    """[M, C] -> [M, 1, C, 1, 1]."""
-    return table[:, None, :, None, None]
-
-
-def _watched(made: Tensor, probe: Tensor | None, x: Tensor, donor: Tensor | None) -> Tensor:
-    """[M, B, C, H, W] -> [M*B, C, H, W], watched by the probe where there is one."""
-    if probe is not None and torch.is_grad_enabled():
-        made = _WithGain.apply(made, probe, x.detach(), donor)
-    return made.flatten(0, 1)
-
-
-class _WithGain(torch.autograd.Function):
-    """Passes on what exchanging made; in the backward pass the probe gets dL/da, summed over batch and pixels."""
+    `lerp` gives what it is given, to the bit, where a is 0 or 1.
+    """
 
     @staticmethod
-    def forward(ctx: Any, made: Tensor, probe: Tensor, x: Tensor, donor: Tensor | None) -> Tensor:  # noqa: ARG004
-        ctx.save_for_backward(x, donor)
-        ctx.mark_dirty(made)  # so that it is passed on without a copy, and a ReLU may overwrite it
+    def forward(ctx: Any, x: Tensor, share: Tensor, donor: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x if share.requires_grad else None, share, donor)
+        made, a = torch.empty_like(x), _by_stream(share, x)
+        own, given = _streams(x, len(a)), _given(x, len(a), donor)
+        for m, into in enumerate(_streams(made, len(a))):
+            torch.lerp(own[m], given[m], a[m], out=into)
         return made
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = gradients
-        x, donor = ctx.saved_tensors
-        own, given = _own_and_given(x, len(gradient), donor)
-        gains = gradient.to(at_least_float32(gradient)) * (given - own)  # a scaled loss's would overflow float16
-        return gradient, gains.sum(dim=(1, 3, 4), dtype=torch.float32), None, None
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, share, donor = ctx.saved_tensors
+        streams, made, a = _streams(gradient, len(share)), torch.empty_like(gradient), _by_stream(share, gradient)
+        gives = _by_stream(_donors(len(share), share, donor), gradient)  # [to, from, C]
+        for m, into in enumerate(_streams(made, len(a))):
+            torch.mul(streams[m], 1 - a[m], out=into)
+            for other in range(len(a)):
+                if other != m:
+                    into.addcmul_(streams[other], a[other] * gives[other, m])
+        return made, None if x is None else _gains(gradient, x, share, donor), None
 
 
-def others_of(x: Tensor, modalities: int, donor: Tensor | None = None) -> Tensor:
-    """[M*B, C, H, W] -> the same: what would take each channel's place."""
-    return _mean_of_others(x, modalities) if donor is None else _of_one_other(x, donor)
+def _gains(gradient: Tensor, x: Tensor, share: Tensor, donor: Tensor | None) -> Tensor:
+    """dL/da, [M, C], summed over batch and pixels."""
+    wide, given = at_least_float32(gradient), torch.stack(_given(x, len(share), donor))
+    received, own = gradient.unflatten(0, (len(share), -1)), x.unflatten(0, (len(share), -1))
+    gains = received.to(wide) * (given - own)  # a scaled loss's would overflow float16
+    return gains.sum(dim=(1, 3, 4)).to(share.dtype)
 
 
-def _mean_of_others(x: Tensor, modalities: int) -> Tensor:
-    """[M*B, C, H, W] -> the same: at modality m, the mean over all m' != m.
+def _by_stream(table: Tensor, like: Tensor) -> Tensor:
+    """[..., C] -> [..., C, 1, 1], to go with maps of this kind."""
+    return table.to(like.dtype)[..., None, None]
+
+
+def _donors(modalities: int, like: Tensor, donor: Tensor | None) -> Tensor:
+    """[M, M, C]: how much of modality n's channel (second) is in what modality m (first) is given."""
+    if donor is not None:
+        return torch.stack([donor == other for other in range(modalities)], dim=1).to(like.dtype)
+    return torch.full((modalities, modalities, 1), 1 / (modalities - 1), dtype=like.dtype, device=like.device)
+
+
+def _streams(x: Tensor, modalities: int) -> tuple[Tensor, ...]:
+    """[M*B, C, H, W] -> M x [B, C, H, W], views."""
+    return x.unflatten(0, (modalities, -1)).unbind()
+
+
+def _given(x: Tensor, modalities: int, donor: Tensor | None) -> list[Tensor]:
+    """[M*B, C, H, W] -> M x [B, C, H, W]: what would take the place of each modality's channels."""
+    streams = _streams(x, modalities)
+    if modalities == 2:
+        return [streams[1], streams[0]]
+    return [_mean(streams, m) if donor is None else _of_one_other(streams, donor[m]) for m in range(modalities)]
+
+
+def _mean(streams: Sequence[Tensor], m: int) -> Tensor:
+    """The mean of all but m.
 
     The others are added up as they are; taking them as (sum - own) would lose them to rounding beside a large own.
     """
-    if modalities == 2:
-        return x.unflatten(0, (2, -1)).flip(0).flatten(0, 1)
-    streams = x.unflatten(0, (modalities, -1)).unbind()  # M x [B, C, H, W]
-    totals = []
-    for m in range(modalities):
-        first, *rest = streams[:m] + streams[m + 1 :]
-        totals.append(sum(rest, start=first) / (modalities - 1))
-    return torch.cat(totals)
+    first, *rest = (stream for other, stream in enumerate(streams) if other != m)
+    return sum(rest, start=first) / len([first, *rest])
 
 
-def _of_one_other(x: Tensor, donor: Tensor) -> Tensor:
-    """[M*B, C, H, W] -> the same: channel c of modality m is that of modality donor[m, c]."""
-    streams = x.unflatten(0, (len(donor), -1)).unbind()  # M x [B, C, H, W]
-    given = []
-    for row in donor:
-        taken = streams[0]
-        for other, stream in enumerate(streams[1:], start=1):
-            taken = torch.where((row == other)[:, None, None], stream, taken)
-        given.append(taken)
-    return torch.cat(given)
+def _of_one_other(streams: Sequence[Tensor], donor: Tensor) -> Tensor:
+    """Each channel is that of the modality which `donor`, int [C], names."""
+    taken = streams[0]
+    for other, stream in enumerate(streams[1:], start=1):
+        taken = torch.where((donor == other)[:, None, None], stream, taken)
+    return taken
 
 
 def replaceable_mask(parts: Parts, modalities: int, channels: int, device: torch.device | None = None) -> Tensor:
