@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from benchmarks.plain import PlainSegmenter, exchange, plain_from
 from benchmarks.timing import Row, Work, measure, show
+from cen_cli.analysis.export import graph_session, onnx_file, run_graph
 from cen_cli.models.exchange import exchange_channels, exchange_layers
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
@@ -60,7 +61,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--replaced", type=float, default=0.3, help="share of the pressed gammas set to 0")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--compile", action="store_true", help="compile our forward")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile our forward; in evaluation its weights frozen too"
+    )
+    parser.add_argument("--onnx", action="store_true", help="also evaluate by ONNX Runtime, on a CPU in fp32")
     return parser.parse_args()
 
 
@@ -134,6 +138,7 @@ def network_workloads(
     plain_sgd = torch.optim.SGD(plain.parameters(), lr=1e-6, momentum=0.9)
     our_sgd = torch.optim.SGD(ours.parameters(), lr=1e-6, momentum=0.9, fused=True)
     forward = torch.compile(ours) if options.compile else ours
+    evaluated = torch.compile(ours, options={"freezing": True}) if options.compile else ours
 
     def plain_eval() -> None:
         with torch.inference_mode():
@@ -141,8 +146,8 @@ def network_workloads(
 
     def our_eval() -> None:
         ours.eval()
-        with torch.inference_mode(), autocast(options):
-            forward(stack)
+        with torch.no_grad(), autocast(options):
+            evaluated(stack)
 
     def plain_step() -> None:
         branches, ensemble = plain.train()(x)
@@ -159,14 +164,23 @@ def network_workloads(
     rows: list[tuple[str, Work, Work]] = [("network, evaluation forward", plain_eval, our_eval)]
     if options.precision == "bf16":
         halved, half_stack = copy.deepcopy(ours).bfloat16().eval(), stack.bfloat16()
-        half_forward = torch.compile(halved) if options.compile else halved
+        half_forward = torch.compile(halved, options={"freezing": True}) if options.compile else halved
 
         def half_eval() -> None:
-            with torch.inference_mode():
+            with torch.no_grad():
                 half_forward(half_stack)
 
         rows.append(("network, evaluation, bf16 weights", plain_eval, half_eval))
+    if options.onnx:
+        rows.append(("network, evaluation, ONNX Runtime", plain_eval, by_onnx(ours, stack)))
     return [*rows, ("network, training step", plain_step, our_step)]
+
+
+def by_onnx(ours: Segmenter, stack: Tensor) -> Work:
+    """A forward by ONNX Runtime of the network as it is."""
+    session = graph_session(onnx_file(ours, {}, (stack.shape[-2], stack.shape[-1])))
+    inputs = dict(zip(MODALITIES, stack.contiguous().chunk(len(MODALITIES)), strict=True))
+    return lambda: run_graph(session, ours, inputs)
 
 
 def without_gradient(work: Work) -> Work:
