@@ -137,7 +137,6 @@ def network_workloads(
     target = torch.randint(CLASSES, (options.batch, side, side), device=options.device)
     plain_sgd = torch.optim.SGD(plain.parameters(), lr=1e-6, momentum=0.9)
     our_sgd = torch.optim.SGD(ours.parameters(), lr=1e-6, momentum=0.9, fused=True)
-    forward = torch.compile(ours) if options.compile else ours
     evaluated = torch.compile(ours, options={"freezing": True}) if options.compile else ours
 
     def plain_eval() -> None:
@@ -157,7 +156,7 @@ def network_workloads(
     def our_step() -> None:
         ours.train()
         with autocast(options):
-            out = forward(stack)
+            out = ours(stack)
             losses = [F.cross_entropy(logits, target) for logits in [*out.branches, out.ensemble]]
         update(sum(losses) + LAMBDA * sparsity_penalty(ours), our_sgd)
 

@@ -99,6 +99,8 @@ def training_job(
     UsageError.
     """
     device = resolve_device(device_name)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # crops are of one size
     if device.type == "mps" and recipe.train.precision == "fp16":
         raise UsageError(
             'train.precision = "fp16" trains on CUDA devices and the CPU, not on mps', hint='"bf16" or "fp32"'

@@ -98,13 +98,14 @@ def training_loader(
     epoch: int,
     start_batch: int = 0,
     part: tuple[int, int] = WHOLE,
+    epochs: int = 1,
 ) -> BatchLoader:
-    """Shuffled batches of one epoch from batch `start_batch` on, augmented by the data set's transform.
+    """Shuffled batches of `epochs` epochs from batch `start_batch` of the first on, augmented by the set's transform.
 
-    The last batch is dropped where it is incomplete, unless it is the only one. `part` (i, n) loads the i-th, from 0,
-    of n equal parts of each batch. Raises DataError for a whole batch that `check_target` refuses.
+    An epoch's last batch is dropped where it is incomplete, unless it is the only one. `part` (i, n) loads the i-th,
+    from 0, of n equal parts of each batch. Raises DataError for a whole batch that `check_target` refuses.
     """
-    order = EpochBatches(len(dataset), batch, seed, epoch, start_batch, part)
+    order = EpochBatches(len(dataset), batch, seed, epoch, start_batch, part, epochs)
     return _loader(_Fetch(dataset, needs_target=part == WHOLE), order, workers)
 
 

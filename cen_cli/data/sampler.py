@@ -24,7 +24,7 @@ def batches_per_epoch(length: int, batch: int) -> int:
 
 
 class EpochBatches:
-    """The batches of one epoch, each a list of (epoch, index), from batch `start_batch` on.
+    """The batches of `epochs` epochs, each a list of (epoch, index), from batch `start_batch` of the first on.
 
     The order is a permutation drawn from (seed, epoch) alone, so an epoch entered in its middle goes on exactly as it
     would have. The last batch is dropped where it is incomplete, unless it is the only one. `part` (i, n) takes the
@@ -32,7 +32,14 @@ class EpochBatches:
     """
 
     def __init__(
-        self, length: int, batch: int, seed: int, epoch: int, start_batch: int = 0, part: tuple[int, int] = (0, 1)
+        self,
+        length: int,
+        batch: int,
+        seed: int,
+        epoch: int,
+        start_batch: int = 0,
+        part: tuple[int, int] = (0, 1),
+        epochs: int = 1,
     ) -> None:
         if batch < 1 or start_batch < 0:
             raise ValueError(f"batch must be at least 1 and start_batch at least 0, not {batch} and {start_batch}")
@@ -42,16 +49,19 @@ class EpochBatches:
         self.epoch = epoch
         self.start_batch = start_batch
         self.part = part
+        self.epochs = epochs
 
     def __len__(self) -> int:
-        return max(0, batches_per_epoch(self.length, self.batch) - self.start_batch)
+        return max(0, self.epochs * batches_per_epoch(self.length, self.batch) - self.start_batch)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
-        order = torch.randperm(self.length, generator=generator).tolist()
-        for number in range(self.start_batch, batches_per_epoch(self.length, self.batch)):
-            chosen = order[number * self.batch : (number + 1) * self.batch]
-            yield [(self.epoch, index) for index in share(chosen, self.part)]
+        for epoch in range(self.epoch, self.epoch + self.epochs):
+            generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
+            order = torch.randperm(self.length, generator=generator).tolist()
+            start = self.start_batch if epoch == self.epoch else 0
+            for number in range(start, batches_per_epoch(self.length, self.batch)):
+                chosen = order[number * self.batch : (number + 1) * self.batch]
+                yield [(epoch, index) for index in share(chosen, self.part)]
 
 
 def share(items: list[T], part: tuple[int, int]) -> list[T]:

@@ -12,12 +12,13 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
 from cen_cli import ranks
-from cen_cli.data.loading import check_target, training_loader
+from cen_cli.data.loading import BatchLoader, check_target, training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
@@ -94,8 +95,9 @@ class Fit:
         if not self.directory.last.is_dir():
             self._begin()
         with stop:
+            batches = iter(self._loader())
             while self.progress.epoch < self.settings.epochs and not self._settled():
-                self._train_epoch(stop)
+                self._train_epoch(batches, stop)
                 self._finish_epoch(stop)
         return self.summary()
 
@@ -187,12 +189,10 @@ class Fit:
         self.gammas.record(0)
         self._save()
 
-    def _train_epoch(self, stop: StopRequest) -> None:
-        """The rest of the current epoch, from the batch at which it was left."""
+    def _loader(self) -> BatchLoader:
+        """All batches from where the run stands to its end: workers start once, and load on during validations."""
         progress, settings = self.progress, self.settings
-        if progress.batch == self.steps_per_epoch:
-            return
-        loader = training_loader(
+        return training_loader(
             self.train_data,
             batch=settings.batch,
             workers=settings.workers,
@@ -200,10 +200,15 @@ class Fit:
             epoch=progress.epoch,
             start_batch=progress.batch,
             part=ranks.part(),
+            epochs=settings.epochs - progress.epoch,
         )
+
+    def _train_epoch(self, batches: Iterator[Batch], stop: StopRequest) -> None:
+        """The rest of the current epoch, from the batch at which it was left."""
+        progress = self.progress
         started = time.monotonic()
         with self._saving_where_a_worker_dies():
-            for batch in loader:
+            for batch in islice(batches, self.steps_per_epoch - progress.batch):
                 self._agree(stop, batch)
                 terms = self._step(batch)
                 progress.step += 1

@@ -69,6 +69,11 @@ class TestTraining:
         assert len(late) == 5 - start
         assert same(list(late), whole[start:])
 
+    def test_workers_go_on_from_epoch_to_epoch(self, rooms):
+        together = list(training_loader(rooms, 2, 2, seed=3, epoch=4, start_batch=3, epochs=2))
+        alone = [list(training_loader(rooms, 2, seed=3, epoch=epoch)) for epoch in (4, 5)]
+        assert same(together, alone[0][3:] + alone[1])
+
     @pytest.mark.skipif(get_start_method() != "fork", reason="pages are shared with forked workers only")
     def test_forked_workers_fill_one_cache(self, write_rooms):
         root = write_rooms(rooms=5)

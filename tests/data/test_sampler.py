@@ -43,6 +43,13 @@ def test_entered_in_its_middle_an_epoch_goes_on_as_it_would_have(start):
     assert len(late) == len(whole[start:])
 
 
+def test_epochs_follow_one_another():
+    alone = [list(EpochBatches(23, 4, seed=3, epoch=epoch)) for epoch in (2, 3, 4)]
+    together = EpochBatches(23, 4, seed=3, epoch=2, start_batch=2, epochs=3)
+    assert list(together) == alone[0][2:] + alone[1] + alone[2]
+    assert len(together) == 13
+
+
 def test_order_is_a_function_of_seed_and_epoch():
     orders = {(seed, epoch): tuple(indices(EpochBatches(30, 3, seed, epoch))) for seed in (0, 1) for epoch in (0, 1)}
     assert len(set(orders.values())) == 4
