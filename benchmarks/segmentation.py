@@ -61,9 +61,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--replaced", type=float, default=0.3, help="share of the pressed gammas set to 0")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--compile", action="store_true", help="compile our forward; in evaluation its weights frozen too"
-    )
+    parser.add_argument("--compile", action="store_true", help="compile our evaluation, with frozen weights")
     parser.add_argument("--onnx", action="store_true", help="also evaluate by ONNX Runtime, on a CPU in fp32")
     return parser.parse_args()
 
