@@ -257,9 +257,10 @@ def _check_batch_norm(recipe: Recipe, views: int) -> None:
     """Raises UsageError where devices cannot share a batch, or batch norm would see one value per channel."""
     batch, accumulate = min(recipe.train.batch, views), recipe.train.accumulate
     if batch % (ranks.count() * accumulate):
-        takers = f"{ranks.count()} devices" if accumulate == 1 else f"{ranks.count()} x {accumulate} (train.accumulate)"
+        takers = [f"{ranks.count()} devices"] * (ranks.count() > 1)
+        takers += [f"train.accumulate = {accumulate} turns"] * (accumulate > 1)
         raise UsageError(
-            f"train.batch = {recipe.train.batch} with {views} training views: {takers} take equal parts "
+            f"train.batch = {recipe.train.batch} with {views} training views: {' in '.join(takers)} take equal parts "
             f"of a batch, and {batch} views make none",
             hint=f"a multiple of {ranks.count() * accumulate}",
         )

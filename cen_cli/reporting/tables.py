@@ -214,6 +214,8 @@ def _parameters(groups: Mapping[str, int]) -> str:
 
 
 def _first_exchange(plan: TrainingPlan) -> str:
+    if not plan.exchanges:
+        return "none, as no layer of this network exchanges"
     if plan.first_exchange_step is None:
         return "none expected in this run from the sparsity penalty alone"
     if plan.first_exchange_step == 0:

@@ -72,6 +72,7 @@ def plan() -> TrainingPlan:
         steps_per_epoch=100,
         parameters={"encoder": 700_000, "decoder": 300_000, "gamma": 1_000, "ensemble": 2},
         first_exchange_step=1234,
+        exchanges=("encoder.layer1.bn1",),
         changed={"train.epochs": 10, "train.precision": "bf16"},
         run="runs/rooms-1",
     )

@@ -151,6 +151,11 @@ def test_plan_without_exchange_in_sight(console: Console, plan: TrainingPlan) ->
     assert "first exchange  none expected in this run from the sparsity penalty alone" in lines
 
 
+def test_plan_of_a_network_that_exchanges_nothing(console: Console, plan: TrainingPlan) -> None:
+    lines = printed(console, tables.render_plan(dataclasses.replace(plan, exchanges=())))
+    assert "first exchange  none, as no layer of this network exchanges" in lines
+
+
 def test_plan_of_a_control_exchanges_from_the_first_step(console: Console, plan: TrainingPlan) -> None:
     lines = printed(console, tables.render_plan(dataclasses.replace(plan, first_exchange_step=0)))
     assert "first exchange  from the first step" in lines

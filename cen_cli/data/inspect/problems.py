@@ -222,7 +222,8 @@ def labels(part: SplitStatistics) -> Iterator[Finding]:
     rare = [name for label, name in enumerate(names) if 0 < counts.get(label, 0) < known * RARE / len(names)]
     if rare:
         text = f"{len(rare)} of {len(names)} classes have under a tenth of an equal share of the pixels: {listed(rare)}"
-        yield Finding("warning", part.split, LABELS, text, 'loss.class_weights = "median" would let them count more')
+        remedy = 'loss.class_weights = "median" would let them count more' if part.split == "train" else None
+        yield Finding("warning", part.split, LABELS, text, remedy)
     label, share = max(counts, key=counts.__getitem__), max(counts.values()) / known
     if share > 0.995 and len(names) > 1:
         yield Finding("warning", part.split, LABELS, f"{share:.1%} of the labelled pixels are {names[label]!r}")
