@@ -101,7 +101,7 @@ def replace_channels(x: Tensor, replaced: Tensor, donor: Tensor | None = None, p
 
 def mix_channels(x: Tensor, share: Tensor, donor: Tensor | None = None, probe: Tensor | None = None) -> Tensor:
     """(1 - a) own + a others in every channel; `share` is a, in [0, 1], [M, C]. The rest as in `replace_channels`."""
-    if torch.compiler.is_exporting():  # plain operations, which other runtimes have
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # plain operations, which other runtimes have
         own, given = x.unflatten(0, (len(share), -1)), torch.stack(_given(x, len(share), donor))
         a = share[:, None, :, None, None]
         made = torch.where(a, given, own) if a.dtype == torch.bool else torch.lerp(own, given, a.to(x.dtype))
