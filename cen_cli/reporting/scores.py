@@ -113,7 +113,7 @@ def _translation_convention(evaluation: Evaluation) -> tuple[str, ...]:
     ]
     if has_numbers(evaluation, DISTANCES):
         lines += [
-            "FID, with its 95% bootstrap interval, and KID, with the spread over its subsets",
+            "FID, with its 95% interval, and KID, with the spread over its subsets",
             "where they differ: lower is better.",
         ]
     if evaluation.protocol == "paper":

@@ -32,7 +32,7 @@ class TranslationScores:
     """How close translated images come to the true ones (S-Tables 6, 8, 9); NaN for what was not computed.
 
     MAE and MSE are those of values in [-1, 1] over valid pixels; PSNR (dB) and SSIM are means over the images. FID and
-    KID compare the images' Inception features; `fid_low` and `fid_high` bound FID's bootstrap interval, `kid_std` is
+    KID compare the images' Inception features; `fid_low` and `fid_high` bound FID's interval, `kid_std` is
     the spread over KID's subsets, and neither FID nor KID is multiplied by 100.
     """
 

@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 Protocol = Literal["strict", "paper"]
 NormStatistics = Literal["instance", "running"]
 
-MANY_IMAGES = 2500
-"""Images from which a resample of the interval costs seconds; there are then fewer of them."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Distances:
@@ -52,7 +49,7 @@ class Distances:
     features: InceptionFeatures
     folder: Path
     interval: bool = True
-    """Whether FID gets its bootstrap interval."""
+    """Whether FID gets its interval."""
 
     def of_real(self, data: ViewDataset, *, batch: int, workers: int, stretch: bool) -> Tensor:
         """Features [N, D] of the data set's targets, computed once for these files and this preprocessing."""
@@ -70,7 +67,7 @@ class Distances:
         scores = dataclasses.replace(scores, fid=frechet_distance(real, fake), kid=kid, kid_std=kid_std)
         if not self.interval:
             return scores
-        low, high = frechet_interval(real, fake, resamples=200 if len(real) < MANY_IMAGES else 50)
+        low, high = frechet_interval(real, fake)
         return dataclasses.replace(scores, fid_low=low, fid_high=high)
 
     def notes(self, images: int) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def test_distances_stand_in_a_table_of_their_own(console: Console, measured: Eva
     assert headings[1].split() == ["branch", "FID", "FID", "interval", "KID", "x", "100"]
     assert ["texture", "123.46", "120.00", "..", "130.25", "1.23"] in [line.split() for line in lines]
     assert "note: FID of 300 images: few" in lines
-    assert "95% bootstrap interval" in "\n".join(lines)
+    assert "95% interval" in "\n".join(lines)
 
 
 def test_a_column_without_any_number_is_left_out(console: Console, translation: Evaluation) -> None:
