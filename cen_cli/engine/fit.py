@@ -25,7 +25,7 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.engine.health import HealthCheck
 from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
-from cen_cli.engine.progress import FitSettings, Pace, Progress
+from cen_cli.engine.progress import FitSettings, Progress
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
 from cen_cli.engine.task import NetworkTask
@@ -86,7 +86,7 @@ class Fit:
         self.gammas = GammaRecorder(self.layers, self.modalities)
         self.exchanging = exchanging_layers(task.model)
         self.losses = LossWindow()
-        self.pace = Pace()
+        self.step_seconds: list[float] = []
         self.steps_per_epoch = len(EpochBatches(len(train_data), settings.batch, settings.seed, epoch=0))
         self.total_steps = self.steps_per_epoch * settings.epochs
 
@@ -217,7 +217,7 @@ class Fit:
                 self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
                 now = time.monotonic()
                 progress.seconds += now - started
-                self.pace.add(now - started)
+                self.step_seconds.append(now - started)
                 started = now
                 self.listener.on_progress(progress.epoch + 1, progress.step, self.total_steps)
                 self._after_step()
@@ -356,7 +356,8 @@ class Fit:
                 **({"loss_scales": scales, "skipped": progress.skipped} if scales else {}),
             }
         )
-        speed = self.pace.close() * self.settings.batch
+        speed = self.settings.batch * len(self.step_seconds) / max(sum(self.step_seconds), 1e-9)
+        self.step_seconds.clear()
         self.listener.on_step(
             StepReport(progress.epoch + 1, progress.step, averages, rates, replaced, self.total_steps, speed)
         )

@@ -49,20 +49,3 @@ class FitSettings:
     best_by: str
     patience: int | None
     """Validations without a better score after which training ends; None: all epochs."""
-
-
-class Pace:
-    """Steps a second of training between two calls of `close`, without validations."""
-
-    def __init__(self) -> None:
-        self._steps, self._seconds = 0, 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count a step that took so long, waiting for its batch included."""
-        self._steps, self._seconds = self._steps + 1, self._seconds + seconds
-
-    def close(self) -> float:
-        """Steps a second since the last call."""
-        pace = self._steps / max(self._seconds, 1e-9)
-        self._steps, self._seconds = 0, 0.0
-        return pace

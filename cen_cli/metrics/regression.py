@@ -21,27 +21,11 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
+from cen_cli.results import TranslationScores
+
 DATA_RANGE = 2.0
 SMALLEST_SIDE = 11
 """Side in pixels of SSIM's window."""
-
-
-@dataclass(frozen=True)
-class RegressionScores:
-    """Scores of one branch over a split; NaN throughout where no image had a valid pixel."""
-
-    mae: float
-    """Mean absolute error, in [0, 2]."""
-    mse: float
-    """Mean squared error, in [0, 4]."""
-    psnr: float
-    """Mean peak signal-to-noise ratio of the images that are not exact, in dB."""
-    ssim: float
-    """Mean structural similarity, in [-1, 1]."""
-    images: int
-    """Images with at least one valid pixel."""
-    exact: int
-    """Images without any error, left out of `psnr` unless all are."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +61,16 @@ class RegressionSums:
         whole._images = [image for part in parts for image in part._images]
         return whole
 
-    def scores(self) -> RegressionScores:
-        """Scores of all images so far."""
+    def scores(self) -> TranslationScores:
+        """Scores of all images so far: PSNR over those that are not exact, unless all are; NaN where none is valid."""
         images = self._images
         values = sum(image.values for image in images)
         known = [image.psnr for image in images if image.psnr != math.inf]
-        return RegressionScores(
+        return TranslationScores(
             mae=_ratio(math.fsum(image.absolute for image in images), values),
             mse=_ratio(math.fsum(image.squared for image in images), values),
             psnr=_ratio(math.fsum(known), len(known)) if known or not images else math.inf,
             ssim=_ratio(math.fsum(image.ssim for image in images), len(images)),
-            images=len(images),
-            exact=len(images) - len(known),
         )
 
 

@@ -149,7 +149,7 @@ class TranslationScorer:
     ) -> Evaluation:
         """The scores of what all ranks have seen, in the order of the views."""
         names, samples = seen[0].names, sum(each.samples for each in seen)
-        scores = {name: _regression(RegressionSums.of_all(each.sums[name] for each in seen)) for name in names}
+        scores = {name: RegressionSums.of_all(each.sums[name] for each in seen).scores() for name in names}
         if distances is not None:
             real = distances.of_real(data, batch=self.batch, workers=self.workers, stretch=self._stretch)
             fakes = {name: torch.cat([batch for each in seen for batch in each.features[name]]) for name in names}
@@ -192,8 +192,3 @@ def _own_draws(model: nn.Module) -> Iterator[None]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         yield
-
-
-def _regression(sums: RegressionSums) -> TranslationScores:
-    scores = sums.scores()
-    return TranslationScores(mae=scores.mae, mse=scores.mse, psnr=scores.psnr, ssim=scores.ssim)

@@ -8,7 +8,8 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from cen_cli.metrics.regression import RegressionScores, RegressionSums
+from cen_cli.metrics.regression import RegressionSums
+from cen_cli.results import TranslationScores
 
 SIDE = 24
 
@@ -21,7 +22,7 @@ def random_images(count: int, seed: int = 0, *, valid_share: float = 1.0) -> tup
     return prediction, torch.where(valid, target, 0.0), valid
 
 
-def scores_of(*images: torch.Tensor, batch: int = 100) -> RegressionScores:
+def scores_of(*images: torch.Tensor, batch: int = 100) -> TranslationScores:
     sums = RegressionSums()
     for part in zip(*(tensor.split(batch) for tensor in images), strict=True):
         sums.update(*part)
@@ -42,7 +43,6 @@ def test_hand_made_case():
     assert scores.mse == 0.0625
     assert scores.psnr == pytest.approx(10 * math.log10(2**2 / 0.0625))
     assert scores.ssim == pytest.approx(similarity, rel=1e-5)
-    assert (scores.images, scores.exact) == (1, 0)
 
 
 def test_black_against_white_is_the_worst():
@@ -114,14 +114,12 @@ def test_images_without_a_valid_pixel_are_left_out():
     valid[1] = False
     kept = [tensor[[0, 2]] for tensor in (prediction, target, valid)]
     assert scores_of(prediction, target, valid) == scores_of(*kept)
-    assert scores_of(prediction, target, valid).images == 2
 
 
 def test_nothing_valid_gives_nan():
     prediction, target, valid = random_images(2)
     scores = scores_of(prediction, target, torch.zeros_like(valid))
     assert all(map(math.isnan, (scores.mae, scores.mse, scores.psnr, scores.ssim)))
-    assert (scores.images, scores.exact) == (0, 0)
     assert math.isnan(RegressionSums().scores().mae)
 
 
@@ -131,7 +129,6 @@ def test_exact_images_are_left_out_of_psnr_alone():
     prediction[2] = target[2]
     scores = scores_of(prediction, target, valid)
     assert scores.psnr == inexact.psnr
-    assert scores.exact == 1
     assert scores.mae == pytest.approx(inexact.mae * 2 / 3)
     assert scores.ssim == pytest.approx((inexact.ssim * 2 + 1) / 3)
 
@@ -139,7 +136,7 @@ def test_exact_images_are_left_out_of_psnr_alone():
 def test_nothing_but_exact_images():
     _, target, valid = random_images(2)
     scores = scores_of(target, target, valid)
-    assert (scores.mae, scores.mse, scores.psnr, scores.exact) == (0, 0, math.inf, 2)
+    assert (scores.mae, scores.mse, scores.psnr) == (0, 0, math.inf)
     assert scores.ssim == pytest.approx(1)
 
 

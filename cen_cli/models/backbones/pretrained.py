@@ -85,44 +85,9 @@ def packaged_file(name: str) -> Path | None:
 def lite_to_timm(tensors: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
     """Tensors in the naming of the package efficientnet_lite_pytorch under timm's; `names`: timm's, in order.
 
-    | there                                               | timm                                   |
-    |-----------------------------------------------------|----------------------------------------|
-    | `_conv_stem`, `_bn0`, `_conv_head`, `_bn1`, `_fc`   | `conv_stem`, `bn1`, `conv_head`, `bn2`, `classifier` |
-    | block N, counted through                            | block N of the stages in a row         |
-    | `_expand_conv`, `_bn0`                              | `conv_pw`, `bn1`                       |
-    | `_depthwise_conv`, `_bn1`                           | `conv_dw`, `bn2` (`bn1` without expansion) |
-    | `_project_conv`, `_bn2`                             | `conv_pwl`, `bn3` (`conv_pw`, `bn2`)   |
+    Both networks name the same layers in the same order; whether shapes fit is checked where they are loaded.
     """
-    blocks = list(dict.fromkeys(match[0] for name in names if (match := re.match(r"blocks\.\d+\.\d+", name))))
-    renamed = {}
-    for key, value in tensors.items():
-        _, number, rest = re.fullmatch(r"(_blocks\.(\d+)\.)?(.*)", key).groups()  # type: ignore[union-attr]
-        layer, _, kind = rest.partition(".")
-        if number is None:
-            own = _LITE_OUTSIDE.get(layer, layer)
-        else:
-            expands = f"_blocks.{number}._expand_conv.weight" in tensors
-            own = f"{blocks[int(number)]}.{(_LITE_EXPANDING if expands else _LITE_PLAIN).get(layer, layer)}"
-        renamed[f"{own}.{kind}"] = value
-    return renamed
-
-
-_LITE_OUTSIDE = {
-    "_conv_stem": "conv_stem",
-    "_bn0": "bn1",
-    "_conv_head": "conv_head",
-    "_bn1": "bn2",
-    "_fc": "classifier",
-}
-_LITE_EXPANDING = {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
-_LITE_PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    return dict(zip(names, tensors.values(), strict=False))
 
 
 def _downloaded(name: str) -> dict[str, Tensor]:
