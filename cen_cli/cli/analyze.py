@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, flag, option
@@ -60,13 +59,9 @@ def analyze_gammas(
     Without a network the curve of Theorem 1 is drawn (S-Fig 4).
 
     Examples:
-
         cen analyze-gammas runs/rooms-261123-101500
-
         cen analyze-gammas runs/rooms-261123-101500 --against runs/rooms-none-261123-111500
-
         cen analyze-gammas runs/rooms-261123-101500 --gradients 40 --gains 20 --what-if
-
         cen analyze-gammas checkpoints/best/model.safetensors --layer layer3.0.bn1 --out figures --json
     """
     from cen_cli.jobs.analyze import analyze, draw_theorem_1
@@ -121,16 +116,11 @@ def _next_command(checkpoint: str, analysis: GammaAnalysis) -> str:
     )
 
 
-class By(StrEnum):
-    """What one row of the table stands for."""
-
-    LAYER = "layer"
-    STAGE = "stage"
-
-
 def exchange_stats(
     checkpoint: options.Checkpoint,
-    by: Annotated[By, option(None, "One row per exchanging layer, or per stage of the encoder.")] = By.LAYER,
+    by: Annotated[
+        Literal["layer", "stage"], option(None, "One row per exchanging layer, or per stage of the encoder.")
+    ] = "layer",
     out: Annotated[Path | None, option("DIR", "Folder of the plot [default: plots/ of the run].")] = None,
     device: options.Device = "cpu",
     json: options.Json = False,
@@ -150,8 +140,6 @@ def exchange_stats(
     from cen_cli.reporting import exchange_tables, tables
     from cen_cli.reporting.progress import Terminal
 
-    statistics = exchange_statistics(
-        checkpoint, by="stage" if by is By.STAGE else "layer", out=out, device=device, listener=Terminal()
-    )
+    statistics = exchange_statistics(checkpoint, by=by, out=out, device=device, listener=Terminal())
     parts = [*exchange_tables.render_statistics(statistics), f"next: {command('analyze-gammas', checkpoint)}"]
     tables.print_result(statistics, parts if statistics.exchanges else parts[:-1], json=json)

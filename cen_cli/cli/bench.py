@@ -25,11 +25,8 @@ def bench(
     range beside it. What the step reaches stands beside what a matrix product and a convolution reach here.
 
     Examples:
-
         cen bench rooms
-
         cen bench nyudv2 --data-root /data/nyudv2 --batch 2 --rounds 3 --steps 1
-
         cen bench rooms-translate --set train.precision=bf16 --json
     """
     from cen_cli.jobs import train as job

@@ -41,11 +41,8 @@ def compare(
     which they differ most.
 
     Examples:
-
         cen compare runs/rooms-261123-101500 runs/rooms-none-261123-104500 --images 4
-
         cen compare sweeps/fusion-nyudv2/*/seed-0 --images 2 --by darkest --by brightest
-
         cen compare sweeps/table7-rooms/shared/seed-* sweeps/table7-rooms/shared-half-exchange/seed-*
     """
     from cen_cli.jobs import compare as job

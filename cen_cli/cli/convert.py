@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, option
 
 
-class Arch(StrEnum):
-    """What a published file may hold."""
-
-    REFINENET = "refinenet"
-    UNET = "unet"
-    DISCRIMINATOR = "discriminator"
-    RESNET = "resnet"
-
-
 def convert(
     file: Annotated[Path, argument("FILE", "A published torch file (.pth).")],
     arch: Annotated[
-        Arch | None,
+        Literal["refinenet", "unet", "discriminator", "resnet"] | None,
         option(
             None,
             "What it holds: the authors' segmentation network, generator or discriminator, or torchvision's "
@@ -63,5 +53,5 @@ def convert(
     from cen_cli.reporting import tables
     from cen_cli.reporting.networks import render_conversion
 
-    report = job.convert(file, arch=arch and arch.value, inputs=inputs or (), target=target, out=out)
+    report = job.convert(file, arch=arch, inputs=inputs or (), target=target, out=out)
     tables.print_result(report, render_conversion(report), json=json)

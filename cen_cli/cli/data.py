@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, flag, option
@@ -13,13 +12,6 @@ from cen_cli.wording import command
 
 if TYPE_CHECKING:
     from cen_cli.results.datasets import WrittenData
-
-
-class PaletteStyle(StrEnum):
-    """How the rooms are coloured."""
-
-    RANDOM = "random"
-    HOUSE = "house"
 
 
 def rooms(
@@ -36,8 +28,9 @@ def rooms(
         ),
     ] = None,
     palette_style: Annotated[
-        PaletteStyle, option(None, "random: free colours. house: colours that follow from shape and material.")
-    ] = PaletteStyle.RANDOM,
+        Literal["random", "house"],
+        option(None, "random: free colours. house: colours that follow from shape and material."),
+    ] = "random",
     seed: Annotated[int, option("N", "Another seed gives other rooms.", min=0)] = 0,
     workers: Annotated[int | None, option("N", "Rendering processes; one per processor by default.", min=1)] = None,
     json: options.Json = False,
@@ -48,7 +41,6 @@ def rooms(
     stopped.
 
     Examples:
-
         cen data rooms rooms
         cen data rooms small --size 64 --train-rooms 20 --val-rooms 5 --test-rooms 5
         cen data rooms pairs --domains rgb,depth_sensor,labels
@@ -65,7 +57,7 @@ def rooms(
         val_rooms=val_rooms,
         test_rooms=test_rooms,
         views=views,
-        palette_style=palette_style.value,
+        palette_style=palette_style,
     )
     chosen = [name.strip() for names in domains or () for name in names.split(",")]
     _show(write_rooms(out, settings, domains=chosen, workers=workers, listener=Terminal()), json=json)
@@ -82,26 +74,13 @@ def _show(written: WrittenData, *, json: bool) -> None:
     console.note(f"{written.views} views of {len(written.domains)} domains{following}")
 
 
-class Prepared(StrEnum):
-    """Data sets that can be turned into folders."""
-
-    NYUDV2 = "nyudv2"
-
-
-class NyuDepth(StrEnum):
-    """Which of NYUDv2's two depths."""
-
-    FILLED = "filled"
-    RAW = "raw"
-
-
 def prepare(
-    dataset: Annotated[Prepared, argument("SET", "The data set: nyudv2.")],
+    dataset: Annotated[Literal["nyudv2"], argument("SET", "The data set: nyudv2.")],  # noqa: ARG001 (the only one)
     file: Annotated[Path, argument("FILE", "nyu_depth_v2_labeled.mat.")],
     out: Annotated[Path, argument("OUT", "A new or empty folder.")],
     depth: Annotated[
-        NyuDepth, option(None, "filled: inpainted, as most work uses it. raw: 0 where unmeasured.")
-    ] = NyuDepth.FILLED,
+        Literal["filled", "raw"], option(None, "filled: inpainted, as most work uses it. raw: 0 where unmeasured.")
+    ] = "filled",
     json: options.Json = False,
 ) -> None:
     """Turn a data set's official file into folders of images.
@@ -112,15 +91,13 @@ def prepare(
     and the lists of the official split. OUT appears when all of it is written, or not at all.
 
     Examples:
-
         cen data prepare nyudv2 nyu_depth_v2_labeled.mat nyudv2
         cen data prepare nyudv2 nyu_depth_v2_labeled.mat nyudv2-raw --depth raw
     """
     from cen_cli.jobs.data import write_nyudv2
     from cen_cli.reporting.progress import Terminal
 
-    assert dataset is Prepared.NYUDV2
-    _show(write_nyudv2(file, out, depth=depth.value, listener=Terminal()), json=json)
+    _show(write_nyudv2(file, out, depth=depth, listener=Terminal()), json=json)
 
 
 def check(
@@ -149,13 +126,9 @@ def check(
     a plot of the classes' shares. With --statistics, the measured means and deviations take the place of the defaults.
 
     Examples:
-
         cen data check rooms
-
         cen data check recipes/nyudv2.toml --data-root /data/nyudv2
-
         cen data check my-recipe.toml --views 100 --json
-
         cen data check my-recipe.toml --images 8 --statistics
     """
     from cen_cli.jobs import data as job
@@ -193,11 +166,8 @@ def init(
     everything it concluded what that rests on. An existing file is never overwritten.
 
     Examples:
-
         cen data init orchard
-
         cen data init orchard --out my-orchard.toml
-
         cen data init orchard --target nir --json
     """
     from cen_cli.jobs import data as job

@@ -76,21 +76,13 @@ def evaluate(
     what each branch relies on, and a plot; FID and KID are left out.
 
     Examples:
-
         cen eval runs/rooms-261123-101500
-
         cen eval runs/rooms-261123-101500 --split val --save-images 8
-
         cen eval runs/rooms-261123-101500 --without depth --fill mean
-
         cen eval runs/rooms-261123-101500 --robustness
-
         cen eval runs/rooms-261123-101500 --confusion confusion.csv
-
         cen eval runs/nyudv2-261123-101500 --scales 0.75,1,1.25 --flip
-
         cen eval checkpoints/best/model.safetensors --data-root /data/nyudv2 --json
-
         cen eval runs/rooms-translate-261123-101500 --protocol paper --inception-weights weights.pth
     """
     from cen_cli.jobs import evaluate as job

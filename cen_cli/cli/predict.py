@@ -31,11 +31,8 @@ def predict(
     an interrupted call goes on where it stopped. Of a video, give a folder of its frames.
 
     Examples:
-
         cen predict runs/rooms-261123-101500 --input rgb=a.png --input depth=b.png
-
         cen predict runs/rooms-261123-101500 --input rgb=frames/rgb --input depth=frames/depth --out labelled
-
         cen predict checkpoints/best/model.safetensors --input rgb=a.png --input depth=b.png --out labelled --json
     """
     from cen_cli.jobs import predict as job

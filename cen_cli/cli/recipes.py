@@ -16,7 +16,6 @@ def ls(json: options.Json = False) -> None:
     """List the recipes and sweeps that come with cen.
 
     Examples:
-
         cen recipes ls
         cen recipes ls --json
     """
@@ -50,7 +49,6 @@ def show(
     --json print the resolved recipe, too.
 
     Examples:
-
         cen recipes show rooms
         cen recipes show rooms --resolved
         cen recipes show rooms --set train.epochs=5 --json
@@ -75,7 +73,6 @@ def copy(recipe: options.RecipeName, to: Destination = Path(), json: options.Jso
     An existing file is never overwritten. The copy is used by its path: cen train FILE.
 
     Examples:
-
         cen recipes copy rooms
         cen recipes copy rooms my-rooms.toml
     """

@@ -24,11 +24,8 @@ def report(
     again. Where the data are not at hand, the page says so in the pictures' place.
 
     Examples:
-
         cen report runs/rooms-261123-101500
-
         cen report runs/rooms-261123-101500 --out report.html --images 8
-
         cen report runs/nyudv2-261123-101500 --data-root /data/nyudv2
     """
     from cen_cli.jobs import report as job

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, flag, option
@@ -14,14 +13,6 @@ from cen_cli.errors import CenError, UsageError
 
 if TYPE_CHECKING:
     from cen_cli.results import SweepReport
-
-
-class Form(enum.StrEnum):
-    """How the table is printed."""
-
-    table = "table"
-    markdown = "markdown"
-    csv = "csv"
 
 
 def sweep(
@@ -40,7 +31,7 @@ def sweep(
         option("PATTERN", "Train only members whose name matches, such as '*/seed-0'; may be given several times."),
     ] = None,
     jobs: Annotated[int, option("N", "Members to train at a time.", min=1)] = 1,
-    form: Annotated[Form, option(None, "How the table is printed.", "--as")] = Form.table,
+    form: Annotated[Literal["table", "markdown", "csv"], option(None, "How the table is printed.", "--as")] = "table",
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,
     inception_weights: options.InceptionWeights = None,
@@ -55,15 +46,10 @@ def sweep(
     the orderings it states.
 
     Examples:
-
         cen sweep table7-rooms --dry-run --time
-
         cen sweep table7-rooms --jobs 2 --only '*/seed-0'
-
         cen sweep table7-rooms --show --as markdown
-
         cen sweep fusions --recipe my.toml --budget 2h --jobs 2
-
         cen sweep recipes/sweeps/table7.toml --data-root /data/nyudv2 --shard 1/4 --out /shared/table7
     """
     from cen_cli.jobs import sweep as job
@@ -113,12 +99,12 @@ def _shard(text: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def _print(report: SweepReport, *, form: Form, json: bool) -> None:
+def _print(report: SweepReport, *, form: str, json: bool) -> None:
     from cen_cli.reporting import console, sweeps, tables
 
-    if form is Form.markdown and not json:
+    if form == "markdown" and not json:
         console.print_text(sweeps.sweep_markdown(report))
-    elif form is Form.csv and not json:
+    elif form == "csv" and not json:
         console.print_text(sweeps.sweep_csv(report))
     else:
         tables.print_result(report, sweeps.render_sweep(report), json=json)

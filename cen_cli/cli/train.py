@@ -38,15 +38,10 @@ def train(
     ends with a table of scores per branch and ensemble. Ctrl-C saves before it stops.
 
     Examples:
-
         cen train recipes/rooms.toml
-
         cen train nyudv2 --data-root /data/nyudv2 --set model.weights=none --dry-run
-
         cen train rooms --set train.epochs=3 --seed 1 --out runs/quick
-
         cen train --resume runs/quick
-
         torchrun --nproc-per-node 2 -m cen_cli train nyudv2 --data-root /data/nyudv2
     """
     if resume and dry_run:

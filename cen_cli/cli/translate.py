@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, option
@@ -12,13 +11,6 @@ from cen_cli.errors import DataError
 
 VIEWS = 8
 """Views of a split that are translated where --count does not say it."""
-
-
-class Protocol(StrEnum):
-    """How images are made and written."""
-
-    STRICT = "strict"
-    PAPER = "paper"
 
 
 def translate(
@@ -56,7 +48,7 @@ def translate(
         Path | None, option("DIR", "A new folder [default: translations/<name of run or checkpoint>].")
     ] = None,
     protocol: Annotated[
-        Protocol | None,
+        Literal["strict", "paper"] | None,
         option(
             None,
             "strict: images as the network makes them. paper: as the authors' release evaluates, dropout draws "
@@ -100,7 +92,7 @@ def translate(
         split=split,
         count=count if images else count or VIEWS,
         out=out,
-        changes=options.changes(overrides, eval__protocol=protocol and protocol.value),
+        changes=options.changes(overrides, eval__protocol=protocol),
         data_root=data_root,
         device=device,
         engine=engine,
