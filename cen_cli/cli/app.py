@@ -228,7 +228,8 @@ def _report_request(error: Any) -> int:
 
     context = error.ctx
     command = context.command_path if context else "cen"
-    print_error(error.format_message(), _recipe_key_hint(error) or f"{command} --help")
+    message = error.format_message().replace(": Value error, ", ": ")  # what typer puts before a wrong choice
+    print_error(message, _recipe_key_hint(error) or f"{command} --help")
     return 2
 
 

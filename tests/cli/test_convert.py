@@ -116,7 +116,7 @@ def test_names_of_the_file_are_shown_as_they_are(cen: Cen, tmp_path: Path) -> No
         (("absent.pth",), "absent.pth: no such file"),
         (("net.pth", "-o", "net.ckpt"), "-o net.ckpt: checkpoints are files that end in .safetensors"),
         (("net.pth", "--inputs", "rbg", "depth"), "--inputs rbg: no such domain\nhint: did you mean 'rgb'?"),
-        (("net.pth", "--arch", "refinnet"), "'refinnet' is not one of 'refinenet', 'unet'"),
+        (("net.pth", "--arch", "refinnet"), "Invalid value for '--arch': 'refinnet' is not one of 'refinenet', 'unet'"),
         (("net.pth", "--inputs", "rgb", "rgb"), "rgb is named twice"),
         ((), "Missing argument 'FILE'"),
     ],
