@@ -118,15 +118,8 @@ def _segmenter_arguments(recipe: Recipe, weights: str) -> _SegmenterArguments:
 
 
 def _unet(recipe: Recipe, classes: int, weights: str) -> Translator:  # noqa: ARG001 (has neither)
-    unet = recipe.unet
     return unet_translator(
-        recipe.data.inputs,
-        levels=unet.levels,
-        filters=unet.filters,
-        norm_layers=unet.norm_layers,
-        dropout=unet.dropout,
-        streams=_streams(recipe),
-        fusion=_baseline(recipe),
+        recipe.data.inputs, streams=_streams(recipe), fusion=_baseline(recipe), **recipe.unet.model_dump()
     )
 
 

@@ -34,46 +34,17 @@ from cen_cli.wording import command
 LOCK = ".lock"
 
 
-@dataclasses.dataclass(frozen=True)
 class RunDirectory:
     """Paths of one run, and the few ways in which it is written."""
 
-    root: Path
-
-    @property
-    def recipe(self) -> Path:
-        """The resolved recipe."""
-        return self.root / "recipe.toml"
-
-    @property
-    def environment(self) -> Path:
-        """Versions, device, command line, data fingerprint."""
-        return self.root / "environment.json"
-
-    @property
-    def events(self) -> Path:
-        """One JSON line per log interval and per validation."""
-        return self.root / "events.jsonl"
-
-    @property
-    def gammas(self) -> Path:
-        """Recorded gammas."""
-        return self.root / "gammas.safetensors"
-
-    @property
-    def metrics(self) -> Path:
-        """Last and best validation."""
-        return self.root / "metrics.json"
-
-    @property
-    def last(self) -> Path:
-        """The newest checkpoint."""
-        return self.root / "checkpoints" / "last"
-
-    @property
-    def best(self) -> Path:
-        """The checkpoint of the best validation."""
-        return self.root / "checkpoints" / "best"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.recipe = root / "recipe.toml"
+        self.environment = root / "environment.json"
+        self.events = root / "events.jsonl"
+        self.gammas = root / "gammas.safetensors"
+        self.metrics = root / "metrics.json"
+        self.last, self.best = root / "checkpoints" / "last", root / "checkpoints" / "best"
 
     @contextmanager
     def held(self) -> Iterator[None]:
