@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from cen_cli import ranks
 from cen_cli.models.exchange import ChannelExchange, exchange_layers, exchanging_layers
 
+SHARE = 0.3
+"""Of each part, where none is given: what the comparison of choices was made with (docs/results.md)."""
 MEMORY = 0.98
 """What an average over steps keeps of itself in a step."""
 SWAPS = 0.3

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from cen_cli.models.choices import SHARE, RandomShare, choose_channels
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import THRESHOLD, ChannelExchange, Region, Replace
 from cen_cli.models.fusion.blocks import InputConcat
@@ -87,7 +88,8 @@ def to_cen(
     model: nn.Module,
     modalities: Sequence[str],
     *,
-    threshold: float = THRESHOLD,
+    share: float = SHARE,
+    threshold: float | None = None,
     region: Region = "disjoint",
     replace: Replace = "own-part",
     conv: Share = "shared",
@@ -102,7 +104,9 @@ def to_cen(
     Args:
         model: a CNN of one input, with norms that are known (`known_norms`), that treats samples alone.
         modalities: names of its M >= 1 inputs, each brought to the channels that `model` takes.
-        threshold: channels with |gamma| below it are replaced.
+        share: this share of each modality's part of the channels is replaced, drawn once, the same in every call.
+        threshold: in place of that, channels with |gamma| below it are, as in the paper; a penalty on the gammas has to
+            press them there (`sparsity_penalty`).
         region: "disjoint": each modality's gammas are pressed in its own part of the channels; "all": everywhere.
         replace: "own-part": a channel is replaced only where it is pressed; "anywhere": wherever gamma is small.
         conv: "private" gives each modality its own copy of every convolution (nn.Conv2d, nn.ConvTranspose2d and their
@@ -116,15 +120,18 @@ def to_cen(
             [2, C, 64, 64] with the channels of its first convolution; a tensor [B, C, H, W] gives their shape.
 
     Raises:
-        ValueError: no norm to convert, gammas shared while exchanging, a layer that cannot be converted, bad names; a
-            branch that differs (`check`).
+        ValueError: no norm to convert, gammas shared while exchanging, a layer that cannot be converted, bad names, a
+            share that is not in (0, 1]; a branch that differs (`check`).
     """
     names = checked_names(modalities)
-    settings = StreamSettings(threshold, region, replace, conv, norm, exchange, gamma_init)
+    theta = THRESHOLD if threshold is None else threshold
+    settings = StreamSettings(theta, region, replace, conv, norm, exchange, gamma_init)
     if not isinstance(check, bool) or check:
         _check_equal(model, names, settings, _shape_to_check(model) if isinstance(check, bool) else tuple(check.shape))
     body = copy.deepcopy(model)
     convert_layers(body, len(names), settings, after=after)
+    if threshold is None and exchange:
+        choose_channels(body, RandomShare(share), seed=0)
     return ModalNetwork(body, names).train(model.training)
 
 

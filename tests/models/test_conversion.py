@@ -141,6 +141,21 @@ def test_a_norm_is_paired_by_order_and_channels():
     assert list(exchange_layers(to_cen(upward, ("a", "b")))) == ["body.1"]
 
 
+def test_by_default_a_random_share_of_each_part_is_exchanged_the_same_in_every_call():
+    net, again, less = (to_cen(SmallNet(), ("rgb", "depth"), share=share) for share in (0.5, 0.5, 0.3))
+    for one, other, few in zip(*(exchange_layers(each).values() for each in (net, again, less)), strict=True):
+        replaced = one.replaced()
+        assert replaced.sum(dim=1).tolist() == [2, 2]  # of 5 and of 4 channels
+        assert not (replaced & ~one.replaceable).any()
+        assert torch.equal(replaced, other.replaced())
+        assert few.replaced().sum(dim=1).tolist() == [2, 1]
+    assert {name for name in net.state_dict() if name.endswith("fixed")}
+    by_gamma = to_cen(SmallNet(), ("rgb", "depth"), threshold=0.5)
+    assert all(layer.fixed is None and not layer.replaced().any() for layer in exchange_layers(by_gamma).values())
+    with pytest.raises(ValueError, match="share = 0: above 0, at most 1"):
+        to_cen(SmallNet(), ("rgb", "depth"), share=0)
+
+
 def test_settings_reach_the_layers():
     net = to_cen(
         SmallNet(), ("a", "b"), threshold=0.3, region="all", replace="anywhere", gamma_init=0.7, exchange=False
