@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.plain import PlainSegmenter, exchange, plain_from
-from benchmarks.timing import Row, Work, measure, show
+from benchmarks.timing import Row, Work, measure, show, show_shares
 from cen_cli.analysis.export import graph_session, onnx_file, run_graph
 from cen_cli.models.exchange import exchange_channels, exchange_layers
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
@@ -46,6 +46,7 @@ def main() -> int:
         return 1
     workloads = exchange_workloads(options) + network_workloads(plain, ours, options)
     rows: list[Row] = [measure(name, first, second, options) for name, first, second in workloads]
+    show_shares(rows, [ours for _, _, ours in workloads], options)
     show(rows, options)
     return 0
 

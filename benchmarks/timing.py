@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from cen_cli.models.cost import Work, in_turn
+from cen_cli.engine.profiling import machine_peaks
+from cen_cli.models.cost import Work, flops, in_turn
 
-__all__ = ["Row", "Work", "measure", "show"]
+__all__ = ["Row", "Work", "measure", "show", "show_shares"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,16 @@ def measure(name: str, plain: Work, ours: Work, options: argparse.Namespace) -> 
         plain_ms=1e3 * statistics.median(first for first, _ in pairs),
         ours_ms=1e3 * statistics.median(second for _, second in pairs),
     )
+
+
+def show_shares(rows: list[Row], ours: list[Work], options: argparse.Namespace) -> None:
+    """What our side of each row computes a second, convolutions and products, beside what these alone reach here."""
+    peaks = machine_peaks(torch.device(options.device), options.precision)
+    for row, work in zip(rows, ours, strict=True):
+        reached = 1e3 * flops(work) / row.ours_ms
+        if reached:  # an exchange alone has none, and of ONNX Runtime's nothing is known
+            shares = ", ".join(f"{reached / peak.flops_per_second:.0%} of a {peak.work} alone" for peak in peaks)
+            print(f"{row.name}: {reached / 1e9:.1f} GFLOP/s, {shares}")
 
 
 def show(rows: list[Row], options: argparse.Namespace) -> None:

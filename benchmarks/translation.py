@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.plain_translation import PlainTranslator, plain_step, plain_translator_from
-from benchmarks.timing import Row, Work, measure, show
+from benchmarks.timing import Row, Work, measure, show, show_shares
 from cen_cli.data.sample import Batch
 from cen_cli.engine.optimizers import build_optimizer
 from cen_cli.engine.schedules import Schedule
@@ -48,7 +48,9 @@ def main() -> int:
     print(f"largest relative difference of an iteration's loss and gradients: {error:.1e} (allowed {RTOL:.0e})")
     if not error <= RTOL:
         return 1
-    rows: list[Row] = [measure(name, plain, ours, options) for name, plain, ours in workloads(options)]
+    works = workloads(options)
+    rows: list[Row] = [measure(name, plain, ours, options) for name, plain, ours in works]
+    show_shares(rows, [ours for _, _, ours in works], options)
     show(rows, options)
     return 0
 

@@ -83,9 +83,8 @@ def _variance(one: _Normal, toward: Tensor, moved: Tensor) -> float:
     """Of the distance, through the images of one side: `toward` is m1 - m2, `moved` the diagonal of F1 T F1^T, [R]."""
     images = len(one.factor)
     by_mean = 2 * math.sqrt(images - 1) / images * (one.factor @ toward)
-    moves = (
-        one.factor.square().sum(dim=1) - moved + by_mean
-    )  # the derivative by each image's weight, but for a constant
+    # the derivative by the weight of each image, but for a constant
+    moves = one.factor.square().sum(dim=1) - moved + by_mean
     return float((moves - moves.mean()).square().sum())
 
 

@@ -73,7 +73,8 @@ def resolve_precision(precision: Literal["fp32", "bf16", "fp16", "auto"], device
 
 def computes_bf16(device: torch.device) -> bool:
     """Whether a device is a CPU with instructions for bf16: AVX512-BF16, AMX, or those of ARM."""
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    known = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    return known and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
