@@ -73,7 +73,10 @@ def test_who_listens_is_told_and_a_stopped_run_goes_on(tiny_recipe: Path, tmp_pa
         resume(tmp_path / "stopped", recipe=tiny_recipe, changes={"train.epochs": 9}, device="cpu")
 
 
-def test_a_resumed_run_keeps_the_precision_that_auto_has_meant(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_the_precision_that_auto_has_meant(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cen_cli.builders.precision._cache", lambda recipe: tmp_path / "measured.json")
     run = tmp_path / "run"
     train(tiny_recipe, changes={"train.epochs": 1, "train.precision": "auto"}, out=run, device="cpu")
     environment = json.loads((run / "environment.json").read_text())
