@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.plain import plain_from
-from cen_cli.models.cost import Work, seconds
+from cen_cli.models.cost import Work, kept_bytes, seconds
 from cen_cli.models.segmenter import refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.sparsity import sparsity_penalty
@@ -97,8 +97,8 @@ def made(options: argparse.Namespace, modalities: int, height: int, width: int) 
         width,
         step_of(ours, our_loss),
         step_of(plain, plain_loss),
-        kept_bytes(ours, our_loss),
-        kept_bytes(plain, plain_loss),
+        kept_bytes(our_loss, ours.parameters()),
+        kept_bytes(plain_loss, plain.parameters()),
     )
 
 
@@ -117,21 +117,6 @@ def step_of(network: nn.Module, loss: Callable[[], Tensor]) -> Work:
         optimizer.step()
 
     return step
-
-
-def kept_bytes(network: nn.Module, loss: Callable[[], Tensor]) -> int:
-    """What a forward keeps for its backward, parameters apart."""
-    sizes = {parameter.untyped_storage().data_ptr(): 0 for parameter in network.parameters()}
-    kept: list[Tensor] = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        sizes.setdefault(tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes())
-        kept.append(tensor.detach())  # so that no address is used again while counting
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss()
-    return sum(sizes.values())
 
 
 def show(steps: list[Step], options: argparse.Namespace) -> None:

@@ -25,7 +25,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from cen_cli.data.sample import Batch
 from cen_cli.engine.task import NetworkTask
-from cen_cli.models.cost import Work, flops, macs, seconds, synchronize
+from cen_cli.models.cost import Work, flops, kept_bytes, macs, seconds, synchronize
 from cen_cli.models.device import DTYPES, Precision, autocast
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.norms import ModalNorm
@@ -148,19 +148,9 @@ def _forward_macs(task: NetworkTask, batch: Batch) -> int:
 
 
 def _activation_bytes(task: NetworkTask, batch: Batch) -> int:
-    """Memory that the forward of one training step keeps for its backward, parameters apart; freed again on return."""
-    sizes = {parameter.untyped_storage().data_ptr(): 0 for parameter in task.model.parameters()}
-    kept = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        sizes.setdefault(storage.data_ptr(), storage.nbytes())
-        kept.append(tensor.detach())  # so that no address is used again while counting
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        task.losses(next(iter(batch.to(task.device).parts(task.accumulate))))
-    return sum(sizes.values())
+    """Memory that the forward of one training step keeps for its backward."""
+    part = next(iter(batch.to(task.device).parts(task.accumulate)))
+    return kept_bytes(lambda: task.losses(part), task.model.parameters())
 
 
 def _peak_bytes(device: torch.device) -> int | None:

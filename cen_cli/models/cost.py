@@ -1,11 +1,12 @@
-"""What a piece of work costs: operations and seconds."""
+"""What a piece of work costs: operations, memory and seconds."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 Work = Callable[[], object]
@@ -24,6 +25,22 @@ def flops(work: Work) -> int:
 def macs(work: Work) -> int:
     """Multiply-accumulates of the convolutions and matrix products in `work` (half the floating-point operations)."""
     return flops(work) // 2
+
+
+def kept_bytes(forward: Work, parameters: Iterable[Tensor]) -> int:
+    """Memory that a forward keeps for its backward, each storage once, parameters apart; freed again on return."""
+    sizes = {parameter.untyped_storage().data_ptr(): 0 for parameter in parameters}
+    kept = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes.setdefault(storage.data_ptr(), storage.nbytes())
+        kept.append(tensor.detach())  # so that no address is used again while counting
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        forward()
+    return sum(sizes.values())
 
 
 def seconds(work: Work, device: torch.device, repeats: int = 1) -> float:
