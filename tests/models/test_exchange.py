@@ -17,6 +17,7 @@ from cen_cli.models.exchange import (
     count_replaced,
     exchange_channels,
     exchange_layers,
+    mix_channels,
 )
 from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d
 from tests.reference import exchanging
@@ -79,6 +80,16 @@ def test_gradients_with_respect_to_the_activations(modalities):
     x, gamma = streams(modalities, 5, batch=1, dtype=torch.float64)
     x = x[..., :2, :2].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda t: exchange_channels(t, gamma, 0.5)[0], (x,))
+
+
+@pytest.mark.parametrize(
+    "donor", [None, torch.tensor([[1, 2, 1, 2], [2, 0, 0, 2], [0, 0, 1, 1]])], ids=["mean", "groups"]
+)
+def test_gradients_of_a_mixture_reach_the_donors_and_the_shares(donor):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(6, 4, 2, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    share = torch.rand(3, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda *each: mix_channels(*each, donor), (x, share))
 
 
 @pytest.mark.parametrize("norm", [ModalBatchNorm2d, ModalInstanceNorm2d])
