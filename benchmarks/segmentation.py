@@ -25,6 +25,7 @@ from cen_cli.models.exchange import exchange_channels, exchange_layers
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.sparsity import sparsity_penalty
+from cen_cli.scoring.segmentation import round_weights
 
 MODALITIES = ("rgb", "depth")
 CLASSES = 40
@@ -64,6 +65,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true", help="compile our evaluation, with frozen weights")
     parser.add_argument("--onnx", action="store_true", help="also evaluate by ONNX Runtime, on a CPU in fp32")
+    parser.add_argument("--convolutions", action="store_true", help="also a step's convolutions alone: its lower bound")
     return parser.parse_args()
 
 
@@ -136,15 +138,17 @@ def network_workloads(
     target = torch.randint(CLASSES, (options.batch, side, side), device=options.device)
     plain_sgd = torch.optim.SGD(plain.parameters(), lr=1e-6, momentum=0.9)
     our_sgd = torch.optim.SGD(ours.parameters(), lr=1e-6, momentum=0.9, fused=True)
-    evaluated = torch.compile(ours, options={"freezing": True}) if options.compile else ours
+    evaluated: nn.Module = copy.deepcopy(ours).eval()
+    round_weights(evaluated, options.precision)
+    if options.compile:
+        evaluated = torch.compile(evaluated, options={"freezing": True})
 
     def plain_eval() -> None:
         with torch.inference_mode():
             plain.eval()(x)
 
     def our_eval() -> None:
-        ours.eval()
-        with torch.no_grad(), autocast(options):
+        with torch.inference_mode(), autocast(options):
             evaluated(stack)
 
     def plain_step() -> None:
@@ -160,18 +164,34 @@ def network_workloads(
         update(sum(losses) + LAMBDA * sparsity_penalty(ours), our_sgd)
 
     rows: list[tuple[str, Work, Work]] = [("network, evaluation forward", plain_eval, our_eval)]
-    if options.precision == "bf16":
-        halved, half_stack = copy.deepcopy(ours).bfloat16().eval(), stack.bfloat16()
-        half_forward = torch.compile(halved, options={"freezing": True}) if options.compile else halved
-
-        def half_eval() -> None:
-            with torch.no_grad():
-                half_forward(half_stack)
-
-        rows.append(("network, evaluation, bf16 weights", plain_eval, half_eval))
     if options.onnx:
         rows.append(("network, evaluation, ONNX Runtime", plain_eval, by_onnx(ours, stack)))
-    return [*rows, ("network, training step", plain_step, our_step)]
+    rows.append(("network, training step", plain_step, our_step))
+    if options.convolutions:
+        rows.append(("a step's convolutions alone", plain_step, convolutions(ours, stack, options)))
+    return rows
+
+
+def convolutions(ours: Segmenter, stack: Tensor, options: argparse.Namespace) -> Work:
+    """Every convolution of a step, forward and backward, and nothing else: no rounding, norm, loss or update."""
+    network = copy.deepcopy(ours).train()
+    calls: list[tuple[nn.Module, Tensor]] = []
+    convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    hooks = [conv.register_forward_pre_hook(lambda conv, x: calls.append((conv, x[0].detach()))) for conv in convs]
+    with torch.no_grad(), autocast(options):
+        network(stack)
+    for hook in hooks:
+        hook.remove()
+    round_weights(network, options.precision)
+    calls = [(conv, x.to(conv.weight.dtype).requires_grad_(x.shape[1] > 3)) for conv, x in calls]
+
+    def work() -> None:
+        for conv, x in calls:
+            y = conv(x)
+            y.backward(y.detach())
+            x.grad = conv.weight.grad = None
+
+    return work
 
 
 def by_onnx(ours: Segmenter, stack: Tensor) -> Work:

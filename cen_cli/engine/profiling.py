@@ -98,7 +98,8 @@ def profile_training(
     training, inference, iterations = [], [], []
     for number in range(rounds):
         training.append(_step_seconds(task, batch, steps))
-        inference.append(seconds(lambda: _forward(task, batch), device, steps))
+        with evaluating(task.model, task.precision):
+            inference.append(seconds(lambda: _forward(task, batch), device, steps))
         if by_part:
             iterations.append(_seconds_by_part(task, batches, steps))
         progress(number + 1, rounds)

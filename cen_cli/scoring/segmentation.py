@@ -21,7 +21,7 @@ from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.metrics import confusion_matrix, segmentation_scores
-from cen_cli.models.device import Precision, autocast
+from cen_cli.models.device import DTYPES, Precision, autocast
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.streams import ModalOutput, output_names
 from cen_cli.results import Evaluation
@@ -72,7 +72,7 @@ class SegmentationScorer:
         confusion = torch.zeros(len(names), classes, classes, dtype=torch.int64, device=self.device)
         samples = 0
         loader = evaluation_loader(data, batch=self.batch, workers=self.workers, part=ranks.part())
-        with evaluating(model):
+        with evaluating(model, self.precision):
             for batch in itertools.islice(loader, limit):
                 moved = batch.to(self.device)
                 inputs, size = moved.inputs, (moved.target.shape[-2], moved.target.shape[-1])
@@ -98,15 +98,32 @@ class SegmentationScorer:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode and no gradients inside; the mode that was there before afterwards."""
+def evaluating(model: nn.Module, precision: Precision = "fp32") -> Iterator[None]:
+    """Eval mode and no gradients inside, weights rounded to `precision`; all as it was before afterwards."""
     training = model.training
     model.eval()
+    whole = round_weights(model, precision)
     try:
         with torch.inference_mode():
             yield
     finally:
+        for parameter, values in whole:
+            parameter.data = values
         model.train(training)
+
+
+def round_weights(model: nn.Module, precision: Precision) -> list[tuple[nn.Parameter, Tensor]]:
+    """Round once what autocast would round for every batch anew; outputs stay the same to the bit.
+
+    These are weights and biases of plain convolutions and linear layers: a subclass may do other things with its own.
+    Returns them with their values before; nothing in fp32.
+    """
+    plain = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    layers = [module for module in model.modules() if type(module) in plain] if precision != "fp32" else []
+    whole = [(parameter, parameter.data) for layer in layers for parameter in layer.parameters(recurse=False)]
+    for parameter, values in whole:
+        parameter.data = values.to(DTYPES[precision])
+    return whole
 
 
 def predict_labels(output: ModalOutput, size: tuple[int, int]) -> Tensor:

@@ -127,7 +127,7 @@ class TranslationScorer:
         """Translate this rank's part of the views, or its first `limit` batches."""
         seen = _Seen(output_names(model.branches))
         batches = evaluation_loader(data, batch=self.batch, workers=self.workers, part=ranks.part())
-        with translating(model, self.protocol, self.norm_statistics):
+        with translating(model, self.protocol, self.norm_statistics, self.precision):
             for batch in itertools.islice(batches, limit):
                 moved = batch.to(self.device)
                 made = self._output(model, moved).named(model.branches)
@@ -174,10 +174,12 @@ class TranslationScorer:
 
 
 @contextmanager
-def translating(model: nn.Module, protocol: Protocol, norm_statistics: NormStatistics) -> Iterator[None]:
+def translating(
+    model: nn.Module, protocol: Protocol, norm_statistics: NormStatistics, precision: Precision = "fp32"
+) -> Iterator[None]:
     """Evaluation mode as the protocol has it: see the head of this file."""
     set_norm_statistics(model, norm_statistics)
-    with evaluating(model):
+    with evaluating(model, precision):
         if protocol == "paper":
             with _own_draws(model), active_dropout(model):
                 yield
