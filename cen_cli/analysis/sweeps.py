@@ -185,6 +185,8 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
         said.append("One seed: this is a guess. Differences of a point or two often turn round with another seed.")
     elif min(seeds) < seeds[0]:
         said.append(f"Rows that fell behind have {min(seeds)} of {seeds[0]} seeds.")
+    idle = [row.label for row in fused if row.replaced == 0]
+    said += [f"{label} replaced no channel in these runs: its row says nothing of exchanging." for label in idle]
     return tuple(said)
 
 

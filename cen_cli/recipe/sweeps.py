@@ -178,7 +178,7 @@ def on_recipe(sweep: Sweep, source: Path, recipe: RecipeSource | None = None) ->
         return sweep, tables
     if len(base.data.inputs) < 2:
         raise UsageError(f"{base.name}: one modality ({base.data.inputs[0]}) has nothing to be fused with")
-    silent = () if base.exchange.sparsity > 0 else ("exchange.sparsity",)
+    silent = () if base.exchange.penalty > 0 else ("exchange.sparsity",)
     for key in (*LEFT_TO_ROWS, *silent):
         tables = without(tables, key.split("."))
     return sweep.model_copy(update={"variants": dict(_with_alone(sweep, base))}), tables
@@ -188,13 +188,31 @@ def _with_alone(sweep: Sweep, base: Recipe) -> Iterator[tuple[str, Variant]]:
     """The rows; what stands for each modality alone in so many rows."""
     for name, row in sweep.variants.items():
         if not row.alone:
-            trained = base.model.frozen_stages and lookup(row.set, ("model", "fusion_stage")) == "input"
-            frozen = {"model": {"frozen_stages": 0}} if trained else {}  # its first convolution is another
-            yield name, row.model_copy(update={"set": merge(row.set, frozen)})
+            own = row.set
+            if base.model.frozen_stages and lookup(own, ("model", "fusion_stage")) == "input":
+                own = merge(own, {"model": {"frozen_stages": 0}})  # its first convolution is another
+            if base.exchange.penalty == 0 and lookup(own, ("exchange", "choose")) == "gamma":
+                own = merge(own, _pressing(base))
+            yield name, row.model_copy(update={"set": own})
             continue
         for modality in base.data.inputs:
             own = merge(row.set, {"data": {"inputs": [modality]}})
             yield f"{name}-{UNSAFE.sub('-', modality)}", Variant(label=f"{modality} {row.label}", set=own, alone=True)
+
+
+def _pressing(base: Recipe) -> Mapping[str, Any]:
+    """What lets gammas fall below the threshold, where the base recipe presses none: as in the shipped recipes.
+
+    Gammas of loaded weights start far above it, and need a rate of their own.
+    """
+    if base.task == "translation":
+        return {"exchange": {"sparsity": 1e-2}}  # rooms-translate
+    if base.model.weights == "none" or base.optimizer.kind == "sgd":
+        return {"exchange": {"sparsity": 3e-4}}  # rooms
+    return {
+        "exchange": {"sparsity": 1.5e-4},
+        "optimizer": {"gamma_lr": 5e-3, "gamma_weight_decay": 0.0},
+    }  # nyudv2-lite0
 
 
 def members(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -140,6 +141,16 @@ def test_the_cheapest_within_a_standard_error_is_taken_alone_too() -> None:
 def test_one_seed_is_called_a_guess_and_fewer_seeds_are_told_of() -> None:
     assert said({"concat": [0.5], "exchange": [0.4]})[-1].startswith("One seed: this is a guess.")
     assert said({"concat": [0.5, 0.6], "exchange": [0.4]})[-1] == "Rows that fell behind have 1 of 2 seeds."
+
+
+def test_a_row_that_exchanged_nothing_is_named() -> None:
+    plans = [RowPlan("", name, name, {}) for name in ("gamma", "random", "concat")]
+    outcomes = [outcome("gamma", 0, 0.4), outcome("random", 0, 0.5, replaced=3), outcome("concat", 0, 0.6)]
+    rows = sweep_rows(plans, outcomes, [IOU], "concat")
+    rows[0] = dataclasses.replace(rows[0], replaced=0.0)
+    sentences = fusion_advice(rows, scores.written)
+    idle = [sentence for sentence in sentences if "replaced no channel" in sentence]
+    assert idle == ["gamma replaced no channel in these runs: its row says nothing of exchanging."]
 
 
 @pytest.mark.parametrize("rows", [{"only rgb": [0.5]}, {"concat": []}])

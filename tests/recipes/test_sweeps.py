@@ -161,12 +161,34 @@ def test_a_sweep_that_advises_has_a_row_of_each_modality_and_leaves_the_recipe_s
     assert found["alone-depth"].data.inputs == ("depth",)
     assert sweep.variants["alone-rgb"].label == "rgb alone"
     assert found["exchange"].exchange.budget == 0.3
-    assert (found["paper"].exchange.choose, found["paper"].exchange.penalty) == ("gamma", 1e-3)
+    assert (found["paper"].exchange.choose, found["paper"].exchange.penalty) == ("gamma", 3e-4)
     assert found["concat"].model.width == recipe.model.width
     with pytest.raises(UsageError, match=r"one modality .rgb. has nothing to be fused with"):
         on_recipe(load_sweep("fusions"), source, load_recipe("rooms-rgb"))
     with pytest.raises(UsageError, match="--recipe: the groups of this sweep have base recipes of their own"):
         on_recipe(load_sweep("fig13"), source, recipe)
+
+
+RANDOM = {"exchange.choose": "random", "exchange.sparsity": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "sparsity", "gamma_lr"),
+    [
+        ("rooms", RANDOM, 3e-4, None),
+        ("rooms", {"exchange.sparsity": 2e-3}, 2e-3, None),
+        ("rooms", {"exchange.choose": "gain", "exchange.budget": 0.3}, 3e-4, None),
+        ("rooms-translate", RANDOM, 1e-2, None),
+        ("nyudv2-lite0", RANDOM | {"optimizer.gamma_lr": 7e-4}, 1.5e-4, 5e-3),
+    ],
+)
+def test_the_paper_s_row_presses_gammas_where_the_recipe_presses_none(name, changes, sparsity, gamma_lr) -> None:
+    source = catalog.find_sweep("fusions")
+    sweep, base = on_recipe(load_sweep("fusions"), source, load_recipe(name, changes))
+    found = {member.variant: member.recipe for member in members(sweep, source, base=base)}
+    assert found["paper"].exchange.sparsity == sparsity
+    assert found["paper"].optimizer.gamma_lr == gamma_lr
+    assert found["exchange"].optimizer.gamma_lr == changes.get("optimizer.gamma_lr")
 
 
 @pytest.mark.parametrize("name", ["rooms-translate", "nyudv2-lite0", "nyudv2-small-none", "nyudv2-pspnet"])
