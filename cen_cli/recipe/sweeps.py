@@ -209,10 +209,8 @@ def _pressing(base: Recipe) -> Mapping[str, Any]:
         return {"exchange": {"sparsity": 1e-2}}  # rooms-translate
     if base.model.weights == "none" or base.optimizer.kind == "sgd":
         return {"exchange": {"sparsity": 3e-4}}  # rooms
-    return {
-        "exchange": {"sparsity": 1.5e-4},
-        "optimizer": {"gamma_lr": 5e-3, "gamma_weight_decay": 0.0},
-    }  # nyudv2-lite0
+    own_rate = {"gamma_lr": 5e-3, "gamma_weight_decay": 0.0}
+    return {"exchange": {"sparsity": 1.5e-4}, "optimizer": own_rate}  # nyudv2-lite0
 
 
 def members(

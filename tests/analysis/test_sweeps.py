@@ -146,11 +146,11 @@ def test_one_seed_is_called_a_guess_and_fewer_seeds_are_told_of() -> None:
 def test_a_row_that_exchanged_nothing_is_named() -> None:
     plans = [RowPlan("", name, name, {}) for name in ("gamma", "random", "concat")]
     outcomes = [outcome("gamma", 0, 0.4), outcome("random", 0, 0.5, replaced=3), outcome("concat", 0, 0.6)]
-    rows = sweep_rows(plans, outcomes, [IOU], "concat")
-    rows[0] = dataclasses.replace(rows[0], replaced=0.0)
-    sentences = fusion_advice(rows, scores.written)
-    idle = [sentence for sentence in sentences if "replaced no channel" in sentence]
-    assert idle == ["gamma replaced no channel in these runs: its row says nothing of exchanging."]
+    idle, *others = sweep_rows(plans, outcomes, [IOU], "concat")
+    sentences = fusion_advice([dataclasses.replace(idle, replaced=0.0), *others], scores.written)
+    assert [sentence for sentence in sentences if "replaced no channel" in sentence] == [
+        "gamma replaced no channel in these runs: its row says nothing of exchanging."
+    ]
 
 
 @pytest.mark.parametrize("rows", [{"only rgb": [0.5]}, {"concat": []}])
