@@ -29,7 +29,7 @@ from cen_cli.data.rooms.geometry import (
     ellipsoid_normal,
     nonzero,
 )
-from cen_cli.data.rooms.layout import Item, Light, Part, Scene
+from cen_cli.data.rooms.layout import Item, Light, Part, Plan
 
 ROOM_FACES = 6
 _BIAS = np.float32(2e-3)
@@ -39,10 +39,9 @@ _BIAS = np.float32(2e-3)
 class PartTable:
     """All solids of a scene as arrays: rows 0-5 are the faces of the room, then the parts, item by item."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Plan) -> None:
         parts = [(item, part) for item in scene.items for part in item.parts]
         self.parts = [part for _, part in parts]
-        self.items = scene.items
         room = ROOM_FACES
         self.labels = np.array([0, 0, 0, 0, 1, 2, *(p.label for p in self.parts)], np.uint8)
         self.materials = np.array([*scene.surfaces, *(p.material for p in self.parts)], np.int16)
@@ -96,7 +95,7 @@ def interval(part: Part, origin: Triple, direction: Triple, inverse: Triple) -> 
     return enter, leave, face
 
 
-def cast(scene: Scene, table: PartTable, camera: Camera, rays: Triple) -> Hits:
+def cast(scene: Plan, table: PartTable, camera: Camera, rays: Triple) -> Hits:
     """Return the first surfaces that camera rays [3, S, H, W] meet."""
     hits = _cast_room(scene, camera, rays)
     windows = camera.windows(table.corners, rays.shape[-1])
@@ -109,7 +108,7 @@ def cast(scene: Scene, table: PartTable, camera: Camera, rays: Triple) -> Hits:
     return hits
 
 
-def _cast_room(scene: Scene, camera: Camera, rays: Triple) -> Hits:
+def _cast_room(scene: Plan, camera: Camera, rays: Triple) -> Hits:
     far = rays > 0
     start, size = np.array(camera.position), np.array(scene.size)
     ends = np.where(far.T, np.float32(size - start), np.float32(-start)).T
@@ -194,7 +193,7 @@ def curvature(table: PartTable, hits: Hits, position: Triple) -> Floats:
     return values
 
 
-def visibility(scene: Scene, table: PartTable, light: Light, position: Triple, normal: Triple) -> Floats:
+def visibility(scene: Plan, table: PartTable, light: Light, position: Triple, normal: Triple) -> Floats:
     """Return which points [H, W] see a light, in [0, 1].
 
     Soft shadows: the four pixels of every 2 x 2 square look at four points of the light, and a binomial 3 x 3 filter,
@@ -249,8 +248,6 @@ def _blocked(item: Item, start: Triple, way: Triple) -> npt.NDArray[np.bool_]:
 
 def _binomial(values: Floats) -> Floats:
     """Return values [H, W] filtered by (1, 2, 1) / 4 along both axes, borders repeated."""
-    for axis in (0, 1):
-        padded = np.pad(values, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
-        before, middle, after = (padded.take(range(i, i + values.shape[axis]), axis) for i in range(3))
-        values = (before + 2 * middle + after) * np.float32(0.25)
-    return values
+    padded = np.pad(values, 1, mode="edge")
+    rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    return (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) * np.float32(1 / 16)

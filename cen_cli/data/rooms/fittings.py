@@ -119,11 +119,11 @@ def clutter(plan: Plan) -> None:
     plan.add(pose, parts)
 
 
-def column(plan: Plan, wall_material: int) -> None:
+def column(plan: Plan) -> None:
     """Add a round column, part of the walls, in a corner or along a wall."""
     radius = plan.between(0.14, 0.28)
     pose = plan.against_wall(2 * radius, 2 * radius, plan.size[2])
-    plan.add(pose, [pillar(names.WALL, wall_material, 0, 0, -0.01, radius, plan.size[2] + 0.02)])
+    plan.add(pose, [pillar(names.WALL, plan.surfaces[0], 0, 0, -0.01, radius, plan.size[2] + 0.02)])
 
 
 def door(plan: Plan) -> None:
@@ -132,10 +132,7 @@ def door(plan: Plan) -> None:
     for _ in range(8):
         wall = plan.pick(4)
         along = plan.between(half + 0.1, plan.wall_length(wall) - half - 0.1)
-        if plan.claim_wall(wall, along, half, 0, height, claim=False) and plan.reserve_before(
-            wall, along, 2 * half, 0.6
-        ):
-            plan.claim_wall(wall, along, half, 0, height)
+        if plan.claim_wall(wall, along, half, 0, height, before=(plan.facing(wall, along, 0.301), 2 * half, 0.6)):
             _hang(plan, names.DOOR, wall, along, height / 2, half, height / 2)
             return
 
@@ -155,8 +152,7 @@ def picture(plan: Plan) -> None:
 def _on_a_wall(plan: Plan, label: int, half: float, tall: float, middle: float, glow: float) -> None:
     for _ in range(10):
         wall = plan.pick(4)
-        length = plan.wall_length(wall)
-        along = plan.between(half + 0.1, length - half - 0.1)
+        along = plan.between(half + 0.1, plan.wall_length(wall) - half - 0.1)
         if plan.claim_wall(wall, along, half, middle - tall, middle + tall):
             _hang(plan, label, wall, along, middle, half, tall, glow)
             return

@@ -72,11 +72,6 @@ def cylinder_interval(
         t = (side - oz) / dz
         x, y = ox + t * dx, oy + t * dy
         candidates.append((t, x * x + y * y <= np.float32((radius + slope * side) ** 2)))
-    return _span(candidates)
-
-
-def _span(candidates: list[tuple[Floats, npt.NDArray]]) -> tuple[Floats, Floats, npt.NDArray]:
-    """Return the first and last of four crossings (two on the side, two on the caps), each with whether it is real."""
     infinity = np.float32(np.inf)
     first = [np.where(real, t, infinity) for t, real in candidates]
     last = [np.where(real, t, -infinity) for t, real in candidates]
