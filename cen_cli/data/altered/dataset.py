@@ -15,7 +15,7 @@ class Alteration(Protocol):
         """The sample of the view at `index` of `data`, changed."""
 
 
-class AlteredViews:
+class AlteredViews(ViewDataset):
     """A `ViewDataset` whose samples `alteration` makes. Targets, stored views and fingerprint are those of `data`."""
 
     def __init__(self, data: ViewDataset, alteration: Alteration) -> None:
@@ -25,12 +25,6 @@ class AlteredViews:
         self.target = data.target
         self.class_names = data.class_names
         self.names = data.names
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __getitem__(self, key: Key) -> Sample:
-        return self.sample(key).normalized()
 
     def sample(self, key: Key) -> Sample:
         """The changed sample, perhaps with its normalisation pending."""
