@@ -43,7 +43,7 @@ class PartTable:
         parts = [(item, part) for item in scene.items for part in item.parts]
         self.parts = [part for _, part in parts]
         room = ROOM_FACES
-        self.labels = np.array([0, 0, 0, 0, 1, 2, *(p.label for p in self.parts)], np.uint8)
+        self.labels = np.array([0, 0, 0, 0, 1, 2, *(item.label for item, _ in parts)], np.uint8)
         self.materials = np.array([*scene.surfaces, *(p.material for p in self.parts)], np.int16)
         yaws = np.array([0.0] * room + [item.pose.yaw for item, _ in parts])
         self.cos, self.sin = np.cos(yaws).astype(np.float32), np.sin(yaws).astype(np.float32)

@@ -24,47 +24,45 @@ def _shade_material(plan: Plan) -> int:
 def floor_lamp(plan: Plan) -> None:
     """Add a standing lamp near a wall or corner: foot, pole, and a shade that is conical, round or a drum."""
     pose = plan.against_wall(0.5, 0.5, 1.5)
-    label, shade, metal = names.LAMP, _shade_material(plan), plan.accent(names.LAMP, "plain", "wood")
+    shade, metal = _shade_material(plan), plan.accent(names.LAMP, "plain", "wood")
     height, radius = plan.between(1.35, 1.7), plan.between(0.2, 0.27)
-    plan.add(
-        pose,
-        [
-            pillar(label, metal, 0, 0, 0, 0.17, 0.04, 0.1),
-            pillar(label, metal, 0, 0, 0.04, plan.between(0.02, 0.04), height - 0.2),
-            _shade(plan, shade, height - 0.2, radius),
-        ],
-    )
+    parts = [
+        pillar(metal, 0, 0, 0, 0.17, 0.04, 0.1),
+        pillar(metal, 0, 0, 0.04, plan.between(0.02, 0.04), height - 0.2),
+        _shade(plan, shade, height - 0.2, radius),
+    ]
+    plan.add(names.LAMP, pose, parts)
 
 
 def _shade(plan: Plan, material: int, bottom: float, radius: float) -> Part:
     """Return a lampshade whose underside is at the given height."""
     kind, height = plan.pick(3), radius * plan.between(1.2, 1.6)
     if kind == 0:
-        return ball(names.LAMP, material, 0, 0, bottom + radius, radius, radius, radius)
+        return ball(material, 0, 0, bottom + radius, radius, radius, radius)
     top = radius if kind == 1 else radius * plan.between(0.45, 0.75)
-    return pillar(names.LAMP, material, 0, 0, bottom, radius, height, top)
+    return pillar(material, 0, 0, bottom, radius, height, top)
 
 
 def table_lamp(plan: Plan) -> None:
     """Add a lamp on a free top, with a round or straight foot."""
     pose = _on_a_top(plan)
-    label, shade, body = names.LAMP, _shade_material(plan), plan.accent(names.LAMP, "plain", "stripes")
+    shade, body = _shade_material(plan), plan.accent(names.LAMP, "plain", "stripes")
     height, radius = plan.between(0.16, 0.26), plan.between(0.12, 0.17)
-    foot = ball(label, body, 0, 0, height / 2, 0.09, 0.09, height / 2)
+    foot = ball(body, 0, 0, height / 2, 0.09, 0.09, height / 2)
     if plan.chance(0.4):
-        foot = pillar(label, body, 0, 0, 0, 0.09, height, 0.04)
-    plan.add(pose, [foot, _shade(plan, shade, height, radius)])
+        foot = pillar(body, 0, 0, 0, 0.09, height, 0.04)
+    plan.add(names.LAMP, pose, [foot, _shade(plan, shade, height, radius)])
 
 
 def pendant(plan: Plan) -> None:
     """Add a lamp hanging from the ceiling."""
-    label, shade, cord = names.LAMP, _shade_material(plan), plan.accent(names.LAMP, "plain")
+    shade, cord = _shade_material(plan), plan.accent(names.LAMP, "plain")
     width, depth, height = plan.size
     pose = Pose(width * plan.between(0.3, 0.7), depth * plan.between(0.3, 0.7))
     bottom, radius = height - plan.between(0.45, 0.75), plan.between(0.16, 0.26)
     part = _shade(plan, shade, bottom, radius)
     top = part.centre[2] + part.bounds[2] - 0.01
-    plan.add(pose, [part, pillar(label, cord, 0, 0, top, 0.012, height - top)])
+    plan.add(names.LAMP, pose, [part, pillar(cord, 0, 0, top, 0.012, height - top)])
 
 
 def _on_a_top(plan: Plan) -> Pose:
@@ -88,42 +86,42 @@ def boxes(plan: Plan) -> None:
         main = plan.paint(label, "plain", "stripes", "checks", "wood")
         sizes = plan.between(0.2, 0.36), plan.between(0.16, 0.28), plan.between(0.12, 0.25)
         turned = Pose(pose.x, pose.y, pose.z, pose.yaw + plan.between(-0.4, 0.4))
-        plan.add(turned, [box(label, main, 0, 0, 0, *sizes)])
+        plan.add(label, turned, [box(main, 0, 0, 0, *sizes)])
         return
     width, depth, height = plan.between(0.35, 0.65), plan.between(0.3, 0.55), plan.between(0.28, 0.55)
     pose = plan.in_the_open(width + 0.1, depth + 0.1, clear=0.05)
     main = plan.paint(label, "plain", "plain", "stripes", "wood", "checks")
     kind = plan.pick(4)
     if kind == 0:
-        parts = [pillar(label, main, 0, 0, 0, width / 2 - 0.08, height, width / 2)]
+        parts = [pillar(main, 0, 0, 0, width / 2 - 0.08, height, width / 2)]
     else:
-        parts = [box(label, main, 0, 0, 0, width, depth, height)]
+        parts = [box(main, 0, 0, 0, width, depth, height)]
     if kind == 1:
         second = plan.accent(label, "plain", "stripes")
-        parts.append(box(label, second, 0.03, -0.02, height, width * 0.7, depth * 0.75, height * 0.6))
-    plan.add(Pose(pose.x, pose.y, 0, plan.between(0, np.pi)), parts)
+        parts.append(box(second, 0.03, -0.02, height, width * 0.7, depth * 0.75, height * 0.6))
+    plan.add(label, Pose(pose.x, pose.y, 0, plan.between(0, np.pi)), parts)
 
 
 def clutter(plan: Plan) -> None:
     """Add something of no class: a vase, a ball or a rolled-up blanket."""
     kind = plan.pick(3)
     pose = _on_a_top(plan) if kind == 0 else plan.in_the_open(0.4, 0.3, clear=0.05, tries=4)
-    label, main = VOID, plan.paint(0, "plain", "stripes", "checks")
+    main = plan.paint(0, "plain", "stripes", "checks")
     if kind == 0:
-        parts = [ball(label, main, 0, 0, 0.1, 0.09, 0.09, 0.1), pillar(label, main, 0, 0, 0.17, 0.035, 0.12, 0.06)]
+        parts = [ball(main, 0, 0, 0.1, 0.09, 0.09, 0.1), pillar(main, 0, 0, 0.17, 0.035, 0.12, 0.06)]
     elif kind == 1:
         radius = plan.between(0.1, 0.2)
-        parts = [ball(label, main, 0, 0, radius, radius, radius, radius)]
+        parts = [ball(main, 0, 0, radius, radius, radius, radius)]
     else:
-        parts = [roll(label, main, 0, 0, 0.11, 0.11, 0.5, 0)]
-    plan.add(pose, parts)
+        parts = [roll(main, 0, 0, 0.11, 0.11, 0.5, 0)]
+    plan.add(VOID, pose, parts)
 
 
 def column(plan: Plan) -> None:
     """Add a round column, part of the walls, in a corner or along a wall."""
     radius = plan.between(0.14, 0.28)
     pose = plan.against_wall(2 * radius, 2 * radius, plan.size[2])
-    plan.add(pose, [pillar(names.WALL, plan.surfaces[0], 0, 0, -0.01, radius, plan.size[2] + 0.02)])
+    plan.add(names.WALL, pose, [pillar(plan.surfaces[0], 0, 0, -0.01, radius, plan.size[2] + 0.02)])
 
 
 def door(plan: Plan) -> None:

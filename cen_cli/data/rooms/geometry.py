@@ -75,10 +75,10 @@ def cylinder_interval(
     infinity = np.float32(np.inf)
     first = [np.where(real, t, infinity) for t, real in candidates]
     last = [np.where(real, t, -infinity) for t, real in candidates]
-    side, cap = np.minimum(first[0], first[1]), np.minimum(first[2], first[3])
+    mantle, cap = np.minimum(first[0], first[1]), np.minimum(first[2], first[3])
     leave = np.maximum(np.maximum(last[0], last[1]), np.maximum(last[2], last[3]))
-    face = np.where(side <= cap, np.int8(CURVED), np.int8(2))
-    return np.minimum(side, cap), leave, face
+    face = np.where(mantle <= cap, np.int8(CURVED), np.int8(2))
+    return np.minimum(mantle, cap), leave, face
 
 
 def ellipsoid_interval(

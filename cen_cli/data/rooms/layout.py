@@ -30,7 +30,6 @@ class Part:
     shape: Shape
     centre: Vector
     half: Vector
-    label: int
     material: int
     axis: int = 2
 
@@ -130,9 +129,9 @@ class Plan:
         """Return the number of a second material for the item painted last."""
         return self.material(self.palette.accent(label, kinds))
 
-    def add(self, pose: Pose, parts: list[Part]) -> None:
-        """Put an item into the room."""
-        self.items.append(Item(pose, parts[0].label, tuple(parts)))
+    def add(self, label: int, pose: Pose, parts: list[Part]) -> None:
+        """Put an item of a class into the room."""
+        self.items.append(Item(pose, label, tuple(parts)))
 
     def chance(self, probability: float) -> bool:
         """Return True with the given probability."""

@@ -104,7 +104,7 @@ def _sights(scene: Plan) -> np.ndarray:
     for item in scene.items:
         reach = max(max(abs(p.centre[0]) + p.bounds[0], abs(p.centre[1]) + p.bounds[1]) for p in item.parts)
         top = item.pose.z + max(p.centre[2] + p.bounds[2] for p in item.parts)
-        rows.append((item.pose.x, item.pose.y, reach, top, item.parts[0].label))
+        rows.append((item.pose.x, item.pose.y, reach, top, item.label))
     return np.array(rows, np.float64).reshape(-1, 5).T
 
 
