@@ -78,8 +78,10 @@ def read_depth(
     `rotated`: the bits of the stored value are rotated to the left by 3, as in SUN RGB-D. `clip`: metres to which all
     that is farther is brought. Raises DataError for other bit depths and unreadable files.
     """
-    values = read_units(path)
-    units = _rotated_back(values) if rotated else values
+    values = units = read_units(path)
+    if rotated:
+        stored = values.astype(np.uint16, copy=False)
+        units = stored >> 3 | stored << 13
     metres = np.divide(units, np.float32(scale), dtype=np.float32)
     if invalid != 0:
         metres[values == invalid] = 0.0
@@ -98,14 +100,6 @@ def read_units(path: str | Path) -> np.ndarray:
             hint="8-bit copies have lost the metric depth: use the 16-bit files of the data set",
         )
     return values
-
-
-def _rotated_back(values: np.ndarray) -> np.ndarray:
-    """16-bit values with their bits rotated to the right by 3."""
-    stored = values.astype(np.uint16, copy=False)
-    units = stored >> 3
-    units |= stored << 13
-    return units
 
 
 def read_labels(path: str | Path, *, classes: int) -> tensors.Mask:
@@ -147,7 +141,7 @@ def _refuse_lossy(path: str | Path, decoded: Decoded, hint: str) -> None:
 
 
 def label_table(labels: Mapping[int, int]) -> np.ndarray:
-    """A table for `look_up`, uint8: the label of each stored value, `UNKNOWN` for values that `labels` has not."""
+    """A table for `coded_labels`, uint8: the label of each stored value, `UNKNOWN` for values that `labels` has not."""
     table = np.full(max(256, max(labels) + 1), UNKNOWN, dtype=np.uint8)
     table[list(labels)] = list(labels.values())
     return table
@@ -155,11 +149,6 @@ def label_table(labels: Mapping[int, int]) -> np.ndarray:
 
 def coded_labels(path: str | Path, values: np.ndarray, table: np.ndarray) -> tensors.Mask:
     """Labels, uint8 [1, H, W], of stored values [H, W]. Raises DataError naming `path` for values without a label."""
-    return _mask(look_up(path, values, table))
-
-
-def look_up(path: str | Path, values: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Labels, uint8 [H, W], of stored values. Raises DataError naming `path` for values without a label."""
     values = np.ascontiguousarray(values)
     if values.dtype == np.uint8:  # three times as fast as the general way
         labels = np.frombuffer(bytearray(values).translate(table[:256].tobytes()), dtype=np.uint8).reshape(values.shape)
@@ -173,7 +162,7 @@ def look_up(path: str | Path, values: np.ndarray, table: np.ndarray) -> np.ndarr
             f"{path}: the label map holds {listed(outside)}, expected values from {known[0]} to {known[-1]}",
             hint="is it the right file, and of this data set?",
         )
-    return labels
+    return _mask(labels)
 
 
 def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False) -> tensors.Image | DepthMap:
