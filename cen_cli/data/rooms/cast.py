@@ -142,13 +142,12 @@ def _cast_item(
 
 @dataclass(frozen=True)
 class Surfaces:
-    """The surface points that were met: world position and normal, texture coordinates in metres, part rows [...]."""
+    """The surface points that were met: world position and normal, texture coordinates in metres."""
 
     position: Triple
     normal: Triple
     along: Floats
     up: Floats
-    part: npt.NDArray[np.int16]
 
 
 def surfaces(table: PartTable, camera: Camera, rays: Triple, hits: Hits) -> Surfaces:
@@ -167,7 +166,7 @@ def surfaces(table: PartTable, camera: Camera, rays: Triple, hits: Hits) -> Surf
         normal.reshape(3, -1)[np.array(order)[:, None], where] = vectors
         along.ravel()[where] = np.arctan2(own[1], own[0]) * np.float32(radius)
         up.ravel()[where] = own[2]
-    return Surfaces(position, np.stack([cos * x - sin * y, sin * x + cos * y, z]), along, up, hits.part)
+    return Surfaces(position, np.stack([cos * x - sin * y, sin * x + cos * y, z]), along, up)
 
 
 def _curved(table: PartTable, hits: Hits) -> Iterator[tuple[Part, list[int], npt.NDArray[np.intp]]]:

@@ -69,13 +69,12 @@ def _on_a_top(plan: Plan) -> Pose:
     """Return a place on a table or cabinet and use it up; raises NoRoomLeft."""
     if not plan.tops:
         raise NoRoomLeft
-    top = plan.tops.pop(plan.pick(len(plan.tops)))
+    middle, wide, deep = plan.tops.pop(plan.pick(len(plan.tops)))
     side = -1 if plan.chance(0.5) else 1
-    if top.reach[0] > 0.3:  # the other half stays free
-        rest = top.pose.place(-side * top.reach[0] * 0.6, 0)
-        plan.tops.append(type(top)(rest, (top.reach[0] * 0.3, top.reach[1])))
-        return top.pose.place(side * top.reach[0] * 0.6, plan.between(-1, 1) * top.reach[1] * 0.5)
-    return top.pose.place(plan.between(-1, 1) * top.reach[0] * 0.5, 0)
+    if wide > 0.3:  # the other half stays free
+        plan.tops.append((middle.place(-side * wide * 0.6, 0), wide * 0.3, deep))
+        return middle.place(side * wide * 0.6, plan.between(-1, 1) * deep * 0.5)
+    return middle.place(plan.between(-1, 1) * wide * 0.5, 0)
 
 
 def boxes(plan: Plan) -> None:
@@ -127,12 +126,7 @@ def column(plan: Plan) -> None:
 def door(plan: Plan) -> None:
     """Put a door into a wall and keep the floor before it free."""
     half, height = plan.between(0.42, 0.52), plan.between(2.0, 2.15)
-    for _ in range(8):
-        wall = plan.pick(4)
-        along = plan.between(half + 0.1, plan.wall_length(wall) - half - 0.1)
-        if plan.claim_wall(wall, along, half, 0, height, before=(plan.facing(wall, along, 0.301), 2 * half, 0.6)):
-            _hang(plan, names.DOOR, wall, along, height / 2, half, height / 2)
-            return
+    _on_a_wall(plan, names.DOOR, half, height / 2, height / 2, before=0.6, tries=8)
 
 
 def window(plan: Plan) -> None:
@@ -144,24 +138,29 @@ def window(plan: Plan) -> None:
 
 def picture(plan: Plan) -> None:
     """Hang a picture or poster on a wall, where no furniture hides it."""
-    _on_a_wall(plan, names.PICTURE, plan.between(0.2, 0.5), plan.between(0.2, 0.45), plan.between(1.4, 1.75), glow=0)
+    _on_a_wall(plan, names.PICTURE, plan.between(0.2, 0.5), plan.between(0.2, 0.45), plan.between(1.4, 1.75))
 
 
-def _on_a_wall(plan: Plan, label: int, half: float, tall: float, middle: float, glow: float) -> None:
-    for _ in range(10):
+def _on_a_wall(
+    plan: Plan,
+    label: int,
+    half: float,
+    tall: float,
+    middle: float,
+    *,
+    glow: float = 0.0,
+    before: float = 0.0,
+    tries: int = 10,
+) -> None:
+    """Add a decal of the given half sizes where the wall, and the floor so far `before` it, is free."""
+    for _ in range(tries):
         wall = plan.pick(4)
         along = plan.between(half + 0.1, plan.wall_length(wall) - half - 0.1)
-        if plan.claim_wall(wall, along, half, middle - tall, middle + tall):
-            _hang(plan, label, wall, along, middle, half, tall, glow)
+        floor = (plan.facing(wall, along, before / 2 + 0.001), 2 * half, before) if before else None
+        if plan.claim_wall(wall, along, half, middle - tall, middle + tall, before=floor):
+            pattern, colours = _pattern(plan, label), plan.palette.decal(label)
+            plan.decals.append(Decal(wall, label, (along, middle), (half, tall), pattern, colours, glow=glow))
             return
-
-
-def _hang(
-    plan: Plan, label: int, wall: int, along: float, middle: float, half: float, tall: float, glow: float = 0.0
-) -> None:
-    patterns = PATTERN_NAMES[label]
-    pattern, colours = patterns[plan.pick(len(patterns))], plan.palette.decal(label)
-    plan.decals.append(Decal(wall, label, (along, middle), (half, tall), pattern, colours, glow=glow))
 
 
 def rug(plan: Plan) -> None:
@@ -172,7 +171,9 @@ def rug(plan: Plan) -> None:
         half = half[1], half[0]
     x = plan.between(min(half[0] + 0.2, width / 2), max(width - half[0] - 0.2, width / 2))
     y = plan.between(min(half[1] + 0.2, depth / 2), max(depth - half[1] - 0.2, depth / 2))
-    pattern = PATTERN_NAMES[names.RUG][plan.pick(5)]
-    plan.decals.append(
-        Decal(4, names.RUG, (x, y), half, pattern, plan.palette.decal(names.RUG), round=plan.chance(0.3))
-    )
+    pattern, colours = _pattern(plan, names.RUG), plan.palette.decal(names.RUG)
+    plan.decals.append(Decal(4, names.RUG, (x, y), half, pattern, colours, round=plan.chance(0.3)))
+
+
+def _pattern(plan: Plan, label: int) -> str:
+    return PATTERN_NAMES[label][plan.pick(len(PATTERN_NAMES[label]))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cen_cli.data.rooms import settings as names
-from cen_cli.data.rooms.layout import Part, Plan, Pose, Surface
+from cen_cli.data.rooms.layout import Part, Plan, Pose
 
 _HARD = ("wood", "wood", "plain")
 _SOFT = ("fabric", "fabric", "plain", "stripes", "checks")
@@ -70,7 +70,7 @@ def _table(plan: Plan, pose: Pose, width: float, depth: float, height: float, ro
         parts = [box(main, 0, 0, under, width, depth, thick)]
         parts += legs(second, width, depth, under, plan.between(0.04, 0.08))
     plan.add(names.TABLE, pose, parts)
-    plan.tops.append(Surface(pose.place(0, 0, height), (width * 0.33, depth * 0.3)))
+    plan.tops.append((pose.place(0, 0, height), width * 0.33, depth * 0.3))
 
 
 def _chair(plan: Plan, pose: Pose, main: int, second: int, height: float) -> None:
@@ -211,7 +211,7 @@ def _chest(plan: Plan) -> None:
         *legs(second, width, depth, 0.1, 0.05),
     ]
     plan.add(names.CABINET, pose, parts)
-    plan.tops.append(Surface(pose.place(0, 0, height), (width * 0.32, depth * 0.2)))
+    plan.tops.append((pose.place(0, 0, height), width * 0.32, depth * 0.2))
 
 
 def _bookcase(plan: Plan) -> None:
@@ -242,4 +242,4 @@ def _rounded(plan: Plan) -> None:
     parts += [box(second, 0, 0, height, width - depth, depth + 0.02, 0.03)]
     parts += [pillar(second, s * (width / 2 - round_end), 0, height, round_end + 0.01, 0.03) for s in (-1, 1)]
     plan.add(names.CABINET, pose, parts)
-    plan.tops.append(Surface(pose.place(0, 0, height + 0.03), (width * 0.3, depth * 0.2)))
+    plan.tops.append((pose.place(0, 0, height + 0.03), width * 0.3, depth * 0.2))

@@ -83,14 +83,6 @@ class Light:
     strength: Vector
 
 
-@dataclass(frozen=True)
-class Surface:
-    """A free top that small things can stand on: its middle and how far from it they may be."""
-
-    pose: Pose
-    reach: tuple[float, float]
-
-
 class NoRoomLeft(Exception):  # noqa: N818 (nothing is wrong: that piece is left out)
     """There is no place for a piece."""
 
@@ -100,7 +92,8 @@ class Plan:
     """A room, furnished or on the way to it.
 
     `surfaces` are the materials of the faces x = 0, width, y = 0, depth, z = 0, height; `ambient` is the strength of
-    the light that comes from everywhere.
+    the light that comes from everywhere. `tops` are free for small things to stand on: the middle of each, and how far
+    from it to the sides and to front and back they may be.
     """
 
     size: Vector
@@ -110,7 +103,7 @@ class Plan:
     decals: list[Decal] = field(default_factory=list)
     lights: list[Light] = field(default_factory=list)
     materials: list[Material] = field(default_factory=list)
-    tops: list[Surface] = field(default_factory=list)
+    tops: list[tuple[Pose, float, float]] = field(default_factory=list)
     floor: list[tuple[float, float, float, float]] = field(default_factory=list)
     walls: list[tuple[int, float, float, float, float]] = field(default_factory=list)
     surfaces: tuple[int, ...] = ()

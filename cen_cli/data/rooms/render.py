@@ -158,8 +158,8 @@ def expose(light: Floats, draw: np.random.Generator, *, house: bool) -> tuple[np
 def _shade(seen: _Seen, count: int) -> Floats:
     """Return the linear light [3, S, H, W] that the first `count` rays of each pixel bring."""
     scene, table, points = seen.scene, seen.table, seen.points
-    shape = (count, *points.part.shape[1:])
-    part = points.part[:count].ravel()
+    shape = (count, *seen.hits.part.shape[1:])
+    part = seen.hits.part[:count].ravel()
     position, normal = points.position[:, :count], points.normal[:, :count]
     materials = MaterialTable(scene.materials)
     number = table.materials[part]
