@@ -122,6 +122,8 @@ class Reading(TypedDict, total=False):
     cache: bool
     """Whether views are kept in memory."""
     seed: int
+    normalize: Normalization | None
+    """{modality: (mean, std)} in place of the data set's own; of measurements in their unit."""
 
 
 def read_view(

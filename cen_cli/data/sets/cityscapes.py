@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Unpack
 
 from cen_cli.data.listing import check_files, root_of
-from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
+from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec
 from cen_cli.data.patterns import Pattern
 from cen_cli.data.reading import label_table, read_coded_labels, read_labels
 from cen_cli.data.sample import LABELS
@@ -89,11 +89,9 @@ class Cityscapes(FileViews):
         root: str | Path,
         split: str,
         inputs: Sequence[str] = ("rgb", "depth"),
-        *,
-        normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        specs, _ = choose_specs(SPECS, inputs, normalize, names={})
+        specs, _ = choose_specs(SPECS, inputs, reading.get("normalize"), names={})
         super().__init__(_find_views(root, split, inputs), specs, CLASS_NAMES, **reading)
 
 

@@ -21,15 +21,7 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 from cen_cli.data.listing import read_list, root_of
-from cen_cli.data.modality import (
-    HALF,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Encoding,
-    LabelEncoding,
-    ModalitySpec,
-    Normalization,
-)
+from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, Encoding, LabelEncoding, ModalitySpec
 from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together
 from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import LABELS, TARGET
@@ -129,10 +121,10 @@ class Folders(FileViews):
         labels: FolderLabels | None = None,
         division: Division = Division(),
         skip_incomplete: bool = False,
-        normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        specs, target_spec = modality_specs(modalities, inputs, normalize, target=target)
+        available = {name: modality.spec(name, translation=target is not None) for name, modality in modalities.items()}
+        specs, target_spec = choose_specs(available, inputs, reading.get("normalize"), target=target, names={})
         folder = root_of(root, split, "folders", hint="data.root, or --data-root DIR, is where the patterns begin")
         patterns = {name: Pattern(modalities[name].pattern) for name in inputs}
         if target is not None:
@@ -153,18 +145,6 @@ class Folders(FileViews):
         tolerance = self._label_encoding.tolerance if self._label_encoding is not None else 0
         more = f" +- {tolerance}" if tolerance else ""
         return hashlib.sha256(f"{super().fingerprint()} {self._label_encoding}{more}".encode()).hexdigest()
-
-
-def modality_specs(
-    modalities: Mapping[str, FolderModality],
-    inputs: Sequence[str],
-    normalize: Normalization | None = None,
-    *,
-    target: str | None = None,
-) -> tuple[tuple[ModalitySpec, ...], ModalitySpec | None]:
-    """How `inputs` and `target` are read and normalised. Raises UsageError for unknown or repeated names."""
-    specs = {name: modality.spec(name, translation=target is not None) for name, modality in modalities.items()}
-    return choose_specs(specs, inputs, normalize, target=target, names={})
 
 
 # --- which views a split has ------------------------------------------------------------------------------------------

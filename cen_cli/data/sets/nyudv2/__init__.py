@@ -83,10 +83,9 @@ class NYUDv2(FileViews):
         list_file: str = "",
         depth: Depth = "filled",
         label_start: int | None = None,
-        normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        specs, target_spec = modality_specs(inputs, normalize, target=target)
+        specs, target_spec = modality_specs(inputs, reading.get("normalize"), target=target)
         columns = {name: _column(name) for name in inputs}
         columns |= {LABELS: LABELS} if target is None else {TARGET: _column(target)}
         path = root_of(root, split, "NYUDv2", hint=SOURCE, file=True)
