@@ -15,16 +15,7 @@ import numpy as np
 import torch
 
 from cen_cli.data import tensors
-from cen_cli.data.decoding import (
-    EIGHT_BIT,
-    LOSSY,
-    SIXTEEN_BIT,
-    STORED,
-    Decoded,
-    decode,
-    describe_mode,
-    take_bands,
-)
+from cen_cli.data.decoding import EIGHT_BIT, LOSSY, SIXTEEN_BIT, STORED, Decoded, decode, describe_mode, take_bands
 from cen_cli.data.modality import Encoding, LabelEncoding
 from cen_cli.data.tensors import DepthMap
 from cen_cli.errors import DataError
@@ -274,7 +265,7 @@ def whole_numbers(values: np.ndarray) -> bool:
 
 
 def _unknown_labels(path: str | Path, values: Sequence[int], encoding: LabelEncoding) -> DataError:
-    shown = listed([shown_label(value, color=encoding.color) for value in values])
+    shown = listed([[v >> 16, v >> 8 & 255, v & 255] if encoding.color else v for v in values])
     what = "colour" if encoding.color else "label"
     keys = "colors and void_colors" if encoding.color else "first, values and void"
     first, last = encoding.values[0], encoding.values[-1]
@@ -282,11 +273,6 @@ def _unknown_labels(path: str | Path, values: Sequence[int], encoding: LabelEnco
     if not encoding.color and values == [last + 1] and last - first + 1 == len(encoding.values):
         hint = f"labels seem to start at {first + 1}: data.folders.labels.first = {first + 1}"
     return DataError(f"{path}: {what} {shown} is none of the {len(encoding.values)} classes and not void", hint=hint)
-
-
-def shown_label(value: int, *, color: bool) -> str:
-    """A stored label as people write it: a number, or [red, green, blue]."""
-    return f"[{value >> 16}, {value >> 8 & 255}, {value & 255}]" if color else str(value)
 
 
 def _mask(labels: np.ndarray) -> tensors.Mask:

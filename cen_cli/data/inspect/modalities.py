@@ -16,13 +16,7 @@ from typing import Literal
 import numpy as np
 
 from cen_cli.data.decoding import EIGHT_BIT, Decoded, decode, describe_mode, take_bands
-from cen_cli.data.inspect.file_groups import (
-    DEPTH_WORDS,
-    DRAWN_WORDS,
-    MEASUREMENT_WORDS,
-    MODALITY_WORDS,
-    FileGroup,
-)
+from cen_cli.data.inspect.file_groups import DEPTH_WORDS, DRAWN_WORDS, MEASUREMENT_WORDS, MODALITY_WORDS, FileGroup
 from cen_cli.data.inspect.file_statistics import FileStatistics, file_statistics
 from cen_cli.data.inspect.label_maps import MOST_CLASSES
 from cen_cli.results import RESERVED

@@ -5,6 +5,7 @@ An error is what would stop training, or let it learn from something else than i
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 
@@ -103,11 +104,9 @@ def same_files(part: SplitStatistics) -> Iterator[Finding]:
     pairs: dict[tuple[str, str], list[int]] = {}
     for index, digests in part.digests.items():
         paths = part.data.files(index)
-        keys = list(digests)
-        for position, first in enumerate(keys):
-            for second in keys[position + 1 :]:
-                if digests[first] == digests[second] and paths[first] != paths[second]:
-                    pairs.setdefault((first, second), []).append(index)
+        for first, second in itertools.combinations(digests, 2):
+            if digests[first] == digests[second] and paths[first] != paths[second]:
+                pairs.setdefault((first, second), []).append(index)
     for (first, second), indices in pairs.items():
         views = part.views(indices)
         whole = len(views) == len(part.indices)
