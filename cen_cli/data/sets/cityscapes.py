@@ -80,8 +80,7 @@ SOURCE = (
 class Cityscapes(FileViews):
     """The views of one split (`train`, `val`, or `test`, which is the same as `val`), sorted by name.
 
-    `normalize`: {modality: (mean, std)} in place of ImageNet's statistics (rgb), of 0 and 1 (depth in metres, disparity
-    in pixels). `reading`: see `Reading`. Raises DataError where a folder or a view's file is not there.
+    `reading`: see `Reading`. Raises DataError where a folder or a view's file is not there.
     """
 
     def __init__(

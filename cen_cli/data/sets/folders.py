@@ -53,10 +53,8 @@ class FolderModality:
         """How it is read and normalised.
 
         Photographs by ImageNet's statistics, everything else so that its range becomes [-1, 1]; in a translation
-        everything. Raises DataError for a measurement without a range.
+        everything. A measurement needs a range.
         """
-        if self.kind == "measurement" and self.range is None:
-            raise DataError(f"modality {name!r}: a measurement needs its range, in its unit")
         low, high = self.range or FULL_RANGE[self.stored]
         scale, unit, bands, convert = self.scale or 1.0, self.unit or "", self.bands or None, self.convert or None
         encoding = Encoding(self.stored, self.channels, low, high, scale, self.invalid, unit, bands, convert)
@@ -106,8 +104,7 @@ class Folders(FileViews):
 
     `modalities`: by name, those that are not named by `inputs` and `target` are not looked for. `labels`: where the
     label maps are; they are read where there is no `target`. `skip_incomplete`: leave out views that lack a file.
-    `normalize`: {modality: (mean, std)} in place of the defaults, of measurements in their unit. Raises DataError where
-    a pattern matches nothing, and IncompleteError where views lack a file.
+    `reading`: see `Reading`. Raises DataError where a pattern matches nothing, IncompleteError where views lack a file.
     """
 
     def __init__(

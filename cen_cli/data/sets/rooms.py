@@ -75,9 +75,8 @@ def domains_of(inputs: Sequence[str], target: str | None = None) -> tuple[str, .
 class Rooms(FileViews):
     """The views of one split (`train`, `val`, `test`) below `folder`, sorted by room and view.
 
-    `target`: the domain to translate to; without one, views have labels. `normalize`: {modality: (mean, std)} in place
-    of the defaults: ImageNet's statistics for rgb, 0 and 1 for depth (metres), 0.5 and 0.5 for the other images.
-    `reading`: see `Reading`. Raises DataError where a folder, or one modality's file of a view, is not there.
+    `target`: the domain to translate to; without one, views have labels. `reading`: see `Reading`. Raises DataError
+    where a folder, or one modality's file of a view, is not there.
     """
 
     def __init__(

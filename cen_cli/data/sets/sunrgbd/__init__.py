@@ -45,9 +45,8 @@ SOURCE = (
 class SUNRGBD(FileViews):
     """The views of one split: `train`, `val` or `test` (the same as `val`).
 
-    `depth`: inpainted (depth_bfx) or raw; packs have one. `normalize`: {modality: (mean, std)} in place of ImageNet's
-    statistics (rgb), of 0 and 1 (depth, metres). `reading`: see `Reading`. Raises DataError where a folder or a file is
-    not there, UsageError for a depth that packs do not have.
+    `depth`: inpainted (depth_bfx) or raw; packs have one. `reading`: see `Reading`. Raises DataError where a folder or
+    a file is not there, UsageError for a depth that packs do not have.
     """
 
     def __init__(
