@@ -219,7 +219,7 @@ def _bookcase(plan: Plan) -> None:
     height = 0.08 + shelves * 0.36
     pose = plan.against_wall(width, depth, height)
     main = plan.paint(names.CABINET, "wood", "wood", "plain")
-    books = plan.material(plan.palette.accent(names.CABINET, ("books",)))
+    books = plan.accent(names.CABINET, "books")
     parts = [box(main, side * (width / 2 - 0.015), 0, 0, 0.03, depth, height) for side in (-1, 1)]
     parts.append(box(main, 0, -depth / 2 + 0.01, 0, width - 0.06, 0.02, height))
     for shelf in range(shelves + 1):

@@ -12,7 +12,7 @@ from cen_cli.data.rooms import settings as names
 from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.decals import Decal
 from cen_cli.data.rooms.layout import Light, NoRoomLeft, Plan
-from cen_cli.data.rooms.palette import make_palette
+from cen_cli.data.rooms.palette import HousePalette, RandomPalette
 from cen_cli.data.rooms.settings import RoomsSettings, room_generator
 
 
@@ -20,12 +20,13 @@ def build_scene(settings: RoomsSettings, split: str, room: int) -> Plan:
     """Return a room of a split; equal seeds give equal rooms."""
     draw = room_generator(settings, split, room)
     size = (draw.uniform(3.2, 5.6), draw.uniform(3.2, 5.6), draw.uniform(2.4, 2.9))
-    plan = Plan(size, draw, make_palette(settings.palette_style, draw))
+    house = settings.palette_style == "house"
+    plan = Plan(size, draw, HousePalette(draw) if house else RandomPalette(draw))
     plan.surfaces = _paint_room(plan)
     for add in _pieces(plan):
         with suppress(NoRoomLeft):
             add(plan)
-    _light(plan, neutral=settings.palette_style == "house")
+    _light(plan, neutral=house)
     plan.ambient = plan.between(0.25, 0.45)
     return plan
 
