@@ -103,32 +103,22 @@ class _Geometry:
     mirrored: bool
 
     @property
-    def window(self) -> tuple[slice, slice]:
-        """The part of the window that lies inside the scaled view."""
+    def margins(self) -> tuple[int, int, int, int]:
+        """Left, right, top and bottom: how far the window reaches beyond the scaled view, negative where inside it."""
         (height, width), (rows, columns) = self.size, self.crop
-        return (
-            slice(max(self.top, 0), min(self.top + rows, height)),
-            slice(max(self.left, 0), min(self.left + columns, width)),
-        )
-
-    @property
-    def padding(self) -> tuple[int, int, int, int]:
-        """Left, right, top and bottom margin of the (mirrored) window outside the view."""
-        (height, width), (rows, columns) = self.size, self.crop
-        left, right = max(-self.left, 0), max(self.left + columns - width, 0)
-        if self.mirrored:
-            left, right = right, left
-        return left, right, max(-self.top, 0), max(self.top + rows - height, 0)
+        return -self.left, self.left + columns - width, -self.top, self.top + rows - height
 
     def cut(self, image: Tensor) -> Tensor:
         """Scale, cut and mirror one map: a plain tensor of what lies inside the view."""
-        rows, columns = self.window
-        inside = resize(image, self.size).as_subclass(Tensor)[..., rows, columns]
+        (height, width), (left, right, top, bottom) = self.size, (max(-margin, 0) for margin in self.margins)
+        inside = resize(image, self.size).as_subclass(Tensor)[..., top : height - bottom, left : width - right]
         return inside.flip(-1) if self.mirrored else inside
 
     def pad(self, image: Tensor, value: float) -> Tensor:
         """Fill what lies outside the view."""
-        return torch.nn.functional.pad(image, self.padding, value=value) if any(self.padding) else image
+        left, right, *ends = (max(margin, 0) for margin in self.margins)
+        padding = (right, left, *ends) if self.mirrored else (left, right, *ends)
+        return torch.nn.functional.pad(image, padding, value=value) if any(padding) else image
 
 
 @dataclasses.dataclass(frozen=True)
