@@ -7,7 +7,7 @@ light that falls off in corners.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from cen_cli.data.edges import edge_occlusion, edge_texture
 from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.cast import ROOM_FACES, Hits, PartTable, Surfaces, cast, curvature, surfaces, visibility
-from cen_cli.data.rooms.decals import FACE_AXES
+from cen_cli.data.rooms.decals import FACE_AXES, Decal
 from cen_cli.data.rooms.geometry import Floats, Triple, dot
 from cen_cli.data.rooms.layout import Light, Plan
 from cen_cli.data.rooms.materials import MaterialTable
@@ -103,7 +103,9 @@ def _geometry(seen: _Seen, draw: np.random.Generator, domains: Collection[str]) 
     view = np.stack([*camera.to_view(normal)], -1)
     result = {"depth_zbuffer": depth, "depth_euclidean": depth * length, "normal": view}
     if "labels" in domains:
-        result["labels"] = _labels(seen)
+        labels = result["labels"] = seen.table.labels[hits.part[-1]]
+        for decal, inside, _ in _decals(seen.scene, hits.part[-1], points.position[:, -1]):
+            labels.ravel()[inside] = decal.label
     if "depth_sensor" in domains:
         facing = -dot(normal, way) / length
         result["depth_sensor"] = sensor_depth(depth, facing, camera.focal_length(depth.shape[0]), draw)
@@ -126,17 +128,6 @@ def reshading(normal: Floats, rays: Triple, depth: Floats) -> npt.NDArray[np.uin
     facing = -(dot(np.moveaxis(normal, -1, 0), rays)) / length
     light = np.clip(facing, 0, 1) * 0.85 + 0.15
     return (255 * light / (1 + (depth / 5.5) ** 2)).astype(np.uint8)
-
-
-def _labels(seen: _Seen) -> npt.NDArray[np.uint8]:
-    """Return the class at each pixel centre; decals cover the faces of the room."""
-    part = seen.hits.part[-1]
-    labels = seen.table.labels[part]
-    for decal in seen.scene.decals:
-        where = np.flatnonzero(part == decal.face)
-        along, up = (seen.points.position[axis][-1].ravel()[where] for axis in FACE_AXES[decal.face // 2])
-        labels.ravel()[where[decal.covers(along, up)[0]]] = decal.label
-    return labels
 
 
 def expose(light: Floats, draw: np.random.Generator, *, house: bool) -> tuple[npt.NDArray[np.uint8], float]:
@@ -165,7 +156,10 @@ def _shade(seen: _Seen, count: int) -> Floats:
     number = table.materials[part]
     albedo = materials.albedo(number, points.along[:count].ravel(), points.up[:count].ravel())
     glow = materials.glow[number]
-    _paint_decals(scene, part, position, albedo, glow)
+    for decal, inside, (u, v) in _decals(scene, part, position):
+        if len(inside):
+            albedo[:, inside] = decal.paint(u, v) ** 2
+            glow[inside] = decal.glow
     light = np.empty((3, *shape), np.float32)
     light[:] = _ambient(scene, position, normal)
     for lamp in scene.lights:
@@ -175,17 +169,17 @@ def _shade(seen: _Seen, count: int) -> Floats:
     return albedo.reshape(3, *shape) * (light + glow.reshape(shape))
 
 
-def _paint_decals(scene: Plan, part: npt.NDArray[np.int16], position: Triple, albedo: Floats, glow: Floats) -> None:
-    """Paint pictures, windows, doors and rugs over the faces of the room, in place."""
+def _decals(scene: Plan, part: npt.NDArray[np.int16], position: Triple) -> Iterator[tuple[Decal, np.ndarray, Floats]]:
+    """Yield pictures, windows, doors and rugs, the flat indices of the points that each covers, and where on it [2, N].
+
+    They cover the faces of the room; `part` [...] and `position` [3, ...] are the points.
+    """
     on_face = [np.flatnonzero(part == face) for face in range(ROOM_FACES)]
     for decal in scene.decals:
         where = on_face[decal.face]
         along, up = (position[axis].ravel()[where] for axis in FACE_AXES[decal.face // 2])
         covered, u, v = decal.covers(along, up)
-        inside = where[covered]
-        if len(inside):
-            albedo[:, inside] = decal.paint(u[covered], v[covered]) ** 2
-            glow[inside] = decal.glow
+        yield decal, where[covered], np.stack([u[covered], v[covered]])
 
 
 def _ambient(scene: Plan, position: Triple, normal: Triple) -> Floats:
