@@ -54,6 +54,14 @@ def problems_of(*overrides: str, recipe: str = "rooms") -> list[str]:
         ("schedule=3", "schedule = 3: a table"),
         ("data.normalize=3", "data.normalize = 3: a table"),
         ("data.normalize.rgb=3", "data.normalize.rgb = 3: a table"),
+        (
+            "data.normalize.rgb={mean=[0.5, 0.5], std=1}",
+            "data.normalize.rgb.mean = [0.5, 0.5]: a number, or a list of 3, each a number",
+        ),
+        (
+            "data.normalize.rgb={mean=0, std=0}",
+            "data.normalize.rgb.std = 0: a number > 0, or a list of 3, each a number > 0",
+        ),
         ("name=a/b", 'name = "a/b": text of letters, digits, dots, dashes and underscores'),
         ("task=detection", 'task = "detection": "segmentation" or "translation"'),
         (
