@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cen_cli.data.listing import describe_folder
-from cen_cli.errors import DataError, IncompleteError, UsageError
+from cen_cli.errors import DataError, IncompleteError
 from cen_cli.wording import listed, nearest
 
 SPLIT_WORDS = {
@@ -49,13 +49,11 @@ class ViewKey:
 
 
 class Pattern:
-    """A path within a folder with {stem} and perhaps {group}, {split} and `*`. Raises UsageError without {stem}."""
+    """A path within a folder with {stem} once and perhaps {group}, {split} and `*`."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         tokens = re.split(r"(\{stem\}|\{group\}|\{split\}|\*)", text)
-        if tokens.count("{stem}") != 1:
-            raise UsageError(f"pattern {text!r}: {{stem}} must be in it once", hint='for example "rgb/{stem}.png"')
         self._glob = "".join("*" if number % 2 else glob.escape(token) for number, token in enumerate(tokens))
         self._regex = re.compile("".join(_regex(token, number) for number, token in enumerate(tokens)))
 
