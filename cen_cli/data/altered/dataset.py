@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from cen_cli.data.sample import RawView, Sample
 from cen_cli.data.views import Key, ViewDataset
 
-
-class Alteration(Protocol):
-    """Makes the changed sample of a view; the same one whenever it is asked, and by any loading worker."""
-
-    def __call__(self, data: ViewDataset, index: int) -> Sample:
-        """The sample of the view at `index` of `data`, changed."""
+Alteration = Callable[[ViewDataset, int], Sample]
+"""Data set, index of a view -> its sample, changed; the same one whenever it is asked, and by any loading worker."""
 
 
 class AlteredViews(ViewDataset):
