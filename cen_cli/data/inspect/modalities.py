@@ -199,9 +199,9 @@ def _invalid_numbers(stats: FileStatistics, named: bool) -> tuple[tuple[float, .
         if alone and share > 0.0005:
             invalid.append(float(value))
             evidence.append(f"{share:.1%} of the pixels are {value}, apart from all others: nothing was measured there")
-    valid = np.array([level for level in levels if float(level) not in invalid])
-    weights = stats.counts[valid] if valid.size else valid
-    return tuple(invalid), np.repeat(valid, np.ceil(weights / max(1, total / 10000)).astype(int)), evidence
+    valid = levels[~np.isin(levels, invalid)]
+    weights = np.ceil(stats.counts[valid] / max(1, total / 10000)).astype(int)
+    return tuple(invalid), np.repeat(valid, weights), evidence
 
 
 def _invalid_floats(stats: FileStatistics) -> tuple[tuple[float, ...], np.ndarray, list[str]]:
