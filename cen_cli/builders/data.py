@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cen_cli.data.inspect.check import check_data
-from cen_cli.data.modality import LabelEncoding, Normalization
+from cen_cli.data.modality import LabelEncoding
 from cen_cli.data.rooms import PALETTE, RoomsSettings, default_folder, prepare
 from cen_cli.data.sets import cityscapes
 from cen_cli.data.sets.folders import Division, FolderLabels, FolderModality, Folders
@@ -153,11 +153,7 @@ DATASETS = {
 }
 
 
-class _Reading(Reading):
-    normalize: Normalization
-
-
-def _reading(recipe: Recipe, training: bool) -> _Reading:
+def _reading(recipe: Recipe, training: bool) -> Reading:
     """How views are read and transformed, whatever the data set."""
     return {
         "transform": _transform(recipe, training),

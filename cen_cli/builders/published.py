@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from cen_cli.builders.checkpoints import labels_of
 from cen_cli.builders.networks import Network, network
 from cen_cli.data.sets import nyudv2, taskonomy
+from cen_cli.data.views import choose_specs
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
 from cen_cli.models.backbones.resnet import RESNETS
 from cen_cli.models.heads.patch_discriminator import PatchDiscriminator
@@ -140,7 +141,7 @@ def _generator(published: PublishedTensors, inputs: tuple[str, ...], target: str
         )
     with _described(published):
         recipe = _translation_recipe(size, _named(inputs, size.modalities), target)
-    specs, target_spec = taskonomy.modality_specs(recipe.data.inputs, target=target)
+    specs, target_spec = choose_specs(taskonomy.SPECS, recipe.data.inputs, target=target)
     own = _on_paper(recipe, 0)
     unused = generator.unused(size)
     fitted = fit(published, own.state_dict(), generator.published_name, modalities=size.modalities, unused=unused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from typing import Any
 
@@ -22,16 +23,9 @@ class ViewCache:
     def __init__(self, length: int, example: RawView) -> None:
         self._length = length
         self._example = example
-        shapes = {name: _interleaved(image) for name, image in _stored(example).items()}
-        sizes = {name: -(-length * part.numel() * part.element_size() // 64) * 64 for name, part in shapes.items()}
-        self._memory = mmap.mmap(-1, max(1, sum(sizes.values()) + length))
-        self._slots: dict[str, Tensor] = {}
-        offset = 0
-        for name, part in shapes.items():
-            flat = torch.frombuffer(self._memory, dtype=part.dtype, count=length * part.numel(), offset=offset)
-            self._slots[name] = flat.view(length, *part.shape)
-            offset += sizes[name]
-        self._filled = torch.frombuffer(self._memory, dtype=torch.uint8, count=length, offset=offset)
+        maps = {name: _interleaved(image) for name, image in _stored(example).items()}
+        self._slots = {name: _shared((length, *part.shape), part.dtype) for name, part in maps.items()}
+        self._filled = _shared((length,), torch.uint8)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ViewCache, (self._length, self._example)
@@ -57,6 +51,12 @@ class ViewCache:
         for name, slot in self._slots.items():
             slot[index] = maps[name]
         self._filled[index] = 1
+
+
+def _shared(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Zeros in anonymous shared memory."""
+    count = math.prod(shape)
+    return torch.frombuffer(mmap.mmap(-1, count * dtype.itemsize), dtype=dtype, count=count).view(shape)
 
 
 def _stored(view: RawView) -> dict[str, Any]:

@@ -210,8 +210,7 @@ def _tiff(path: str | Path) -> Decoded:
             values = np.moveaxis(values, page.axes.index("S"), -1) if "S" in page.axes else values
     except (tifffile.TiffFileError, RuntimeError, *_READING_FAILED) as error:
         raise _damaged(path, error) from None
-    upright = _as_image(path, _turn(values, orientation), "TIFF")
-    return dataclasses.replace(upright, turned=orientation != 1)
+    return _as_image(path, _turn(values, orientation), "TIFF", turned=orientation != 1)
 
 
 def _decode_array(path: str | Path) -> Decoded:
@@ -231,7 +230,7 @@ def _decode_array(path: str | Path) -> Decoded:
     return _as_image(path, values, "NPY")
 
 
-def _as_image(path: str | Path, values: np.ndarray, kind: str) -> Decoded:
+def _as_image(path: str | Path, values: np.ndarray, kind: str, *, turned: bool = False) -> Decoded:
     """Values of any type as the nearest that images have. Raises DataError where there is none."""
     mode = mode_of(values)
     if not mode:
@@ -241,7 +240,7 @@ def _as_image(path: str | Path, values: np.ndarray, kind: str) -> Decoded:
             hint="convert it with NumPy: channels last, one array a file",
         )
     stored = STORED.get(mode, mode.partition(" x ")[0])
-    return Decoded(mode, kind, values.astype(stored if stored in _BITS else values.dtype))
+    return Decoded(mode, kind, values.astype(stored if stored in _BITS else values.dtype), turned)
 
 
 def mode_of(values: np.ndarray) -> str:

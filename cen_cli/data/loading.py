@@ -30,8 +30,16 @@ WHOLE = (0, 1)
 class BatchLoader:
     """An iterable of `Batch`; each pass loads anew. Raises DataError for bad files and for a worker that died."""
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self._loader = loader
+    def __init__(self, fetch: _Fetch, order: Any, workers: int) -> None:
+        self._loader: DataLoader[Any] = DataLoader(
+            fetch,
+            batch_sampler=order,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_start_worker,
+            generator=torch.Generator().manual_seed(0),
+        )
 
     def __len__(self) -> int:
         """How many times is fetched: the number of batches where all views have one size."""
@@ -39,12 +47,24 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = _started(self._loader)
-        following = _next_of_workers if self._loader.num_workers else _next
-        while (item := following(batches)) is not None:
+        while (item := self._next(batches)) is not None:
             if isinstance(item, CenError):
                 del batches  # ends the workers now; held by a traceback, they would be waited for
                 raise item
             yield from item
+
+    def _next(self, batches: Iterator[Any]) -> list[Batch] | CenError | None:
+        """What was fetched next, the error in its place, or None at the end; of a worker that died, what is known."""
+        try:
+            return next(batches, None)
+        except RuntimeError as error:
+            if "DataLoader worker (pid" not in str(error):
+                raise
+            return _dead_worker(" ".join(str(error).split()))
+        except (ConnectionError, EOFError, FileNotFoundError) as error:
+            if not self._loader.num_workers or "in DataLoader worker process" in str(error):
+                raise  # an error of the data set, which torch handed over
+            return _dead_worker(f"its connection was lost ({error})")
 
 
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:
@@ -63,25 +83,6 @@ def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return batches
-
-
-def _next(batches: Iterator[Any]) -> list[Batch] | CenError | None:
-    """What was fetched next, the error in its place, or None at the end."""
-    return next(batches, None)
-
-
-def _next_of_workers(batches: Iterator[Any]) -> list[Batch] | CenError | None:
-    """As `_next`; of a worker that died, what is known."""
-    try:
-        return _next(batches)
-    except RuntimeError as error:
-        if "DataLoader worker (pid" not in str(error):
-            raise
-        return _dead_worker(" ".join(str(error).split()))
-    except (ConnectionError, EOFError, FileNotFoundError) as error:
-        if "in DataLoader worker process" in str(error):
-            raise  # an error of the data set, which torch handed over
-        return _dead_worker(f"its connection was lost ({error})")
 
 
 def _dead_worker(reason: str) -> WorkerError:
@@ -106,7 +107,7 @@ def training_loader(
     from 0, of n equal parts of each batch. Raises DataError for a whole batch that `check_target` refuses.
     """
     order = EpochBatches(len(dataset), batch, seed, epoch, start_batch, part, epochs)
-    return _loader(_Fetch(dataset, needs_target=part == WHOLE), order, workers)
+    return BatchLoader(_Fetch(dataset, needs_target=part == WHOLE), order, workers)
 
 
 def evaluation_loader(
@@ -116,9 +117,9 @@ def evaluation_loader(
 
     `part` (i, n) loads the i-th, from 0, of n parts of these batches.
     """
-    indices = list(range(len(dataset)))
+    indices = range(len(dataset))
     order = share([indices[start : start + batch] for start in range(0, len(indices), batch)], part)
-    return _loader(_Fetch(dataset, needs_target=False), order, workers)
+    return BatchLoader(_Fetch(dataset, needs_target=False), order, workers)
 
 
 class _Fetch(Dataset[Any]):
@@ -158,19 +159,6 @@ def check_target(batch: Batch) -> None:
         f"batch has no valid pixel: {what} in the crops of {listed(files)}",
         hint=f"a larger crop or batch, or a look at these {'label maps' if labels else 'files'}",
     )
-
-
-def _loader(fetch: _Fetch, order: Any, workers: int) -> BatchLoader:
-    loader: DataLoader[Any] = DataLoader(
-        fetch,
-        batch_sampler=order,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_start_worker,
-        generator=torch.Generator().manual_seed(0),
-    )
-    return BatchLoader(loader)
 
 
 def _unchanged(batch: Any) -> Any:

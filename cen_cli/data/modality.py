@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from cen_cli.errors import DataError
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -113,12 +111,9 @@ class ModalitySpec:
         return "m" if self.encoding is None else self.encoding.unit
 
     def normalized_by(self, mean: float | Sequence[float], std: float | Sequence[float]) -> ModalitySpec:
-        """The same modality with another mean and standard deviation (one number or three). Raises DataError."""
-        first, second, third = (number - self.floor for number in _triple(self.name, "mean", mean))
-        spec = dataclasses.replace(self, mean=(first, second, third), std=_triple(self.name, "std", std))
-        if min(spec.std) <= 0:
-            raise DataError(f"normalisation of {self.name!r}: std must be above 0, not {std}")
-        return spec
+        """The same modality with another mean and standard deviation, one number or three each; `std` above 0."""
+        first, second, third = (number - self.floor for number in _triple(mean))
+        return dataclasses.replace(self, mean=(first, second, third), std=_triple(std))
 
     def for_translation(self, *, log_scale: float, max_depth: float) -> ModalitySpec:
         """The same modality in [-1, 1], depth by its logarithm; never with colour jitter."""
@@ -126,12 +121,9 @@ class ModalitySpec:
         return dataclasses.replace(spec, log_scale=log_scale, max_depth=max_depth) if self.kind == "depth" else spec
 
 
-def _triple(name: str, what: str, value: float | Sequence[float]) -> Triple:
-    values = (value,) * 3 if isinstance(value, (int, float)) else tuple(value)
-    if len(values) != 3:
-        raise DataError(f"normalisation of {name!r}: {what} needs one number or three, not {len(values)}")
-    first, second, third = (float(number) for number in values)
-    return first, second, third
+def _triple(value: float | Sequence[float]) -> Triple:
+    first, second, third = (value,) * 3 if isinstance(value, (int, float)) else value
+    return float(first), float(second), float(third)
 
 
 SHORT_NAMES = {

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cen_cli.data.listing import describe_folder
-from cen_cli.errors import DataError, IncompleteError, UsageError
+from cen_cli.errors import DataError, IncompleteError
 from cen_cli.wording import listed, nearest
 
 SPLIT_WORDS = {
@@ -49,14 +49,12 @@ class ViewKey:
 
 
 class Pattern:
-    """A path within a folder with {stem} and perhaps {group}, {split} and `*`. Raises UsageError without {stem}."""
+    """A path within a folder with {stem} once and perhaps {group}, {split} and `*`."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         tokens = re.split(r"(\{stem\}|\{group\}|\{split\}|\*)", text)
-        if tokens.count("{stem}") != 1:
-            raise UsageError(f"pattern {text!r}: {{stem}} must be in it once", hint='for example "rgb/{stem}.png"')
-        self._glob = "".join("*" if _is_open(token) else glob.escape(token) for token in tokens)
+        self._glob = "".join("*" if number % 2 else glob.escape(token) for number, token in enumerate(tokens))
         self._regex = re.compile("".join(_regex(token, number) for number, token in enumerate(tokens)))
 
     def key(self, path: str) -> ViewKey | None:
@@ -159,12 +157,11 @@ def same_numbers(name: str) -> str:
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name)
 
 
-def _is_open(token: str) -> bool:
-    return token in ("*", "{stem}", "{group}", "{split}")
-
-
 def _regex(token: str, number: int) -> str:
-    if token == "*" or not _is_open(token):
-        return "[^/]*" if token == "*" else re.escape(token)
+    """Of the text between fields and stars, at even numbers, and of these, at odd ones."""
+    if number % 2 == 0:
+        return re.escape(token)
+    if token == "*":
+        return "[^/]*"
     name = f"group{number}" if token == "{group}" else token[1:-1]
     return f"(?P<{name}>[^/]+)"

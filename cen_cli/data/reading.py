@@ -15,16 +15,7 @@ import numpy as np
 import torch
 
 from cen_cli.data import tensors
-from cen_cli.data.decoding import (
-    EIGHT_BIT,
-    LOSSY,
-    SIXTEEN_BIT,
-    STORED,
-    Decoded,
-    decode,
-    describe_mode,
-    take_bands,
-)
+from cen_cli.data.decoding import EIGHT_BIT, LOSSY, SIXTEEN_BIT, STORED, Decoded, decode, describe_mode, take_bands
 from cen_cli.data.modality import Encoding, LabelEncoding
 from cen_cli.data.tensors import DepthMap
 from cen_cli.errors import DataError
@@ -78,8 +69,10 @@ def read_depth(
     `rotated`: the bits of the stored value are rotated to the left by 3, as in SUN RGB-D. `clip`: metres to which all
     that is farther is brought. Raises DataError for other bit depths and unreadable files.
     """
-    values = read_units(path)
-    units = _rotated_back(values) if rotated else values
+    values = units = read_units(path)
+    if rotated:
+        stored = values.astype(np.uint16, copy=False)
+        units = stored >> 3 | stored << 13
     metres = np.divide(units, np.float32(scale), dtype=np.float32)
     if invalid != 0:
         metres[values == invalid] = 0.0
@@ -98,14 +91,6 @@ def read_units(path: str | Path) -> np.ndarray:
             hint="8-bit copies have lost the metric depth: use the 16-bit files of the data set",
         )
     return values
-
-
-def _rotated_back(values: np.ndarray) -> np.ndarray:
-    """16-bit values with their bits rotated to the right by 3."""
-    stored = values.astype(np.uint16, copy=False)
-    units = stored >> 3
-    units |= stored << 13
-    return units
 
 
 def read_labels(path: str | Path, *, classes: int) -> tensors.Mask:
@@ -147,7 +132,7 @@ def _refuse_lossy(path: str | Path, decoded: Decoded, hint: str) -> None:
 
 
 def label_table(labels: Mapping[int, int]) -> np.ndarray:
-    """A table for `look_up`, uint8: the label of each stored value, `UNKNOWN` for values that `labels` has not."""
+    """A table for `coded_labels`, uint8: the label of each stored value, `UNKNOWN` for values that `labels` has not."""
     table = np.full(max(256, max(labels) + 1), UNKNOWN, dtype=np.uint8)
     table[list(labels)] = list(labels.values())
     return table
@@ -155,11 +140,6 @@ def label_table(labels: Mapping[int, int]) -> np.ndarray:
 
 def coded_labels(path: str | Path, values: np.ndarray, table: np.ndarray) -> tensors.Mask:
     """Labels, uint8 [1, H, W], of stored values [H, W]. Raises DataError naming `path` for values without a label."""
-    return _mask(look_up(path, values, table))
-
-
-def look_up(path: str | Path, values: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Labels, uint8 [H, W], of stored values. Raises DataError naming `path` for values without a label."""
     values = np.ascontiguousarray(values)
     if values.dtype == np.uint8:  # three times as fast as the general way
         labels = np.frombuffer(bytearray(values).translate(table[:256].tobytes()), dtype=np.uint8).reshape(values.shape)
@@ -173,7 +153,7 @@ def look_up(path: str | Path, values: np.ndarray, table: np.ndarray) -> np.ndarr
             f"{path}: the label map holds {listed(outside)}, expected values from {known[0]} to {known[-1]}",
             hint="is it the right file, and of this data set?",
         )
-    return labels
+    return _mask(labels)
 
 
 def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False) -> tensors.Image | DepthMap:
@@ -285,7 +265,7 @@ def whole_numbers(values: np.ndarray) -> bool:
 
 
 def _unknown_labels(path: str | Path, values: Sequence[int], encoding: LabelEncoding) -> DataError:
-    shown = listed([shown_label(value, color=encoding.color) for value in values])
+    shown = listed([[v >> 16, v >> 8 & 255, v & 255] if encoding.color else v for v in values])
     what = "colour" if encoding.color else "label"
     keys = "colors and void_colors" if encoding.color else "first, values and void"
     first, last = encoding.values[0], encoding.values[-1]
@@ -293,11 +273,6 @@ def _unknown_labels(path: str | Path, values: Sequence[int], encoding: LabelEnco
     if not encoding.color and values == [last + 1] and last - first + 1 == len(encoding.values):
         hint = f"labels seem to start at {first + 1}: data.folders.labels.first = {first + 1}"
     return DataError(f"{path}: {what} {shown} is none of the {len(encoding.values)} classes and not void", hint=hint)
-
-
-def shown_label(value: int, *, color: bool) -> str:
-    """A stored label as people write it: a number, or [red, green, blue]."""
-    return f"[{value >> 16}, {value >> 8 & 255}, {value & 255}]" if color else str(value)
 
 
 def _mask(labels: np.ndarray) -> tensors.Mask:

@@ -167,18 +167,8 @@ def _normalized(views: Views) -> Views:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples of one size into a batch. Raises DataError where their sizes differ, naming two of the views.
-
-    What is pending stays so where all samples are stored alike.
-    """
+    """Stack samples of one size into a batch. What is pending stays so where all samples are stored alike."""
     first = samples[0]
-    for sample in samples[1:]:
-        if sample.target_valid.shape != first.target_valid.shape:
-            raise DataError(
-                f"views of different sizes in one batch: {first.name} is {_size(first)}, "
-                f"{sample.name} is {_size(sample)}",
-                hint="give data.resize",
-            )
     if not all(_stored_alike(sample, first) for sample in samples):
         samples = [sample.normalized() for sample in samples]
     return Batch(
@@ -213,7 +203,3 @@ def _stacked(images: Sequence[Tensor]) -> Tensor:
     if channels > 1 and images[0].stride(0) == 1:
         return torch.stack([image.permute(1, 2, 0) for image in whole]).permute(0, 3, 1, 2)
     return torch.stack(whole)
-
-
-def _size(sample: Sample) -> str:
-    return "{} x {}".format(*sample.size)

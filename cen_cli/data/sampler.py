@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import struct
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ def batches_per_epoch(length: int, batch: int) -> int:
     return max(1, length // batch) if length else 0
 
 
+@dataclasses.dataclass(frozen=True)
 class EpochBatches:
     """The batches of `epochs` epochs, each a list of (epoch, index), from batch `start_batch` of the first on.
 
@@ -31,25 +33,18 @@ class EpochBatches:
     i-th, from 0, of n equal parts of each batch.
     """
 
-    def __init__(
-        self,
-        length: int,
-        batch: int,
-        seed: int,
-        epoch: int,
-        start_batch: int = 0,
-        part: tuple[int, int] = (0, 1),
-        epochs: int = 1,
-    ) -> None:
-        if batch < 1 or start_batch < 0:
-            raise ValueError(f"batch must be at least 1 and start_batch at least 0, not {batch} and {start_batch}")
-        self.length = length
-        self.batch = batch
-        self.seed = seed
-        self.epoch = epoch
-        self.start_batch = start_batch
-        self.part = part
-        self.epochs = epochs
+    length: int
+    batch: int
+    seed: int
+    epoch: int
+    start_batch: int = 0
+    part: tuple[int, int] = (0, 1)
+    epochs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.start_batch < 0:
+            given = f"{self.batch} and {self.start_batch}"
+            raise ValueError(f"batch must be at least 1 and start_batch at least 0, not {given}")
 
     def __len__(self) -> int:
         return max(0, self.epochs * batches_per_epoch(self.length, self.batch) - self.start_batch)

@@ -24,7 +24,6 @@ from torch import Tensor
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import TARGET, RawView, Sample
 from cen_cli.data.tensors import Mask, wrap
-from cen_cli.errors import DataError
 from cen_cli.results import VOID
 
 Pair = tuple[Tensor, Tensor]
@@ -75,10 +74,6 @@ class ColorJitter:
     saturation: float = 0.0
     hue: float = 0.0
 
-    def __post_init__(self) -> None:
-        if min(dataclasses.astuple(self)) < 0 or self.hue > 0.5:
-            raise DataError(f"colour jitter must not be negative, and hue at most 0.5: {self}")
-
     def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Change an RGB image [3, H, W] (uint8, or float in [0, 1]) by what is switched on, in random order."""
         from torchvision.transforms.v2 import functional
@@ -108,65 +103,41 @@ class _Geometry:
     mirrored: bool
 
     @property
-    def window(self) -> tuple[slice, slice]:
-        """The part of the window that lies inside the scaled view."""
+    def margins(self) -> tuple[int, int, int, int]:
+        """Left, right, top and bottom: how far the window reaches beyond the scaled view, negative where inside it."""
         (height, width), (rows, columns) = self.size, self.crop
-        return (
-            slice(max(self.top, 0), min(self.top + rows, height)),
-            slice(max(self.left, 0), min(self.left + columns, width)),
-        )
-
-    @property
-    def padding(self) -> tuple[int, int, int, int]:
-        """Left, right, top and bottom margin of the (mirrored) window outside the view."""
-        (height, width), (rows, columns) = self.size, self.crop
-        left, right = max(-self.left, 0), max(self.left + columns - width, 0)
-        if self.mirrored:
-            left, right = right, left
-        return left, right, max(-self.top, 0), max(self.top + rows - height, 0)
+        return -self.left, self.left + columns - width, -self.top, self.top + rows - height
 
     def cut(self, image: Tensor) -> Tensor:
         """Scale, cut and mirror one map: a plain tensor of what lies inside the view."""
-        rows, columns = self.window
-        inside = resize(image, self.size).as_subclass(Tensor)[..., rows, columns]
+        (height, width), (left, right, top, bottom) = self.size, (max(-margin, 0) for margin in self.margins)
+        inside = resize(image, self.size).as_subclass(Tensor)[..., top : height - bottom, left : width - right]
         return inside.flip(-1) if self.mirrored else inside
 
     def pad(self, image: Tensor, value: float) -> Tensor:
         """Fill what lies outside the view."""
-        return torch.nn.functional.pad(image, self.padding, value=value) if any(self.padding) else image
+        left, right, *ends = (max(margin, 0) for margin in self.margins)
+        padding = (right, left, *ends) if self.mirrored else (left, right, *ends)
+        return torch.nn.functional.pad(image, padding, value=value) if any(padding) else image
 
 
+@dataclasses.dataclass(frozen=True)
 class TrainTransform:
-    """Random scale, crop, mirror and colour jitter.
+    """Random scale, crop, mirror and colour jitter. A view smaller than the crop is placed in it at random."""
 
-    `crop`: (height, width) of the samples. `scale`: range of the uniform scale factor. `min_short_side`: the factor is
-    raised where the shorter side would fall below this. `mirror`: left-right with probability 1/2. A view that is
-    smaller than the crop is placed in it at random. `jitter` applies to photographs only. `modality_dropout`: the
-    probability of `drop_modalities`; its draws come last, so that the rest is as it would be without it.
-    """
-
-    def __init__(
-        self,
-        crop: tuple[int, int],
-        *,
-        scale: tuple[float, float] = (1.0, 1.0),
-        min_short_side: int = 0,
-        mirror: bool = True,
-        jitter: ColorJitter | None = None,
-        modality_dropout: float = 0.0,
-    ) -> None:
-        if min(crop) < 1:
-            raise DataError(f"crop must be at least 1 x 1, not {crop[0]} x {crop[1]}")
-        if not 0 < scale[0] <= scale[1]:
-            raise DataError(f"scale must be a range [low, high] with 0 < low <= high, not {list(scale)}")
-        if not 0 <= modality_dropout < 1:
-            raise DataError(f"modality dropout must be a probability in [0, 1), not {modality_dropout}")
-        self.crop = (crop[0], crop[1])
-        self.scale = (scale[0], scale[1])
-        self.min_short_side = min_short_side
-        self.mirror = mirror
-        self.jitter = jitter if jitter is not None and any(dataclasses.astuple(jitter)) else None
-        self.modality_dropout = modality_dropout
+    crop: tuple[int, int]
+    """Height and width of the samples."""
+    _: dataclasses.KW_ONLY
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the uniform scale factor, above 0."""
+    min_short_side: int = 0
+    """The factor is raised where the shorter side would fall below this."""
+    mirror: bool = True
+    """Left-right, with probability 1/2."""
+    jitter: ColorJitter = ColorJitter()
+    """Of photographs only."""
+    modality_dropout: float = 0.0
+    """The probability of `draw_dropped`, in [0, 1); its draws come last: the rest is as it would be without it."""
 
     def __call__(
         self,
@@ -190,7 +161,9 @@ class TrainTransform:
             return geometry.pad(inside, VOID), geometry.pad(valid, False)
 
         sample = _sample(view, specs, target, self.crop, image, labels)
-        return drop_modalities(sample, self.modality_dropout, generator) if self.modality_dropout else sample
+        if not self.modality_dropout:
+            return sample
+        return sample.without(draw_dropped(tuple(sample.inputs), self.modality_dropout, generator))
 
     def _draw(self, size: tuple[int, int], generator: torch.Generator) -> _Geometry:
         factor = _uniform(*self.scale, generator)
@@ -205,7 +178,7 @@ class TrainTransform:
         )
 
     def _recolored(self, image: Tensor, spec: ModalitySpec, geometry: _Geometry, generator: torch.Generator) -> Tensor:
-        if spec.jitter and self.jitter is not None:
+        if spec.jitter:
             image = self.jitter(image, generator)
         if spec.mirror_sum is not None and geometry.mirrored:
             image = image.clone()
@@ -268,12 +241,6 @@ def _sample(
         files=view.files,
         pending=pending,
     )
-
-
-def drop_modalities(sample: Sample, probability: float, generator: torch.Generator) -> Sample:
-    """The sample without the modalities that are drawn, each with the probability; one at least stays."""
-    dropped = draw_dropped(tuple(sample.inputs), probability, generator)
-    return sample.without(dropped) if dropped else sample
 
 
 def draw_dropped(modalities: Sequence[str], probability: float, generator: torch.Generator) -> tuple[str, ...]:

@@ -46,27 +46,22 @@ ReadLabels = Callable[[str | Path], tensors.Mask]
 class ViewDataset(Protocol):
     """A set of views with their targets, all modalities aligned."""
 
-    @property
-    def specs(self) -> tuple[ModalitySpec, ...]:
-        """The modalities, in the order of the network's streams."""
-
-    @property
-    def target(self) -> ModalitySpec | None:
-        """What the views are translated to; None where their targets are labels."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, by label; none where views are translated."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the views, in their order."""
+    specs: tuple[ModalitySpec, ...]
+    """The modalities, in the order of the network's streams."""
+    target: ModalitySpec | None
+    """What the views are translated to; None where their targets are labels."""
+    class_names: tuple[str, ...]
+    """Names of the classes, by label; none where views are translated."""
+    names: tuple[str, ...]
+    """Names of the views, in their order."""
 
     def __len__(self) -> int:
         """Number of views."""
+        return len(self.names)
 
     def __getitem__(self, key: Key) -> Sample:
         """The sample of a view as the network takes it, normalised."""
+        return self.sample(key).normalized()
 
     def sample(self, key: Key) -> Sample:
         """The same as stored: what a loader hands over, to be normalised on the network's device.
@@ -127,6 +122,8 @@ class Reading(TypedDict, total=False):
     cache: bool
     """Whether views are kept in memory."""
     seed: int
+    normalize: Normalization | None
+    """{modality: (mean, std)} in place of the data set's own; of measurements in their unit."""
 
 
 def read_view(
@@ -296,7 +293,7 @@ def _known(name: str, available: Iterable[str], names: Mapping[str, str], what: 
     raise UsageError(f"unknown {what} {name!r}: this data set has {', '.join(available)}", hint=hint)
 
 
-class FileViews:
+class FileViews(ViewDataset):
     """A `ViewDataset` over listed files; what a data set adds is how it finds them and how they are encoded.
 
     `target`: what the views are translated to; without it their targets are labels of `class_names`. Without a
@@ -312,9 +309,6 @@ class FileViews:
         target: ModalitySpec | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        resize, transform = reading.get("resize"), reading.get("transform")
-        if resize is not None and min(resize) < 1:
-            raise DataError(f"resize must be at least 1 x 1, not {resize[0]} x {resize[1]}")
         self.source = source
         self.root = source.root
         self.views = tuple(source.views)
@@ -322,16 +316,10 @@ class FileViews:
         self.specs = specs
         self.target = target
         self.class_names = () if target else class_names
-        self.resize = None if resize is None else (resize[0], resize[1])
-        self.transform: Transform = EvalTransform() if transform is None else transform
+        self.resize = reading.get("resize")
+        self.transform: Transform = reading.get("transform") or EvalTransform()
         self.seed = reading.get("seed", 0)
         self._cache = ViewCache(len(self.views), self._read(0)) if reading.get("cache") else None
-
-    def __len__(self) -> int:
-        return len(self.views)
-
-    def __getitem__(self, key: Key) -> Sample:
-        return self.sample(key).normalized()
 
     def sample(self, key: Key) -> Sample:
         """The sample of a view as stored, its normalisation pending."""

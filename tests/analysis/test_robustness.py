@@ -80,7 +80,7 @@ def test_one_modality_is_corrupted_and_swapped_and_never_missing(tiny_root: Path
 
 
 def test_a_split_of_one_view_is_refused(frames: NYUDv2) -> None:
-    frames.views = frames.views[:1]
+    frames.views, frames.names = frames.views[:1], frames.names[:1]
     with pytest.raises(DataError, match="the split has one view"):
         plan_robustness(frames, [Fill.ZERO], seed=0)
 

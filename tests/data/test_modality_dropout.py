@@ -13,7 +13,6 @@ from cen_cli import builders
 from cen_cli.data.loading import training_loader
 from cen_cli.data.sets.nyudv2 import NYUDv2
 from cen_cli.data.transforms import TrainTransform, draw_dropped
-from cen_cli.errors import DataError
 from cen_cli.recipe import load_recipe
 
 NAMES = ("rgb", "depth", "normal")
@@ -87,9 +86,3 @@ def test_the_recipes_key_reaches_the_training_views_alone(name: str, request: py
     assert all(sum(row) <= 1 for row in lacking)
     assert sum(map(sum, lacking)) >= 3
     assert all(image.any() for image in validation[0].inputs.values())
-
-
-@pytest.mark.parametrize("probability", [-0.1, 1.0])
-def test_it_is_a_probability_below_one(probability: float) -> None:
-    with pytest.raises(DataError, match=r"modality dropout must be a probability in \[0, 1\), not"):
-        TrainTransform((8, 8), modality_dropout=probability)

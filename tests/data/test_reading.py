@@ -10,8 +10,8 @@ from PIL import Image
 
 from cen_cli.data.modality import Encoding, LabelEncoding
 from cen_cli.data.reading import (
+    coded_labels,
     label_table,
-    look_up,
     read_class_map,
     read_coded_labels,
     read_depth,
@@ -209,7 +209,7 @@ class TestCodedLabels:
 
     def test_wide_values_do_not_wrap(self):
         with pytest.raises(DataError, match="a: the label map holds 256, expected"):
-            look_up("a", np.array([[0, 256]], np.uint16), self.TABLE)
+            coded_labels("a", np.array([[0, 256]], np.uint16), self.TABLE)
 
 
 class TestRotatedDepth:

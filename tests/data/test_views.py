@@ -150,7 +150,9 @@ class TestCache:
 
     def test_memory_is_that_of_the_views(self, write_rooms):
         view = Rooms(write_rooms(), "train").view(0)
-        assert len(ViewCache(100, view)._memory) == 100 * 16 * 16 * (3 + 4 + 1) + 100
+        cache = ViewCache(100, view)
+        assert sum(part.nbytes for part in cache._slots.values()) == 100 * 16 * 16 * (3 + 4 + 1)
+        assert cache._filled.nbytes == 100
 
 
 class TestFingerprint:

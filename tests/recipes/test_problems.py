@@ -38,11 +38,13 @@ def problems_of(*overrides: str, recipe: str = "rooms") -> list[str]:
         ("data.crop=[96]", "data.crop = [96]: a list of 2, each a whole number >= 1"),
         ("data.crop=[0, 96]", "data.crop = [0, 96]: a list of 2, each a whole number >= 1"),
         ("data.crop=96", "data.crop = 96: a list of 2, each a whole number >= 1"),
+        ("data.resize=[0, 8]", "data.resize = [0, 8]: a list of 2, each a whole number >= 1"),
         ("data.resize=[8, 8, 8]", "data.resize = [8, 8, 8]: a list of 2, each a whole number >= 1"),
         ("data.inputs=[]", "data.inputs = []: a list of at least one, each text"),
         ('data.inputs=["rgb", "rgb"]', 'data.inputs = ["rgb", "rgb"]: a list of names, each named once'),
         ("data.inputs=rgb,depth", 'data.inputs = "rgb,depth": a list of at least one, each text'),
         ("data.augment.scale=[2, 1]", "data.augment.scale = [2, 1]: two numbers [lowest, highest], the lowest first"),
+        ("data.augment.color_jitter.contrast=-0.1", "data.augment.color_jitter.contrast = -0.1: a number >= 0"),
         ("data.augment.color_jitter.hue=0.6", "data.augment.color_jitter.hue = 0.6: a number >= 0 and <= 0.5"),
         (
             "optimizer.encoder_lr=0",
@@ -52,6 +54,14 @@ def problems_of(*overrides: str, recipe: str = "rooms") -> list[str]:
         ("schedule=3", "schedule = 3: a table"),
         ("data.normalize=3", "data.normalize = 3: a table"),
         ("data.normalize.rgb=3", "data.normalize.rgb = 3: a table"),
+        (
+            "data.normalize.rgb={mean=[0.5, 0.5], std=1}",
+            "data.normalize.rgb.mean = [0.5, 0.5]: a number, or a list of 3, each a number",
+        ),
+        (
+            "data.normalize.rgb={mean=0, std=0}",
+            "data.normalize.rgb.std = 0: a number > 0, or a list of 3, each a number > 0",
+        ),
         ("name=a/b", 'name = "a/b": text of letters, digits, dots, dashes and underscores'),
         ("task=detection", 'task = "detection": "segmentation" or "translation"'),
         (

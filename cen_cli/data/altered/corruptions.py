@@ -46,19 +46,17 @@ def _noise(image: Tensor, strength: float, generator: torch.Generator) -> Tensor
     return tensors.Image((_in_unit_range(image) + drawn).clamp(0, 1))
 
 
-def _blur(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def _blur(image: Tensor, strength: float, _generator: torch.Generator) -> Tensor:
     from torchvision.transforms.v2 import functional
 
-    del generator
     sigma = strength * min(image.shape[-2:])
     size = 2 * max(1, round(3 * sigma)) + 1
     return tensors.Image(functional.gaussian_blur_image(_in_unit_range(image), [size, size], [sigma, sigma]))
 
 
-def _darken(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def _darken(image: Tensor, strength: float, _generator: torch.Generator) -> Tensor:
     from torchvision.transforms.v2 import functional
 
-    del generator
     return tensors.Image(functional.adjust_brightness_image(_in_unit_range(image), 1 - strength))
 
 

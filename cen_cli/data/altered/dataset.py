@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from cen_cli.data.sample import RawView, Sample
 from cen_cli.data.views import Key, ViewDataset
 
-
-class Alteration(Protocol):
-    """Makes the changed sample of a view; the same one whenever it is asked, and by any loading worker."""
-
-    def __call__(self, data: ViewDataset, index: int) -> Sample:
-        """The sample of the view at `index` of `data`, changed."""
+Alteration = Callable[[ViewDataset, int], Sample]
+"""Data set, index of a view -> its sample, changed; the same one whenever it is asked, and by any loading worker."""
 
 
-class AlteredViews:
+class AlteredViews(ViewDataset):
     """A `ViewDataset` whose samples `alteration` makes. Targets, stored views and fingerprint are those of `data`."""
 
     def __init__(self, data: ViewDataset, alteration: Alteration) -> None:
@@ -25,12 +21,6 @@ class AlteredViews:
         self.target = data.target
         self.class_names = data.class_names
         self.names = data.names
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __getitem__(self, key: Key) -> Sample:
-        return self.sample(key).normalized()
 
     def sample(self, key: Key) -> Sample:
         """The changed sample, perhaps with its normalisation pending."""

@@ -50,7 +50,9 @@ def infer_dataset(folder: Path, *, progress: Advance = unheard) -> InferredDatas
         )
     opened = []
     for done, group in enumerate(groups, start=1):
-        some = [folder / path for path in _spread(list(group.files.values()))]
+        names = list(group.files.values())
+        step = max(1, len(names) / OPENED)  # evenly spaced
+        some = [folder / names[int(number * step)] for number in range(min(len(names), OPENED))]
         opened.append(_Opened(group, some, file_statistics(some)))
         progress(done, len(groups))
     labels = _find_labels(folder, opened)
@@ -97,12 +99,6 @@ def _is_entered(folder: Path) -> bool:
     if folder.name.startswith(".") or folder.name == "__MACOSX":
         return False
     return not (folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()))
-
-
-def _spread(paths: Sequence[str]) -> list[str]:
-    """At most `OPENED` of them, evenly spaced."""
-    step = max(1, len(paths) / OPENED)
-    return [paths[int(number * step)] for number in range(min(len(paths), OPENED))]
 
 
 @dataclasses.dataclass(frozen=True)

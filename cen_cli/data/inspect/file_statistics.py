@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from cen_cli.data.decoding import LOSSY, Decoded, decode, describe_mode
+from cen_cli.data.decoding import LOSSY, Decoded, decode, describe_mode, take_bands
 from cen_cli.data.reading import whole_numbers, without_alpha
 from cen_cli.errors import DataError
-
-Read = Callable[[Path], Decoded]
 
 MOST_COLOURS = 4096
 """A picture of more colours is not looked at further: it is no label map."""
@@ -59,13 +58,8 @@ class FileStatistics:
         """Files that could be read."""
         return self.modes.total()
 
-    def add(self, path: Path, read: Read = decode) -> None:
-        """Open one more file. Transparency that is the same everywhere is passed over."""
-        try:
-            decoded = read(path)
-        except DataError as error:
-            self.refused.append(error.message)
-            return
+    def add(self, path: Path, decoded: Decoded) -> None:
+        """Take in one more file. Transparency that is the same everywhere is passed over."""
         values = without_alpha(decoded).values
         self.by_mode.setdefault(decoded.mode, []).append(path)
         self.sizes[values.shape[0], values.shape[1]] += 1
@@ -116,9 +110,15 @@ class FileStatistics:
         return np.flatnonzero(self.counts)
 
 
-def file_statistics(paths: Iterable[Path], read: Read = decode) -> FileStatistics:
-    """Open files and note what they hold; those that cannot be read are noted, too."""
+def file_statistics(
+    paths: Iterable[Path], *, bands: Sequence[int] = (), convert: Literal["L", "RGB"] | None = None
+) -> FileStatistics:
+    """Open files, some of their bands or as converted, and note what they hold, or that they cannot be read."""
     statistics = FileStatistics()
     for path in paths:
-        statistics.add(path, read)
+        try:
+            decoded = decode(path, convert=convert)
+            statistics.add(path, take_bands(path, decoded, bands) if bands else decoded)
+        except DataError as error:
+            statistics.refused.append(error.message)
     return statistics

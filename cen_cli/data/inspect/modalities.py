@@ -9,20 +9,13 @@ import dataclasses
 import math
 import re
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from cen_cli.data.decoding import EIGHT_BIT, Decoded, decode, describe_mode, take_bands
-from cen_cli.data.inspect.file_groups import (
-    DEPTH_WORDS,
-    DRAWN_WORDS,
-    MEASUREMENT_WORDS,
-    MODALITY_WORDS,
-    FileGroup,
-)
+from cen_cli.data.decoding import EIGHT_BIT, describe_mode
+from cen_cli.data.inspect.file_groups import DEPTH_WORDS, DRAWN_WORDS, MEASUREMENT_WORDS, MODALITY_WORDS, FileGroup
 from cen_cli.data.inspect.file_statistics import FileStatistics, file_statistics
 from cen_cli.data.inspect.label_maps import MOST_CLASSES
 from cen_cli.results import RESERVED
@@ -56,17 +49,13 @@ def infer_modalities(
     name = _free_name(group, taken)
     if set(stats.channels) != {4}:
         return [_of_usual_types(name, group, stats, paths)]
-    colours, fourth = (file_statistics(paths, partial(_read_bands, bands=bands)) for bands in ((1, 2, 3), (4,)))
+    colours, fourth = (file_statistics(paths, bands=bands) for bands in ((1, 2, 3), (4,)))
     if len(stats.modes) == 1 and stats.types["uint8"] and len(fourth.levels) <= MOST_CLASSES:
         return [_of_usual_types(name, group, stats, paths)]
     return [
         _infer(name, group, colours, bands=(1, 2, 3)),
         _infer(f"{name}_4", group, fourth, bands=(4,)),
     ]
-
-
-def _read_bands(path: Path, bands: tuple[int, ...]) -> Decoded:
-    return take_bands(path, decode(path), bands)
 
 
 def _free_name(group: FileGroup, taken: Sequence[str]) -> str:
@@ -94,7 +83,7 @@ def _of_usual_types(
     remarks = [f"{number} of {stats.files} are {describe_mode(kind)}: {named[kind]}" for kind, number in odd]
     if pictures:
         mode: Literal["L", "RGB"] = "L" if modes <= {"1", "L", "LA"} else "RGB"
-        inferred = _infer(name, group, file_statistics(paths, partial(decode, convert=mode)), convert=True)
+        inferred = _infer(name, group, file_statistics(paths, convert=mode), convert=True)
         remarks.append(f"all are read as {describe_mode(mode)}")
     elif count >= USUAL * stats.files:
         inferred = _infer(name, group, file_statistics(stats.by_mode[usual]))
@@ -210,9 +199,9 @@ def _invalid_numbers(stats: FileStatistics, named: bool) -> tuple[tuple[float, .
         if alone and share > 0.0005:
             invalid.append(float(value))
             evidence.append(f"{share:.1%} of the pixels are {value}, apart from all others: nothing was measured there")
-    valid = np.array([level for level in levels if float(level) not in invalid])
-    weights = stats.counts[valid] if valid.size else valid
-    return tuple(invalid), np.repeat(valid, np.ceil(weights / max(1, total / 10000)).astype(int)), evidence
+    valid = levels[~np.isin(levels, invalid)]
+    weights = np.ceil(stats.counts[valid] / max(1, total / 10000)).astype(int)
+    return tuple(invalid), np.repeat(valid, weights), evidence
 
 
 def _invalid_floats(stats: FileStatistics) -> tuple[tuple[float, ...], np.ndarray, list[str]]:

@@ -5,8 +5,9 @@ An error is what would stop training, or let it learn from something else than i
 
 from __future__ import annotations
 
+import itertools
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -38,11 +39,13 @@ CLEARLY_BETTER = 0.05
 def of_split(part: SplitStatistics, multiple: int) -> Iterator[Finding]:
     """All findings of one split; `multiple`: what the sides of evaluated views must be multiples of."""
     yield from refused(part)
-    for check in OF_MODALITY:
+    of_files = mixed_types, turned, constant
+    of_values = outside_range, few_levels, implausible_metres, invalid_pixels, undeclared_invalid
+    for check in (*of_files, *of_values, shifted_names):
         for modality in part.modalities.values():
             yield from check(part, modality)
-    for check_split in (same_files, labels):
-        yield from check_split(part)
+    yield from same_files(part)
+    yield from labels(part)
     yield from sizes(part, multiple)
 
 
@@ -103,11 +106,9 @@ def same_files(part: SplitStatistics) -> Iterator[Finding]:
     pairs: dict[tuple[str, str], list[int]] = {}
     for index, digests in part.digests.items():
         paths = part.data.files(index)
-        keys = list(digests)
-        for position, first in enumerate(keys):
-            for second in keys[position + 1 :]:
-                if digests[first] == digests[second] and paths[first] != paths[second]:
-                    pairs.setdefault((first, second), []).append(index)
+        for first, second in itertools.combinations(digests, 2):
+            if digests[first] == digests[second] and paths[first] != paths[second]:
+                pairs.setdefault((first, second), []).append(index)
     for (first, second), indices in pairs.items():
         views = part.views(indices)
         whole = len(views) == len(part.indices)
@@ -300,17 +301,3 @@ def expectation(spec: ModalitySpec | None, classes: int = 0, *, metres: bool = F
     if spec.kind == "depth":
         return f"{spec.scale:g} steps a metre" + (", bits rotated" if spec.coding == "rotated" else "")
     return f"0 to {spec.scale:g}"
-
-
-OF_MODALITY: tuple[Callable[[SplitStatistics, ModalityStatistics], Iterator[Finding]], ...] = (
-    mixed_types,
-    turned,
-    constant,
-    outside_range,
-    few_levels,
-    implausible_metres,
-    invalid_pixels,
-    undeclared_invalid,
-    shifted_names,
-)
-"""What is looked for in every modality of a split, in this order."""

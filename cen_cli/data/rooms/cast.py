@@ -29,7 +29,7 @@ from cen_cli.data.rooms.geometry import (
     ellipsoid_normal,
     nonzero,
 )
-from cen_cli.data.rooms.layout import Item, Light, Part, Scene
+from cen_cli.data.rooms.layout import Item, Light, Part, Plan
 
 ROOM_FACES = 6
 _BIAS = np.float32(2e-3)
@@ -39,12 +39,11 @@ _BIAS = np.float32(2e-3)
 class PartTable:
     """All solids of a scene as arrays: rows 0-5 are the faces of the room, then the parts, item by item."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Plan) -> None:
         parts = [(item, part) for item in scene.items for part in item.parts]
         self.parts = [part for _, part in parts]
-        self.items = scene.items
         room = ROOM_FACES
-        self.labels = np.array([0, 0, 0, 0, 1, 2, *(p.label for p in self.parts)], np.uint8)
+        self.labels = np.array([0, 0, 0, 0, 1, 2, *(item.label for item, _ in parts)], np.uint8)
         self.materials = np.array([*scene.surfaces, *(p.material for p in self.parts)], np.int16)
         yaws = np.array([0.0] * room + [item.pose.yaw for item, _ in parts])
         self.cos, self.sin = np.cos(yaws).astype(np.float32), np.sin(yaws).astype(np.float32)
@@ -96,7 +95,7 @@ def interval(part: Part, origin: Triple, direction: Triple, inverse: Triple) -> 
     return enter, leave, face
 
 
-def cast(scene: Scene, table: PartTable, camera: Camera, rays: Triple) -> Hits:
+def cast(scene: Plan, table: PartTable, camera: Camera, rays: Triple) -> Hits:
     """Return the first surfaces that camera rays [3, S, H, W] meet."""
     hits = _cast_room(scene, camera, rays)
     windows = camera.windows(table.corners, rays.shape[-1])
@@ -109,7 +108,7 @@ def cast(scene: Scene, table: PartTable, camera: Camera, rays: Triple) -> Hits:
     return hits
 
 
-def _cast_room(scene: Scene, camera: Camera, rays: Triple) -> Hits:
+def _cast_room(scene: Plan, camera: Camera, rays: Triple) -> Hits:
     far = rays > 0
     start, size = np.array(camera.position), np.array(scene.size)
     ends = np.where(far.T, np.float32(size - start), np.float32(-start)).T
@@ -143,13 +142,12 @@ def _cast_item(
 
 @dataclass(frozen=True)
 class Surfaces:
-    """The surface points that were met: world position and normal, texture coordinates in metres, part rows [...]."""
+    """The surface points that were met: world position and normal, texture coordinates in metres."""
 
     position: Triple
     normal: Triple
     along: Floats
     up: Floats
-    part: npt.NDArray[np.int16]
 
 
 def surfaces(table: PartTable, camera: Camera, rays: Triple, hits: Hits) -> Surfaces:
@@ -168,7 +166,7 @@ def surfaces(table: PartTable, camera: Camera, rays: Triple, hits: Hits) -> Surf
         normal.reshape(3, -1)[np.array(order)[:, None], where] = vectors
         along.ravel()[where] = np.arctan2(own[1], own[0]) * np.float32(radius)
         up.ravel()[where] = own[2]
-    return Surfaces(position, np.stack([cos * x - sin * y, sin * x + cos * y, z]), along, up, hits.part)
+    return Surfaces(position, np.stack([cos * x - sin * y, sin * x + cos * y, z]), along, up)
 
 
 def _curved(table: PartTable, hits: Hits) -> Iterator[tuple[Part, list[int], npt.NDArray[np.intp]]]:
@@ -194,7 +192,7 @@ def curvature(table: PartTable, hits: Hits, position: Triple) -> Floats:
     return values
 
 
-def visibility(scene: Scene, table: PartTable, light: Light, position: Triple, normal: Triple) -> Floats:
+def visibility(scene: Plan, table: PartTable, light: Light, position: Triple, normal: Triple) -> Floats:
     """Return which points [H, W] see a light, in [0, 1].
 
     Soft shadows: the four pixels of every 2 x 2 square look at four points of the light, and a binomial 3 x 3 filter,
@@ -249,8 +247,6 @@ def _blocked(item: Item, start: Triple, way: Triple) -> npt.NDArray[np.bool_]:
 
 def _binomial(values: Floats) -> Floats:
     """Return values [H, W] filtered by (1, 2, 1) / 4 along both axes, borders repeated."""
-    for axis in (0, 1):
-        padded = np.pad(values, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
-        before, middle, after = (padded.take(range(i, i + values.shape[axis]), axis) for i in range(3))
-        values = (before + 2 * middle + after) * np.float32(0.25)
-    return values
+    padded = np.pad(values, 1, mode="edge")
+    rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    return (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) * np.float32(1 / 16)

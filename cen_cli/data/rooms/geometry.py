@@ -72,18 +72,13 @@ def cylinder_interval(
         t = (side - oz) / dz
         x, y = ox + t * dx, oy + t * dy
         candidates.append((t, x * x + y * y <= np.float32((radius + slope * side) ** 2)))
-    return _span(candidates)
-
-
-def _span(candidates: list[tuple[Floats, npt.NDArray]]) -> tuple[Floats, Floats, npt.NDArray]:
-    """Return the first and last of four crossings (two on the side, two on the caps), each with whether it is real."""
     infinity = np.float32(np.inf)
     first = [np.where(real, t, infinity) for t, real in candidates]
     last = [np.where(real, t, -infinity) for t, real in candidates]
-    side, cap = np.minimum(first[0], first[1]), np.minimum(first[2], first[3])
+    mantle, cap = np.minimum(first[0], first[1]), np.minimum(first[2], first[3])
     leave = np.maximum(np.maximum(last[0], last[1]), np.maximum(last[2], last[3]))
-    face = np.where(side <= cap, np.int8(CURVED), np.int8(2))
-    return np.minimum(side, cap), leave, face
+    face = np.where(mantle <= cap, np.int8(CURVED), np.int8(2))
+    return np.minimum(mantle, cap), leave, face
 
 
 def ellipsoid_interval(

@@ -30,7 +30,6 @@ class Part:
     shape: Shape
     centre: Vector
     half: Vector
-    label: int
     material: int
     axis: int = 2
 
@@ -84,45 +83,31 @@ class Light:
     strength: Vector
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A furnished room. `surfaces` are the materials of the faces x = 0, width, y = 0, depth, z = 0, height."""
-
-    size: Vector
-    items: tuple[Item, ...]
-    decals: tuple[Decal, ...]
-    lights: tuple[Light, ...]
-    materials: tuple[Material, ...]
-    surfaces: tuple[int, ...]
-    ambient: float
-
-
-@dataclass(frozen=True)
-class Surface:
-    """A free top that small things can stand on: its middle and how far from it they may be."""
-
-    pose: Pose
-    reach: tuple[float, float]
-
-
 class NoRoomLeft(Exception):  # noqa: N818 (nothing is wrong: that piece is left out)
     """There is no place for a piece."""
 
 
 @dataclass
 class Plan:
-    """A room while it is being furnished."""
+    """A room, furnished or on the way to it.
+
+    `surfaces` are the materials of the faces x = 0, width, y = 0, depth, z = 0, height; `ambient` is the strength of
+    the light that comes from everywhere. `tops` are free for small things to stand on: the middle of each, and how far
+    from it to the sides and to front and back they may be.
+    """
 
     size: Vector
-    draw: np.random.Generator
-    palette: Palette
+    draw: np.random.Generator = field(compare=False)
+    palette: Palette = field(compare=False)
     items: list[Item] = field(default_factory=list)
     decals: list[Decal] = field(default_factory=list)
     lights: list[Light] = field(default_factory=list)
     materials: list[Material] = field(default_factory=list)
-    tops: list[Surface] = field(default_factory=list)
+    tops: list[tuple[Pose, float, float]] = field(default_factory=list)
     floor: list[tuple[float, float, float, float]] = field(default_factory=list)
     walls: list[tuple[int, float, float, float, float]] = field(default_factory=list)
+    surfaces: tuple[int, ...] = ()
+    ambient: float = 0.0
 
     def material(self, material: Material) -> int:
         """Register a material and return its number."""
@@ -137,9 +122,9 @@ class Plan:
         """Return the number of a second material for the item painted last."""
         return self.material(self.palette.accent(label, kinds))
 
-    def add(self, pose: Pose, parts: list[Part]) -> None:
-        """Put an item into the room."""
-        self.items.append(Item(pose, parts[0].label, tuple(parts)))
+    def add(self, label: int, pose: Pose, parts: list[Part]) -> None:
+        """Put an item of a class into the room."""
+        self.items.append(Item(pose, label, tuple(parts)))
 
     def chance(self, probability: float) -> bool:
         """Return True with the given probability."""
@@ -165,9 +150,8 @@ class Plan:
             if length < width + 0.1:
                 continue
             along = self.between(width / 2 + 0.03, length - width / 2 - 0.03)
-            pose = self._facing(wall, along, depth / 2 + 0.01)
-            if self.claim_wall(wall, along, width / 2, 0, height, claim=False) and self.claim_floor(pose, width, depth):
-                self.claim_wall(wall, along, width / 2, 0, height)
+            pose = self.facing(wall, along, depth / 2 + 0.01)
+            if self.claim_wall(wall, along, width / 2, 0, height, before=(pose, width, depth)):
                 return pose
         raise NoRoomLeft
 
@@ -205,19 +189,19 @@ class Plan:
         bottom: float,
         top: float,
         *,
-        margin: float = 0.05,
-        claim: bool = True,
+        before: tuple[Pose, float, float] | None = None,
     ) -> bool:
-        """Claim a rectangle of a wall if it is free (only ask with `claim=False`)."""
-        low, high = along - reach, along + reach
+        """Claim a rectangle of a wall, and the floor `before` it (see `claim_floor`), if both are free."""
+        low, high, margin = along - reach, along + reach, 0.05
         for other, a, b, c, d in self.walls:
             if other == wall and low < b + margin and high > a - margin and bottom < d + margin and top > c - margin:
                 return False
-        if claim:
-            self.walls.append((wall, low, high, bottom, top))
+        if before is not None and not self.claim_floor(*before):
+            return False
+        self.walls.append((wall, low, high, bottom, top))
         return True
 
-    def _facing(self, wall: int, along: float, distance: float) -> Pose:
+    def facing(self, wall: int, along: float, distance: float) -> Pose:
         """Return the pose at a distance from a wall, facing away from it."""
         width, depth, _ = self.size
         if wall == 0:
@@ -227,12 +211,3 @@ class Plan:
         if wall == 2:
             return Pose(along, distance, 0, 0)
         return Pose(along, depth - distance, 0, np.pi)
-
-    def reserve_before(self, wall: int, along: float, width: float, depth: float) -> bool:
-        """Keep the floor before a door free."""
-        return self.claim_floor(self._facing(wall, along, depth / 2 + 0.001), width, depth)
-
-    def finish(self, surfaces: tuple[int, ...], ambient: float) -> Scene:
-        """Return the furnished room."""
-        parts = (tuple(self.items), tuple(self.decals), tuple(self.lights), tuple(self.materials))
-        return Scene(self.size, *parts, surfaces, ambient)

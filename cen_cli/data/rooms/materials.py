@@ -132,18 +132,8 @@ def fronts(u: Floats, v: Floats, scale: Floats) -> Floats:
     return np.where(joint | knob, np.float32(1), 0.25 * noise(u, v * 0.1, 16))
 
 
-KINDS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
-    "plain": plain,
-    "fabric": fabric,
-    "wood": wood,
-    "planks": planks,
-    "checks": checks,
-    "stripes": stripes,
-    "brick": brick,
-    "tiles": tiles,
-    "dots": dots,
-    "fronts": fronts,
-}
+_TEXTURES = (plain, fabric, wood, planks, checks, stripes, brick, tiles, dots, fronts)
+KINDS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {texture.__name__: texture for texture in _TEXTURES}
 KIND_NUMBERS = {kind: number for number, kind in enumerate((*KINDS, "books"))}
 
 

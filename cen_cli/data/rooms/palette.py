@@ -207,8 +207,3 @@ class HousePalette:
 
 
 Palette = RandomPalette | HousePalette
-
-
-def make_palette(style: str, generator: np.random.Generator) -> Palette:
-    """Return the palette of a room: "random" or "house"."""
-    return HousePalette(generator) if style == "house" else RandomPalette(generator)

@@ -7,19 +7,18 @@ light that falls off in corners.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from cen_cli.data.edges import edge_texture
-from cen_cli.data.rooms import domains as derived
+from cen_cli.data.edges import edge_occlusion, edge_texture
 from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.cast import ROOM_FACES, Hits, PartTable, Surfaces, cast, curvature, surfaces, visibility
-from cen_cli.data.rooms.decals import FACE_AXES
+from cen_cli.data.rooms.decals import FACE_AXES, Decal
 from cen_cli.data.rooms.geometry import Floats, Triple, dot
-from cen_cli.data.rooms.layout import Light, Scene
+from cen_cli.data.rooms.layout import Light, Plan
 from cen_cli.data.rooms.materials import MaterialTable
 from cen_cli.data.rooms.scene import build_scene, place_camera
 from cen_cli.data.rooms.sensor import noisy_rgb, sensor_depth
@@ -43,13 +42,13 @@ def render_view(
     return render_scene(build_scene(settings, split, room), settings, split, room, view, domains)
 
 
-def view_camera(scene: Scene, settings: RoomsSettings, split: str, room: int, view: int) -> Camera:
+def view_camera(scene: Plan, settings: RoomsSettings, split: str, room: int, view: int) -> Camera:
     """Return the camera of a view, seeded by (seed, split, room, view)."""
     return place_camera(scene, view_generators(settings, split, room, view)[0])
 
 
 def render_scene(
-    scene: Scene,
+    scene: Plan,
     settings: RoomsSettings,
     split: str,
     room: int,
@@ -88,7 +87,7 @@ def sample_offsets(antialias: int) -> Floats:
 class _Seen:
     """A scene and what the rays [3, S, H, W] of a camera meet in it."""
 
-    scene: Scene
+    scene: Plan
     table: PartTable
     camera: Camera
     rays: Triple
@@ -104,29 +103,31 @@ def _geometry(seen: _Seen, draw: np.random.Generator, domains: Collection[str]) 
     view = np.stack([*camera.to_view(normal)], -1)
     result = {"depth_zbuffer": depth, "depth_euclidean": depth * length, "normal": view}
     if "labels" in domains:
-        result["labels"] = _labels(seen)
+        labels = result["labels"] = seen.table.labels[hits.part[-1]]
+        for decal, inside, _ in _decals(seen.scene, hits.part[-1], points.position[:, -1]):
+            labels.ravel()[inside] = decal.label
     if "depth_sensor" in domains:
         facing = -dot(normal, way) / length
         result["depth_sensor"] = sensor_depth(depth, facing, camera.focal_length(depth.shape[0]), draw)
     if "reshading" in domains:
-        result["reshading"] = derived.reshading(view, camera.to_view(way), depth * length)
+        result["reshading"] = reshading(view, camera.to_view(way), depth * length)
     if "edge_occlusion" in domains:
-        result["edge_occlusion"] = derived.edge_occlusion(depth)
+        result["edge_occlusion"] = edge_occlusion(depth)
     if "principal_curvature" in domains:
         centre = Hits(depth, hits.part[-1], hits.face[-1])
         result["principal_curvature"] = curvature(seen.table, centre, points.position[:, -1])
     return result
 
 
-def _labels(seen: _Seen) -> npt.NDArray[np.uint8]:
-    """Return the class at each pixel centre; decals cover the faces of the room."""
-    part = seen.hits.part[-1]
-    labels = seen.table.labels[part]
-    for decal in seen.scene.decals:
-        where = np.flatnonzero(part == decal.face)
-        along, up = (seen.points.position[axis][-1].ravel()[where] for axis in FACE_AXES[decal.face // 2])
-        labels.ravel()[where[decal.covers(along, up)[0]]] = decal.label
-    return labels
+def reshading(normal: Floats, rays: Triple, depth: Floats) -> npt.NDArray[np.uint8]:
+    """Return the scene [H, W] in one grey colour, lit by a lamp at the camera.
+
+    `normal` [H, W, 3] and `rays` are in the same axes; `depth` is in metres along the ray.
+    """
+    length = np.sqrt(rays[0] ** 2 + rays[1] ** 2 + rays[2] ** 2)
+    facing = -(dot(np.moveaxis(normal, -1, 0), rays)) / length
+    light = np.clip(facing, 0, 1) * 0.85 + 0.15
+    return (255 * light / (1 + (depth / 5.5) ** 2)).astype(np.uint8)
 
 
 def expose(light: Floats, draw: np.random.Generator, *, house: bool) -> tuple[npt.NDArray[np.uint8], float]:
@@ -148,14 +149,17 @@ def expose(light: Floats, draw: np.random.Generator, *, house: bool) -> tuple[np
 def _shade(seen: _Seen, count: int) -> Floats:
     """Return the linear light [3, S, H, W] that the first `count` rays of each pixel bring."""
     scene, table, points = seen.scene, seen.table, seen.points
-    shape = (count, *points.part.shape[1:])
-    part = points.part[:count].ravel()
+    shape = (count, *seen.hits.part.shape[1:])
+    part = seen.hits.part[:count].ravel()
     position, normal = points.position[:, :count], points.normal[:, :count]
-    materials = MaterialTable(list(scene.materials))
+    materials = MaterialTable(scene.materials)
     number = table.materials[part]
     albedo = materials.albedo(number, points.along[:count].ravel(), points.up[:count].ravel())
     glow = materials.glow[number]
-    _paint_decals(scene, part, position, albedo, glow)
+    for decal, inside, (u, v) in _decals(scene, part, position):
+        if len(inside):
+            albedo[:, inside] = decal.paint(u, v) ** 2
+            glow[inside] = decal.glow
     light = np.empty((3, *shape), np.float32)
     light[:] = _ambient(scene, position, normal)
     for lamp in scene.lights:
@@ -165,20 +169,20 @@ def _shade(seen: _Seen, count: int) -> Floats:
     return albedo.reshape(3, *shape) * (light + glow.reshape(shape))
 
 
-def _paint_decals(scene: Scene, part: npt.NDArray[np.int16], position: Triple, albedo: Floats, glow: Floats) -> None:
-    """Paint pictures, windows, doors and rugs over the faces of the room, in place."""
+def _decals(scene: Plan, part: npt.NDArray[np.int16], position: Triple) -> Iterator[tuple[Decal, np.ndarray, Floats]]:
+    """Yield pictures, windows, doors and rugs, the flat indices of the points that each covers, and where on it [2, N].
+
+    They cover the faces of the room; `part` [...] and `position` [3, ...] are the points.
+    """
     on_face = [np.flatnonzero(part == face) for face in range(ROOM_FACES)]
     for decal in scene.decals:
         where = on_face[decal.face]
         along, up = (position[axis].ravel()[where] for axis in FACE_AXES[decal.face // 2])
         covered, u, v = decal.covers(along, up)
-        inside = where[covered]
-        if len(inside):
-            albedo[:, inside] = decal.paint(u[covered], v[covered]) ** 2
-            glow[inside] = decal.glow
+        yield decal, where[covered], np.stack([u[covered], v[covered]])
 
 
-def _ambient(scene: Scene, position: Triple, normal: Triple) -> Floats:
+def _ambient(scene: Plan, position: Triple, normal: Triple) -> Floats:
     """Return ambient light: more from above, less near the edges of the room."""
     corner = np.float32(1)
     for axis in range(3):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 
 import numpy as np
 
@@ -12,20 +11,24 @@ from cen_cli.data.rooms import fittings, furniture
 from cen_cli.data.rooms import settings as names
 from cen_cli.data.rooms.camera import Camera
 from cen_cli.data.rooms.decals import Decal
-from cen_cli.data.rooms.layout import Light, NoRoomLeft, Plan, Scene
-from cen_cli.data.rooms.palette import make_palette
+from cen_cli.data.rooms.layout import Light, NoRoomLeft, Plan
+from cen_cli.data.rooms.palette import HousePalette, RandomPalette
 from cen_cli.data.rooms.settings import RoomsSettings, room_generator
 
 
-def build_scene(settings: RoomsSettings, split: str, room: int) -> Scene:
+def build_scene(settings: RoomsSettings, split: str, room: int) -> Plan:
     """Return a room of a split; equal seeds give equal rooms."""
     draw = room_generator(settings, split, room)
     size = (draw.uniform(3.2, 5.6), draw.uniform(3.2, 5.6), draw.uniform(2.4, 2.9))
-    plan = Plan(size, draw, make_palette(settings.palette_style, draw))
-    surfaces = _paint_room(plan)
-    _furnish(plan, surfaces)
-    _light(plan, neutral=settings.palette_style == "house")
-    return plan.finish(surfaces, plan.between(0.25, 0.45))
+    house = settings.palette_style == "house"
+    plan = Plan(size, draw, HousePalette(draw) if house else RandomPalette(draw))
+    plan.surfaces = _paint_room(plan)
+    for add in _pieces(plan):
+        with suppress(NoRoomLeft):
+            add(plan)
+    _light(plan, neutral=house)
+    plan.ambient = plan.between(0.25, 0.45)
+    return plan
 
 
 def _paint_room(plan: Plan) -> tuple[int, ...]:
@@ -38,13 +41,13 @@ def _paint_room(plan: Plan) -> tuple[int, ...]:
     return (*walls, floor, plan.material(plan.palette.surface(names.CEILING)))
 
 
-def _furnish(plan: Plan, surfaces: tuple[int, ...]) -> None:
-    """Add everything, the things that need most room first."""
-    fittings.door(plan)
+def _pieces(plan: Plan) -> Iterator[Callable[[Plan], None]]:
+    """What is to be added, drawn piece by piece, the things that need most room first."""
+    yield fittings.door
     large = [furniture.bed, furniture.sofa, furniture.dining, furniture.cabinet, furniture.desk]
     for number in plan.draw.permutation(len(large)):
         if plan.chance(0.68):
-            _add(plan, large[number])
+            yield large[number]
     for add, least, most in (
         (furniture.cabinet, 1, 2),
         (fittings.floor_lamp, 0, 2),
@@ -58,17 +61,11 @@ def _furnish(plan: Plan, surfaces: tuple[int, ...]) -> None:
         (fittings.rug, 1, 2),
     ):
         for _ in range(least + plan.pick(most - least + 1)):
-            _add(plan, add)
+            yield add
     if plan.chance(0.25):
-        _add(plan, partial(fittings.column, wall_material=surfaces[0]))
+        yield fittings.column
     if plan.chance(0.5):
-        fittings.pendant(plan)
-
-
-def _add(plan: Plan, piece: Callable[[Plan], None]) -> None:
-    """Add a piece, unless there is no room for it."""
-    with suppress(NoRoomLeft):
-        piece(plan)
+        yield fittings.pendant
 
 
 def _light(plan: Plan, *, neutral: bool) -> None:
@@ -82,7 +79,7 @@ def _light(plan: Plan, *, neutral: bool) -> None:
         plan.lights.append(Light(position, plan.between(0.06, 0.16), strength))
 
 
-def place_camera(scene: Scene, draw: np.random.Generator) -> Camera:
+def place_camera(scene: Plan, draw: np.random.Generator) -> Camera:
     """Return the best of several random cameras: at eye height, in free space, looking into the room.
 
     Best is the one that has most items in view at a fair distance, of many classes, and stands freely.
@@ -93,7 +90,7 @@ def place_camera(scene: Scene, draw: np.random.Generator) -> Camera:
     return cameras[int(np.argmax(scores))]
 
 
-def _random_camera(scene: Scene, draw: np.random.Generator) -> Camera:
+def _random_camera(scene: Plan, draw: np.random.Generator) -> Camera:
     width, depth, height = scene.size
     x, y = draw.uniform(0.35, width - 0.35), draw.uniform(0.35, depth - 0.35)
     target = width * draw.uniform(0.25, 0.75), depth * draw.uniform(0.25, 0.75)
@@ -102,17 +99,17 @@ def _random_camera(scene: Scene, draw: np.random.Generator) -> Camera:
     return Camera((x, y, eye), float(yaw), float(-draw.uniform(0.08, 0.42)), float(draw.uniform(1.08, 1.35)))
 
 
-def _sights(scene: Scene) -> np.ndarray:
+def _sights(scene: Plan) -> np.ndarray:
     """Return what is worth looking at, [5, N]: x, y, reach, top and label of items (reach > 0) and decals (reach 0)."""
     rows = [(*_on_plan(scene, decal), 0.0, 0.0, decal.label) for decal in scene.decals]
     for item in scene.items:
         reach = max(max(abs(p.centre[0]) + p.bounds[0], abs(p.centre[1]) + p.bounds[1]) for p in item.parts)
         top = item.pose.z + max(p.centre[2] + p.bounds[2] for p in item.parts)
-        rows.append((item.pose.x, item.pose.y, reach, top, item.parts[0].label))
+        rows.append((item.pose.x, item.pose.y, reach, top, item.label))
     return np.array(rows, np.float64).reshape(-1, 5).T
 
 
-def _on_plan(scene: Scene, decal: Decal) -> tuple[float, float]:
+def _on_plan(scene: Plan, decal: Decal) -> tuple[float, float]:
     """Return x and y of the middle of a decal."""
     if decal.face == 4:
         return decal.centre

@@ -56,17 +56,6 @@ class RoomsSettings:
     antialias: int = 2
     palette_style: Literal["random", "house"] = "random"
 
-    def __post_init__(self) -> None:
-        """Refuse values that no picture can be made from."""
-        for name, least in (("size", 16), ("views", 1), ("antialias", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least {least}")
-        for split in SPLITS:
-            if self.rooms(split) < 0:
-                raise ValueError(f"{split}_rooms is {self.rooms(split)}: it must not be negative")
-        if self.palette_style not in ("random", "house"):
-            raise ValueError(f"palette_style is {self.palette_style!r}: it must be 'random' or 'house'")
-
     def rooms(self, split: str) -> int:
         """Return the number of rooms of a split; a room belongs to one split only."""
         counts = {"train": self.train_rooms, "val": self.val_rooms, "test": self.test_rooms}

@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
@@ -49,6 +49,7 @@ class Records:
 
 
 _FLUSH_SECONDS = 2.0
+"""The manifest on disk is at most so far behind, also when rendering is stopped."""
 _ROOMS_WORTH_A_PROCESS = 16
 """Starting a process takes about as long as rendering this many rooms."""
 
@@ -109,13 +110,21 @@ def prepare(
     pending = list(_missing(settings, wanted, sound))
     total = settings.views * sum(settings.rooms(split) for split in SPLITS)
     done = total - sum(len(room.missing) for room in pending)
-
-    def report(more: int) -> None:
-        progress(done + more, total)
-
-    report(0)
-    if pending:
-        _render_all(root, settings, pending, _worker_count(workers, len(pending)), sound, report)
+    progress(done, total)
+    if not pending:
+        return root
+    flushed = time.monotonic()
+    try:
+        for fresh in _rendered(root, settings, pending, _worker_count(workers, len(pending))):
+            sound.files |= fresh.files
+            sound.cameras |= fresh.cameras
+            done += len(fresh.cameras)
+            progress(done, total)
+            if time.monotonic() - flushed > _FLUSH_SECONDS:
+                _write_manifest(root, settings, sound)
+                flushed = time.monotonic()
+    finally:
+        _write_manifest(root, settings, sound)
     return root
 
 
@@ -152,44 +161,20 @@ def _missing(settings: RoomsSettings, domains: tuple[str, ...], sound: Records) 
                 yield _Room(split, room, views)
 
 
-def _render_all(
-    root: Path,
-    settings: RoomsSettings,
-    pending: list[_Room],
-    workers: int,
-    records: Records,
-    report: Callable[[int], None],
-) -> None:
-    """Render rooms, keeping the manifest on disk at most a few seconds behind, also when stopped."""
-    views, flushed = 0, time.monotonic()
-    try:
-        for room, fresh in _rendered(root, settings, pending, workers):
-            records.files |= fresh.files
-            records.cameras |= fresh.cameras
-            views += len(room.missing)
-            report(views)
-            if time.monotonic() - flushed > _FLUSH_SECONDS:
-                _write_manifest(root, settings, records)
-                flushed = time.monotonic()
-    finally:
-        _write_manifest(root, settings, records)
-
-
-def _rendered(
-    root: Path, settings: RoomsSettings, pending: list[_Room], workers: int
-) -> Iterator[tuple[_Room, Records]]:
-    """Yield every room with the records of its new files, in the order in which they are finished."""
+def _rendered(root: Path, settings: RoomsSettings, pending: list[_Room], workers: int) -> Iterator[Records]:
+    """Yield the records of every room's new files, in the order in which the rooms are finished."""
     if workers == 1:
         for task in pending:
-            yield task, _render_room(root, settings, task)
+            yield _render_room(root, settings, task)
         return
     with fresh_processes() as context:
         pool = ProcessPoolExecutor(workers, context, initializer=_leave_signals)
     try:
         with fresh_processes():  # the pool starts them as work comes in
-            rooms = {pool.submit(_render_room, root, settings, room): room for room in pending}
+            rooms = {pool.submit(_render_room, root, settings, room) for room in pending}
         for future in as_completed(rooms):
-            yield rooms.pop(future), future.result()
+            rooms.remove(future)
+            yield future.result()
     except BrokenProcessPool as error:
         hint = "what is rendered already is kept; one process alone (workers=1) needs the least memory"
         raise DataError("a process that renders rooms ended unexpectedly", hint=hint) from error

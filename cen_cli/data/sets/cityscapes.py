@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Unpack
 
 from cen_cli.data.listing import check_files, root_of
-from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
+from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec
 from cen_cli.data.patterns import Pattern
 from cen_cli.data.reading import label_table, read_coded_labels, read_labels
 from cen_cli.data.sample import LABELS
@@ -71,6 +71,9 @@ LABEL_KINDS = {
 }
 """How label maps are read, by the end of their names; the first that is there is taken."""
 
+_KINDS = {"rgb": "leftImg8bit", "depth": "disparity", "disparity": "disparity"}
+"""What the names of an input's files end in; they begin with the folder."""
+
 SOURCE = (
     "expected leftImg8bit/, gtFine/, and disparity/ (and camera/ for depth in metres), as the files "
     "<name>_trainvaltest.zip of https://www.cityscapes-dataset.com unpack"
@@ -80,8 +83,7 @@ SOURCE = (
 class Cityscapes(FileViews):
     """The views of one split (`train`, `val`, or `test`, which is the same as `val`), sorted by name.
 
-    `normalize`: {modality: (mean, std)} in place of ImageNet's statistics (rgb), of 0 and 1 (depth in metres, disparity
-    in pixels). `reading`: see `Reading`. Raises DataError where a folder or a view's file is not there.
+    `reading`: see `Reading`. Raises DataError where a folder or a view's file is not there.
     """
 
     def __init__(
@@ -89,11 +91,9 @@ class Cityscapes(FileViews):
         root: str | Path,
         split: str,
         inputs: Sequence[str] = ("rgb", "depth"),
-        *,
-        normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        specs, _ = choose_specs(SPECS, inputs, normalize, names={})
+        specs, _ = choose_specs(SPECS, inputs, reading.get("normalize"), names={})
         super().__init__(_find_views(root, split, inputs), specs, CLASS_NAMES, **reading)
 
 
@@ -101,27 +101,20 @@ def _find_views(root: str | Path, split: str, inputs: Sequence[str]) -> Source:
     folder, part = root_of(root, split, "Cityscapes", hint=SOURCE), "train" if split == "train" else "val"
     images = Pattern(f"leftImg8bit/{part}/{{group}}/{{stem}}_leftImg8bit.png").find(folder, hint=SOURCE)
     names = sorted(key.stem for key in images)
-    labels = [_file("gtFine", part, names[0], kind) for kind in LABEL_KINDS]
+    labels = [_file(part, names[0], kind) for kind in LABEL_KINDS]
     kind = next((kind for kind, file in zip(LABEL_KINDS, labels, strict=True) if (folder / file).exists()), None)
     if kind is None:
         raise DataError(
             f"Cityscapes: there is neither {' nor '.join(str(folder / file) for file in labels)}", hint=SOURCE
         )
-    views = [
-        ViewFiles(name, _files(part, name, inputs) | {LABELS: _file("gtFine", part, name, kind)}) for name in names
-    ]
+    camera = {"camera": "camera"} if "depth" in inputs else {}
+    kinds = {name: _KINDS[name] for name in inputs} | camera | {LABELS: kind}
+    views = [ViewFiles(name, {key: _file(part, name, kind) for key, kind in kinds.items()}) for name in names]
     check_files(folder, views, listed_in=folder / "leftImg8bit" / part, hint=SOURCE)
     return Source(folder, views, labels=LABEL_KINDS[kind])
 
 
-def _file(folder: str, part: str, name: str, kind: str, suffix: str = ".png") -> str:
+def _file(part: str, name: str, kind: str) -> str:
     """A view's file, relative to the root; views are named after their city."""
-    return f"{folder}/{part}/{name.split('_')[0]}/{name}_{kind}{suffix}"
-
-
-def _files(part: str, name: str, inputs: Sequence[str]) -> dict[str, str]:
-    """The files of a view's inputs, and its camera's where depth needs it."""
-    disparity = _file("disparity", part, name, "disparity")
-    files = {"rgb": _file("leftImg8bit", part, name, "leftImg8bit"), "depth": disparity, "disparity": disparity}
-    camera = {"camera": _file("camera", part, name, "camera", ".json")} if "depth" in inputs else {}
-    return {key: files[key] for key in inputs} | camera
+    folder, city, suffix = kind.split("_")[0], name.split("_")[0], ".json" if kind == "camera" else ".png"
+    return f"{folder}/{part}/{city}/{name}_{kind}{suffix}"

@@ -21,15 +21,7 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 from cen_cli.data.listing import read_list, root_of
-from cen_cli.data.modality import (
-    HALF,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Encoding,
-    LabelEncoding,
-    ModalitySpec,
-    Normalization,
-)
+from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, Encoding, LabelEncoding, ModalitySpec
 from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together
 from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import LABELS, TARGET
@@ -61,10 +53,8 @@ class FolderModality:
         """How it is read and normalised.
 
         Photographs by ImageNet's statistics, everything else so that its range becomes [-1, 1]; in a translation
-        everything. Raises DataError for a measurement without a range.
+        everything. A measurement needs a range.
         """
-        if self.kind == "measurement" and self.range is None:
-            raise DataError(f"modality {name!r}: a measurement needs its range, in its unit")
         low, high = self.range or FULL_RANGE[self.stored]
         scale, unit, bands, convert = self.scale or 1.0, self.unit or "", self.bands or None, self.convert or None
         encoding = Encoding(self.stored, self.channels, low, high, scale, self.invalid, unit, bands, convert)
@@ -114,8 +104,7 @@ class Folders(FileViews):
 
     `modalities`: by name, those that are not named by `inputs` and `target` are not looked for. `labels`: where the
     label maps are; they are read where there is no `target`. `skip_incomplete`: leave out views that lack a file.
-    `normalize`: {modality: (mean, std)} in place of the defaults, of measurements in their unit. Raises DataError where
-    a pattern matches nothing, and IncompleteError where views lack a file.
+    `reading`: see `Reading`. Raises DataError where a pattern matches nothing, IncompleteError where views lack a file.
     """
 
     def __init__(
@@ -129,10 +118,10 @@ class Folders(FileViews):
         labels: FolderLabels | None = None,
         division: Division = Division(),
         skip_incomplete: bool = False,
-        normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        specs, target_spec = modality_specs(modalities, inputs, normalize, target=target)
+        available = {name: modality.spec(name, translation=target is not None) for name, modality in modalities.items()}
+        specs, target_spec = choose_specs(available, inputs, reading.get("normalize"), target=target, names={})
         folder = root_of(root, split, "folders", hint="data.root, or --data-root DIR, is where the patterns begin")
         patterns = {name: Pattern(modalities[name].pattern) for name in inputs}
         if target is not None:
@@ -153,18 +142,6 @@ class Folders(FileViews):
         tolerance = self._label_encoding.tolerance if self._label_encoding is not None else 0
         more = f" +- {tolerance}" if tolerance else ""
         return hashlib.sha256(f"{super().fingerprint()} {self._label_encoding}{more}".encode()).hexdigest()
-
-
-def modality_specs(
-    modalities: Mapping[str, FolderModality],
-    inputs: Sequence[str],
-    normalize: Normalization | None = None,
-    *,
-    target: str | None = None,
-) -> tuple[tuple[ModalitySpec, ...], ModalitySpec | None]:
-    """How `inputs` and `target` are read and normalised. Raises UsageError for unknown or repeated names."""
-    specs = {name: modality.spec(name, translation=target is not None) for name, modality in modalities.items()}
-    return choose_specs(specs, inputs, normalize, target=target, names={})
 
 
 # --- which views a split has ------------------------------------------------------------------------------------------

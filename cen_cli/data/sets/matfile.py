@@ -31,33 +31,31 @@ class MatFile:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of an array; of MATLAB's, the reverse."""
-        with self._reading(name) as file:
-            return self._array(file, name).shape
+        with self._reading(name) as (_, array):
+            return array.shape
 
     def part(self, name: str, index: int | tuple[int, ...]) -> np.ndarray:
         """One part of an array, at an index of its first axes."""
-        with self._reading(name) as file:
-            return np.asarray(self._array(file, name)[index])
+        with self._reading(name) as (_, array):
+            return np.asarray(array[index])
 
     def referred(self, name: str, index: int | tuple[int, ...]) -> np.ndarray:
         """What an array of references (a cell array) refers to at an index."""
-        with self._reading(name) as file:
-            reference = self._array(file, name)[index]
+        with self._reading(name) as (file, array):
+            reference = array[index]
             if not isinstance(reference, h5py.Reference):
                 raise DataError(f"{self.path}: {name} holds no references but {type(reference).__name__}")
             return np.asarray(file[reference][()])
 
-    def _array(self, file: h5py.File, name: str) -> h5py.Dataset:
-        array = file.get(name)
-        if isinstance(array, h5py.Dataset):
-            return array
-        raise DataError(f"{self.path}: no array {name!r} in this file; it holds {', '.join(sorted(file)[:12])}")
-
     @contextmanager
-    def _reading(self, name: str) -> Iterator[h5py.File]:
+    def _reading(self, name: str) -> Iterator[tuple[h5py.File, h5py.Dataset]]:
+        """The file and one of its arrays, for as long as they are read."""
         file = self._file()
         try:
-            yield file
+            array = file.get(name)
+            if not isinstance(array, h5py.Dataset):
+                raise DataError(f"{self.path}: no array {name!r} in this file; it holds {', '.join(sorted(file)[:12])}")
+            yield file, array
         except (OSError, RuntimeError, ValueError, LookupError) as error:
             raise DataError(
                 f"{self.path}: {name} cannot be read ({error})",

@@ -1,12 +1,4 @@
-"""The built-in rooms as files: `folder/split/domain/room_view.png`, as the renderer stores them.
-
-    rgb, rgb_clean, normal    8-bit RGB; in normals 127 means 0
-    principal_curvature       8-bit RGB; 127 means 0, blue is constant
-    reshading                 8-bit grey
-    edge_texture              16-bit grey, 11355 means 1
-    edge_occlusion            16-bit grey, 11584 means 1
-    depth_*                   16-bit grey, 512 units per metre, 65535 = invalid
-    labels                    8-bit palette: labels 0 .. 13, 255 = void
+"""The built-in rooms as files: `folder/split/domain/room_view.png`, stored as `cen_cli.data.rooms.encoding` says.
 
 The names of inputs and targets are those of the folders or their short forms, but for two. `depth` is what a depth
 camera would see (`depth_sensor`) where views have labels, and the true `depth_euclidean` where they are translated. The
@@ -31,30 +23,18 @@ _DEPTH_CAMERA = "depth"
 _TARGET_FOLDER = {"rgb": "rgb_clean"}
 
 
-def _photograph(name: str) -> ModalitySpec:
-    return ModalitySpec(name, "image", mean=IMAGENET_MEAN, std=IMAGENET_STD, jitter=True)
-
-
-def _depth(name: str) -> ModalitySpec:
-    return ModalitySpec(name, "depth", scale=DEPTH_UNITS, invalid=DEPTH_INVALID)
-
-
-def _edges(name: str) -> ModalitySpec:
-    return ModalitySpec(name, "image", scale=EDGE_UNITS[name], mean=HALF, std=HALF)
-
-
-SPECS = {
-    "rgb": _photograph("rgb"),
-    _DEPTH_CAMERA: _depth(_DEPTH_CAMERA),
-    "rgb_clean": _photograph("rgb_clean"),
-    "depth_zbuffer": _depth("depth_zbuffer"),
-    "depth_euclidean": _depth("depth_euclidean"),
-    "normal": ModalitySpec("normal", "image", mean=HALF, std=HALF, mirror_sum=254, colour=True),
-    "reshading": ModalitySpec("reshading", "image", mean=HALF, std=HALF),
-    "edge_texture": _edges("edge_texture"),
-    "edge_occlusion": _edges("edge_occlusion"),
-    "principal_curvature": ModalitySpec("principal_curvature", "image", mean=HALF, std=HALF, colour=True),
-}
+_STORED = (
+    ModalitySpec("rgb", "image", mean=IMAGENET_MEAN, std=IMAGENET_STD, jitter=True),
+    ModalitySpec(_DEPTH_CAMERA, "depth", scale=DEPTH_UNITS, invalid=DEPTH_INVALID),
+    ModalitySpec("rgb_clean", "image", mean=IMAGENET_MEAN, std=IMAGENET_STD, jitter=True),
+    ModalitySpec("depth_zbuffer", "depth", scale=DEPTH_UNITS, invalid=DEPTH_INVALID),
+    ModalitySpec("depth_euclidean", "depth", scale=DEPTH_UNITS, invalid=DEPTH_INVALID),
+    ModalitySpec("normal", "image", mean=HALF, std=HALF, mirror_sum=254, colour=True),
+    ModalitySpec("reshading", "image", mean=HALF, std=HALF),
+    *(ModalitySpec(name, "image", scale=scale, mean=HALF, std=HALF) for name, scale in EDGE_UNITS.items()),
+    ModalitySpec("principal_curvature", "image", mean=HALF, std=HALF, colour=True),
+)
+SPECS = {spec.name: spec for spec in _STORED}
 """By full name; for translation without the depth camera."""
 LOG_SCALE, MAX_DEPTH = 1.0, 10.0
 """Of depth in translation: its logarithm, up to 10 metres."""
@@ -95,9 +75,8 @@ def domains_of(inputs: Sequence[str], target: str | None = None) -> tuple[str, .
 class Rooms(FileViews):
     """The views of one split (`train`, `val`, `test`) below `folder`, sorted by room and view.
 
-    `target`: the domain to translate to; without one, views have labels. `normalize`: {modality: (mean, std)} in place
-    of the defaults: ImageNet's statistics for rgb, 0 and 1 for depth (metres), 0.5 and 0.5 for the other images.
-    `reading`: see `Reading`. Raises DataError where a folder, or one modality's file of a view, is not there.
+    `target`: the domain to translate to; without one, views have labels. `reading`: see `Reading`. Raises DataError
+    where a folder, or one modality's file of a view, is not there.
     """
 
     def __init__(
@@ -106,11 +85,9 @@ class Rooms(FileViews):
         split: str,
         inputs: Sequence[str] = ("rgb", "depth"),
         target: str | None = None,
-        *,
-        normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        specs, target_spec = modality_specs(inputs, normalize, target=target)
+        specs, target_spec = modality_specs(inputs, reading.get("normalize"), target=target)
         check_split(split)
         root, keys = Path(folder), (*inputs, LABELS if target is None else TARGET)
         domains = dict(zip(keys, domains_of(inputs, target), strict=True))

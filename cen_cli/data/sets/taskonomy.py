@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Unpack
 
 from cen_cli.data.listing import read_list, root_of
-from cen_cli.data.modality import ModalitySpec, Normalization, full_name
+from cen_cli.data.modality import ModalitySpec, full_name
 from cen_cli.data.patterns import Pattern, ViewKey, complete
 from cen_cli.data.sample import TARGET
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
@@ -41,24 +41,15 @@ from cen_cli.results import SPLITS
 LOG_SCALE, MAX_DEPTH = 512.0, 128.0
 """Of depth: log(1 + stored value) up to the largest one, as in the authors' release."""
 
-
-def _image(name: str, *, scale: float = 255.0, colour: bool = False, mirror_sum: int | None = None) -> ModalitySpec:
-    return ModalitySpec(name, "image", scale=scale, colour=colour, mirror_sum=mirror_sum)
-
-
-def _depth(name: str) -> ModalitySpec:
-    return ModalitySpec(name, "depth", scale=512.0, invalid=65535)
-
-
 _STORED = (
-    _image("rgb", colour=True),
-    _image("reshading"),
-    _image("normal", colour=True, mirror_sum=254),
-    _depth("depth_euclidean"),
-    _depth("depth_zbuffer"),
-    _image("edge_texture", scale=11355.0),
-    _image("edge_occlusion", scale=11584.0),
-    _image("principal_curvature", colour=True),
+    ModalitySpec("rgb", "image", colour=True),
+    ModalitySpec("reshading", "image"),
+    ModalitySpec("normal", "image", colour=True, mirror_sum=254),
+    ModalitySpec("depth_euclidean", "depth", scale=512.0, invalid=65535),
+    ModalitySpec("depth_zbuffer", "depth", scale=512.0, invalid=65535),
+    ModalitySpec("edge_texture", "image", scale=11355.0),
+    ModalitySpec("edge_occlusion", "image", scale=11584.0),
+    ModalitySpec("principal_curvature", "image", colour=True),
 )
 SPECS = {spec.name: spec.for_translation(log_scale=LOG_SCALE, max_depth=MAX_DEPTH) for spec in _STORED}
 
@@ -84,15 +75,6 @@ def split_of_point(point: int) -> str:
     return {0: "val", 1: "test"}.get(digit, "train")
 
 
-def modality_specs(
-    inputs: Sequence[str], normalize: Normalization | None = None, *, target: str
-) -> tuple[tuple[ModalitySpec, ...], ModalitySpec]:
-    """How `inputs` and `target` are encoded. Raises UsageError for unknown, repeated or coinciding names."""
-    specs, target_spec = choose_specs(SPECS, inputs, normalize, target=target)
-    assert target_spec is not None
-    return specs, target_spec
-
-
 class Taskonomy(FileViews):
     """The views of one split (`train`, `val`, `test`) below `root`, sorted by point and view.
 
@@ -112,10 +94,9 @@ class Taskonomy(FileViews):
         train_list: str = "",
         val_list: str = "",
         skip_incomplete: bool = False,
-        normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        specs, target_spec = modality_specs(inputs, normalize, target=target)
+        specs, target_spec = choose_specs(SPECS, inputs, reading.get("normalize"), target=target)
         folder = root_of(root, split, "Taskonomy", hint=SOURCE)
         own_splits = any((folder / name).is_dir() for name in SPLITS)
         path = _list_of(folder, split, {"train": train_list, "val": val_list}, own_splits=own_splits)

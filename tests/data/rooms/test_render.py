@@ -174,20 +174,6 @@ def test_palette_has_a_colour_for_every_class():
     assert len(PALETTE) == len(CLASS_NAMES) == len(set(PALETTE)) == 14
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"size": 8}, "size is 8: it must be at least 16"),
-        ({"views": 0}, "views is 0"),
-        ({"val_rooms": -1}, "val_rooms is -1: it must not be negative"),
-        ({"palette_style": "grey"}, "palette_style is 'grey': it must be 'random' or 'house'"),
-    ],
-)
-def test_impossible_settings_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        RoomsSettings(**change)
-
-
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown domain 'depth'"):
         render_view(SMALL, "train", 0, 0, ("depth",))

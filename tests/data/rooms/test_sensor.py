@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cen_cli.data.edges import edge_texture
+from cen_cli.data.edges import edge_occlusion, edge_texture
 from cen_cli.data.rooms import RoomsSettings, render_view
-from cen_cli.data.rooms.domains import edge_occlusion, reshading
+from cen_cli.data.rooms.render import reshading
 from cen_cli.data.rooms.sensor import noisy_rgb, projector_shadow, sensor_depth
 
 

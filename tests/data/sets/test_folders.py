@@ -84,12 +84,6 @@ def test_views_are_sorted_by_their_numbers(tmp_path: Path) -> None:
     assert [view.name for view in data.views] == ["x1", "x9", "x10"]
 
 
-@pytest.mark.parametrize("pattern", ["rgb/*.png", "{stem}/{stem}.png"])
-def test_a_pattern_needs_one_stem(pattern: str) -> None:
-    with pytest.raises(UsageError, match=r"\{stem\} must be in it once"):
-        Pattern(pattern)
-
-
 def test_a_pattern_without_files_says_what_is_there(root: Path) -> None:
     with pytest.raises(
         DataError, match=r"no file matches the pattern 'rbg/\{stem\}\.jpg': no folder .*rbg; of "
@@ -468,8 +462,6 @@ def test_names_are_checked(root: Path) -> None:
     assert caught.value.hint == "did you mean 'nir'?"
     with pytest.raises(DataError, match="unknown split 'dev': there are train, val, test"):
         folders(root, "dev")
-    with pytest.raises(DataError, match="a measurement needs its range"):
-        FolderModality("a/{stem}.png", "measurement", 1).spec("a")
 
 
 def test_sizes_of_a_view_must_agree(root: Path) -> None:

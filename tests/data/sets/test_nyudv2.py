@@ -175,10 +175,6 @@ class TestWhatIsRefused:
         with pytest.raises(UsageError, match="one or more different modalities"):
             NYUDv2(write_nyudv2(), "train", inputs)
 
-    def test_resize_to_nothing(self, write_nyudv2):
-        with pytest.raises(DataError, match="resize must be at least 1 x 1, not 0 x 4"):
-            NYUDv2(write_nyudv2(), "train", resize=(0, 4))
-
 
 class TestDerivedModalities:
     @pytest.mark.parametrize("name", ["edge_texture", "texture", "edge"])

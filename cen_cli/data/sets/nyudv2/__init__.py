@@ -68,9 +68,8 @@ class NYUDv2(FileViews):
     `root`: the official file, the folder that holds it, or a folder of images. `target`: the modality to translate to;
     without one, views have labels. `list_file` (relative to the folder) takes the place of the split's own list.
     `depth`: which of the official file's depths. `label_start`: where the labels of a folder start, 0 or 1; None: as
-    the label maps show. `normalize`: {modality: (mean, std)} in place of ImageNet's statistics (rgb, hha), of 0 and 1
-    (depth, metres) and of 0.5 and 0.5 (the others). `reading`: see `Reading`. Raises DataError where the file, the
-    folder, the list or a listed file is not there, and UsageError for a choice that the layout does not offer.
+    the label maps show. `reading`: see `Reading`. Raises DataError where the file, the folder, the list or a listed
+    file is not there, and UsageError for a choice that the layout does not offer.
     """
 
     def __init__(
@@ -83,10 +82,9 @@ class NYUDv2(FileViews):
         list_file: str = "",
         depth: Depth = "filled",
         label_start: int | None = None,
-        normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
-        specs, target_spec = modality_specs(inputs, normalize, target=target)
+        specs, target_spec = modality_specs(inputs, reading.get("normalize"), target=target)
         columns = {name: _column(name) for name in inputs}
         columns |= {LABELS: LABELS} if target is None else {TARGET: _column(target)}
         path = root_of(root, split, "NYUDv2", hint=SOURCE, file=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Unpack
 
 from cen_cli.data.listing import describe_folder, root_of
-from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec, Normalization
+from cen_cli.data.modality import IMAGENET_MEAN, IMAGENET_STD, ModalitySpec
 from cen_cli.data.sets.sunrgbd import official, packs
 from cen_cli.data.sets.sunrgbd.official import Depth
 from cen_cli.data.views import FileViews, Reading, choose_specs
@@ -45,9 +45,8 @@ SOURCE = (
 class SUNRGBD(FileViews):
     """The views of one split: `train`, `val` or `test` (the same as `val`).
 
-    `depth`: inpainted (depth_bfx) or raw; packs have one. `normalize`: {modality: (mean, std)} in place of ImageNet's
-    statistics (rgb), of 0 and 1 (depth, metres). `reading`: see `Reading`. Raises DataError where a folder or a file is
-    not there, UsageError for a depth that packs do not have.
+    `depth`: inpainted (depth_bfx) or raw; packs have one. `reading`: see `Reading`. Raises DataError where a folder or
+    a file is not there, UsageError for a depth that packs do not have.
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class SUNRGBD(FileViews):
         inputs: Sequence[str] = ("rgb", "depth"),
         *,
         depth: Depth = "filled",
-        normalize: Normalization | None = None,
         **reading: Unpack[Reading],
     ) -> None:
         folder = root_of(root, split, "SUN RGB-D", hint=SOURCE)
@@ -68,7 +66,7 @@ class SUNRGBD(FileViews):
         if packed and depth == "raw":
             raise UsageError('data.depth = "raw": the packs of SUN RGB-D have one depth', hint="leave it out")
         available = {**SPECS, "depth": PACKED_DEPTH} if packed else SPECS
-        specs, _ = choose_specs(available, inputs, normalize, names={})
+        specs, _ = choose_specs(available, inputs, reading.get("normalize"), names={})
         training = split == "train"
         if packed:
             source = packs.find_views(folder, training, inputs)
