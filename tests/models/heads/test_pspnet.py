@@ -82,13 +82,9 @@ def test_norms_of_the_head_are_private_and_exchange_nothing():
     assert not exchange_layers(head)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(((4,), 3), "two feature maps"), ((CHANNELS, 0), "classes = 0"), ((CHANNELS, 3, 0), "width = 0")],
-)
-def test_bad_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        PSPNetDecoder(*arguments)
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="two feature maps"):
+        PSPNetDecoder((4,), 3)
 
 
 # ---- whole networks ----
