@@ -14,13 +14,14 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.conversion import Convolution
 from cen_cli.models.streams import PrivateCopies
 
 Layer = Convolution | PrivateCopies
 
 
-def checkpoint_activations(encoder: Any) -> None:
+def checkpoint_activations(encoder: Encoder) -> None:
     """Let every block of the encoder's stages keep its input alone for the backward pass, in place.
 
     A block is what a stage, or a sequence in it, is made of; a layer alone, as in the stem of a ResNet, is none.

@@ -26,11 +26,9 @@ from torch.utils._pytree import tree_leaves
 from cen_cli.models.choices import SHARE, RandomShare, choose_channels
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import THRESHOLD, ChannelExchange, Region, Replace
-from cen_cli.models.fusion.blocks import InputConcat
-from cen_cli.models.fusion.placement import Fusion, MakeNorm, place
 from cen_cli.models.known_norms import NormKind, known_norms, modal_layer, norm_channels
 from cen_cli.models.norms import ModalLayerNorm2d, ModalNorm, NormSharing, Share
-from cen_cli.models.settings import MERGED, PRIVATE, StreamSettings
+from cen_cli.models.settings import StreamSettings
 from cen_cli.models.streams import ModalOutput, PrivateCopies, split_modalities, stack_modalities
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -158,43 +156,6 @@ def convert_layers(
     replace_layers(module, replacements)
     if settings.conv == "private":
         make_convolutions_private(module, modalities)
-
-
-def convert_children(network: nn.Module, names: Sequence[str], modalities: int, settings: StreamSettings) -> None:
-    """Convert some children of `network`, in place, for `modalities` streams that do not exchange; leave the others."""
-    part = nn.ModuleDict({name: network.get_submodule(name) for name in names})
-    convert_layers(part, modalities, settings, after=nowhere)
-    for name, module in part.items():
-        setattr(network, name, module)
-
-
-def fuse_streams(
-    network: nn.Module,
-    stages: Sequence[Sequence[str]],
-    channels: Sequence[int],
-    modalities: int,
-    fusion: Fusion,
-    points: Mapping[str, int],
-    make_norm: MakeNorm,
-) -> nn.ModuleList:
-    """Make M private streams of an encoder, in place, that a baseline fuses; returns its junctions.
-
-    From the point of fusion on features are [B, channels[i], h, w], and so are those before it, averaged over the
-    modalities. `stages`: names of the children of each; the other arguments are those of `place`.
-    """
-    placement = place(fusion, points, channels, modalities, make_norm)
-    if fusion.stage == "input":
-        fuse_input(network, modalities)
-    for number, names in enumerate(stages):
-        private = number < placement.private_stages
-        convert_children(network, names, modalities if private else 1, PRIVATE if private else MERGED)
-    return nn.ModuleList(placement.junctions)
-
-
-def fuse_input(network: nn.Module, modalities: int) -> None:
-    """Make one network, in place, of M images side by side: its first convolution takes them all."""
-    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    replace_layers(network, {first: InputConcat(first, modalities)})
 
 
 def make_convolutions_private(module: nn.Module, modalities: int) -> None:
