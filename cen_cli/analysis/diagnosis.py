@@ -113,7 +113,8 @@ def _collapsed(full: Sequence[str], evidence: tuple[str, ...], sparsity: float) 
         f"lower exchange.sparsity, to a half or a third of what it is: nearly every pressed channel of"
         f" {' and '.join(full)} is given up, so nothing is chosen"
     )
-    return GammaDiagnosis("collapsed", evidence, advice, _scaled(sparsity, 1 / 2))
+    settings = {"exchange.sparsity": float(f"{sparsity / 2:.2g}")} if sparsity > 0 else {}
+    return GammaDiagnosis("collapsed", evidence, advice, settings)
 
 
 def _no_effect(states: Sequence[LayerState], evidence: tuple[str, ...]) -> GammaDiagnosis:
@@ -132,10 +133,6 @@ def _no_effect(states: Sequence[LayerState], evidence: tuple[str, ...]) -> Gamma
 def _not_complementary(verdict: str, evidence: tuple[str, ...], why: str) -> GammaDiagnosis:
     advice = f'{why}: press each modality in its own part (exchange.region = "disjoint"), or lower exchange.sparsity'
     return GammaDiagnosis(verdict, evidence, advice)
-
-
-def _scaled(sparsity: float, factor: float) -> dict[str, float]:
-    return {"exchange.sparsity": float(f"{sparsity * factor:.2g}")} if sparsity > 0 else {}
 
 
 # --- evidence -----------------------------------------------------------------------------------------------------
