@@ -22,7 +22,7 @@ from cen_cli.data.loading import BatchLoader, check_target, training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.health import HealthCheck
+from cen_cli.engine.health import is_due, note
 from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.progress import FitSettings, Progress
@@ -81,9 +81,8 @@ class Fit:
         self.listener = listener
         self.metadata = metadata
         self.progress = Progress()
-        self.layers = exchange_layers(task.model)
         self.modalities = task.model.modalities
-        self.gammas = GammaRecorder(self.layers, self.modalities)
+        self.gammas = GammaRecorder(exchange_layers(task.model), self.modalities)
         self.exchanging = exchanging_layers(task.model)
         self.losses = LossWindow()
         self.step_seconds: list[float] = []
@@ -138,7 +137,7 @@ class Fit:
                 f"{folder}: not the state of this recipe's training ({error})", hint=PUT_BACK
             ) from error
         self.task.continue_average(self.progress.step - self.progress.skipped)
-        self.losses.restore(self.progress.window, self.progress.window_steps)
+        self.losses = LossWindow(self.progress.window, self.progress.window_steps)
         self.gammas.restore(self.directory.gammas, self.progress.step)
         if ranks.leads():
             self.directory.truncate_events(self.progress.events_size)
@@ -233,8 +232,7 @@ class Fit:
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; now and then the network is watched in it."""
         number = self.progress.step + 1
-        check = HealthCheck(self.settings.log_every, self.progress.ill_since)
-        if not check.due(number):
+        if not is_due(number, self.settings.log_every):
             return ranks.averaged(self.task.step(batch, self.progress.step))
         scale = next(iter(self.task.scalers.values())).get_scale()
         with watching(self.task.model, scale) as watch:
@@ -242,8 +240,7 @@ class Fit:
         if self.task.skipped:
             return ranks.averaged(terms)
         health = watch.health()
-        warning = check.note(health, number)
-        self.progress.ill_since = check.since
+        self.progress.ill_since, warning = note(health, self.progress.ill_since, number)
         self._write_event({"kind": "health", "step": number, **as_json(health)})
         if warning:
             self.listener.on_note(warning)
@@ -341,7 +338,7 @@ class Fit:
     def _log(self) -> None:
         """Report the log interval that ends here."""
         progress = self.progress
-        averages, _ = self.losses.close()
+        averages = self.losses.close()
         replaced = count_replaced(self.exchanging, self.modalities)
         rates = self.task.learning_rates(progress.step - 1)
         scales = {name: state["scale"] for name, state in self.task.scaler_states().items()}
@@ -370,7 +367,7 @@ class Fit:
         if not ranks.leads():
             return
         progress = self.progress
-        progress.window, progress.window_steps = self.losses.state()
+        progress.window, progress.window_steps = self.losses.sums, self.losses.steps
         progress.events_size = self.directory.events_size()
         tensors, rng = captured[0]
         for rank, (own, _) in enumerate(captured[1:], start=1):
