@@ -20,7 +20,7 @@ def freeze_first_stages(encoder: Encoder, count: int) -> None:
     They exchange nothing, for no gamma moves. Call it again after `set_frozen_statistics`. Raises UsageError where the
     encoder has fewer.
     """
-    _check_stages(encoder, [count] if count else [], f"model.frozen_stages = {count}")
+    _check_stages(encoder, count, f"model.frozen_stages = {count}")
     for stage in encoder.stages()[:count]:
         for module in stage:
             module.requires_grad_(False)
@@ -34,7 +34,7 @@ def exchange_only_in(encoder: Encoder, stages: Sequence[int]) -> None:
     Raises UsageError where the encoder has fewer, and where none of them exchanges.
     """
     shown = f"exchange.stages = {list(stages)}"
-    _check_stages(encoder, stages, shown)
+    _check_stages(encoder, max(stages, default=0), shown)
     for number, stage in enumerate(encoder.stages(), start=1):
         if number not in stages:
             _leave_out_exchange(encoder, stage)
@@ -49,14 +49,14 @@ def make_first_stages_private(encoder: Encoder, modalities: int, count: int) -> 
 
     Raises UsageError where the encoder has fewer.
     """
-    _check_stages(encoder, [count] if count else [], f"sharing.private_stages = {count}")
+    _check_stages(encoder, count, f"sharing.private_stages = {count}")
     for module in (module for stage in encoder.stages()[:count] for module in stage):
         convolutions = [layer for layer in module.modules() if isinstance(layer, Convolution)]
         replace_layers(encoder, {layer: PrivateCopies(layer, modalities) for layer in convolutions})
 
 
-def _check_stages(encoder: Encoder, numbers: Sequence[int], shown: str) -> None:
-    if (existing := len(encoder.stages())) < max(numbers, default=0):
+def _check_stages(encoder: Encoder, last: int, shown: str) -> None:
+    if (existing := len(encoder.stages())) < last:
         raise UsageError(f"{shown}: the encoder has {existing}")
 
 

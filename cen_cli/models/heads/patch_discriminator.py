@@ -9,12 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cen_cli.models.backbones.unet import SLOPE, WIDEST
 from cen_cli.models.heads.unet import draw_normal_weights
-
-WIDEST = 8
-"""Layers have at most this many times the channels of the first."""
-SLOPE = 0.2
-"""Of the LeakyReLU."""
 
 
 class PatchDiscriminator(nn.Module):
