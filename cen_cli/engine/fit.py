@@ -62,37 +62,34 @@ from cen_cli.runs.gammas import GammaRecorder
 from cen_cli.wording import command, listed
 
 
+@dataclasses.dataclass(eq=False)
 class Fit:
     """One training run. `run()` trains from wherever `progress` stands to the end."""
 
-    def __init__(
-        self,
-        task: NetworkTask,
-        train_data: ViewDataset,
-        run: RunDirectory,
-        settings: FitSettings,
-        listener: Listener,
-        metadata: Mapping[str, str],
-    ) -> None:
-        self.task = task
-        self.train_data = train_data
-        self.directory = run
-        self.settings = settings
-        self.listener = listener
-        self.metadata = metadata
+    task: NetworkTask
+    train_data: ViewDataset
+    directory: RunDirectory
+    settings: FitSettings
+    listener: Listener
+    metadata: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        model, settings = self.task.model, self.settings
         self.progress = Progress()
-        self.modalities = task.model.modalities
-        self.gammas = GammaRecorder(exchange_layers(task.model), self.modalities)
-        self.exchanging = exchanging_layers(task.model)
+        self.modalities = model.modalities
+        self.gammas = GammaRecorder(exchange_layers(model), self.modalities)
+        self.exchanging = exchanging_layers(model)
         self.losses = LossWindow()
         self.step_seconds: list[float] = []
-        self.steps_per_epoch = len(EpochBatches(len(train_data), settings.batch, settings.seed, epoch=0))
+        self.steps_per_epoch = len(EpochBatches(len(self.train_data), settings.batch, settings.seed, epoch=0))
         self.total_steps = self.steps_per_epoch * settings.epochs
 
     def run(self, stop: StopRequest) -> RunSummary:
         """Train to the end. Raises Interrupted (after saving), DivergedError, DataError or SaveError."""
         if not self.directory.last.is_dir():
-            self._begin()
+            self.task.validate(limit=2)  # what is broken in the evaluation shows now, not after the first epoch
+            self.gammas.record(0)
+            self._save()  # from here a run that is killed before its next checkpoint is resumed
         with stop:
             batches = iter(self._loader())
             while self.progress.epoch < self.settings.epochs and not self._settled():
@@ -178,15 +175,6 @@ class Fit:
     def _replaced(self) -> tuple[ReplacedCount, ...]:
         """Of the network that is scored and kept, as it is now."""
         return count_replaced(exchanging_layers(self.task.kept), self.modalities)
-
-    def _begin(self) -> None:
-        """Try the evaluation and the disk, so that what is broken shows now and not after the first epoch.
-
-        From the checkpoint of step 0 a run that is killed before its next one is resumed.
-        """
-        self.task.validate(limit=2)
-        self.gammas.record(0)
-        self._save()
 
     def _loader(self) -> BatchLoader:
         """All batches from where the run stands to its end: workers start once, and load on during validations."""

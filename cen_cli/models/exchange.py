@@ -347,11 +347,9 @@ class ChannelExchange(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
-        fixed = ", fixed" if self.fixed is not None else ""
-        groups = ", donors=groups" if self.donor is not None else ""
-        gates = ", gates" if self.gate is not None else ""
         settings = f"threshold={self.threshold}, region={self.region}, replace={self.replace}, active={self.active}"
-        return settings + fixed + gates + groups
+        told = {"fixed": self.fixed, "gates": self.gate, "donors=groups": self.donor}
+        return ", ".join([settings, *(word for word, there in told.items() if there is not None)])
 
 
 def exchange_layers(model: nn.Module) -> dict[str, ChannelExchange]:
