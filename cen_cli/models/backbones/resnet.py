@@ -81,24 +81,18 @@ def resnet_encoder(
             8 and 8. ResNet-50, 101 and 152 only.
         fusion: a baseline in place of the exchange; its streams are private networks, and `settings` is not read.
 
-    Raises ValueError for a bad argument and CheckpointError where weights cannot be had or do not fit.
+    Raises CheckpointError where weights cannot be had or do not fit.
     """
-    if name not in RESNETS:
-        raise ValueError(f"backbone {name!r}: one of {', '.join(RESNETS)}")
-    if width < 1:
-        raise ValueError(f"encoder width = {width}: at least 1 is needed")
-    random = weights in (None, "none")
-    if weights is not None and width != 64 and not random:
+    weights = None if weights == "none" else weights
+    if weights is not None and width != 64:
         if weights != "imagenet":
             check_there(Path(weights).expanduser())
         raise CheckpointError(
             f"{weights}: weights of width 64, and the encoder's is {width}", hint="--set model.encoder_width=64"
         )
     depth = RESNETS[name]
-    if dilated and not depth.bottlenecks:
-        raise ValueError(f"backbone {name!r}: dilated stages need bottleneck blocks: resnet50, resnet101 or resnet152")
     resnet = depth.network(width, dilated=dilated)
-    if weights is not None and not random:
+    if weights is not None:
         resnet.load_state_dict(read_resnet_weights(name, weights, resnet.state_dict()))
         settings = replace(settings, gamma_init=None)
     channels = tuple(width * 2**stage * depth.expansion for stage in range(4))

@@ -162,8 +162,3 @@ def test_groups_hold_every_parameter_once_and_every_branch_trains_its_own(conv):
     out = net(images())
     (out.branches.sum() + out.auxiliary.sum()).backward()
     assert all(p.grad is not None for name, p in net.named_parameters() if name != "ensemble.alpha")
-
-
-def test_basic_blocks_cannot_be_dilated():
-    with pytest.raises(ValueError, match=r"'resnet18': dilated stages need bottleneck blocks: resnet50"):
-        small(backbone="resnet18")
