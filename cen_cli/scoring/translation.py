@@ -112,18 +112,6 @@ class TranslationScorer:
     ) -> Evaluation:
         """Scores of every branch and the ensemble over `data`, or over its first `limit` batches without distances."""
         distances = self.distances if limit is None and len(data) > 1 else None
-        seen = ranks.gather(self._translate(model, data, limit, after_batch, distances))
-        return ranks.by_first(lambda: self._evaluation(model, data, split, seen, distances))
-
-    def _translate(
-        self,
-        model: StreamNetwork,
-        data: ViewDataset,
-        limit: int | None,
-        after_batch: AfterBatch | None,
-        distances: Distances | None,
-    ) -> _Seen:
-        """Translate this rank's part of the views, or its first `limit` batches."""
         seen = _Seen(output_names(model.branches))
         batches = evaluation_loader(data, batch=self.batch, workers=self.workers, part=ranks.part())
         with translating(model, self.protocol, self.norm_statistics):
@@ -142,7 +130,8 @@ class TranslationScorer:
                 seen.samples += len(batch.names)
                 if after_batch is not None:
                     after_batch(seen.samples)
-        return seen
+        everywhere = ranks.gather(seen)
+        return ranks.by_first(lambda: self._evaluation(model, data, split, everywhere, distances))
 
     def _evaluation(
         self, model: StreamNetwork, data: ViewDataset, split: str, seen: Sequence[_Seen], distances: Distances | None
