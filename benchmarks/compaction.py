@@ -23,10 +23,10 @@ from benchmarks import segmentation
 from benchmarks.plain import plain_from
 from benchmarks.timing import Row, measure, show
 from cen_cli import builders
-from cen_cli.analysis.compaction import NETWORK, Network, compaction_report, compare, part_forwards
+from cen_cli.analysis.compaction import NETWORK, compaction_report, compare, part_forwards
 from cen_cli.analysis.equality import random_batches
 from cen_cli.models.compact import compact_tensors, compacted
-from cen_cli.models.network import PARTS
+from cen_cli.models.network import PARTS, StreamNetwork
 from cen_cli.models.norms import set_norm_statistics
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.results import Compaction
@@ -63,7 +63,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def networks(options: argparse.Namespace) -> Iterator[tuple[str, Network]]:
+def networks(options: argparse.Namespace) -> Iterator[tuple[str, StreamNetwork]]:
     """What is compacted, by name."""
     for path in options.checkpoints:
         loaded = builders.load(path)
@@ -77,7 +77,7 @@ def networks(options: argparse.Namespace) -> Iterator[tuple[str, Network]]:
         yield f"{share:.0%} replaced", segmentation.network(drawn).to(memory_format=torch.contiguous_format).eval()
 
 
-def costs(network: Network, compact: Network, options: argparse.Namespace) -> Compaction:
+def costs(network: StreamNetwork, compact: StreamNetwork, options: argparse.Namespace) -> Compaction:
     """Equality and everything that needs no clock. Raises MismatchError where outputs differ."""
     size = (options.size, options.size)
     batches = random_batches(network.modalities, size, getattr(network, "size_multiple", 1))
@@ -100,7 +100,7 @@ def report(found: Compaction) -> None:
         )
 
 
-def times(name: str, network: Network, compact: Network, options: argparse.Namespace) -> list[Row]:
+def times(name: str, network: StreamNetwork, compact: StreamNetwork, options: argparse.Namespace) -> list[Row]:
     """Before / after for every part; plain / after for the whole of a segmentation network."""
     device = torch.device(options.device)
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
@@ -120,7 +120,7 @@ def times(name: str, network: Network, compact: Network, options: argparse.Names
     return [*rows, measure(f"{name}, {NETWORK}, plain", plain_forward, after[NETWORK], options)]
 
 
-def _is_refinenet(network: Network, options: argparse.Namespace) -> bool:
+def _is_refinenet(network: StreamNetwork, options: argparse.Namespace) -> bool:
     return isinstance(network, Segmenter) and not options.checkpoints
 
 

@@ -36,7 +36,7 @@ class PlainTranslator(nn.Module):
 
     def __init__(self, source: Translator, dropout: float) -> None:
         super().__init__()
-        self.down = nn.ModuleList(PlainLayer(layer) for layer in source.encoder.layers)
+        self.down = nn.ModuleList(PlainLayer(stage[-1]) for stage in source.encoder.stages())
         self.up = nn.ModuleList(PlainLayer(layer) for layer in source.decoder.children())
         self.dropout = dropout
         self.alpha = source.ensemble.alpha

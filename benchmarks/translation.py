@@ -170,7 +170,7 @@ def plain_gradients(net: PlainTranslator) -> list[Tensor]:
 
 def our_gradients(net: Translator) -> list[Tensor]:
     """The same of ours."""
-    layers = [*net.encoder.layers, *net.decoder.children()]
+    layers = [*(stage[-1] for stage in net.encoder.stages()), *net.decoder.children()]
     return [*(layer.conv.weight.grad for layer in layers), net.ensemble.alpha.grad]
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,7 @@ from scipy.special import erf
 from torch import Tensor, nn
 
 from cen_cli.analysis.gammas import GammaHistory, check_history, fates_of_gammas
-from cen_cli.analysis.layers import LayerState, Mask
+from cen_cli.analysis.layers import LayerState, Mask, mean
 from cen_cli.data.sample import Batch
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.results import Attraction, AttractionRow, CalibrationBin
@@ -132,20 +131,20 @@ def _joined(parts: Sequence[_Gammas]) -> _Gammas:
 
 def _row(gammas: _Gammas, modality: str) -> AttractionRow:
     predicted, events = gammas.predicted[gammas.live], gammas.events[:, gammas.live]
-    observed = _mean(events)
+    observed = mean(events)
     of_fallen = gammas.predicted[gammas.fell]
     return AttractionRow(
         modality=modality,
         gammas=len(predicted),
-        predicted=_mean(predicted),
+        predicted=mean(predicted),
         observed=observed,
-        brier=_mean(np.square(events - predicted)),
-        brier_constant=_mean(np.square(events - observed)),
+        brier=mean(np.square(events - predicted)),
+        brier_constant=mean(np.square(events - observed)),
         replaced=int((~gammas.live).sum()),
         fell=len(of_fallen),
         stayed=int(gammas.stayed.sum()),
-        predicted_of_fallen=_mean(of_fallen),
-        brier_of_fallen=_mean(np.square(gammas.stayed[gammas.fell] - of_fallen)),
+        predicted_of_fallen=mean(of_fallen),
+        brier_of_fallen=mean(np.square(gammas.stayed[gammas.fell] - of_fallen)),
     )
 
 
@@ -157,10 +156,6 @@ def _bins(gammas: _Gammas) -> list[CalibrationBin]:
     for number, (low, high) in enumerate(pairwise(edges.tolist())):
         inside = gammas.live & (place == number)
         if inside.any():
-            means = [_mean(values[..., inside]) for values in (gammas.predicted, gammas.events, gammas.below)]
+            means = [mean(values[..., inside]) for values in (gammas.predicted, gammas.events, gammas.below)]
             bins.append(CalibrationBin(low, high, int(inside.sum()), *means))
     return bins
-
-
-def _mean(values: npt.NDArray[Any]) -> float:
-    return float(values.mean()) if values.size else float("nan")

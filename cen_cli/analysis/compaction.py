@@ -11,19 +11,15 @@ from cen_cli.analysis.equality import ComparedBatch, check_equal
 from cen_cli.models.compact import compact_sites
 from cen_cli.models.cost import Work, in_turn, macs
 from cen_cli.models.exchange import exchanging_layers
-from cen_cli.models.network import PARTS
+from cen_cli.models.network import PARTS, StreamNetwork
 from cen_cli.models.norms import ModalInstanceNorm2d
-from cen_cli.models.segmenter import Segmenter
-from cen_cli.models.translator import Translator
 from cen_cli.results import Compaction, Compared, PartCost
 from cen_cli.scoring.segmentation import evaluating
 
 NETWORK = "network"
 
-Network = Segmenter | Translator
 
-
-def compare(model: Network, compact: Network, batches: Iterable[ComparedBatch]) -> tuple[Compared, ...]:
+def compare(model: StreamNetwork, compact: StreamNetwork, batches: Iterable[ComparedBatch]) -> tuple[Compared, ...]:
     """How far the outputs are apart on every batch. Raises MismatchError where that is too far. Both on the CPU."""
     compared = []
     for batch in batches:
@@ -34,8 +30,8 @@ def compare(model: Network, compact: Network, batches: Iterable[ComparedBatch]) 
 
 
 def compaction_report(
-    model: Network,
-    compact: Network,
+    model: StreamNetwork,
+    compact: StreamNetwork,
     stored: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
     compared: Sequence[Compared],
     *,
@@ -80,7 +76,7 @@ def compaction_report(
     )
 
 
-def part_forwards(network: Network, x: Tensor) -> dict[str, Work]:
+def part_forwards(network: StreamNetwork, x: Tensor) -> dict[str, Work]:
     """A forward of every part, and of all of it, on the stack x [M*B, 3, H, W], in evaluation."""
     network.eval()
     with torch.inference_mode():
@@ -95,7 +91,7 @@ def part_forwards(network: Network, x: Tensor) -> dict[str, Work]:
     return {part: torch.inference_mode()(forward) for part, forward in forwards.items()}
 
 
-def _by_modality(model: Network, masks: Sequence[Tensor]) -> dict[str, int]:
+def _by_modality(model: StreamNetwork, masks: Sequence[Tensor]) -> dict[str, int]:
     """Masks, bool [M, C], of all layers -> how often True for each modality."""
     counts = [sum(int(mask[m].sum()) for mask in masks) for m in range(len(model.modalities))]
     return dict(zip(model.modalities, counts, strict=True))

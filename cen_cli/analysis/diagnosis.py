@@ -49,16 +49,17 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: 
         return GammaDiagnosis("no exchange", ("exchange is switched off in this network", *evidence), _SWITCHED_OFF)
     if any(state.fixed is not None for state in states):
         return _fixed(states, evidence)
-    remarks = (*evidence, *_full_layers(states, modalities), *_given_up_by_several(states))
+    replaced, dead, several = _given_up(states)
+    remarks = (*evidence, *_full_layers(states, modalities), *_without_donor(replaced, dead, several))
     if (shares > COLLAPSED).any():
         return _collapsed(
             [name for name, share in zip(modalities, shares, strict=True) if share > COLLAPSED], remarks, sparsity
         )
     if (shares < FEW).all():
         return _no_effect(states, evidence)
-    if _dead(states) > DEAD * _replaced(states):
+    if dead > DEAD * replaced:
         return _not_complementary("dead", remarks, "most donors are as dead as the channels that they replace")
-    if _given_up_elsewhere(states) > OVERLAPPING * _replaced(states):
+    if several > OVERLAPPING * replaced:
         return _not_complementary("overlapping", remarks, "modalities give up the same channels")
     return GammaDiagnosis("healthy", remarks, "nothing needs changing")
 
@@ -104,7 +105,7 @@ def with_health(diagnosis: GammaDiagnosis, states: Sequence[LayerState], log: Se
 
 def _fixed(states: Sequence[LayerState], evidence: tuple[str, ...]) -> GammaDiagnosis:
     allowed = sum(int(state.replaceable.sum()) for state in states)
-    said = f"{_replaced(states)} of {allowed} channels that may be replaced are replaced whatever their gammas say"
+    said = f"{_given_up(states)[0]} of {allowed} channels that may be replaced are replaced whatever their gammas say"
     return GammaDiagnosis("fixed", (said, *evidence), "nothing needs changing: no threshold chose them")
 
 
@@ -113,7 +114,8 @@ def _collapsed(full: Sequence[str], evidence: tuple[str, ...], sparsity: float) 
         f"lower exchange.sparsity, to a half or a third of what it is: nearly every pressed channel of"
         f" {' and '.join(full)} is given up, so nothing is chosen"
     )
-    return GammaDiagnosis("collapsed", evidence, advice, _scaled(sparsity, 1 / 2))
+    settings = {"exchange.sparsity": float(f"{sparsity / 2:.2g}")} if sparsity > 0 else {}
+    return GammaDiagnosis("collapsed", evidence, advice, settings)
 
 
 def _no_effect(states: Sequence[LayerState], evidence: tuple[str, ...]) -> GammaDiagnosis:
@@ -134,10 +136,6 @@ def _not_complementary(verdict: str, evidence: tuple[str, ...], why: str) -> Gam
     return GammaDiagnosis(verdict, evidence, advice)
 
 
-def _scaled(sparsity: float, factor: float) -> dict[str, float]:
-    return {"exchange.sparsity": float(f"{sparsity * factor:.2g}")} if sparsity > 0 else {}
-
-
 # --- evidence -----------------------------------------------------------------------------------------------------
 
 
@@ -152,18 +150,10 @@ def _shares(states: Sequence[LayerState]) -> npt.NDArray[np.float64]:
     return below / np.maximum(_pressed(states), 1)
 
 
-def _replaced(states: Sequence[LayerState]) -> int:
-    return sum(int(state.replaced.sum()) for state in states)
-
-
-def _dead(states: Sequence[LayerState]) -> int:
-    """Replaced channels that have no donor above the threshold."""
-    return sum(int(state.dead.sum()) for state in states)
-
-
-def _given_up_elsewhere(states: Sequence[LayerState]) -> int:
-    """Replaced channels that are below the threshold in at least one other modality."""
-    return sum(int((state.replaced & (state.below.sum(axis=0) > 1)).sum()) for state in states)
+def _given_up(states: Sequence[LayerState]) -> list[int]:
+    """Replaced channels; those of them without a donor above the threshold; those below it in another modality too."""
+    masks = [(state.replaced, state.dead, state.replaced & (state.below.sum(axis=0) > 1)) for state in states]
+    return [sum(int(mask.sum()) for mask in kind) for kind in zip(*masks, strict=True)]
 
 
 def _full_layers(states: Sequence[LayerState], modalities: Sequence[str]) -> tuple[str, ...]:
@@ -179,9 +169,8 @@ def _full_layers(states: Sequence[LayerState], modalities: Sequence[str]) -> tup
     )
 
 
-def _given_up_by_several(states: Sequence[LayerState]) -> tuple[str, ...]:
-    """How many replaced channels have a donor that is below the threshold too, if any have."""
-    total, dead, several = _replaced(states), _dead(states), _given_up_elsewhere(states)
+def _without_donor(total: int, dead: int, several: int) -> tuple[str, ...]:
+    """How many of `_given_up` have a donor that is below the threshold too, if any have."""
     said = []
     if dead:
         said.append(f"{dead} of {total} replaced channels have no donor above the threshold: nothing takes their place")

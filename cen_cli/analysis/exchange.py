@@ -19,7 +19,7 @@ import numpy.typing as npt
 from torch import nn
 
 from cen_cli.analysis.gammas import GammaHistory, check_history
-from cen_cli.analysis.layers import LayerState, Mask, layer_states, stage_of
+from cen_cli.analysis.layers import LayerState, Mask, layer_states, mean, stage_of
 from cen_cli.results import TOTAL, ExchangeRow, ReplacedAtStep, ReplacedCount
 
 
@@ -58,7 +58,7 @@ def rows_of_states(
 def _mixed(states: Sequence[LayerState], m: int) -> float | None:
     """How much gates mix into the channels of modality m that may be replaced."""
     gated = [state.mixing[m, state.replaceable[m]] for state in states if state.mixing is not None]
-    return float(np.concatenate(gated).mean()) if gated else None
+    return mean(np.concatenate(gated)) if gated else None
 
 
 def _gain(states: Sequence[LayerState], m: int) -> tuple[float, float] | None:
@@ -68,7 +68,7 @@ def _gain(states: Sequence[LayerState], m: int) -> tuple[float, float] | None:
         return None
     parts = ([gain[now] for gain, now, _ in chosen], [gain[allowed & ~now] for gain, now, allowed in chosen])
     replaced, kept = (np.concatenate(part) for part in parts)
-    return (float(replaced.mean()) if len(replaced) else np.nan, float(kept.mean()) if len(kept) else np.nan)
+    return mean(replaced), mean(kept)
 
 
 def _donors(states: Sequence[LayerState], m: int, modalities: Sequence[str]) -> dict[str, float]:

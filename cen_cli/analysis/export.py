@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from cen_cli.analysis.equality import ComparedBatch, check_equal
 from cen_cli.errors import CheckpointError, MismatchError, UnavailableError
 from cen_cli.models.backbones.staged import StagedEncoder
+from cen_cli.models.network import StreamNetwork
 from cen_cli.models.portable import make_portable
-from cen_cli.models.segmenter import Segmenter
-from cen_cli.models.translator import Translator
 from cen_cli.results import ENSEMBLE, Compared
 from cen_cli.scoring.segmentation import evaluating
 
@@ -37,8 +36,6 @@ SHORTEST_SIDE = 33
 TRACED_SIDE = 64
 """Pixels of the images that the graph is traced with, at least."""
 
-Network = Segmenter | Translator
-
 
 def check_installed() -> None:
     """Raises UnavailableError, naming them, where packages that the export needs are missing."""
@@ -50,18 +47,18 @@ def check_installed() -> None:
         )
 
 
-def graph_outputs(network: Network) -> tuple[str, ...]:
+def graph_outputs(network: StreamNetwork) -> tuple[str, ...]:
     """The outputs' names in the graph, in the order of the branches, then the ensemble of several."""
     branches = tuple(f"branch_{name}" for name in network.branches)
     return branches if len(branches) == 1 else (*branches, ENSEMBLE)
 
 
-def fewest_pixels(network: Network) -> int:
+def fewest_pixels(network: StreamNetwork) -> int:
     """Height and width that the graph takes at least."""
     return getattr(network, "size_multiple", SHORTEST_SIDE)
 
 
-def takes_one_size(network: Network) -> bool:
+def takes_one_size(network: StreamNetwork) -> bool:
     """Whether the graph is for one image size: torch's exporter takes minutes over open ones of timm's encoders."""
     return isinstance(network.encoder, StagedEncoder)
 
@@ -69,7 +66,7 @@ def takes_one_size(network: Network) -> bool:
 class _Graph(nn.Module):
     """The network with one argument for each modality, and a tuple of its outputs."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: StreamNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -78,7 +75,7 @@ class _Graph(nn.Module):
         return tuple(output.named(self.network.branches).values())
 
 
-def onnx_file(network: Network, metadata: Mapping[str, str], size: tuple[int, int]) -> bytes:
+def onnx_file(network: StreamNetwork, metadata: Mapping[str, str], size: tuple[int, int]) -> bytes:
     """The content of an ONNX file of the network, which is on the CPU; `metadata` become its properties.
 
     `size`: height and width of the images where the graph takes one size; else those are open.
@@ -103,14 +100,15 @@ def onnx_file(network: Network, metadata: Mapping[str, str], size: tuple[int, in
     return content
 
 
-def _exported(network: Network, size: tuple[int, int]) -> torch.onnx.ONNXProgram:
+def _exported(network: StreamNetwork, size: tuple[int, int]) -> torch.onnx.ONNXProgram:
     """The graph, traced in evaluation with an open batch, and open sizes where it can have them."""
     axes: dict[int, Any] = {0: torch.export.Dim("B", min=2)}
     if not takes_one_size(network):
         multiple = getattr(network, "size_multiple", 1)
         side = multiple * max(2, -(-TRACED_SIDE // multiple))
         size = (side, side + multiple)
-        axes |= _open_sizes(multiple)
+        fewest = SHORTEST_SIDE if multiple == 1 else 2
+        axes |= {axis: multiple * torch.export.Dim(name, min=fewest) for axis, name in ((2, "h"), (3, "w"))}
     images = tuple(torch.zeros(2, 3, *size) for _ in network.modalities)
     shapes = (tuple(axes for _ in images),)
     program = torch.export.export(_Graph(network), images, dynamic_shapes=shapes, strict=False)
@@ -125,13 +123,6 @@ def _exported(network: Network, size: tuple[int, int]) -> torch.onnx.ONNXProgram
     )
     assert exported is not None, "no file was named, so the program is returned"
     return exported
-
-
-def _open_sizes(multiple: int) -> dict[int, Any]:
-    """Height and width as axes that are not fixed."""
-    fewest = SHORTEST_SIDE if multiple == 1 else 2
-    height, width = (torch.export.Dim(name, min=fewest) for name in ("h", "w"))
-    return {2: multiple * height, 3: multiple * width}
 
 
 @contextmanager
@@ -160,14 +151,14 @@ def graph_session(content: bytes) -> Any:
         raise MismatchError(f"ONNX Runtime cannot read the exported graph: {error}") from error
 
 
-def run_graph(session: Any, network: Network, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def run_graph(session: Any, network: StreamNetwork, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The outputs of a network's graph for float32 images [B, 3, H, W], by their names in the graph."""
     names = graph_outputs(network)
     made = session.run(names, {name: image.numpy() for name, image in images.items()})
     return {name: torch.from_numpy(array) for name, array in zip(names, made, strict=True)}
 
 
-def compare_onnx(network: Network, content: bytes, batches: Iterable[ComparedBatch]) -> tuple[Compared, ...]:
+def compare_onnx(network: StreamNetwork, content: bytes, batches: Iterable[ComparedBatch]) -> tuple[Compared, ...]:
     """How far the file's outputs are from the network's, on the CPU. Raises MismatchError where that is too far."""
     session, compared = graph_session(content), []
     for batch in batches:

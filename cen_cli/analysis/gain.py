@@ -15,7 +15,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from cen_cli.analysis.layers import LayerState, Mask
+from cen_cli.analysis.layers import LayerState, mean
 from cen_cli.data.sample import Batch
 from cen_cli.models.choices import watch_gains
 from cen_cli.results import GainRow
@@ -57,17 +57,13 @@ def gain_rows(gains: dict[str, Floats], states: Sequence[LayerState], modalities
                     layer=state.name,
                     modality=modality,
                     channels=int(allowed.sum()),
-                    positive=float((gain[allowed] > 0).mean()) if allowed.any() else float("nan"),
-                    kept=_mean(gain, allowed & ~replaced),
-                    replaced=_mean(gain, replaced),
+                    positive=mean(gain[allowed] > 0),
+                    kept=mean(gain[allowed & ~replaced]),
+                    replaced=mean(gain[replaced]),
                     correlation=_correlation(gamma[allowed], gain[allowed]),
                 )
             )
     return tuple(rows)
-
-
-def _mean(values: Floats, where: Mask) -> float:
-    return float(values[where].mean()) if where.any() else float("nan")
 
 
 def _correlation(one: Floats, other: Floats) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from cen_cli.analysis.layers import LayerState, Mask, layer_states
+from cen_cli.analysis.layers import LayerState, Mask, layer_states, mean
 from cen_cli.errors import CheckpointError
 from cen_cli.results import GammaRecovery, GammaRow
 from cen_cli.runs.checkpoint import LEAVE_OUT, not_finite, read_tensors
@@ -32,22 +32,17 @@ def gamma_rows(model: nn.Module, modalities: Sequence[str]) -> list[GammaRow]:
 
 def rows_of_layers(states: Sequence[LayerState], modalities: Sequence[str]) -> list[GammaRow]:
     """The same of layers as they stood."""
-    return [row for state in states for row in rows_of_layer(state, modalities)]
-
-
-def rows_of_layer(state: LayerState, modalities: Sequence[str]) -> list[GammaRow]:
-    """One row per modality of one layer."""
-    shared = state.below & (state.below.sum(axis=0) > 1)  # [M, C]: below here and in at least one other modality
     return [
         GammaRow(
             layer=state.name,
             modality=modality,
             channels=state.gammas.shape[1],
             quantiles=_quantiles(state.gammas[m]),
-            below_inside=_share(state.below[m], state.pressed[m]),
-            below_outside=_share(state.below[m], ~state.pressed[m]),
-            overlap=float(shared[m].mean()),
+            below_inside=mean(state.below[m, state.pressed[m]]),
+            below_outside=mean(state.below[m, ~state.pressed[m]]),
+            overlap=mean(state.below[m] & (state.below.sum(axis=0) > 1)),  # here and in at least one other modality
         )
+        for state in states
         for m, modality in enumerate(modalities)
     ]
 
@@ -55,12 +50,6 @@ def rows_of_layer(state: LayerState, modalities: Sequence[str]) -> list[GammaRow
 def _quantiles(values: npt.NDArray[np.float32]) -> tuple[float, float, float, float, float]:
     low, first, median, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
     return (low, first, median, third, high)
-
-
-def _share(chosen: Mask, where: Mask) -> float:
-    """The share of `where` that is chosen; NaN where `where` is empty."""
-    total = int(where.sum())
-    return float((chosen & where).sum() / total) if total else float("nan")
 
 
 # --- history ------------------------------------------------------------------------------------------------------

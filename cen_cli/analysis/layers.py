@@ -93,6 +93,11 @@ def _array(tensor: Tensor | None) -> npt.NDArray[Any] | None:
     return None if tensor is None else tensor.detach().cpu().numpy()
 
 
+def mean(values: npt.NDArray[Any]) -> float:
+    """The mean; NaN of nothing."""
+    return float(values.mean()) if values.size else float("nan")
+
+
 def stage_of(layer: str) -> str:
     """The stage that a layer belongs to, from its dotted name.
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from cen_cli.analysis.equality import ComparedBatch, check_equal
 from cen_cli.analysis.export import (
-    Network,
     check_installed,
     fewest_pixels,
     graph_session,
@@ -22,11 +21,11 @@ from cen_cli.analysis.export import (
     takes_one_size,
 )
 from cen_cli.errors import UsageError
-from cen_cli.models.norms import ModalInstanceNorm2d
+from cen_cli.models.network import StreamNetwork
 from cen_cli.models.streams import ModalOutput, stack_images
 
 
-def run_by_onnx(network: Network) -> None:
+def run_by_onnx(network: StreamNetwork) -> None:
     """Let ONNX Runtime make the outputs of `network`, which is on the CPU, from now on.
 
     Its graph is made from the network as it then is when it first sees images; of these its outputs are compared with
@@ -41,7 +40,7 @@ def run_by_onnx(network: Network) -> None:
 class _Graphs:
     """The forward of a network: one graph for each kind of statistics that its instance norms go by."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: StreamNetwork) -> None:
         self._network = network
         self._sessions: dict[bool, Any] = {}
         self._only: tuple[int, ...] | None = None
@@ -53,7 +52,7 @@ class _Graphs:
         stack = stack_images(inputs, network.modalities)
         self._check(stack)
         images = dict(zip(network.modalities, stack.float().chunk(len(network.modalities)), strict=True))
-        running = any(each.use_running_statistics for each in _instance_norms(network))
+        running = any(getattr(module, "use_running_statistics", False) for module in network.modules())
         session = self._sessions.get(running) or self._made(stack)
         outputs = [*run_graph(session, network, images).values()]
         if running not in self._sessions:
@@ -88,7 +87,3 @@ class _Graphs:
             network.forward = self  # type: ignore[method-assign]
         self._only = size if takes_one_size(network) else None
         return graph_session(content)
-
-
-def _instance_norms(network: Network) -> list[ModalInstanceNorm2d]:
-    return [module for module in network.modules() if isinstance(module, ModalInstanceNorm2d)]

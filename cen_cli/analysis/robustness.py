@@ -54,17 +54,15 @@ def plan_robustness(data: ViewDataset, fills: Sequence[Fill], *, seed: int) -> P
     alone = (f"{names[0]} is the only modality: nothing can be left out",) if len(names) == 1 else ()
     return Plan(
         missing=tuple(Missing(subset, fill, stand) for subset in subsets for fill in fills),
-        corrupted=tuple(_corruptions(data.specs, seed)),
+        corrupted=tuple(
+            Corrupted(spec.name, name, level, seed)
+            for spec, name, level in itertools.product(data.specs, CORRUPTIONS, LEVELS)
+            if meaningless(name, spec) is None
+        ),
         swapped=tuple(Missing((name,), Fill.OTHER, stand) for name in names),
         notes=(*alone, *_left_out(data.specs)),
         seed=seed,
     )
-
-
-def _corruptions(specs: Sequence[ModalitySpec], seed: int) -> Iterator[Corrupted]:
-    for spec, name, level in itertools.product(specs, CORRUPTIONS, LEVELS):
-        if meaningless(name, spec) is None:
-            yield Corrupted(spec.name, name, level, seed)
 
 
 def _left_out(specs: Sequence[ModalitySpec]) -> Iterator[str]:
@@ -79,12 +77,20 @@ def score_robustness(data: ViewDataset, plan: Plan, score: Score, *, metric: str
     full = score(data)
     evaluations = {alteration: score_altered(data, alteration, score) for alteration in plan.alterations}
     drops = {alteration: score_drop(full, evaluation, metric) for alteration, evaluation in evaluations.items()}
-    names = tuple(spec.name for spec in data.specs)
     return Robustness(
         metric=metric,
         seed=plan.seed,
         full=full,
-        missing=tuple(_missing(item, names, evaluations[item], drops[item]) for item in plan.missing),
+        missing=tuple(
+            MissingScores(
+                evaluations[item],
+                drops[item],
+                present=tuple(spec.name for spec in data.specs if spec.name not in item.modalities),
+                missing=item.modalities,
+                fill=item.fill,
+            )
+            for item in plan.missing
+        ),
         corrupted=tuple(
             CorruptedScores(evaluations[item], drops[item], item.modality, item.corruption, item.level, item.strength)
             for item in plan.corrupted
@@ -107,11 +113,6 @@ def score_drop(full: Evaluation, altered: Evaluation, metric: str) -> Drop:
         branch: sign * (getattr(scores, metric) - getattr(altered.scores[branch], metric))
         for branch, scores in full.scores.items()
     }
-
-
-def _missing(item: Missing, names: Sequence[str], evaluation: Evaluation, drop: Drop) -> MissingScores:
-    present = tuple(name for name in names if name not in item.modalities)
-    return MissingScores(evaluation, drop, present, item.modalities, item.fill)
 
 
 def _reliance(full: Evaluation, swaps: Mapping[str, Drop], metric: str) -> tuple[Reliance, ...]:

@@ -5,8 +5,7 @@ It answers whether theta is well placed for these gammas; a network trained at a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from torch import nn
@@ -19,10 +18,16 @@ def score_thresholds(
     model: nn.Module, modalities: Sequence[str], thresholds: Sequence[float], score: Callable[[nn.Module], Evaluation]
 ) -> list[ThresholdRow]:
     """Score the network at every threshold, in ascending order; the network is left as it was."""
-    rows = []
-    for threshold in sorted(set(thresholds)):
-        with _threshold(model, threshold):
+    layers, rows = list(exchange_layers(model).values()), []
+    before = [layer.threshold for layer in layers]
+    try:
+        for threshold in sorted(set(thresholds)):
+            for layer in layers:
+                layer.threshold = threshold
             rows.append(ThresholdRow(threshold, count_replaced(exchanging_layers(model), modalities), score(model)))
+    finally:
+        for layer, own in zip(layers, before, strict=True):
+            layer.threshold = own
     return rows
 
 
@@ -34,16 +39,3 @@ def usual_thresholds(model: nn.Module) -> list[float]:
     candidates = [own * factor for factor in (1e-3, 1e-2, 1e-1, 3e-1, 1, 3, 10, 30)]
     kept = {int(below_threshold(gammas, threshold).sum()): threshold for threshold in candidates}
     return sorted({0.0, own, *kept.values()})
-
-
-@contextmanager
-def _threshold(model: nn.Module, threshold: float) -> Iterator[None]:
-    layers = list(exchange_layers(model).values())
-    before = [layer.threshold for layer in layers]
-    try:
-        for layer in layers:
-            layer.threshold = threshold
-        yield
-    finally:
-        for layer, own in zip(layers, before, strict=True):
-            layer.threshold = own

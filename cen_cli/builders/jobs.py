@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -214,7 +214,7 @@ def _by_stage(recipe: Recipe, model: Network) -> dict[str, list[nn.Parameter]]:
     encoder = {id(parameter) for parameter in groups.pop("encoder")}
     stages = {
         f"{STAGE}{number}": [p for module in stage for p in module.parameters() if id(p) in encoder]
-        for number, stage in enumerate(cast(Any, model.encoder).stages(), start=1)
+        for number, stage in enumerate(model.encoder.stages(), start=1)
     }
     assert sum(map(len, stages.values())) == len(encoder), "a parameter of the encoder is in no stage"
     return {**stages, **groups}

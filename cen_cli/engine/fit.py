@@ -22,7 +22,7 @@ from cen_cli.data.loading import BatchLoader, check_target, training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
-from cen_cli.engine.health import HealthCheck
+from cen_cli.engine.health import is_due, note
 from cen_cli.engine.losses import LossWindow
 from cen_cli.engine.optimizers import optimizer_state, restore_optimizer
 from cen_cli.engine.progress import FitSettings, Progress
@@ -62,38 +62,34 @@ from cen_cli.runs.gammas import GammaRecorder
 from cen_cli.wording import command, listed
 
 
+@dataclasses.dataclass(eq=False)
 class Fit:
     """One training run. `run()` trains from wherever `progress` stands to the end."""
 
-    def __init__(
-        self,
-        task: NetworkTask,
-        train_data: ViewDataset,
-        run: RunDirectory,
-        settings: FitSettings,
-        listener: Listener,
-        metadata: Mapping[str, str],
-    ) -> None:
-        self.task = task
-        self.train_data = train_data
-        self.directory = run
-        self.settings = settings
-        self.listener = listener
-        self.metadata = metadata
+    task: NetworkTask
+    train_data: ViewDataset
+    directory: RunDirectory
+    settings: FitSettings
+    listener: Listener
+    metadata: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        model, settings = self.task.model, self.settings
         self.progress = Progress()
-        self.layers = exchange_layers(task.model)
-        self.modalities = task.model.modalities
-        self.gammas = GammaRecorder(self.layers, self.modalities)
-        self.exchanging = exchanging_layers(task.model)
+        self.modalities = model.modalities
+        self.gammas = GammaRecorder(exchange_layers(model), self.modalities)
+        self.exchanging = exchanging_layers(model)
         self.losses = LossWindow()
         self.step_seconds: list[float] = []
-        self.steps_per_epoch = len(EpochBatches(len(train_data), settings.batch, settings.seed, epoch=0))
+        self.steps_per_epoch = len(EpochBatches(len(self.train_data), settings.batch, settings.seed, epoch=0))
         self.total_steps = self.steps_per_epoch * settings.epochs
 
     def run(self, stop: StopRequest) -> RunSummary:
         """Train to the end. Raises Interrupted (after saving), DivergedError, DataError or SaveError."""
         if not self.directory.last.is_dir():
-            self._begin()
+            self.task.validate(limit=2)  # what is broken in the evaluation shows now, not after the first epoch
+            self.gammas.record(0)
+            self._save()  # from here a run that is killed before its next checkpoint is resumed
         with stop:
             batches = iter(self._loader())
             while self.progress.epoch < self.settings.epochs and not self._settled():
@@ -138,7 +134,7 @@ class Fit:
                 f"{folder}: not the state of this recipe's training ({error})", hint=PUT_BACK
             ) from error
         self.task.continue_average(self.progress.step - self.progress.skipped)
-        self.losses.restore(self.progress.window, self.progress.window_steps)
+        self.losses = LossWindow(self.progress.window, self.progress.window_steps)
         self.gammas.restore(self.directory.gammas, self.progress.step)
         if ranks.leads():
             self.directory.truncate_events(self.progress.events_size)
@@ -179,15 +175,6 @@ class Fit:
     def _replaced(self) -> tuple[ReplacedCount, ...]:
         """Of the network that is scored and kept, as it is now."""
         return count_replaced(exchanging_layers(self.task.kept), self.modalities)
-
-    def _begin(self) -> None:
-        """Try the evaluation and the disk, so that what is broken shows now and not after the first epoch.
-
-        From the checkpoint of step 0 a run that is killed before its next one is resumed.
-        """
-        self.task.validate(limit=2)
-        self.gammas.record(0)
-        self._save()
 
     def _loader(self) -> BatchLoader:
         """All batches from where the run stands to its end: workers start once, and load on during validations."""
@@ -233,8 +220,7 @@ class Fit:
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; now and then the network is watched in it."""
         number = self.progress.step + 1
-        check = HealthCheck(self.settings.log_every, self.progress.ill_since)
-        if not check.due(number):
+        if not is_due(number, self.settings.log_every):
             return ranks.averaged(self.task.step(batch, self.progress.step))
         scale = next(iter(self.task.scalers.values())).get_scale()
         with watching(self.task.model, scale) as watch:
@@ -242,8 +228,7 @@ class Fit:
         if self.task.skipped:
             return ranks.averaged(terms)
         health = watch.health()
-        warning = check.note(health, number)
-        self.progress.ill_since = check.since
+        self.progress.ill_since, warning = note(health, self.progress.ill_since, number)
         self._write_event({"kind": "health", "step": number, **as_json(health)})
         if warning:
             self.listener.on_note(warning)
@@ -341,7 +326,7 @@ class Fit:
     def _log(self) -> None:
         """Report the log interval that ends here."""
         progress = self.progress
-        averages, _ = self.losses.close()
+        averages = self.losses.close()
         replaced = count_replaced(self.exchanging, self.modalities)
         rates = self.task.learning_rates(progress.step - 1)
         scales = {name: state["scale"] for name, state in self.task.scaler_states().items()}
@@ -370,7 +355,7 @@ class Fit:
         if not ranks.leads():
             return
         progress = self.progress
-        progress.window, progress.window_steps = self.losses.state()
+        progress.window, progress.window_steps = self.losses.sums, self.losses.steps
         progress.events_size = self.directory.events_size()
         tensors, rng = captured[0]
         for rank, (own, _) in enumerate(captured[1:], start=1):

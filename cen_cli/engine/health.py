@@ -10,23 +10,15 @@ EARLY = (1, 10, 20)
 """Steps recorded beside those that end a log interval: what dies from a bad start dies within these."""
 
 
-class HealthCheck:
-    """Remembers since which step a layer is dead or a part gets no gradient; `since` is saved and restored."""
+def is_due(step: int, log_every: int) -> bool:
+    """Whether optimiser step number `step`, counted from 1, is one to look at."""
+    return step in EARLY or step % log_every == 0
 
-    def __init__(self, log_every: int, since: Mapping[str, int]) -> None:
-        self._log_every = log_every
-        self.since = dict(since)
 
-    def due(self, step: int) -> bool:
-        """Whether optimiser step number `step`, counted from 1, is one to record."""
-        return step in EARLY or step % self._log_every == 0
-
-    def note(self, health: Health, step: int) -> str | None:
-        """Take in what was seen in this step; a warning where something is ill that was not before."""
-        ill = (*health.dead, *health.unreached)
-        new = [name for name in ill if name not in self.since]
-        self.since = {name: self.since.get(name, step) for name in ill}
-        return warning(health, self.since) if new else None
+def note(health: Health, before: Mapping[str, int], step: int) -> tuple[dict[str, int], str | None]:
+    """What is ill, with the step since which it is so, and a warning where something was not `before`."""
+    since = {name: before.get(name, step) for name in (*health.dead, *health.unreached)}
+    return since, warning(health, since) if since.keys() - before.keys() else None
 
 
 def warning(health: Health, since: Mapping[str, int]) -> str:

@@ -16,12 +16,14 @@ Penalty = Callable[[nn.Module], Tensor]
 
 
 class LossWindow:
-    """Collects loss terms without waiting for the device; `flush` fetches them together and names the first bad one."""
+    """Collects loss terms without waiting for the device; `flush` fetches them together and names the first bad one.
 
-    def __init__(self) -> None:
+    `sums` and `steps` of the unfinished interval are what is saved, and what it is continued from.
+    """
+
+    def __init__(self, sums: Mapping[str, float] | None = None, steps: int = 0) -> None:
         self._pending: list[tuple[int, int, Sequence[Mapping[str, str]], Mapping[str, Tensor]]] = []
-        self._sums: dict[str, float] = {}
-        self._steps = 0
+        self.sums, self.steps = dict(sums or {}), steps
 
     def add(self, terms: Mapping[str, Tensor], *, epoch: int, step: int, files: Sequence[Mapping[str, str]]) -> None:
         """Remember the terms of one step and where they came from; on a CPU there is no wait, so check them at once."""
@@ -39,25 +41,16 @@ class LossWindow:
             bad = [name for name, value in named.items() if not math.isfinite(value) and name != "total"]
             if bad or not math.isfinite(named["total"]):
                 raise _diverged(epoch, step, {name: named[name] for name in bad or ["total"]}, files)
-            self._sums = {name: self._sums.get(name, 0.0) + value for name, value in named.items()}
-            self._steps += 1
+            self.sums = {name: self.sums.get(name, 0.0) + value for name, value in named.items()}
+            self.steps += 1
         self._pending.clear()
 
-    def close(self) -> tuple[dict[str, float], int]:
-        """Averages over the interval that ends here and its number of steps; the next interval starts empty."""
+    def close(self) -> dict[str, float]:
+        """Averages over the interval that ends here; the next one starts empty."""
         self.flush()
-        steps = max(self._steps, 1)
-        averages = {name: total / steps for name, total in self._sums.items()}
-        self._sums, self._steps = {}, 0
-        return averages, steps
-
-    def state(self) -> tuple[dict[str, float], int]:
-        """The unfinished interval's sums and steps, to be saved."""
-        return dict(self._sums), self._steps
-
-    def restore(self, sums: Mapping[str, float], steps: int) -> None:
-        """Continue an interval that `state` described."""
-        self._sums, self._steps = dict(sums), steps
+        averages = {name: total / max(self.steps, 1) for name, total in self.sums.items()}
+        self.sums, self.steps = {}, 0
+        return averages
 
 
 def _diverged(epoch: int, step: int, terms: Mapping[str, float], files: Sequence[Mapping[str, Any]]) -> DivergedError:

@@ -38,14 +38,10 @@ def build_optimizer(
     return torch.optim.Adam(described, lr=0.0, betas=betas, fused=True)
 
 
-def set_rates(
-    optimizer: torch.optim.Optimizer, schedule: Schedule, base: Mapping[str, Rate], step: int
-) -> dict[str, float]:
-    """Set every group's learning rate for optimiser step `step`; returns them by group name."""
-    rates = {}
+def set_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, base: Mapping[str, Rate], step: int) -> None:
+    """Set every group's learning rate for optimiser step `step`; `base` is by group name."""
     for group in optimizer.param_groups:
-        rates[group["name"]] = group["lr"] = schedule.rate(base[group["name"]], step)
-    return rates
+        group["lr"] = schedule.rate(base[group["name"]], step)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -139,20 +139,17 @@ class NetworkTask(ABC):
         revise_choices(network, step, self.schedule.total_steps, None if self.skipped else scale)
         set_rates(optimizer, self.schedule, self.rates, step)
         if self.skipped:
-            _check_scale(scaler.get_scale(), name)
-            return
+            if scaler.get_scale() >= 1:
+                return
+            raise ranks.common(
+                DivergedError(
+                    f"{name}: gradients are not finite in fp16, however small the loss is scaled",
+                    hint='train.precision = "fp32", or "bf16" where the device has it; what was saved before is '
+                    "untouched",
+                )
+            )
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
         optimizer.step()
         if self.average and network is self.model:
             self.average.update_parameters(network)
-
-
-def _check_scale(scale: float, name: str) -> None:
-    if scale < 1:
-        raise ranks.common(
-            DivergedError(
-                f"{name}: gradients are not finite in fp16, however small the loss is scaled",
-                hint='train.precision = "fp32", or "bf16" where the device has it; what was saved before is untouched',
-            )
-        )

@@ -82,12 +82,26 @@ class TranslationTask(NetworkTask):
         terms: dict[str, Tensor] = {}
         if self.discriminator is not None:
             terms[DISCRIMINATOR] = self._step_discriminator(self.discriminator, moved, output, step)
-        terms |= self._step_generator(moved, output, step)
+        terms |= self.losses(moved, output)
+        self.update(GENERATOR, self.model, [terms["total"]], step, clip_norm=self.clip_norm)
         return {name: term.detach() for name, term in terms.items()}
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The generator's loss terms on a batch that is on the device; `total` is their sum."""
-        return self._generator_losses(batch, self.output(batch))
+    def losses(self, batch: Batch, output: ModalOutput | None = None) -> dict[str, Tensor]:
+        """The generator's loss terms on a batch that is on the device; `total` is their sum.
+
+        `output`: what it has made of the batch, where that is known.
+        """
+        output = output or self.output(batch)
+        terms = {
+            name: self.pixel_weight * pixel_loss(image, batch.target, batch.target_valid)
+            for name, image in output.named(self.model.branches).items()
+        }
+        if self.discriminator is not None:
+            condition, _, fake = self._shown(batch, output.branches)
+            with _frozen(self.discriminator), autocast(self.device, self.precision):
+                logits = self.discriminator(condition, fake)
+            terms["adversarial"] = self.adversarial_weight * len(output.branches) * adversarial_loss(logits, 1.0)
+        return self.with_total(terms)
 
     def discriminator_loss(self, discriminator: Callable[..., Tensor], batch: Batch, output: ModalOutput) -> Tensor:
         """What the discriminator minimises; no gradient reaches the generator."""
@@ -107,23 +121,6 @@ class TranslationTask(NetworkTask):
         loss = self.discriminator_loss(self._discriminate, batch, output)
         self.update(DISCRIMINATOR, discriminator, [loss], step, clip_norm=None)
         return loss
-
-    def _step_generator(self, batch: Batch, output: ModalOutput | None, step: int) -> dict[str, Tensor]:
-        terms = self._generator_losses(batch, output or self.output(batch))
-        self.update(GENERATOR, self.model, [terms["total"]], step, clip_norm=self.clip_norm)
-        return terms
-
-    def _generator_losses(self, batch: Batch, output: ModalOutput) -> dict[str, Tensor]:
-        terms = {
-            name: self.pixel_weight * pixel_loss(image, batch.target, batch.target_valid)
-            for name, image in output.named(self.model.branches).items()
-        }
-        if self.discriminator is not None:
-            condition, _, fake = self._shown(batch, output.branches)
-            with _frozen(self.discriminator), autocast(self.device, self.precision):
-                logits = self.discriminator(condition, fake)
-            terms["adversarial"] = self.adversarial_weight * len(output.branches) * adversarial_loss(logits, 1.0)
-        return self.with_total(terms)
 
     def _shown(self, batch: Batch, branches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the discriminator sees: condition, real and generated image of every branch, [branches*B, ..., H, W]."""

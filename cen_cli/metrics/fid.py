@@ -51,8 +51,8 @@ def frechet_distance(real: Tensor | np.ndarray, fake: Tensor | np.ndarray) -> fl
     `real` and `fake` are Inception features, one row an image (Heusel et al., NeurIPS 2017). Raises ValueError for
     features that are no matrices of the same D, for fewer than two rows, NaN or infinity.
     """
-    x, y = checked_pair(real, fake)
-    return _distance(_fit(x), _fit(y))
+    p, q = map(_fit, checked_pair(real, fake))
+    return _from_root(p, q, _trace_of_root(p.factor, q.factor))
 
 
 def frechet_interval(
@@ -67,8 +67,7 @@ def frechet_interval(
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}, not between 0 and 1")
-    x, y = checked_pair(real, fake)
-    p, q = _fit(x), _fit(y)
+    p, q = map(_fit, checked_pair(real, fake))
     (basis_p, core_p), (basis_q, core_q) = _parted(p.factor), _parted(q.factor)
     u, values, vt = torch.linalg.svd(products(core_p, core_q), full_matrices=False)
     distance = _from_root(p, q, float(values.sum()))
@@ -100,10 +99,6 @@ def _fit(features: Tensor) -> _Normal:
     """Mean and covariance of rows [R, D]."""
     mean = features.mean(dim=0)
     return _Normal(mean, (features - mean) / math.sqrt(len(features) - 1))
-
-
-def _distance(p: _Normal, q: _Normal) -> float:
-    return _from_root(p, q, _trace_of_root(p.factor, q.factor))
 
 
 def _from_root(p: _Normal, q: _Normal, trace: float) -> float:

@@ -81,7 +81,10 @@ class InceptionFeatures:
         self._device = torch.device(device)
         self._batch = batch
         net = _network(_state(content, weights), weights)
-        _fold_norms(net)
+        for block in net.modules():
+            if isinstance(block, BasicConv2d):
+                block.conv = fuse_conv_bn_eval(block.conv, block.bn)
+                block.bn = nn.Identity()
         self._net = net.to(self._device).to(memory_format=torch.channels_last)
 
     @property
@@ -160,11 +163,3 @@ def _network(state: dict[str, Any], source: Path) -> nn.Module:
 
 def _unusable(source: Path, what: str) -> CheckpointError:
     return CheckpointError(f"{source}: {what}", hint=_way_to_get())
-
-
-def _fold_norms(net: nn.Module) -> None:
-    """Put every norm into the convolution before it."""
-    for block in net.modules():
-        if isinstance(block, BasicConv2d):
-            block.conv = fuse_conv_bn_eval(block.conv, block.bn)
-            block.bn = nn.Identity()

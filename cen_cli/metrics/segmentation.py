@@ -61,9 +61,7 @@ def segmentation_scores(confusion: Tensor | np.ndarray) -> SegmentationScores:
     accuracy = _ratio(hits, truth, truth > 0)
     iou = _ratio(hits, truth + predicted - hits, truth > 0)
     return SegmentationScores(
-        pixel_accuracy=float(
-            _ratio(hits.sum(keepdims=True), truth.sum(keepdims=True), truth.sum(keepdims=True) > 0)[0]
-        ),
+        pixel_accuracy=float(hits.sum() / truth.sum()) if truth.any() else float("nan"),
         mean_accuracy=_mean_of_known(accuracy),
         mean_iou=_mean_of_known(iou),
         class_accuracy=tuple(accuracy.tolist()),

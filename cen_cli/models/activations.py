@@ -6,7 +6,7 @@ and running statistics stand, while a block is computed again, where they stood 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -14,13 +14,15 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.conversion import Convolution
 from cen_cli.models.streams import PrivateCopies
 
 Layer = Convolution | PrivateCopies
+Buffers = dict[str, Tensor | None]
 
 
-def checkpoint_activations(encoder: Any) -> None:
+def checkpoint_activations(encoder: Encoder) -> None:
     """Let every block of the encoder's stages keep its input alone for the backward pass, in place.
 
     A block is what a stage, or a sequence in it, is made of; a layer alone, as in the stem of a ResNet, is none.
@@ -40,23 +42,19 @@ def _blocks(modules: Iterable[nn.Module]) -> Iterator[nn.Module]:
 
 def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """What a block is computed in, the first time and again."""
-    buffers = [
-        (module, name) for module in block.modules() for name, each in module._buffers.items() if each is not None
-    ]
-    return nullcontext(), _standing(buffers, [getattr(*place).clone() for place in buffers])
+    tables = [module._buffers for module in block.modules()]
+    values = [{name: each.clone() for name, each in table.items() if each is not None} for table in tables]
+    return nullcontext(), _standing(tables, values)
 
 
 @contextmanager
-def _standing(buffers: Sequence[tuple[nn.Module, str]], values: Sequence[Tensor]) -> Iterator[None]:
-    """Inside, these buffers are other tensors of these values."""
-    now = [getattr(*place) for place in buffers]
-    _set(buffers, values)
+def _standing(tables: Sequence[Buffers], values: Sequence[Mapping[str, Tensor]]) -> Iterator[None]:
+    """Inside, the buffers in these tables are other tensors of these values."""
+    now = [dict(table) for table in tables]
+    for table, standing in zip(tables, values, strict=True):
+        table.update(standing)
     try:
         yield
     finally:
-        _set(buffers, now)
-
-
-def _set(buffers: Sequence[tuple[nn.Module, str]], values: Sequence[Tensor]) -> None:
-    for (module, name), value in zip(buffers, values, strict=True):
-        setattr(module, name, value)
+        for table, moved in zip(tables, now, strict=True):
+            table.update(moved)

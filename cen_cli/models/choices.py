@@ -42,11 +42,16 @@ class Choice(nn.Module):
 
 
 class RandomShare(Choice):
-    """A fixed random `share`, in (0, 1], of the channels that may be replaced, 1 for all: the control."""
+    """A fixed random `share`, in (0, 1], of the channels that may be replaced, 1 for all: the control.
+
+    Raises ValueError for another share.
+    """
 
     def __init__(self, share: float) -> None:
         super().__init__()
-        self.share = checked_share(share)
+        if not 0 < share <= 1:
+            raise ValueError(f"share = {share}: above 0, at most 1")
+        self.share = share
 
     def begin(self, layer: ChannelExchange, generator: torch.Generator) -> None:
         """Draw round(share * channels of its part) channels in each modality."""
@@ -62,7 +67,7 @@ class SmallestGammas(Choice):
 
     def __init__(self, share: float, every: int) -> None:
         super().__init__()
-        self.share, self.every = checked_share(share), every
+        self.share, self.every = share, every
 
     def begin(self, layer: ChannelExchange, generator: torch.Generator) -> None:  # noqa: ARG002 (nothing is drawn)
         """Choose by the gammas as they are."""
@@ -113,7 +118,7 @@ class SoftGates(Choice):
 
     def __init__(self, share: float | None) -> None:
         super().__init__()
-        self.share = None if share is None else checked_share(share)
+        self.share = share
 
     def begin(self, layer: ChannelExchange, generator: torch.Generator) -> None:  # noqa: ARG002 (nothing is drawn)
         """Give the layer its gates, nearly closed."""
@@ -124,13 +129,6 @@ class SoftGates(Choice):
         if self.share is not None and layer.gate is not None and step == int(SETTLED * total):
             open_gates = smallest(-layer.gate, layer.replaceable, self.share)
             layer.gate.copy_(torch.where(open_gates, HARD, -HARD))
-
-
-def checked_share(share: float) -> float:
-    """The share. Raises ValueError for one that is not in (0, 1]."""
-    if not 0 < share <= 1:
-        raise ValueError(f"share = {share}: above 0, at most 1")
-    return share
 
 
 def smallest(values: Tensor, allowed: Tensor, share: float) -> Tensor:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace as changed
+from functools import partial
 from types import UnionType
 from typing import Any, TypeAlias
 
@@ -26,11 +27,9 @@ from torch.utils._pytree import tree_leaves
 from cen_cli.models.choices import SHARE, RandomShare, choose_channels
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import THRESHOLD, ChannelExchange, Region, Replace
-from cen_cli.models.fusion.blocks import InputConcat
-from cen_cli.models.fusion.placement import Fusion, MakeNorm, place
-from cen_cli.models.known_norms import NormKind, known_norms, modal_layer, norm_channels
+from cen_cli.models.known_norms import known_norms, modal_layer, norm_channels
 from cen_cli.models.norms import ModalLayerNorm2d, ModalNorm, NormSharing, Share
-from cen_cli.models.settings import MERGED, PRIVATE, StreamSettings
+from cen_cli.models.settings import StreamSettings
 from cen_cli.models.streams import ModalOutput, PrivateCopies, split_modalities, stack_modalities
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -127,7 +126,7 @@ def to_cen(
     theta = THRESHOLD if threshold is None else threshold
     settings = StreamSettings(theta, region, replace, conv, norm, exchange, gamma_init)
     if not isinstance(check, bool) or check:
-        _check_equal(model, names, settings, _shape_to_check(model) if isinstance(check, bool) else tuple(check.shape))
+        _check_equal(model, names, settings, None if isinstance(check, bool) else check.shape)
     body = copy.deepcopy(model)
     convert_layers(body, len(names), settings, after=after)
     if threshold is None and exchange:
@@ -139,10 +138,13 @@ def convert_layers(
     module: nn.Module, modalities: int, settings: StreamSettings, *, after: After = larger_than_one
 ) -> None:
     """Convert the layers of `module` in place, for `modalities` streams; `after` and errors as in `to_cen`."""
-    settings.check(modalities)
+    if settings.exchange and settings.affine == "shared" and modalities > 1:
+        raise ValueError(f"norm = {settings.norm!r} leaves one gamma for all modalities: nothing to exchange by")
     norms = known_norms(module, allow_others=settings.norm == "shared")
-    preceding = _convolutions_before(module, tuple({type(layer) for layer, _ in norms.values()}))
+    pairs = convolutions_and_norms(module, Convolution, tuple({type(layer) for layer, _ in norms.values()}))
+    preceding = {norm: (name, conv) for (name, conv), (_, norm) in pairs if conv.out_channels == norm_channels(norm)}
     exchanging = {norm for norm, pair in preceding.items() if after(*pair)}
+    shares: dict[str, Share] = {"affine": settings.affine, "statistics": settings.statistics}
     replacements: dict[nn.Module, nn.Module] = {}
     for name, (layer, kind) in norms.items():
         if kind.channels_innermost and layer not in preceding:
@@ -150,7 +152,12 @@ def convert_layers(
                 f"{name}: a {type(layer).__name__} that follows no convolution. Transformers, and what else normalises "
                 "tokens, are not converted: they have no maps of channels behind convolutions to exchange"
             )
-        replacements[layer] = _converted(name, layer, kind, modalities, settings, exchanges=layer in exchanging)
+        _refuse_hooks(name, layer)
+        around = partial(_exchanged, settings=settings) if layer in exchanging else None
+        try:
+            replacements[layer] = modal_layer(layer, kind, modalities, **shares, around=around)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
     if settings.exchange and not exchanging and all(kind.modal is ModalLayerNorm2d for _, kind in norms.values()):
         raise ValueError(
             "no batch or instance norm, no layer norm behind a convolution: there is no gamma to exchange by"
@@ -158,43 +165,6 @@ def convert_layers(
     replace_layers(module, replacements)
     if settings.conv == "private":
         make_convolutions_private(module, modalities)
-
-
-def convert_children(network: nn.Module, names: Sequence[str], modalities: int, settings: StreamSettings) -> None:
-    """Convert some children of `network`, in place, for `modalities` streams that do not exchange; leave the others."""
-    part = nn.ModuleDict({name: network.get_submodule(name) for name in names})
-    convert_layers(part, modalities, settings, after=nowhere)
-    for name, module in part.items():
-        setattr(network, name, module)
-
-
-def fuse_streams(
-    network: nn.Module,
-    stages: Sequence[Sequence[str]],
-    channels: Sequence[int],
-    modalities: int,
-    fusion: Fusion,
-    points: Mapping[str, int],
-    make_norm: MakeNorm,
-) -> nn.ModuleList:
-    """Make M private streams of an encoder, in place, that a baseline fuses; returns its junctions.
-
-    From the point of fusion on features are [B, channels[i], h, w], and so are those before it, averaged over the
-    modalities. `stages`: names of the children of each; the other arguments are those of `place`.
-    """
-    placement = place(fusion, points, channels, modalities, make_norm)
-    if fusion.stage == "input":
-        fuse_input(network, modalities)
-    for number, names in enumerate(stages):
-        private = number < placement.private_stages
-        convert_children(network, names, modalities if private else 1, PRIVATE if private else MERGED)
-    return nn.ModuleList(placement.junctions)
-
-
-def fuse_input(network: nn.Module, modalities: int) -> None:
-    """Make one network, in place, of M images side by side: its first convolution takes them all."""
-    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    replace_layers(network, {first: InputConcat(first, modalities)})
 
 
 def make_convolutions_private(module: nn.Module, modalities: int) -> None:
@@ -221,12 +191,6 @@ def checked_names(modalities: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _convolutions_before(module: nn.Module, kinds: tuple[type, ...]) -> dict[nn.Module, tuple[str, Convolution]]:
-    """By norm: the convolution that it follows, and that one's name."""
-    pairs = convolutions_and_norms(module, Convolution, kinds)
-    return {norm: (name, conv) for (name, conv), (_, norm) in pairs if conv.out_channels == norm_channels(norm)}
-
-
 def convolutions_and_norms(
     module: nn.Module, convolutions: UnionType | type, norms: UnionType | tuple[type, ...]
 ) -> Iterator[tuple[tuple[str, Any], tuple[str, Any]]]:
@@ -245,24 +209,6 @@ def convolutions_and_norms(
             if last is not None:
                 yield last, (name, layer)
             last = None
-
-
-def _converted(
-    name: str, layer: nn.Module, kind: NormKind, modalities: int, settings: StreamSettings, *, exchanges: bool
-) -> nn.Module:
-    """What stands in the place of a norm; ValueError names it where that cannot be."""
-    _refuse_hooks(name, layer)
-    try:
-        return modal_layer(
-            layer,
-            kind,
-            modalities,
-            affine=settings.affine,
-            statistics=settings.statistics,
-            around=lambda norm: _exchanged(norm, settings) if exchanges else norm,
-        )
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
 
 
 def _refuse_hooks(name: str, layer: nn.Module) -> None:
@@ -284,15 +230,15 @@ def _exchanged(norm: ModalNorm, settings: StreamSettings) -> ChannelExchange:
     )
 
 
-def _shape_to_check(model: nn.Module) -> tuple[int, ...]:
-    """Of images for the first convolution."""
-    channels = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
-    return 2, channels, CHECKED_SIDE, CHECKED_SIDE
-
-
 @torch.no_grad()
-def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSettings, shape: Sequence[int]) -> None:
-    """ValueError where a stream of the converted network, not exchanging, is not what `model` makes of its images."""
+def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSettings, shape: Sequence[int] | None) -> None:
+    """ValueError where a stream of the converted network, not exchanging, is not what `model` makes of its images.
+
+    `shape`: of the images; None: of some for the first convolution.
+    """
+    if shape is None:
+        channels = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
+        shape = (2, channels, CHECKED_SIDE, CHECKED_SIDE)
     body = copy.deepcopy(model).eval()
     device = next((parameter.device for parameter in body.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)

@@ -16,8 +16,6 @@ class LearnedEnsemble(nn.Module):
 
     def __init__(self, modalities: int) -> None:
         super().__init__()
-        if modalities < 1:
-            raise ValueError(f"modalities = {modalities}: at least 1 is needed")
         self.alpha = nn.Parameter(torch.zeros(modalities))
 
     def weights(self) -> Tensor:

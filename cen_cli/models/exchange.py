@@ -86,21 +86,15 @@ def exchange_channels(
     replaced = below_threshold(gamma.detach(), threshold) & replaceable
     if modalities == 1:
         return x, torch.zeros_like(replaced)
-    return replace_channels(x, replaced, donor), replaced
-
-
-def replace_channels(x: Tensor, replaced: Tensor, donor: Tensor | None = None, probe: Tensor | None = None) -> Tensor:
-    """Put others' channels in the place of those that are True in `replaced`, bool [M, C].
-
-    They are the mean of the other modalities, or those of the modalities that `donor`, int [M, C], names. The `grad` of
-    `probe`, float32 [M, C] of zeros, takes dL/da of (1 - a) own + a others. x [M*B, C, H, W], M >= 2 -> the same shape,
-    dtype and memory format.
-    """
-    return mix_channels(x, replaced, donor, probe)
+    return mix_channels(x, replaced, donor), replaced
 
 
 def mix_channels(x: Tensor, share: Tensor, donor: Tensor | None = None, probe: Tensor | None = None) -> Tensor:
-    """(1 - a) own + a others in every channel; `share` is a, in [0, 1], [M, C]. The rest as in `replace_channels`."""
+    """(1 - a) own + a others in every channel, where `share` is a, in [0, 1] or bool (True: the others'), [M, C].
+
+    The others are the mean of the other modalities, or those that `donor`, int [M, C], names. The `grad` of `probe`,
+    float32 [M, C] of zeros, takes dL/da. x [M*B, C, H, W], M >= 2 -> the same shape, dtype and memory format.
+    """
     if torch.compiler.is_exporting() or torch.jit.is_tracing():  # plain operations, which other runtimes have
         own, given = x.unflatten(0, (len(share), -1)), torch.stack(_given(x, len(share), donor))
         a = share[:, None, :, None, None]
@@ -320,9 +314,8 @@ class ChannelExchange(nn.Module):
         y = self.norm(x)
         if not self.active or self.modalities == 1:
             return y
-        if self.gate is not None:
-            return mix_channels(y, self.mixing, self.donor, self.probe)
-        return replace_channels(y, self.replaced(), self.donor, self.probe)
+        share = self.replaced() if self.gate is None else self.mixing
+        return mix_channels(y, share, self.donor, self.probe)
 
     @property
     def gamma(self) -> Tensor:
@@ -354,11 +347,9 @@ class ChannelExchange(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
-        fixed = ", fixed" if self.fixed is not None else ""
-        groups = ", donors=groups" if self.donor is not None else ""
-        gates = ", gates" if self.gate is not None else ""
         settings = f"threshold={self.threshold}, region={self.region}, replace={self.replace}, active={self.active}"
-        return settings + fixed + gates + groups
+        told = {"fixed": self.fixed, "gates": self.gate, "donors=groups": self.donor}
+        return ", ".join([settings, *(word for word, there in told.items() if there is not None)])
 
 
 def exchange_layers(model: nn.Module) -> dict[str, ChannelExchange]:

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from cen_cli import ranks
+from cen_cli.models.conversion import Convolution
 from cen_cli.models.exchange import ChannelExchange, exchange_layers
 from cen_cli.models.norms import ModalNorm
 from cen_cli.models.streams import PrivateCopies
 from cen_cli.results import Health, PartHealth
 
-Convolution = nn.Conv2d | nn.ConvTranspose2d
 Norm = _NormBase | ModalNorm
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from cen_cli.models.norms import (
     ModalBatchNorm2d,
@@ -105,7 +106,7 @@ def known_norms(module: nn.Module, *, allow_others: bool) -> dict[str, tuple[nn.
         kind = kinds.get(type(layer)) or _inferred_kind(layer)
         if kind is not None:
             norms[name] = (layer, kind)
-        elif _has_statistics(layer) and not allow_others:
+        elif not allow_others and (isinstance(layer, _NormBase) or "running_var" in layer._buffers):
             known = ", ".join(sorted({known.__name__ for known in kinds}))
             raise ValueError(
                 f"{name}: {type(layer).__name__} is no known norm, and would normalise all modalities together; "
@@ -130,7 +131,7 @@ def modal_layer(
     *,
     affine: Share = "private",
     statistics: Share = "private",
-    around: Callable[[ModalNorm], nn.Module] = lambda modal: modal,
+    around: Callable[[ModalNorm], nn.Module] | None = None,
 ) -> nn.Module:
     """What stands in the place of a known norm: `around(modal norm)`, and all else that the norm's class does.
 
@@ -139,7 +140,8 @@ def modal_layer(
     using them in evaluation. Raises ValueError for a batch norm without running statistics, or with a cumulative
     average (momentum=None), and for a layer norm over more than channels.
     """
-    layer = around(modal_norm(norm, kind, modalities, affine=affine, statistics=statistics))
+    modal = modal_norm(norm, kind, modalities, affine=affine, statistics=statistics)
+    layer: nn.Module = modal if around is None else around(modal)
     if kind.channels_innermost:
         layer = ChannelsInnermost(layer)
     if kind.then:
@@ -209,10 +211,6 @@ def _inferred_kind(layer: nn.Module) -> NormKind | None:
         except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
             return None
     return kind
-
-
-def _has_statistics(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.modules.batchnorm._NormBase) or "running_var" in layer._buffers
 
 
 @torch.no_grad()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 from torch import Tensor, nn
 
-from cen_cli.models.conversion import checked_names
+from cen_cli.models.backbones.encoder import Encoder
+from cen_cli.models.conversion import checked_names, convert_layers, nowhere
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.fusion.placement import FUSED
+from cen_cli.models.settings import MERGED, StreamSettings
 from cen_cli.models.streams import ModalOutput, stack_images
 
 PARTS = ("encoder", "decoder", "ensemble")
@@ -29,7 +33,7 @@ class StreamNetwork(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Encoder,
         decoder: nn.Module,
         modalities: Sequence[str],
         branches: Sequence[str] | None = None,
@@ -41,6 +45,14 @@ class StreamNetwork(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.ensemble = LearnedEnsemble(len(self.branches))
+
+    @classmethod
+    def joined(
+        cls, encoder: Encoder, decoder: nn.Module, modalities: Sequence[str], streams: StreamSettings, *, fused: bool
+    ) -> Self:
+        """With a decoder, as built for one network, made one of M streams, or of the one that is left once `fused`."""
+        convert_layers(decoder, 1 if fused else len(modalities), MERGED if fused else streams.in_decoder, after=nowhere)
+        return cls(encoder, decoder, modalities, (FUSED,) if fused else None)
 
     def forward(self, inputs: Mapping[str, Tensor] | Tensor) -> ModalOutput:
         """The prediction of every branch, [M, B, K, h, w], and of the ensemble.
@@ -62,7 +74,7 @@ class StreamNetwork(nn.Module):
         layers = exchange_layers(self).values()
         gammas = [layer.norm.weight for layer in layers]
         gates = [layer.gate for layer in layers if layer.gate is not None]
-        blocks = [*self.get_submodule("encoder.junctions").parameters()]
+        blocks = [*self.encoder.junctions.parameters()]
         taken = {id(parameter) for parameter in (*gammas, *gates, *blocks)}
         encoder, decoder, ensemble = (
             [p for p in self.get_submodule(part).parameters() if id(p) not in taken] for part in PARTS

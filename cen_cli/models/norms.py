@@ -89,7 +89,7 @@ class ModalBatchNorm2d(_NormByStatistics):
         """Normalise [M*B, C, H, W], modality-major; the result has x's shape, dtype and memory format."""
         _check_input(x, self.channels, self.modalities)
         if not self.training or self.frozen:
-            return _normalise_by_running_statistics(self, x)
+            return _normalise_by(self, x, self.running_mean, self.running_var)
         if self.running_mean.shape[0] == self.modalities:
             return _joined(self._by_batch(*row) for row in _streams(self, x, self.running_mean, self.running_var))
         return self._normalise_all_streams(x)
@@ -147,7 +147,7 @@ class ModalInstanceNorm2d(_NormByStatistics):
         if x.shape[2] * x.shape[3] == 1:
             return self._normalise_values(x)
         if self.use_running_statistics and not self.training:
-            return _normalise_by_running_statistics(self, x)
+            return _normalise_by(self, x, self.running_mean, self.running_var)
         return self._normalise_each_map(x)
 
     def _normalise_each_map(self, x: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ class ModalInstanceNorm2d(_NormByStatistics):
     def _normalise_values(self, x: Tensor) -> Tensor:
         """1x1 maps [M*B, C, 1, 1], by the running statistics; in training these then follow."""
         if not self.training:
-            return _normalise_by_running_statistics(self, x)
+            return _normalise_by(self, x, self.running_mean, self.running_var)
         mean, variance = self.running_mean.clone(), self.running_var.clone()  # backward needs them as they were
         y = _normalise_by(self, x, mean, variance)
         values = x.detach().flatten(1).to(self.running_mean.dtype)
@@ -268,10 +268,6 @@ def _check_input(x: Tensor, channels: int, modalities: int) -> None:
     if x.dim() != 4 or x.shape[1] != channels:
         raise ValueError(f"expected [{modalities}*B, {channels}, H, W], got shape {tuple(x.shape)}")
     check_divisible(x, modalities)
-
-
-def _normalise_by_running_statistics(norm: BatchOrInstanceNorm, x: Tensor) -> Tensor:
-    return _normalise_by(norm, x, norm.running_mean, norm.running_var)
 
 
 def _normalise_by(norm: BatchOrInstanceNorm, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from cen_cli.models.backbones.resnet import ResNetEncoder, resnet_encoder
-from cen_cli.models.backbones.staged import PREFIX, StagedEncoder, timm_encoder
-from cen_cli.models.conversion import checked_names, convert_layers, nowhere
+from cen_cli.models.backbones.encoder import Encoder
+from cen_cli.models.backbones.resnet import resnet_encoder
+from cen_cli.models.backbones.staged import PREFIX, timm_encoder
+from cen_cli.models.conversion import checked_names
 from cen_cli.models.fusion.blocks import InputConcat
 from cen_cli.models.fusion.placement import FUSED, Fusion
 from cen_cli.models.heads.pspnet import READ_STAGES, PSPNetDecoder
 from cen_cli.models.heads.refinenet import RefineNetDecoder
 from cen_cli.models.network import StreamNetwork
-from cen_cli.models.settings import MERGED, StreamSettings
+from cen_cli.models.settings import StreamSettings
 
 
 class Segmenter(StreamNetwork):
@@ -48,15 +49,12 @@ def refinenet_segmenter(
     names = checked_names(modalities)
     encoder = _encoder(backbone, len(names), streams, width=encoder_width, weights=weights, fusion=fusion)
     decoder = RefineNetDecoder(encoder.channels, classes, width, dropout, light=light, norm=norm)
-    if fusion is not None:
-        convert_layers(decoder, 1, MERGED, after=nowhere)
-        return Segmenter(encoder, decoder, names, branches=(FUSED,))
     classifier = decoder.classifier
-    convert_layers(decoder, len(names), streams.in_decoder, after=nowhere)
-    if joint:
+    network = Segmenter.joined(encoder, decoder, names, streams, fused=fusion is not None)
+    if joint and fusion is None:
         decoder.add_module("classifier", InputConcat(classifier, len(names)))
         return Segmenter(encoder, decoder, names, branches=(FUSED,))
-    return Segmenter(encoder, decoder, names)
+    return network
 
 
 def pspnet_segmenter(
@@ -82,16 +80,10 @@ def pspnet_segmenter(
         fusion = replace(fusion, last=READ_STAGES)
     encoder = _encoder(backbone, len(names), streams, width=encoder_width, weights=weights, dilated=True, fusion=fusion)
     decoder = PSPNetDecoder(encoder.channels, classes, width, dropout, auxiliary=auxiliary)
-    if fusion is not None:
-        convert_layers(decoder, 1, MERGED, after=nowhere)
-        return Segmenter(encoder, decoder, names, branches=(FUSED,))
-    convert_layers(decoder, len(names), streams.in_decoder, after=nowhere)
-    return Segmenter(encoder, decoder, names)
+    return Segmenter.joined(encoder, decoder, names, streams, fused=fusion is not None)
 
 
-def _encoder(
-    backbone: str, modalities: int, streams: StreamSettings, *, width: int, **settings: Any
-) -> ResNetEncoder | StagedEncoder:
+def _encoder(backbone: str, modalities: int, streams: StreamSettings, *, width: int, **settings: Any) -> Encoder:
     """The encoder of that name; `width` is a ResNet's."""
     if backbone.startswith(PREFIX):
         return timm_encoder(backbone.removeprefix(PREFIX), modalities, streams, **settings)

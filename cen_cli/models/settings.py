@@ -46,11 +46,6 @@ class StreamSettings:
         """Whether each modality has its own mean and variance."""
         return SHARING[self.norm][1]
 
-    def check(self, modalities: int) -> None:
-        """Raise ValueError where `modalities` streams are to exchange by a gamma that they share."""
-        if self.exchange and self.affine == "shared" and modalities > 1:
-            raise ValueError(f"norm = {self.norm!r} leaves one gamma for all modalities: nothing to exchange by")
-
 
 PRIVATE = StreamSettings(conv="private", exchange=False)
 """Streams that are networks of their own (S Section 2: the baselines before they fuse)."""

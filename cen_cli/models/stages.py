@@ -1,27 +1,26 @@
-"""What is done to some stages of an encoder alone: they are not trained, not shared, or exchange nothing.
-
-An encoder has `stages()`, the modules of each stage, finest first.
-"""
+"""What is done to some stages of an encoder alone: they are not trained, not shared, or exchange nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from torch import nn
 
 from cen_cli.errors import UsageError
+from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.conversion import Convolution, replace_layers
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.norms import set_frozen_statistics
 from cen_cli.models.streams import PrivateCopies
 
 
-def freeze_first_stages(encoder: Any, count: int) -> None:
+def freeze_first_stages(encoder: Encoder, count: int) -> None:
     """Freeze weights and statistics of the first `count` stages, in place: they stay as loaded, and cost no backward.
 
     They exchange nothing, for no gamma moves. Call it again after `set_frozen_statistics`. Raises UsageError where the
     encoder has fewer.
     """
-    _check_stages(encoder, [count] if count else [], f"model.frozen_stages = {count}")
+    _check_stages(encoder, count, f"model.frozen_stages = {count}")
     for stage in encoder.stages()[:count]:
         for module in stage:
             module.requires_grad_(False)
@@ -29,13 +28,13 @@ def freeze_first_stages(encoder: Any, count: int) -> None:
         _leave_out_exchange(encoder, stage)
 
 
-def exchange_only_in(encoder: Any, stages: Sequence[int]) -> None:
+def exchange_only_in(encoder: Encoder, stages: Sequence[int]) -> None:
     """Leave exchange and penalty to these stages, counted from 1, in place; the norms of the others stay.
 
     Raises UsageError where the encoder has fewer, and where none of them exchanges.
     """
     shown = f"exchange.stages = {list(stages)}"
-    _check_stages(encoder, stages, shown)
+    _check_stages(encoder, max(stages, default=0), shown)
     for number, stage in enumerate(encoder.stages(), start=1):
         if number not in stages:
             _leave_out_exchange(encoder, stage)
@@ -45,23 +44,23 @@ def exchange_only_in(encoder: Any, stages: Sequence[int]) -> None:
         )
 
 
-def make_first_stages_private(encoder: Any, modalities: int, count: int) -> None:
+def make_first_stages_private(encoder: Encoder, modalities: int, count: int) -> None:
     """Give each modality its own copy of every convolution in the first `count` stages, in place.
 
     Raises UsageError where the encoder has fewer.
     """
-    _check_stages(encoder, [count] if count else [], f"sharing.private_stages = {count}")
+    _check_stages(encoder, count, f"sharing.private_stages = {count}")
     for module in (module for stage in encoder.stages()[:count] for module in stage):
         convolutions = [layer for layer in module.modules() if isinstance(layer, Convolution)]
         replace_layers(encoder, {layer: PrivateCopies(layer, modalities) for layer in convolutions})
 
 
-def _check_stages(encoder: Any, numbers: Sequence[int], shown: str) -> None:
-    if (existing := len(encoder.stages())) < max(numbers, default=0):
+def _check_stages(encoder: Encoder, last: int, shown: str) -> None:
+    if (existing := len(encoder.stages())) < last:
         raise UsageError(f"{shown}: the encoder has {existing}")
 
 
-def _leave_out_exchange(encoder: Any, stage: Sequence[Any]) -> None:
+def _leave_out_exchange(encoder: Encoder, stage: Sequence[nn.Module]) -> None:
     """Put the norms of a stage in the place of its exchanges."""
     for module in stage:
         exchanges = {layer: layer.norm for layer in exchange_layers(module).values()}

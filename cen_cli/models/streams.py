@@ -49,7 +49,16 @@ def stack_modalities(inputs: Mapping[str, Tensor] | Tensor, modalities: Sequence
     Raises ValueError naming the modality or the shape that does not fit.
     """
     if isinstance(inputs, Tensor):
-        return _flatten_stack(inputs, modalities)
+        count = len(modalities)
+        if inputs.dim() == 5 and inputs.shape[0] == count:
+            return inputs.flatten(0, 1)
+        if inputs.dim() == 4:
+            check_divisible(inputs, count)
+            return inputs
+        raise ValueError(
+            f"expected a stack [{count}, B, C, H, W] or [{count}*B, C, H, W] of {', '.join(modalities)}, "
+            f"got shape {tuple(inputs.shape)}"
+        )
     missing = [name for name in modalities if name not in inputs]
     unknown = [name for name in inputs if name not in modalities]
     if missing or unknown:
@@ -70,20 +79,6 @@ def stack_images(inputs: Mapping[str, Tensor] | Tensor, modalities: Sequence[str
     if x.shape[1] != 3:
         raise ValueError(f"each modality must have 3 channels (repeat a single one), got shape {tuple(x.shape)}")
     return x
-
-
-def _flatten_stack(inputs: Tensor, modalities: Sequence[str]) -> Tensor:
-    """[M, B, C, H, W] or [M*B, C, H, W] -> [M*B, C, H, W]."""
-    count = len(modalities)
-    if inputs.dim() == 5 and inputs.shape[0] == count:
-        return inputs.flatten(0, 1)
-    if inputs.dim() == 4:
-        check_divisible(inputs, count)
-        return inputs
-    raise ValueError(
-        f"expected a stack [{count}, B, C, H, W] or [{count}*B, C, H, W] of {', '.join(modalities)}, "
-        f"got shape {tuple(inputs.shape)}"
-    )
 
 
 def split_modalities(x: Tensor, modalities: int) -> Tensor:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cen_cli.models.backbones.unet import NormLayers, UNetEncoder, fuse_layers
-from cen_cli.models.conversion import checked_names, convert_layers, nowhere
-from cen_cli.models.fusion.placement import FUSED, Fusion
+from cen_cli.models.backbones.unet import NormLayers, UNetEncoder
+from cen_cli.models.conversion import checked_names, convert_layers
+from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.heads.unet import UNetDecoder, draw_normal_weights
 from cen_cli.models.network import StreamNetwork
-from cen_cli.models.settings import MERGED, StreamSettings
+from cen_cli.models.norms import ModalInstanceNorm2d
+from cen_cli.models.settings import StreamSettings
 
 
 class Translator(StreamNetwork):
@@ -51,10 +52,9 @@ def unet_translator(
     decoder = UNetDecoder(encoder.channels, dropout)
     for part in (encoder, decoder):
         draw_normal_weights(part)
-    if fusion is not None:
-        fuse_layers(encoder, len(names), fusion)
-        convert_layers(decoder, 1, MERGED, after=nowhere)
-        return Translator(encoder, decoder, names, branches=(FUSED,))
-    convert_layers(encoder, len(names), streams)
-    convert_layers(decoder, len(names), streams.in_decoder, after=nowhere)
-    return Translator(encoder, decoder, names)
+    if fusion is None:
+        convert_layers(encoder, len(names), streams)
+    else:  # the middle of eight layers is the fourth (S Section 3)
+        points = {"early": 1, "middle": (levels + 1) // 2, "late": levels}
+        encoder.fuse(len(names), fusion, points, ModalInstanceNorm2d)
+    return Translator.joined(encoder, decoder, names, streams, fused=fusion is not None)

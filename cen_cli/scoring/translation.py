@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from cen_cli import ranks
 from cen_cli.data.loading import evaluation_loader
-from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset
 from cen_cli.metrics.feature_cache import cached_features, feature_key
 from cen_cli.metrics.features import distance_notes
@@ -31,7 +30,7 @@ from cen_cli.models.device import Precision, autocast
 from cen_cli.models.dropout import active_dropout
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.norms import set_norm_statistics
-from cen_cli.models.streams import ModalOutput, output_names
+from cen_cli.models.streams import output_names
 from cen_cli.results import Evaluation, TranslationScores
 from cen_cli.scoring.segmentation import AfterBatch, evaluating
 
@@ -113,24 +112,13 @@ class TranslationScorer:
     ) -> Evaluation:
         """Scores of every branch and the ensemble over `data`, or over its first `limit` batches without distances."""
         distances = self.distances if limit is None and len(data) > 1 else None
-        seen = ranks.gather(self._translate(model, data, limit, after_batch, distances))
-        return ranks.by_first(lambda: self._evaluation(model, data, split, seen, distances))
-
-    def _translate(
-        self,
-        model: StreamNetwork,
-        data: ViewDataset,
-        limit: int | None,
-        after_batch: AfterBatch | None,
-        distances: Distances | None,
-    ) -> _Seen:
-        """Translate this rank's part of the views, or its first `limit` batches."""
         seen = _Seen(output_names(model.branches))
         batches = evaluation_loader(data, batch=self.batch, workers=self.workers, part=ranks.part())
         with translating(model, self.protocol, self.norm_statistics, self.precision):
             for batch in itertools.islice(batches, limit):
                 moved = batch.to(self.device)
-                made = self._output(model, moved).named(model.branches)
+                with autocast(self.device, self.precision):
+                    made = model(moved.inputs).named(model.branches)
                 images = torch.stack([*made.values(), moved.target]).float().cpu()  # the one wait for the device
                 for name, image in zip(made, images, strict=False):
                     seen.sums[name].update(image, images[-1], batch.target_valid)
@@ -142,7 +130,8 @@ class TranslationScorer:
                 seen.samples += len(batch.names)
                 if after_batch is not None:
                     after_batch(seen.samples)
-        return seen
+        everywhere = ranks.gather(seen)
+        return ranks.by_first(lambda: self._evaluation(model, data, split, everywhere, distances))
 
     def _evaluation(
         self, model: StreamNetwork, data: ViewDataset, split: str, seen: Sequence[_Seen], distances: Distances | None
@@ -168,10 +157,6 @@ class TranslationScorer:
     def _stretch(self) -> bool:
         return self.protocol == "paper"
 
-    def _output(self, model: StreamNetwork, batch: Batch) -> ModalOutput:
-        with autocast(self.device, self.precision):
-            return model(batch.inputs)
-
 
 @contextmanager
 def translating(
@@ -180,17 +165,10 @@ def translating(
     """Evaluation mode as the protocol has it: see the head of this file."""
     set_norm_statistics(model, norm_statistics)
     with evaluating(model, precision):
-        if protocol == "paper":
-            with _own_draws(model), active_dropout(model):
-                yield
-        else:
+        if protocol == "strict":
             yield
-
-
-@contextmanager
-def _own_draws(model: nn.Module) -> Iterator[None]:
-    """Dropout draws the same inside every time, and what is drawn afterwards is as if it had drawn nothing."""
-    device = next(model.parameters()).device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(0)
-        yield
+            return
+        device = next(model.parameters()).device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), active_dropout(model):
+            torch.manual_seed(0)  # dropout draws the same every time, and what is drawn afterwards is as if it had not
+            yield

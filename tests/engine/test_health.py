@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import cen_cli
-from cen_cli.engine.health import HealthCheck
+from cen_cli.engine.health import is_due, note
 from cen_cli.results import Health, Listener, LoggedHealth, PartHealth, RunLog, unread_streams
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.log import read_log
@@ -74,25 +74,24 @@ def health_of(*, dead: float = 0.0, gradient: float = 1.0) -> Health:
 
 
 def test_a_warning_is_given_once_and_again_after_a_recovery() -> None:
-    check = HealthCheck(50, {})
-    assert check.note(health_of(), 1) is None
-    first = check.note(health_of(dead=1.0), 10)
+    assert note(health_of(), {}, 1) == ({}, None)
+    since, first = note(health_of(dead=1.0), {}, 10)
     assert first is not None
     assert "dead since step 10" in first
-    assert check.note(health_of(dead=1.0), 20) is None
-    assert check.since == {"decoder.path4.reduce": 10}
-    both = check.note(health_of(dead=1.0, gradient=0.0), 50)
+    since, again = note(health_of(dead=1.0), since, 20)
+    assert again is None
+    assert since == {"decoder.path4.reduce": 10}
+    since, both = note(health_of(dead=1.0, gradient=0.0), since, 50)
     assert both is not None
     assert "dead since step 10" in both
     assert "no gradient arrives since step 50" in both
-    assert check.note(health_of(), 100) is None
-    assert check.since == {}
-    assert check.note(health_of(dead=1.0), 150) is not None
+    since, none = note(health_of(), since, 100)
+    assert (since, none) == ({}, None)
+    assert note(health_of(dead=1.0), since, 150)[1] is not None
 
 
 def test_looked_at_are_the_first_steps_and_the_ends_of_log_intervals() -> None:
-    check = HealthCheck(50, {})
-    assert [step for step in range(1, 121) if check.due(step)] == [1, 10, 20, 50, 100]
+    assert [step for step in range(1, 121) if is_due(step, 50)] == [1, 10, 20, 50, 100]
 
 
 def test_most_of_the_steps_decide_whether_a_layer_is_unread() -> None:

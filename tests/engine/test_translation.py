@@ -176,7 +176,7 @@ def test_gradients_are_bitwise_those_without_detaching_and_freezing():
     model.zero_grad()
     model.load_state_dict(before)
     output = toolkit.output(views)
-    terms = toolkit._generator_losses(views, output)
+    terms = toolkit.losses(views, output)
     logits = critic(condition, toolkit._shown(views, output.branches)[2])
     unfrozen = 2 * bce(logits, torch.ones_like(logits))
     (torch.stack([*(terms[name] for name in (*MODALITIES, "ensemble")), unfrozen, terms["sparsity"]]).sum()).backward()

@@ -20,7 +20,7 @@ from cen_cli.models.choices import (
     swapped,
     watch_gains,
 )
-from cen_cli.models.exchange import ChannelExchange, allot_donors, exchange_layers, mix_channels, replace_channels
+from cen_cli.models.exchange import ChannelExchange, allot_donors, exchange_layers, mix_channels
 from cen_cli.models.norms import ModalBatchNorm2d
 from cen_cli.models.sparsity import follow_gradients, layer_scales, scale_by_gradients, sparsity_penalty
 
@@ -57,7 +57,7 @@ def test_a_gain_is_what_mixing_a_little_in_lowers_the_loss_by(modalities, groups
         nudge = torch.zeros_like(probe)
         nudge[m, c] = -step if replaced[m, c] else step
         mixed = mix_channels(normalised.double(), (replaced.double() + nudge).double(), layer.donor)
-        plain = replace_channels(normalised.double(), replaced, layer.donor)
+        plain = mix_channels(normalised.double(), replaced, layer.donor)
         slope = ((mixed.sin() - plain.sin()).sum() / 10 / nudge[m, c]).item()
         assert probe.grad[m, c].item() == pytest.approx(slope, rel=1e-2, abs=1e-3)
 
@@ -151,7 +151,7 @@ def test_gates_mix_then_harden_to_the_budget():
         assert layer.mixes
         revise_choices(net, step, 100)
     assert layer.replaced().nonzero().tolist() == [[0, 3], [0, 4], [0, 5], [1, 6], [1, 7], [1, 8]]
-    assert torch.equal(layer(x), replace_channels(layer.norm(x), layer.replaced()))
+    assert torch.equal(layer(x), mix_channels(layer.norm(x), layer.replaced()))
     assert not layer.mixes
     assert set(layer.gate.abs().unique().tolist()) == {HARD}
     assert normalised.shape == x.shape

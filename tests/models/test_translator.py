@@ -289,9 +289,6 @@ def test_the_whole_network_is_traced_as_one_graph():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"levels": 2}, "levels = 2, filters = 4: at least 3 and 1 are needed"),
-        ({"filters": 0}, "levels = 4, filters = 0"),
-        ({"norm_layers": "some"}, "norm_layers = 'some': 'all' or 'inner'"),
         ({"norm": "shared"}, "norm = 'shared' leaves one gamma"),
         ({"norm": "own"}, "norm = 'own': one of private"),
         ({"conv": "own"}, "conv = 'own': 'shared' or 'private'"),

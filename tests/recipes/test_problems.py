@@ -302,6 +302,13 @@ def test_keys_of_translation_are_refused_in_segmentation() -> None:
     assert problem == 'eval.protocol = "paper": with task = "translation"; here "strict"'
 
 
+def test_backbones_are_known_and_those_of_pspnet_have_bottlenecks() -> None:
+    (unknown,) = problems_of("model.backbone=resnet17")
+    assert unknown.startswith('model.backbone = "resnet17": "resnet18", "resnet34"')
+    found = problems_of("model.backbone=resnet18", "model.arch=pspnet")
+    assert any(text.startswith('model.backbone = "resnet18": "resnet50", "resnet101" or "resnet152"') for text in found)
+
+
 def test_segmentation_needs_a_backbone(minimal_translation: str) -> None:
     found = translation_problems(minimal_translation, "task=segmentation", "model.arch=refinenet")
     assert any(text.startswith('model.backbone: missing; "resnet18", "resnet34"') for text in found)

@@ -1,10 +1,7 @@
 """ResNet encoders: torchvision's own network, converted to exchanging streams (S Section 2).
 
-The contract of an encoder: `channels`, a tuple of 4; `forward(x [M*B, 3, H, W])` -> 4 feature maps [M*B, channels[i],
-h, w] at strides 4, 8, 16 and 32 (4, 8, 8 and 8 where stages are dilated; sizes rounded up), modality-major.
-
-With `fusion`, one of the baselines, features from the point of fusion on are [B, channels[i], h, w], and so are those
-before it, averaged over the modalities (`cen_cli.models.fusion.placement`).
+Its 4 feature maps are at strides 4, 8, 16 and 32 (4, 8, 8 and 8 where stages are dilated; sizes rounded up).
+Parameters are named as in torchvision.
 
 The exchange sits after the norm of every 3x3 convolution and before what follows it (a ReLU; in basic blocks also the
 addition of the shortcut): 16 places in ResNet-50, 33 in ResNet-101, 50 in ResNet-152. Stem and 1x1 convolutions do not
@@ -13,19 +10,15 @@ exchange.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor, nn
-
 from cen_cli.errors import CheckpointError
+from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.backbones.pretrained import check_there, read_resnet_weights
-from cen_cli.models.conversion import Convolution, convert_layers, fuse_streams
-from cen_cli.models.fusion.placement import Fusion, PassOn
-from cen_cli.models.norms import ModalBatchNorm2d
+from cen_cli.models.conversion import Convolution, convert_layers
+from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.settings import StreamSettings
 
 if TYPE_CHECKING:
@@ -59,34 +52,10 @@ RESNETS = {
 }
 
 
-STAGES = [("conv1", "bn1", "layer1"), ("layer2",), ("layer3",), ("layer4",)]
+STAGES = [("conv1", "bn1", "relu", "maxpool", "layer1"), ("layer2",), ("layer3",), ("layer4",)]
 """Modules of each stage; the stem belongs to the first."""
 FUSION_POINTS = {"early": 2, "middle": 3, "late": 4}
 """Stage behind which a baseline fuses (S Section 2)."""
-
-
-class ResNetEncoder(nn.Module):
-    """Stem and four stages of a ResNet; parameters are named as in torchvision."""
-
-    def __init__(self, resnet: ResNet, channels: tuple[int, ...], junctions: Iterable[nn.Module]) -> None:
-        super().__init__()
-        self.conv1, self.bn1, self.relu, self.maxpool = resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool
-        self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
-        self.junctions = nn.ModuleList(junctions)
-        self.channels = channels
-
-    def stages(self) -> list[list[nn.Module]]:
-        """The modules of each stage."""
-        return [[self.get_submodule(name) for name in names] for names in STAGES]
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """[M*B, 3, H, W] -> 4 maps, see the contract above; behind each stage stands a junction."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        features = []
-        for stage, junction in zip(self.stages(), self.junctions, strict=True):
-            feature, x = junction(stage[-1](x))
-            features.append(feature)
-        return tuple(features)
 
 
 def resnet_encoder(
@@ -98,7 +67,7 @@ def resnet_encoder(
     weights: str | None = None,
     dilated: bool = False,
     fusion: Fusion | None = None,
-) -> ResNetEncoder:
+) -> Encoder:
     """A ResNet of M streams.
 
     Args:
@@ -112,34 +81,27 @@ def resnet_encoder(
             8 and 8. ResNet-50, 101 and 152 only.
         fusion: a baseline in place of the exchange; its streams are private networks, and `settings` is not read.
 
-    Raises ValueError for a bad argument and CheckpointError where weights cannot be had or do not fit.
+    Raises CheckpointError where weights cannot be had or do not fit.
     """
-    if name not in RESNETS:
-        raise ValueError(f"backbone {name!r}: one of {', '.join(RESNETS)}")
-    if width < 1:
-        raise ValueError(f"encoder width = {width}: at least 1 is needed")
-    random = weights in (None, "none")
-    if weights is not None and width != 64 and not random:
+    weights = None if weights == "none" else weights
+    if weights is not None and width != 64:
         if weights != "imagenet":
             check_there(Path(weights).expanduser())
         raise CheckpointError(
             f"{weights}: weights of width 64, and the encoder's is {width}", hint="--set model.encoder_width=64"
         )
     depth = RESNETS[name]
-    if dilated and not depth.bottlenecks:
-        raise ValueError(f"backbone {name!r}: dilated stages need bottleneck blocks: resnet50, resnet101 or resnet152")
     resnet = depth.network(width, dilated=dilated)
-    if weights is not None and not random:
+    if weights is not None:
         resnet.load_state_dict(read_resnet_weights(name, weights, resnet.state_dict()))
         settings = replace(settings, gamma_init=None)
     channels = tuple(width * 2**stage * depth.expansion for stage in range(4))
+    encoder = Encoder([{name: resnet.get_submodule(name) for name in names} for names in STAGES], channels)
     if fusion is None:
-        convert_layers(resnet, modalities, settings, after=_is_three_by_three)
-        return ResNetEncoder(resnet, channels, [PassOn() for _ in STAGES])
-    norm = partial(ModalBatchNorm2d, modalities=1)
-    return ResNetEncoder(
-        resnet, channels, fuse_streams(resnet, STAGES, channels, modalities, fusion, FUSION_POINTS, norm)
-    )
+        convert_layers(encoder, modalities, settings, after=_is_three_by_three)
+    else:
+        encoder.fuse(modalities, fusion, FUSION_POINTS)
+    return encoder
 
 
 def _is_three_by_three(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (called with both)

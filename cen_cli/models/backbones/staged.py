@@ -1,7 +1,7 @@
 """Encoders of the package timm, by name: cut into stages and converted to exchanging streams.
 
-The contract is that of `resnet`, with any number of stages: their maps at strides of 4 and more (`channels`), finest
-first. Where a network has several stages of one stride, each gives a map. The stem belongs to the first stage.
+Their maps are at strides of 4 and more. Where a network has several stages of one stride, each gives a map. The stem
+belongs to the first stage.
 
 The exchange sits behind the norm of every k x k convolution with k > 1, the stem's and depthwise ones included, and
 before the activation. A network is cut where timm taps it for features, which presumes that it runs its modules one
@@ -13,17 +13,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cen_cli.errors import UsageError
+from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.backbones.pretrained import load_timm_weights
-from cen_cli.models.conversion import convert_layers, fuse_streams
-from cen_cli.models.fusion.placement import Fusion, PassOn
-from cen_cli.models.norms import ModalBatchNorm2d
+from cen_cli.models.conversion import convert_layers
+from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.settings import StreamSettings
 
 PREFIX = "timm/"
@@ -35,28 +34,8 @@ PROBE = (1, 3, 64, 64)
 INSTALL = "pip install '.[timm]'"
 
 
-class StagedEncoder(nn.Module):
+class StagedEncoder(Encoder):
     """Any network that is a chain of stages, `stage1`, `stage2`, ..."""
-
-    def __init__(self, stages: Sequence[nn.Module], channels: tuple[int, ...]) -> None:
-        super().__init__()
-        for number, stage in enumerate(stages, start=1):
-            self.add_module(f"stage{number}", stage)
-        self.stage_names = tuple(f"stage{number}" for number in range(1, len(stages) + 1))
-        self.junctions = nn.ModuleList(PassOn() for _ in stages)
-        self.channels = channels
-
-    def stages(self) -> list[list[nn.Module]]:
-        """Each stage."""
-        return [[self.get_submodule(name)] for name in self.stage_names]
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """[M*B, 3, H, W] -> one map for each stage, see the contract above; behind each stage stands a junction."""
-        features = []
-        for name, junction in zip(self.stage_names, self.junctions, strict=True):
-            feature, x = junction(self.get_submodule(name)(x))
-            features.append(feature)
-        return tuple(features)
 
 
 def timm_encoder(
@@ -79,7 +58,11 @@ def timm_encoder(
         settings = replace(settings, gamma_init=None)
     try:
         encoder = _cut(whole, modules, channels)
-        _convert(encoder, modalities, settings, fusion)
+        if fusion is None:
+            convert_layers(encoder, modalities, settings)
+        else:
+            last = len(channels)
+            encoder.fuse(modalities, fusion, {"early": max(last // 2, 1), "middle": max(last - 1, 1), "late": last})
     except ValueError as error:
         raise UsageError(f'model.backbone = "{PREFIX}{name}": {error}') from error
     return encoder
@@ -126,11 +109,10 @@ def _chain(whole: nn.Module, ends: Sequence[str]) -> list[list[tuple[str, nn.Mod
 @torch.no_grad()
 def _cut(whole: nn.Module, ends: Sequence[str], channels: tuple[int, ...]) -> StagedEncoder:
     """The stages of `whole`; ValueError where they do not compute, one after the other, what it computes."""
-    stages = [
-        nn.Sequential(OrderedDict((name.replace(".", "_"), layer) for name, layer in stage))
-        for stage in _chain(whole, ends)
-    ]
-    encoder = StagedEncoder(stages, channels)
+    stages = [OrderedDict((name.replace(".", "_"), layer) for name, layer in stage) for stage in _chain(whole, ends)]
+    encoder = StagedEncoder(
+        [{f"stage{number}": nn.Sequential(layers)} for number, layers in enumerate(stages, start=1)], channels
+    )
     tapped: list[Tensor] = []
     hooks = []
     image = torch.randn(PROBE, generator=torch.Generator().manual_seed(0))
@@ -151,14 +133,3 @@ def _cut(whole: nn.Module, ends: Sequence[str], channels: tuple[int, ...]) -> St
     if not alike:
         raise ValueError("it does not run its modules one after the other, and so cannot be cut into stages")
     return encoder.train(training)
-
-
-def _convert(encoder: StagedEncoder, modalities: int, settings: StreamSettings, fusion: Fusion | None) -> None:
-    names = encoder.stage_names
-    if fusion is None:
-        convert_layers(encoder, modalities, settings)
-        return
-    points = {"early": max(len(names) // 2, 1), "middle": max(len(names) - 1, 1), "late": len(names)}
-    stages = [[name] for name in names]
-    norm = partial(ModalBatchNorm2d, modalities=1)
-    encoder.junctions = fuse_streams(encoder, stages, encoder.channels, modalities, fusion, points, norm)

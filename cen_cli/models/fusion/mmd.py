@@ -26,17 +26,14 @@ def multi_kernel_mmd(x: Tensor, y: Tensor) -> Tensor:
     if x.dim() != 2 or y.dim() != 2 or x.shape[1] != y.shape[1] or not len(x) or not len(y):
         raise ValueError(f"two sets of samples [N, D] and [N', D] are needed, got {list(x.shape)} and {list(y.shape)}")
     samples = torch.cat([x, y])
-    distances = _squared_distances(samples)  # [N + N', N + N']
-    kernel = _kernel_values(distances, _scale(samples, distances))
+    norms = samples.square().sum(1)
+    distances = (norms[:, None] + norms[None] - 2 * samples @ samples.T).clamp_min(0)  # [N + N', N + N'], squared
+    exponents = torch.arange(KERNELS, device=distances.device) - KERNELS // 2
+    bandwidths = _scale(samples, distances) * 2.0**exponents
+    kernel = torch.exp(-distances[..., None] / bandwidths).mean(-1)
     n = len(x)
     within = _mean_of_pairs(kernel[:n, :n]) + _mean_of_pairs(kernel[n:, n:])
     return within - 2 * kernel[:n, n:].mean()
-
-
-def _squared_distances(samples: Tensor) -> Tensor:
-    """[N, D] -> [N, N], never negative."""
-    norms = samples.square().sum(1)
-    return (norms[:, None] + norms[None] - 2 * samples @ samples.T).clamp_min(0)
 
 
 @torch.no_grad()
@@ -45,13 +42,6 @@ def _scale(samples: Tensor, distances: Tensor) -> Tensor:
     rows, columns = torch.triu_indices(len(distances), len(distances), offset=1, device=distances.device)
     scale = distances[rows, columns].median() if len(samples) > 2 else samples.square().sum()
     return scale.clamp_min(torch.finfo(distances.dtype).eps)
-
-
-def _kernel_values(distances: Tensor, scale: Tensor) -> Tensor:
-    """The mean of the Gaussian kernels exp(-distance / bandwidth)."""
-    exponents = torch.arange(KERNELS, device=distances.device) - KERNELS // 2
-    bandwidths = scale * 2.0**exponents
-    return torch.exp(-distances[..., None] / bandwidths).mean(-1)
 
 
 def _mean_of_pairs(kernel: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ Until they merge, streams are private networks, with convolutions and norms of t
 
     input       the images side by side --> stage 1 (one) --> ... --> stage L (one)
 
-A junction stands behind each stage: `forward(x)` -> (what the decoder gets, what the next stage gets).
+A junction stands behind each stage.
 """
 
 from __future__ import annotations
@@ -45,81 +45,46 @@ class Fusion:
     """How many of the last stages the decoder reads, and "all" fuses; None: every one."""
 
 
-class PassOn(nn.Module):
-    """Decoder and next stage get what came."""
+class Junction(nn.Module):
+    """Behind a stage: what the decoder gets, and what the next stage gets.
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, C, h, w] -> the same, twice."""
-        return x, x
+    Without a `block` both get what came. Else the decoder gets what the block makes of the streams; so does the next
+    stage where the streams end (`merges`), and where not they go on apart.
+    """
 
-
-class Merge(nn.Module):
-    """The streams end here: decoder and next stage get the fused map."""
-
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: nn.Module | None = None, *, merges: bool = False) -> None:
         super().__init__()
-        self.block = block
+        self.block, self.merges = block, merges
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[M*B, C, h, w] -> [B, C, h, w], twice."""
+        """[M*B, C, h, w] -> two of [M*B, C, h, w], or [B, C, h, w] where fused."""
+        if self.block is None:
+            return x, x
         fused = self.block(x)
-        return fused, fused
-
-
-class Tap(nn.Module):
-    """The decoder gets the fused map; the streams go on apart."""
-
-    def __init__(self, block: nn.Module) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[M*B, C, h, w] -> [B, C, h, w] and [M*B, C, h, w]."""
-        return self.block(x), x
-
-
-class Untapped(nn.Module):
-    """The streams go on apart. The decoder gets their mean, or reads nothing here."""
-
-    def __init__(self, modalities: int) -> None:
-        super().__init__()
-        self.mean = AverageFusion(modalities)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[M*B, C, h, w] -> [B, C, h, w] and [M*B, C, h, w]."""
-        return self.mean(x), x
+        return fused, fused if self.merges else x
 
     def update_state(self, tensors: dict[str, Tensor], prefix: str) -> None:
-        """Drop the block that version 0.1 had here without anybody reading it."""
-        for name in [name for name in tensors if name.startswith(prefix)]:
-            del tensors[name]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """An encoder's junctions, one behind each stage, and how many of its first stages are streams."""
-
-    junctions: tuple[nn.Module, ...]
-    private_stages: int
+        """Drop the block that version 0.1 had, without anybody reading it, where now the mean is taken."""
+        if isinstance(self.block, AverageFusion):
+            for name in [name for name in tensors if name.startswith(prefix)]:
+                del tensors[name]
 
 
 def place(
     fusion: Fusion, points: Mapping[str, int], channels: Sequence[int], modalities: int, make_norm: MakeNorm
-) -> Placement:
-    """The junctions of an encoder whose stages end in `channels`; `points`: early, middle, late -> stage, from 1.
+) -> tuple[list[Junction], int]:
+    """The junctions of an encoder whose stages end in `channels`, and how many of its first stages are streams.
 
-    Raises ValueError for fewer than two modalities.
+    `points`: early, middle, late -> stage, from 1. Raises ValueError for fewer than two modalities.
     """
     if modalities < 2:
         raise ValueError(f"modalities = {modalities}: there is nothing to fuse")
-    if fusion.stage == "input":
-        return Placement(tuple(PassOn() for _ in channels), private_stages=0)
     if fusion.stage == "all":
-        unread = 0 if fusion.last is None else len(channels) - fusion.last
-        taps = [Tap(fusion.make_block(width, modalities, make_norm)) for width in channels[unread:]]
-        return Placement((*(Untapped(modalities) for _ in range(unread)), *taps), private_stages=len(channels))
-    point = points[fusion.stage]
-    before = [Untapped(modalities) for _ in range(point - 1)]
-    merge = Merge(fusion.make_block(channels[point - 1], modalities, make_norm))
-    behind = [PassOn() for _ in range(len(channels) - point)]
-    return Placement((*before, merge, *behind), private_stages=point)
+        first, end = len(channels) - (fusion.last or len(channels)), len(channels)
+    else:
+        end = 0 if fusion.stage == "input" else points[fusion.stage]
+        first = max(end - 1, 0)
+    means = [Junction(AverageFusion(modalities)) for _ in range(first)]
+    blocks = [fusion.make_block(width, modalities, make_norm) for width in channels[first:end]]
+    fusing = [Junction(block, merges=fusion.stage != "all") for block in blocks]
+    return [*means, *fusing, *(Junction() for _ in channels[end:])], end

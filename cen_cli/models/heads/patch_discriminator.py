@@ -9,12 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cen_cli.models.backbones.unet import SLOPE, WIDEST
 from cen_cli.models.heads.unet import draw_normal_weights
-
-WIDEST = 8
-"""Layers have at most this many times the channels of the first."""
-SLOPE = 0.2
-"""Of the LeakyReLU."""
 
 
 class PatchDiscriminator(nn.Module):
@@ -28,15 +24,12 @@ class PatchDiscriminator(nn.Module):
     | judging          | 1      | 1                                 | nothing: logits                 |
 
     With 3 `layers` each logit sees 70 x 70 pixels, with 2 34 x 34, with 1 16 x 16. `condition_channels` are those of
-    what the image is made from: 3 for the one input of a stream, 3 M for the M inputs of a fused network. Raises
-    ValueError for bad arguments.
+    what the image is made from: 3 for the one input of a stream, 3 M for the M inputs of a fused network.
     """
 
     def __init__(self, filters: int = 64, layers: int = 3, condition_channels: int = 3) -> None:
         super().__init__()
         self.condition_channels = condition_channels
-        if filters < 1 or layers < 1:
-            raise ValueError(f"filters = {filters}, layers = {layers}: both must be at least 1")
         self.smallest_side = 3 * 2**layers
         """Pixels: a middle norm needs a map of 2 x 2 or more."""
         widths = [filters * min(2**layer, WIDEST) for layer in range(layers + 1)]

@@ -51,8 +51,6 @@ class PSPNetDecoder(nn.Module):
         super().__init__()
         if len(channels) < 2:
             raise ValueError(f"channels = {channels}: two feature maps or more are needed")
-        if classes < 1 or width < 1:
-            raise ValueError(f"classes = {classes}, width = {width}: both must be at least 1")
         *_, third, fourth = channels
         pooled = fourth // REDUCTION
         self.pools = nn.ModuleList(nn.AdaptiveAvgPool2d(side) for side in BINS)

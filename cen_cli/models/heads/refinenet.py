@@ -129,8 +129,6 @@ class RefineNetDecoder(nn.Module):
         super().__init__()
         if len(channels) < 2:
             raise ValueError(f"channels = {channels}: two feature maps or more are needed")
-        if classes < 1 or width < 1:
-            raise ValueError(f"classes = {classes}, width = {width}: both must be at least 1")
         self.drop = nn.Dropout(dropout)
         self.stages = len(channels)
         for stage in range(self.stages, 0, -1):

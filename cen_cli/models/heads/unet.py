@@ -58,8 +58,6 @@ class UNetDecoder(nn.Module):
 
     def __init__(self, channels: Sequence[int], dropout: float = 0.5) -> None:
         super().__init__()
-        if len(channels) < 2:
-            raise ValueError(f"channels = {tuple(channels)}: at least two feature maps are needed")
         *finer, coarsest = channels
         outputs = [*reversed(finer), 3]
         inputs = [coarsest, *(2 * width for width in reversed(finer))]

@@ -92,18 +92,6 @@ def test_private_convolutions():
     assert sum(isinstance(layer, nn.Conv2d) for layer in encoder.modules()) == 2 * private
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "message"),
-    [
-        ("resnet17", {}, "backbone 'resnet17': one of resnet18, resnet34"),
-        ("resnet18", {"width": 0}, "encoder width = 0"),
-    ],
-)
-def test_bad_arguments_are_named(name, settings, message):
-    with pytest.raises(ValueError, match=message):
-        resnet_encoder(name, 2, StreamSettings(), **settings)
-
-
 def test_weights_have_one_width():
     with pytest.raises(CheckpointError, match="weights of width 64, and the encoder's is 32"):
         resnet_encoder("resnet18", 2, StreamSettings(), width=32, weights="imagenet")

@@ -59,7 +59,7 @@ def test_baselines_fuse_behind_stages(stage):
     net = refinenet_segmenter(("a", "b"), 3, backbone=f"timm/{SMALL}", width=8, light=True, fusion=fusion)
     private = [
         any(isinstance(layer, PrivateCopies) for layer in net.encoder.get_submodule(name).modules())
-        for name in net.encoder.stage_names
+        for (name,) in net.encoder.stage_names
     ]
     assert private == [index < {"early": 2, "middle": 3, "late": 4, "all": 4}[stage] for index in range(4)]
     assert net.eval()(torch.randn(2, 1, 3, 64, 64)).branches.shape == (1, 1, 3, 16, 16)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_cli.models.exchange import exchange_layers
-from cen_cli.models.fusion.blocks import ConcatFusion
-from cen_cli.models.fusion.placement import Fusion, Merge, PassOn, Tap, Untapped, place
+from cen_cli.models.fusion.blocks import AverageFusion, ConcatFusion
+from cen_cli.models.fusion.placement import Fusion, place
 from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.streams import PrivateCopies, current_state
 from cen_cli.models.translator import unet_translator
@@ -134,19 +136,24 @@ def test_fusion_blocks_learn_at_the_decoder_s_rate(build) -> None:
 
 
 def test_junctions_of_one_point_and_of_all() -> None:
-    one = place(Fusion(concat, "middle"), {"middle": 2}, (4, 8, 16), 2, nn.BatchNorm2d)
-    assert [type(junction) for junction in one.junctions] == [Untapped, Merge, PassOn]
-    assert one.private_stages == 2
-    everywhere = place(Fusion(concat, "all"), {}, (4, 8, 16), 2, nn.BatchNorm2d)
-    assert [type(junction) for junction in everywhere.junctions] == [Tap, Tap, Tap]
-    assert everywhere.private_stages == 3
+    one, private = place(Fusion(concat, "middle"), {"middle": 2}, (4, 8, 16), 2, nn.BatchNorm2d)
+    assert kinds(one) == [(AverageFusion, False), (ConcatFusion, True), (type(None), False)]
+    assert private == 2
+    everywhere, private = place(Fusion(concat, "all"), {}, (4, 8, 16), 2, nn.BatchNorm2d)
+    assert kinds(everywhere) == [(ConcatFusion, False)] * 3
+    assert private == 3
+
+
+def kinds(junctions: Iterable) -> list[tuple[type, bool]]:
+    """The class of each junction's block, and whether the streams end there."""
+    return [(type(junction.block), junction.merges) for junction in junctions]
 
 
 def test_pspnet_fuses_where_its_decoder_reads() -> None:
     torch.manual_seed(0)
     settings = {"backbone": "resnet50", "encoder_width": 4, "width": 4, "dropout": 0.0}
     net = built(pspnet_segmenter, NAMES[:2], 3, fusion=Fusion(concat, "all"), **settings)
-    assert [type(junction) for junction in net.get_submodule("encoder.junctions")] == [Untapped, Untapped, Tap, Tap]
+    assert kinds(net.encoder.junctions) == [(AverageFusion, False)] * 2 + [(ConcatFusion, False)] * 2
     logits = net({name: torch.randn(2, 3, 32, 32) for name in NAMES[:2]})
     (logits.branches.square().mean() + logits.auxiliary.square().mean()).backward()
     for parameter in net.get_submodule("encoder.junctions").parameters():

@@ -82,13 +82,9 @@ def test_norms_of_the_head_are_private_and_exchange_nothing():
     assert not exchange_layers(head)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(((4,), 3), "two feature maps"), ((CHANNELS, 0), "classes = 0"), ((CHANNELS, 3, 0), "width = 0")],
-)
-def test_bad_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        PSPNetDecoder(*arguments)
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="two feature maps"):
+        PSPNetDecoder((4,), 3)
 
 
 # ---- whole networks ----
@@ -166,8 +162,3 @@ def test_groups_hold_every_parameter_once_and_every_branch_trains_its_own(conv):
     out = net(images())
     (out.branches.sum() + out.auxiliary.sum()).backward()
     assert all(p.grad is not None for name, p in net.named_parameters() if name != "ensemble.alpha")
-
-
-def test_basic_blocks_cannot_be_dilated():
-    with pytest.raises(ValueError, match=r"'resnet18': dilated stages need bottleneck blocks: resnet50"):
-        small(backbone="resnet18")

@@ -113,17 +113,9 @@ def test_channels_last_stays_channels_last():
     assert decoder(features).is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (((4,), 3), r"channels = \(4,\): two"),
-        (((4, 4, 4, 4), 0), "classes = 0"),
-        (((4, 4, 4, 4), 3, 0), "width = 0"),
-    ],
-)
-def test_bad_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        RefineNetDecoder(*arguments)
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match=r"channels = \(4,\): two"):
+        RefineNetDecoder((4,), 3)
 
 
 def test_the_light_decoder_has_no_residual_units_and_mixes_pixels_only_by_pooling_resizing_and_classifying():
