@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cen_cli.reporting.figures import COLOURS, new_figure, plain, write_figure
-from cen_cli.reporting.scores import TEXTS
+from cen_cli.reporting.scores import METRICS, TEXTS
 from cen_cli.results import ENSEMBLE, RunLog
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def score_curves(log: RunLog, branches: Sequence[str], out: Path) -> Path:
     """The score that is watched while a network trains, of every branch and the ensemble, at every validation."""
     first = log.validations[0].evaluation
     text = TEXTS[first.task]
-    factor = 100 if text.watched_heading.endswith("%") else 1
+    factor = METRICS[text.watched].factor
     series = {
         branch: [factor * getattr(each.evaluation.scores[branch], text.watched) for each in log.validations]
         for branch in first.scores

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -50,6 +50,7 @@ def confusion_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
+T = TypeVar("T")
 Renderables = Sequence[RenderableType]
 
 ALERT = "collapsed: lower exchange.sparsity"
@@ -95,6 +96,14 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
+def grouped(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    """The items by their keys, both in the order in which they come."""
+    groups: dict[str, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
 # --- evaluation ---------------------------------------------------------------------------------------------------
 
 
@@ -127,24 +136,14 @@ def score_tables(evaluation: Evaluation) -> list[Table]:
     """
     known = evaluation.weights
     weights = [f"{known[branch]:.3f}" if branch in known else formats.ABSENT for branch in evaluation.scores]
-    first, *others = scores.TEXTS[evaluation.task].tables
-    tables = [_score_table(evaluation, first, {"weight": weights})]
-    return tables + [
-        _score_table(evaluation, columns, {}) for columns in others if scores.has_numbers(evaluation, columns)
-    ]
-
-
-def _score_table(
-    evaluation: Evaluation, columns: Sequence[scores.Column], before: Mapping[str, Sequence[str]]
-) -> Table:
-    """One row per branch: the columns of `before`, by heading, then those of `columns` that hold a number."""
-    shown = {column.heading: scores.column_values(evaluation, column) for column in columns}
-    filled = {name: values for name, values in shown.items() if set(values) != {formats.ABSENT}}
-    cells = {**before, **filled}
-    table = new_table("branch", numbers=tuple(cells))
-    for branch, *values in zip(evaluation.scores, *cells.values(), strict=True):
-        table.add_row(branch, *values, style="bold" if branch == ENSEMBLE else None)
-    return table
+    first, *others = (scores.filled(evaluation, columns) for columns in scores.TEXTS[evaluation.task].tables)
+    tables = []
+    for cells in ({"weight": weights, **first}, *filter(None, others)):
+        table = new_table("branch", numbers=tuple(cells))
+        for branch, *values in zip(evaluation.scores, *cells.values(), strict=True):
+            table.add_row(branch, *values, style="bold" if branch == ENSEMBLE else None)
+        tables.append(table)
+    return tables
 
 
 def render_expected(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
