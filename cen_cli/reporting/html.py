@@ -10,7 +10,7 @@ import base64
 import dataclasses
 import functools
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -52,7 +52,6 @@ class Listing:
     """Which rows stand out."""
     numbers: tuple[bool, ...]
     """Which columns hold numbers."""
-    caption: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +182,7 @@ def blocks(parts: Iterable[RenderableType]) -> tuple[Block, ...]:
     return tuple(content)
 
 
-def listing(table: Table, caption: str = "") -> Listing:
+def listing(table: Table) -> Listing:
     """A rich table as a table of text."""
     columns = [[_text(cell) for cell in column.cells] for column in table.columns]
     return Listing(
@@ -191,14 +190,8 @@ def listing(table: Table, caption: str = "") -> Listing:
         rows=tuple(zip(*columns, strict=True)),
         strong=tuple(row.style is not None and "bold" in str(row.style) for row in table.rows),
         numbers=tuple(column.justify == "right" for column in table.columns),
-        caption=caption,
     )
 
 
 def _text(cell: RenderableType) -> str:
     return cell.plain if isinstance(cell, Text) else str(cell)
-
-
-def facts(pairs: Sequence[tuple[str, str]]) -> Listing:
-    """Names and values."""
-    return Listing((), tuple(pairs), (False,) * len(pairs), (False, False))

@@ -24,7 +24,7 @@ from cen_cli.reporting.html import (
     Tone,
     Words,
     blocks,
-    facts,
+    listing,
 )
 from cen_cli.results import (
     TOTAL,
@@ -281,7 +281,7 @@ def _pictures(report: RunReport, captions: Mapping[str, str], *, style: Style = 
 
 def _recipe(report: RunReport) -> Iterable[Block]:
     yield Words("Keys that differ from their defaults:")
-    yield facts([(key, _value(value)) for key, value in report.changed.items()])
+    yield listing(tables.facts((key, _value(value)) for key, value in report.changed.items()))
     yield Folded("The whole recipe", (Code(report.toml),))
 
 
@@ -301,7 +301,7 @@ def _environment(environment: Mapping[str, Any]) -> Listing:
             pairs.append((key, ", ".join(f"{name} {str(item)[:HASH]}" for name, item in value.items())))
         elif value is not None:
             pairs.append((key.replace("_", " "), str(value)))
-    return facts(pairs)
+    return listing(tables.facts(pairs))
 
 
 def _next(report: RunReport) -> Iterable[Block]:
