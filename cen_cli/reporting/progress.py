@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cen_cli.reporting.console import err, note, print_error
@@ -25,7 +24,8 @@ def counting(description: str, total: int | None = None) -> Iterator[Advance]:
     """
     console = err()
     if console.is_terminal:
-        with _bar(console) as progress:
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
             task = progress.add_task(description, total=total)
             yield lambda done, of: progress.update(task, completed=done, total=of)
     else:
@@ -58,11 +58,6 @@ class Terminal(Listener):
         """Print a sweep's report, before its pictures are drawn."""
         if self._report is not None:
             self._report(report)
-
-
-def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console)
 
 
 class PlainCounter:
