@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -19,7 +19,7 @@ from rich.text import Text
 
 from cen_cli.reporting import formats, scores
 from cen_cli.reporting.tables import grouped, new_table
-from cen_cli.results import SCALAR_METRICS, MemberOutcome, PlannedMember, SweepCell, SweepReport, SweepRow
+from cen_cli.results import SCALAR_METRICS, MemberOutcome, PlannedMember, SweepCell, SweepReport
 
 WIDEST = 120
 """Columns that a block takes at most, piped too."""
@@ -76,10 +76,6 @@ class WideTable:
         return max(map(cell_len, texts)) + GAP
 
 
-VERDICT = ("verdict", "better by", "p")
-"""Headings of what is said of each ordering."""
-
-
 def _conventions(report: SweepReport, mark: str) -> list[str]:
     """How the table is to be read, line by line; `mark` stands before the paper's numbers, where there are any."""
     paper = any(cell.paper is not None for row in report.rows for cell in row.cells)
@@ -94,30 +90,21 @@ def _conventions(report: SweepReport, mark: str) -> list[str]:
 def render_sweep(report: SweepReport) -> list[RenderableType]:
     """The report's tables and verdicts in reading order."""
     parts: list[RenderableType] = [Text(report.title), *map(Text, _conventions(report, "a bar"))]
-    for group, rows in grouped(report.rows, attrgetter("group")).items():
-        headings, lines = _grid(rows, report.reference, "\n")
-        named = [(row.label, cells) for row, cells in zip(rows, lines, strict=True)]
-        parts.append(WideTable(report.groups.get(group, "row"), headings, named, report.reference, together=2))
+    parts += _score_tables(report, "\n")
     if report.source:
         parts.append(Text(f"paper's numbers: {report.source}"))
-    parts += [WideTable(heading, VERDICT, verdicts) for heading, verdicts in _verdicts(report).items()]
+    parts += _verdict_tables(report)
     return [*parts, *map(Text, report.advice), *(Text(f"note: {note}") for note in report.notes)]
 
 
 def sweep_markdown(report: SweepReport) -> str:
     """The same as Markdown tables."""
     lines = [f"**{report.title}**", "", f"{'; '.join(_conventions(report, 'a stroke'))}.", ""]
-    for group, rows in grouped(report.rows, attrgetter("group")).items():
-        headings, cells = _grid(rows, report.reference, " ")
-        lines += [
-            _markdown_row([report.groups.get(group, "row"), *headings]),
-            _markdown_row(["---"] * (len(headings) + 1)),
-        ]
-        lines += [_markdown_row([row.label, *texts]) for row, texts in zip(rows, cells, strict=True)]
+    for table in (*_score_tables(report, " "), *_verdict_tables(report)):
+        head = [[table.name, *table.headings], ["---"] * (len(table.headings) + 1)]
+        for cells in (*head, *((name, *texts) for name, texts in table.rows)):
+            lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
         lines.append("")
-    for heading, verdicts in _verdicts(report).items():
-        lines += [_markdown_row([heading, *VERDICT]), _markdown_row(["---"] * (len(VERDICT) + 1))]
-        lines += [*(_markdown_row([claim, *texts]) for claim, texts in verdicts), ""]
     lines += [f"- {sentence}" for sentence in report.advice]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -169,44 +156,39 @@ def _row_name(outcome: MemberOutcome) -> str:
     return "/".join(filter(None, (outcome.group, outcome.variant)))
 
 
-def _grid(rows: Sequence[SweepRow], reference: str, between: str) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Headings and cells of one group: seeds, one column a metric, replaced channels if any, then the comparison.
+def _score_tables(report: SweepReport, between: str) -> list[WideTable]:
+    """A table per group: seeds, one column a metric, replaced channels and costs if any, then the comparison.
 
     The last metric that has a number is compared. `between` stands between a heading's branch and its metric.
     """
-    replaced = [f"replaced{between}%"] if any(not math.isnan(row.replaced) for row in rows) else []
-    columns = range(len(rows[0].cells))
-    shown = [
-        index for index in columns if any(row.cells[index].values or row.cells[index].paper is not None for row in rows)
-    ] or [*columns]
-    names = [score_heading(rows[0].cells[index].metric, between) for index in shown]
-    costed = any(row.cost is not None for row in rows)
-    costs = [f"M{between}parameters", f"G{between}MACs"] if costed else []
-    headings = ("seeds", *names, *replaced, *costs, f"difference,{between}{names[-1].replace(between, ' ')}", "p")
-    lines = []
-    for row in rows:
-        failed = f" ({row.failed} failed)" if row.failed else ""
-        shares = [formats.percent(row.replaced, 1) for _ in replaced]
-        scored = [_with_paper(row.cells[index]) for index in shown]
-        compared = [formats.ABSENT] * 2 if row.label == reference else _compared(row.cells[shown[-1]])
-        spent = [formats.number(value) for value in _cost(row)] if costed else []
-        lines.append([f"{row.done}/{row.members}{failed}", *scored, *shares, *spent, *compared])
-    return headings, lines
-
-
-def _cost(row: SweepRow) -> tuple[float | None, float | None]:
-    """Millions of parameters, and 10^9 multiply-accumulates a view."""
-    return (row.cost.parameters / 1e6, row.cost.macs / 1e9) if row.cost else (None, None)
+    tables = []
+    for group, rows in grouped(report.rows, attrgetter("group")).items():
+        columns = range(len(rows[0].cells))
+        known = [i for i in columns if any(row.cells[i].values or row.cells[i].paper is not None for row in rows)]
+        shown = known or [*columns]
+        names = [score_heading(rows[0].cells[index].metric, between) for index in shown]
+        replaced = [f"replaced{between}%"] if any(not math.isnan(row.replaced) for row in rows) else []
+        costs = [f"M{between}parameters", f"G{between}MACs"] if any(row.cost for row in rows) else []
+        headings = ("seeds", *names, *replaced, *costs, f"difference,{between}{names[-1].replace(between, ' ')}", "p")
+        lines = []
+        for row in rows:
+            failed = f" ({row.failed} failed)" if row.failed else ""
+            cells = [f"{row.done}/{row.members}{failed}", *(_with_paper(row.cells[index]) for index in shown)]
+            cells += [formats.percent(row.replaced, 1)] if replaced else []
+            if costs:
+                spent = (row.cost.parameters / 1e6, row.cost.macs / 1e9) if row.cost else (None, None)
+                cells += map(formats.number, spent)
+            compared = row.cells[shown[-1]]
+            difference = [_signed(compared), formats.probability(compared.p_value)]
+            cells += [formats.ABSENT] * 2 if row.label == report.reference else difference
+            lines.append((row.label, cells))
+        tables.append(WideTable(report.groups.get(group, "row"), headings, lines, report.reference, together=2))
+    return tables
 
 
 def score_heading(metric: str, between: str = " ") -> str:
     """A metric by its branch and its name in tables."""
     return f"{metric.rpartition('.')[0]}{between}{scores.metric_of(metric).heading}"
-
-
-def _compared(cell: SweepCell) -> list[str]:
-    """Difference to the reference row and its p-value."""
-    return [_signed(cell), formats.probability(cell.p_value)]
 
 
 def _with_paper(cell: SweepCell) -> str:
@@ -224,8 +206,8 @@ def _signed(cell: SweepCell) -> str:
     return sign + scores.written(cell.metric, abs(cell.difference))
 
 
-def _verdicts(report: SweepReport) -> dict[str, list[tuple[str, list[str]]]]:
-    """By group's heading: each ordering, its verdict, by how much the better row is better on average, its p-value."""
+def _verdict_tables(report: SweepReport) -> list[WideTable]:
+    """A table per group: each ordering, its verdict, by how much the better row is better on average, its p-value."""
     groups: dict[str, list[tuple[str, list[str]]]] = {}
     for verdict in report.verdicts:
         sign = "-" if verdict.difference < 0 else ""
@@ -234,8 +216,4 @@ def _verdicts(report: SweepReport) -> dict[str, list[tuple[str, list[str]]]]:
         name = f"{verdict.claim} ({score_heading(verdict.metric)})"
         heading = "ordering" + (f": {report.groups[verdict.group]}" if verdict.group else "")
         groups.setdefault(heading, []).append((name, cells))
-    return groups
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+    return [WideTable(heading, ("verdict", "better by", "p"), verdicts) for heading, verdicts in groups.items()]
