@@ -81,7 +81,7 @@ def _range(spread: Spread, factor: float) -> str:
 MOST_LISTED = 3
 
 
-def render_conversion(report: Conversion) -> tables.Renderables:
+def render_conversion(report: Conversion) -> list[RenderableType]:
     """What was found in the file and written, what was left out, and what to do next."""
     made = f" -> {report.target}" if report.target else ""
     pairs = [
@@ -112,7 +112,7 @@ COSTS_LEGEND = (
 )
 
 
-def render_compaction(report: Compaction, following: str) -> tables.Renderables:
+def render_compaction(report: Compaction, following: str) -> list[RenderableType]:
     """What became of channels and norms, costs before and after, how it was checked, what to do next."""
     height, width = report.size
     names = [f"{path}, {formats.size(count)}" for path, count in report.files.items()]
@@ -124,7 +124,7 @@ def render_compaction(report: Compaction, following: str) -> tables.Renderables:
     return [*parts, *render_checked(report.compared, report.notes), f"next: {following}"]
 
 
-def render_export(report: Export, source: str) -> tables.Renderables:
+def render_export(report: Export, source: str) -> list[RenderableType]:
     """What the file takes and gives, and how it was checked."""
     ((written, written_bytes),) = report.files.items()
     sides = f"{report.fewest} or more" if report.multiple == 1 else f"multiples of {report.multiple}"
