@@ -26,7 +26,6 @@ from cen_cli.results import (
     Evaluation,
     Fill,
     Robustness,
-    Scores,
     SegmentationScores,
     lower_is_better,
 )
@@ -124,20 +123,13 @@ def _render_class(report: Robustness) -> Iterator[RenderableType]:
     alone = {
         line.missing[0]: line.evaluation for line in report.missing if (len(line.missing), line.fill) == (1, first)
     }
-    branch, whole = list(report.full.scores.items())[-1]
-    if not isinstance(whole, SegmentationScores):
-        return
-    yield f"IoU per class, percent: {branch}, in the place of what is missing {first}"
-    table = new_table("class", numbers=("all", *(f"without\n{name}" for name in alone)))
-    for index, name in enumerate(report.full.class_names):
-        ious = [_class_iou(evaluation.scores[branch], index) for evaluation in (report.full, *alone.values())]
-        table.add_row(name, *ious)
-    yield table
-
-
-def _class_iou(branch: Scores, index: int) -> str:
-    assert isinstance(branch, SegmentationScores), "one task in one report"
-    return formats.percent(branch.class_iou[index])
+    branch = list(report.full.scores)[-1]
+    scored = [evaluation.scores[branch] for evaluation in (report.full, *alone.values())]
+    ious = [item.class_iou for item in scored if isinstance(item, SegmentationScores)]
+    if ious:
+        yield f"IoU per class, percent: {branch}, in the place of what is missing {first}"
+        rows = [(name, *map(formats.percent, row)) for name, *row in zip(report.full.class_names, *ious, strict=True)]
+        yield new_table("class", numbers=("all", *(f"without\n{name}" for name in alone)), rows=rows)
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
