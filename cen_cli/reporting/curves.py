@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cen_cli.reporting.figures import COLOURS, modality_colour, new_figure, plain, write_figure
-from cen_cli.reporting.scores import METRICS, TEXTS
+from cen_cli.reporting.scores import METRICS, WATCHED, by_branch, watched_heading
 from cen_cli.reporting.tables import grouped
 from cen_cli.results import ENSEMBLE, LoggedStep, LoggedValidation, RunLog
 
@@ -56,13 +56,10 @@ def rate_curves(log: RunLog, out: Path) -> Path:
 def score_curves(log: RunLog, branches: Sequence[str], out: Path) -> Path:
     """The score that is watched while a network trains, of every branch and the ensemble, at every validation."""
     first = log.validations[0].evaluation
-    text = TEXTS[first.task]
-    factor = METRICS[text.watched].factor
-    series = {
-        branch: [factor * getattr(each.evaluation.scores[branch], text.watched) for each in log.validations]
-        for branch in first.scores
-    }
-    return _drawn(log, log.validations, series, text.watched_heading, out, branches=branches, marker="o")
+    metric = WATCHED[first.task]
+    values = [by_branch(each.evaluation, metric) for each in log.validations]
+    series = {branch: [METRICS[metric].factor * each[branch] for each in values] for branch in first.scores}
+    return _drawn(log, log.validations, series, watched_heading(first), out, branches=branches, marker="o")
 
 
 def replaced_curves(log: RunLog, branches: Sequence[str], out: Path) -> Path:

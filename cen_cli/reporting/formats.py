@@ -16,11 +16,11 @@ def percent(share: float | None, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f}"
 
 
-def probability(value: float, *, equals: str = "") -> str:
-    """A p-value with three decimals, behind `equals`; `< 0.001` for smaller ones."""
+def probability(value: float) -> str:
+    """A p-value with three decimals; `< 0.001` for smaller ones."""
     if math.isnan(value):
         return ABSENT
-    return "< 0.001" if value < 5e-4 else f"{equals}{value:.3f}"
+    return "< 0.001" if value < 5e-4 else f"{value:.3f}"
 
 
 def number(value: float | None) -> str:

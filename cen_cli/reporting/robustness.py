@@ -20,7 +20,6 @@ from cen_cli.reporting.figures import modality_colour, new_figure, plain, write_
 from cen_cli.reporting.tables import facts, grouped, new_table
 from cen_cli.results import (
     ENSEMBLE,
-    SCALAR_METRICS,
     AlteredScores,
     CorruptedScores,
     Evaluation,
@@ -136,7 +135,8 @@ def _render_class(report: Robustness) -> Iterator[RenderableType]:
 
 
 def _unit(metric: str) -> str:
-    return scores.METRICS[metric].heading + (", percent" if metric in SCALAR_METRICS["segmentation"] else "")
+    known = scores.METRICS[metric]
+    return f"{known.heading}, percent" if known.percent else known.heading
 
 
 def _cells(full: Evaluation, line: AlteredScores, metric: str) -> list[str]:

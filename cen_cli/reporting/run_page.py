@@ -176,7 +176,7 @@ def _verdict(report: RunReport) -> Iterable[str]:
         yield "No validation has finished yet."
     else:
         evaluation = report.best.evaluation
-        heading = scores.TEXTS[evaluation.task].watched_heading
+        heading = scores.watched_heading(evaluation)
         branches = ", ".join(f"{branch} {value}" for branch, value in scores.watched(evaluation).items())
         yield f"{heading} on {evaluation.split}: {branches} (best by {report.best_by}, epoch {report.best.epoch})."
     known = [line for line in report.expected if line.met is not None]
@@ -215,7 +215,7 @@ def _scores(report: RunReport) -> Iterable[Block]:
 def _of_validation(validation: LoggedValidation, title: str) -> Iterable[Block]:
     evaluation = validation.evaluation
     yield Words(f"{title}. {formats.count(evaluation.samples)} samples of {evaluation.split}.")
-    yield from blocks([*tables.score_tables(evaluation), *scores.TEXTS[evaluation.task].convention(evaluation)])
+    yield from blocks([*tables.score_tables(evaluation), *scores.convention(evaluation)])
     yield from (Words(f"Note: {note}") for note in evaluation.notes)
 
 

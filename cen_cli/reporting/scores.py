@@ -27,12 +27,14 @@ class Metric:
     digits: int
     factor: int = 1
     """What text and plots multiply a value by."""
+    percent: bool = False
+    """Whether that makes it a percentage."""
 
 
 METRICS = {
-    "pixel_accuracy": Metric("pixel acc", 2, 100),
-    "mean_accuracy": Metric("mean acc", 2, 100),
-    "mean_iou": Metric("mean IoU", 2, 100),
+    "pixel_accuracy": Metric("pixel acc", 2, 100, percent=True),
+    "mean_accuracy": Metric("mean acc", 2, 100, percent=True),
+    "mean_iou": Metric("mean IoU", 2, 100, percent=True),
     "mae": Metric("MAE", 4),
     "mse": Metric("MSE", 4),
     "psnr": Metric("PSNR dB", 2),
@@ -40,6 +42,9 @@ METRICS = {
     "fid": Metric("FID", 2),
     "kid": Metric("KID x 100", 2, 100),
 }
+
+WATCHED = {"segmentation": "mean_iou", "translation": "mae"}
+"""By task: the metric that is shown of every branch while a network trains."""
 
 
 def metric_of(name: str) -> Metric:
@@ -67,28 +72,27 @@ def _interval(scores: Any) -> str:
     return f"{scores.fid_low:.2f} .. {scores.fid_high:.2f}"
 
 
-@dataclasses.dataclass(frozen=True)
-class ScoreText:
-    """What the reports need to know of a task."""
+DISTANCES: Columns = {
+    **_scalars("fid"),
+    "FID interval": _interval,
+    **_scalars("kid"),
+    "spread x 100": lambda scores: written("kid", scores.kid_std),
+}
 
-    tables: tuple[Columns, ...]
-    """Those below each other; one without any number is left out."""
-    watched: str
-    """The metric that is shown of every branch while a network trains."""
-    watched_heading: str
-    convention: Callable[[Evaluation], tuple[str, ...]]
+TABLES: dict[str, tuple[Columns, ...]] = {
+    "segmentation": (_scalars("pixel_accuracy", "mean_accuracy", "mean_iou"),),
+    "translation": (_scalars("mae", "mse", "psnr", "ssim"), DISTANCES),
+}
+"""By task: the tables below each other; one without any number is left out."""
+
+
+def convention(evaluation: Evaluation) -> list[str]:
     """How the numbers were computed and scaled, in lines of at most 80 columns."""
-
-
-def _segmentation_convention(evaluation: Evaluation) -> tuple[str, ...]:
-    del evaluation
-    return (
-        "Percent. One confusion matrix over the split; classes absent from the truth are",
-        "left out of the means; void never counts.",
-    )
-
-
-def _translation_convention(evaluation: Evaluation) -> tuple[str, ...]:
+    if evaluation.task == "segmentation":
+        return [
+            "Percent. One confusion matrix over the split; classes absent from the truth are",
+            "left out of the means; void never counts.",
+        ]
     lines = [
         "MAE, MSE: of values in [-1, 1] over valid pixels; lower is better. S-Table 6",
         "prints both x 10^-1: 1.12 there would be 0.1120 here. PSNR in dB and SSIM: means",
@@ -104,31 +108,7 @@ def _translation_convention(evaluation: Evaluation) -> tuple[str, ...]:
             "Paper protocol, as the authors' release evaluates: dropout draws while images",
             "are made; before FID and KID every image is stretched to its own extremes.",
         ]
-    return tuple(lines)
-
-
-DISTANCES: Columns = {
-    **_scalars("fid"),
-    "FID interval": _interval,
-    **_scalars("kid"),
-    "spread x 100": lambda scores: written("kid", scores.kid_std),
-}
-
-TEXTS = {
-    "segmentation": ScoreText(
-        tables=(_scalars("pixel_accuracy", "mean_accuracy", "mean_iou"),),
-        watched="mean_iou",
-        watched_heading="mean IoU %",
-        convention=_segmentation_convention,
-    ),
-    "translation": ScoreText(
-        tables=(_scalars("mae", "mse", "psnr", "ssim"), DISTANCES),
-        watched="mae",
-        watched_heading="MAE",
-        convention=_translation_convention,
-    ),
-}
-"""By task."""
+    return lines
 
 
 def filled(evaluation: Evaluation, columns: Columns) -> dict[str, list[str]]:
@@ -144,8 +124,14 @@ def by_branch(evaluation: Evaluation, metric: str) -> dict[str, float]:
 
 def watched(evaluation: Evaluation) -> dict[str, str]:
     """The metric shown while a network trains, by branch."""
-    metric = TEXTS[evaluation.task].watched
+    metric = WATCHED[evaluation.task]
     return {branch: written(metric, value) for branch, value in by_branch(evaluation, metric).items()}
+
+
+def watched_heading(evaluation: Evaluation) -> str:
+    """How that metric is called, with its unit."""
+    metric = METRICS[WATCHED[evaluation.task]]
+    return f"{metric.heading} %" if metric.percent else metric.heading
 
 
 def metric_line(evaluation: Evaluation) -> str:

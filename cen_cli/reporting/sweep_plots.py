@@ -13,7 +13,7 @@ from cen_cli.reporting import scores
 from cen_cli.reporting.figures import FALLEN, KEPT, new_figure, plain, write_figure
 from cen_cli.reporting.sweeps import score_heading
 from cen_cli.reporting.tables import grouped
-from cen_cli.results import SCALAR_METRICS, SweepCell, SweepReport, SweepRow
+from cen_cli.results import SweepCell, SweepReport, SweepRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,14 +73,14 @@ def _varied(
 def _draw_sensitivity(axes: Axes, title: str, key: str, metric: str, points: Sequence[Point]) -> None:
     places = [place for place, _ in points]
     cells = [_cell(row, metric) for _, row in points]
-    factor = scores.metric_of(metric).factor
+    known = scores.metric_of(metric)
     style: dict[str, Any] = {"markersize": 4, "capsize": 3}
-    means, spreads = [factor * cell.mean for cell in cells], [factor * np.nan_to_num(cell.std) for cell in cells]
+    means = [known.factor * cell.mean for cell in cells]
+    spreads = [known.factor * np.nan_to_num(cell.std) for cell in cells]
     axes.errorbar(places, means, yerr=spreads, color=KEPT, marker="o", **style)
     axes.set_xscale("log")
     axes.set_xlabel(KEYS_IN_WORDS.get(key, key))
-    percent = ", %" if metric.rpartition(".")[2] in SCALAR_METRICS["segmentation"] else ""
-    axes.set_ylabel(score_heading(metric) + percent, color=KEPT)
+    axes.set_ylabel(score_heading(metric) + (", %" if known.percent else ""), color=KEPT)
     axes.set_title(title, fontsize=9)
     right = axes.twinx()
     shares = [100 * row.replaced for _, row in points]

@@ -147,7 +147,7 @@ def outcome_line(outcome: MemberOutcome, metric: str) -> str:
         return f"{head} ({outcome.run}.log)" if outcome.state == "failed" else head
     task = outcome.evaluation.task
     wanted = metric.rpartition(".")[2]
-    name = f"ensemble.{wanted if wanted in SCALAR_METRICS[task] else scores.TEXTS[task].watched}"
+    name = f"ensemble.{wanted if wanted in SCALAR_METRICS[task] else scores.WATCHED[task]}"
     value = scores.written(name, outcome.evaluation.metric(name))
     return f"{head}, {name} {value}, {formats.duration(outcome.seconds)}"
 

@@ -118,7 +118,7 @@ def render_evaluation(
     heading = title or f"{evaluation.split} split{without}, {_measured(evaluation)}"
     parts: list[RenderableType] = [heading, *score_tables(evaluation)]
     parts += [f"checkpoint: {evaluation.checkpoint}"] if evaluation.checkpoint else []
-    parts += [*scores.TEXTS[evaluation.task].convention(evaluation), *(f"note: {text}" for text in evaluation.notes)]
+    parts += [*scores.convention(evaluation), *(f"note: {text}" for text in evaluation.notes)]
     if expected:
         parts += render_expected(expected)
     return [*parts, scores.metric_line(evaluation)]
@@ -135,7 +135,7 @@ def score_tables(evaluation: Evaluation) -> list[Table]:
     """
     known = evaluation.weights
     weights = [f"{known[branch]:.3f}" if branch in known else formats.ABSENT for branch in evaluation.scores]
-    first, *others = (scores.filled(evaluation, columns) for columns in scores.TEXTS[evaluation.task].tables)
+    first, *others = (scores.filled(evaluation, columns) for columns in scores.TABLES[evaluation.task])
     tables = []
     for cells in ({"weight": weights, **first}, *filter(None, others)):
         table = new_table("branch", numbers=tuple(cells))
