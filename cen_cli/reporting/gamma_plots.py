@@ -185,13 +185,10 @@ def own_parts(pressed: Array) -> list[tuple[int, int, int]]:
 
 def _name_parts(axes: Axes, pressed: Array, modalities: Sequence[str]) -> None:
     """Write above the plot which modality is pressed where."""
-    parts = own_parts(pressed)
-    for m, start, stop in parts:
-        middle = (start + stop) / 2
-        axes.text(middle, 1.02, f"own part of {modalities[m]}", ha="center", va="bottom", fontsize=8)
-    if not parts:
-        words = "all modalities pressed everywhere" if pressed.any() else "no modality pressed anywhere"
-        axes.text(pressed.shape[1] / 2, 1.02, words, ha="center", va="bottom", fontsize=8)
+    whole = "all modalities pressed everywhere" if pressed.any() else "no modality pressed anywhere"
+    parts = [(start, stop, f"own part of {modalities[m]}") for m, start, stop in own_parts(pressed)]
+    for start, stop, words in parts or [(0, pressed.shape[1], whole)]:
+        axes.text((start + stop) / 2, 1.02, words, ha="center", va="bottom", fontsize=8)
 
 
 # --- S-Fig 4 ------------------------------------------------------------------------------------------------------
