@@ -100,8 +100,7 @@ def _drawn(
         colour = BLACK if name == ENSEMBLE else own[first] if first in own else next(left)
         line = "--" if name == ENSEMBLE else "-"
         axes.plot(places, values, line, color=colour, label=name, linewidth=1.4, marker=marker, markersize=3.5)
-    axes.set_xlabel("epoch" if log.steps_per_epoch else "step")
-    axes.set_ylabel(label)
+    axes.set(xlabel="epoch" if log.steps_per_epoch else "step", ylabel=label)
     axes.set_xlim(left=0)
     if logarithmic:
         axes.set_yscale("log")

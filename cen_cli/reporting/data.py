@@ -52,10 +52,9 @@ def _label_table(splits: Sequence[SplitFacts]) -> Table:
 def finding_lines(finding: Finding) -> list[Text]:
     """A finding on a line, and its hint on another."""
     where = ", ".join(part for part in (finding.split, finding.modality) if part)
-    lines = [
-        Text.assemble((f"{finding.severity}: ", STYLES[finding.severity]), f"{where}: " if where else "", finding.text)
-    ]
-    return lines if finding.hint is None else [*lines, Text.assemble(("hint: ", "bold cyan"), finding.hint)]
+    label = (f"{finding.severity}: ", STYLES[finding.severity])
+    hint = [] if finding.hint is None else [Text.assemble(("hint: ", "bold cyan"), finding.hint)]
+    return [Text.assemble(label, f"{where}: " if where else "", finding.text), *hint]
 
 
 def verdict(check: DataCheck, next_command: str) -> str:

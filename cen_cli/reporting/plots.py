@@ -65,7 +65,6 @@ def replaced_over_steps(
     *,
     layers: Sequence[str],
     modalities: Sequence[str],
-    title: str,
     out: Path,
     steps_per_epoch: int | None = None,
 ) -> Path:
@@ -89,7 +88,7 @@ def replaced_over_steps(
     panels[0].invert_yaxis()
     bar = figure.colorbar(image, ax=list(panels), fraction=0.04, pad=0.02, aspect=max(20, len(layers)))
     bar.set_label("replaced share of the pressed part", fontsize=8)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle("Replaced channels over training", fontsize=10)
     return write_figure(figure, out)
 
 

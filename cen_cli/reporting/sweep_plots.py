@@ -78,8 +78,7 @@ def _draw_sensitivity(axes: Axes, title: str, key: str, metric: str, points: Seq
     means = [known.factor * cell.mean for cell in cells]
     spreads = [known.factor * np.nan_to_num(cell.std) for cell in cells]
     axes.errorbar(places, means, yerr=spreads, color=KEPT, marker="o", **style)
-    axes.set_xscale("log")
-    axes.set_xlabel(KEYS_IN_WORDS.get(key, key))
+    axes.set(xscale="log", xlabel=KEYS_IN_WORDS.get(key, key))
     axes.set_ylabel(score_heading(metric) + (", %" if known.percent else ""), color=KEPT)
     axes.set_title(title, fontsize=9)
     right = axes.twinx()
@@ -108,8 +107,7 @@ def write_cost_figure(path: Path, report: SweepReport) -> Path:
             style = {"color": f"C{index % 10}", "marker": marker, "linestyle": "none", "capsize": 3}
             spread = factor * np.nan_to_num(cell.std)
             axes.errorbar([row.cost.macs / 1e9], [factor * cell.mean], yerr=[spread], label=row.label, **style)
-        axes.set_xlabel("G MACs a view")
-        axes.set_ylabel(score_heading(metric))
+        axes.set(xlabel="G MACs a view", ylabel=score_heading(metric))
         axes.set_title(report.groups.get(group, ""), fontsize=9)
         axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         plain(axes)

@@ -21,7 +21,6 @@ def test_replaced_over_steps(tmp_path: Path, records: int) -> None:
         shares,
         layers=[f"encoder.{index}" for index in range(5)],
         modalities=("rgb", "depth"),
-        title="replaced",
         out=tmp_path / "a.png",
     )
     pixels = picture(out)
