@@ -175,10 +175,8 @@ def blocks(parts: Iterable[RenderableType]) -> tuple[Block, ...]:
         if isinstance(part, Table):
             content.append(listing(part))
         elif str(part).strip():
-            before = content[-1] if content else None
-            joined = isinstance(before, Words)
-            text = f"{before.text} {part}" if isinstance(before, Words) else str(part)
-            content = [*(content[:-1] if joined else content), Words(text)]
+            before = content.pop() if content and isinstance(content[-1], Words) else None
+            content.append(Words(f"{before.text} {part}" if isinstance(before, Words) else str(part)))
     return tuple(content)
 
 

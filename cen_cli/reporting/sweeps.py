@@ -51,10 +51,8 @@ class WideTable:
         longest = max(cell_len(name) for name in (self.name, *(name for name, _ in self.rows)))
         names = min(longest, max(width // 3, 16))
         for block in self._blocks(width - names - GAP):
-            table = new_table(numbers=())
-            table.add_column(self.name, width=names, overflow="fold")
-            for column in block:
-                table.add_column(self.headings[column], justify="right", no_wrap=True)
+            table = new_table(self.name, numbers=[self.headings[column] for column in block])
+            table.columns[0].width = names
             for name, cells in self.rows:
                 table.add_row(name, *(cells[column] for column in block), style="bold" if name == self.bold else None)
             yield table
