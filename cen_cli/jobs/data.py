@@ -18,7 +18,7 @@ from cen_cli.errors import UsageError
 from cen_cli.files import check_free, write_bytes, write_new_directory
 from cen_cli.recipe import Recipe, load_recipe
 from cen_cli.reporting.files import write_png
-from cen_cli.reporting.panels import sample_panel
+from cen_cli.reporting.panels import segmentation_panel
 from cen_cli.reporting.plots import class_shares
 from cen_cli.results import SILENT, Advance, Listener
 from cen_cli.results.datasets import DataCheck, InferredDataset, WrittenData
@@ -125,7 +125,8 @@ def draw_samples(recipe: Recipe, check: DataCheck, count: int, folder: Path) -> 
     for split in check.splits:
         data = builders.dataset(recipe, split.split, training=split.split == "train")
         indices = sorted({number * len(data) // count for number in range(count)})
-        panel = sample_panel(sample_rows(data, indices), data.class_names, builders.palette(recipe))
+        rows, palette = sample_rows(data, indices), builders.palette(recipe)
+        panel = segmentation_panel(rows, data.class_names, palette, truth_over=True)
         written.append(write_png(folder / f"{split.split}.png", panel))
     shares = {split.split: [line.share for line in split.labels] for split in check.splits if split.labels}
     if shares:

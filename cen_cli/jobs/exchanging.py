@@ -108,7 +108,6 @@ def draw_replaced(network: ExchangingNetwork, folder: Path, *, steps_per_epoch: 
         replaced_shares(history, network.states),
         layers=[state.name for state in network.states],
         modalities=network.modalities,
-        title="Replaced channels over training",
         out=folder / ("replaced-over-steps.png" if steps_per_epoch is None else "replaced-over-epochs.png"),
         steps_per_epoch=steps_per_epoch,
     )

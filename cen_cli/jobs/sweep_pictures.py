@@ -15,7 +15,7 @@ from cen_cli.jobs.exchanging import load_exchanging
 from cen_cli.recipe.sweeps import Member, Panel, Sweep, value_in
 from cen_cli.reporting import gamma_plots
 from cen_cli.reporting.gamma_plots import NetworkGammas
-from cen_cli.reporting.sweeps import write_cost_figure, write_sweep_figure
+from cen_cli.reporting.sweep_plots import write_cost_figure, write_sweep_figure
 from cen_cli.results import Listener, SweepReport
 
 Rows = Mapping[str, Member]

@@ -8,14 +8,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cen_cli.reporting.figures import COLOURS, new_figure, plain, write_figure
-from cen_cli.reporting.scores import TEXTS
-from cen_cli.results import ENSEMBLE, RunLog
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from cen_cli.reporting.figures import COLOURS, modality_colour, new_figure, plain, write_figure
+from cen_cli.reporting.scores import METRICS, WATCHED, by_branch, watched_heading
+from cen_cli.reporting.tables import grouped
+from cen_cli.results import ENSEMBLE, LoggedStep, LoggedValidation, RunLog
 
 WIDTH, HEIGHT, DPI = 4.6, 3.1, 160
 BLACK = COLOURS[-1]
@@ -47,26 +44,22 @@ def loss_curves(log: RunLog, branches: Sequence[str], out: Path) -> Path:
     series = {name: [step.losses[name] for step in log.steps] for name in log.steps[0].losses}
     values = [value for each in series.values() for value in each]
     wide = min(values) > 0 and max(values) / min(values) > FACTOR
-    return _drawn(log, [step.step for step in log.steps], series, "loss", out, branches=branches, logarithmic=wide)
+    return _drawn(log, log.steps, series, "loss", out, branches=branches, logarithmic=wide)
 
 
 def rate_curves(log: RunLog, out: Path) -> Path:
     """Learning rates of every parameter group."""
     series = {name: [step.learning_rates[name] for step in log.steps] for name in log.steps[0].learning_rates}
-    return _drawn(log, [step.step for step in log.steps], series, "learning rate", out)
+    return _drawn(log, log.steps, series, "learning rate", out)
 
 
 def score_curves(log: RunLog, branches: Sequence[str], out: Path) -> Path:
     """The score that is watched while a network trains, of every branch and the ensemble, at every validation."""
     first = log.validations[0].evaluation
-    text = TEXTS[first.task]
-    factor = 100 if text.watched_heading.endswith("%") else 1
-    series = {
-        branch: [factor * getattr(each.evaluation.scores[branch], text.watched) for each in log.validations]
-        for branch in first.scores
-    }
-    steps = [each.step for each in log.validations]
-    return _drawn(log, steps, series, text.watched_heading, out, branches=branches, marker="o")
+    metric = WATCHED[first.task]
+    values = [by_branch(each.evaluation, metric) for each in log.validations]
+    series = {branch: [METRICS[metric].factor * each[branch] for each in values] for branch in first.scores}
+    return _drawn(log, log.validations, series, watched_heading(first), out, branches=branches, marker="o")
 
 
 def replaced_curves(log: RunLog, branches: Sequence[str], out: Path) -> Path:
@@ -76,13 +69,12 @@ def replaced_curves(log: RunLog, branches: Sequence[str], out: Path) -> Path:
         item.modality: [100 * step.replaced[m].share_of_pressed for step in logged]
         for m, item in enumerate(logged[0].replaced)
     }
-    steps = [step.step for step in logged]
-    return _drawn(log, steps, series, "replaced, % of the pressed part", out, branches=branches, from_zero=True)
+    return _drawn(log, logged, series, "replaced, % of the pressed part", out, branches=branches, from_zero=True)
 
 
 def _drawn(
     log: RunLog,
-    steps: Sequence[int],
+    logged: Sequence[LoggedStep | LoggedValidation],
     series: Series,
     label: str,
     out: Path,
@@ -92,14 +84,23 @@ def _drawn(
     from_zero: bool = False,
     marker: str = "",
 ) -> Path:
-    """One panel with a line for each of the series over the steps; equal ones share a line."""
+    """One panel with a line for each of the series over what was logged; equal ones share a line.
+
+    Branches have their colours, other terms those that are left; the ensemble is black and broken.
+    """
     series = merged(series)
     figure = new_figure(WIDTH, HEIGHT, DPI)
     axes = figure.subplots()
-    places = [step / (log.steps_per_epoch or 1) for step in steps]
-    _lines(axes, places, series, branches, marker or ("." if len(places) == 1 else ""))
-    axes.set_xlabel("epoch" if log.steps_per_epoch else "step")
-    axes.set_ylabel(label)
+    places = [each.step / (log.steps_per_epoch or 1) for each in logged]
+    own = {branch: modality_colour(index) for index, branch in enumerate(branches)}
+    marker = marker or ("." if len(places) == 1 else "")
+    left = itertools.cycle(colour for colour in COLOURS[:-1] if colour not in own.values())
+    for name, values in series.items():
+        first = name.partition(", ")[0]
+        colour = BLACK if name == ENSEMBLE else own[first] if first in own else next(left)
+        line = "--" if name == ENSEMBLE else "-"
+        axes.plot(places, values, line, color=colour, label=name, linewidth=1.4, marker=marker, markersize=3.5)
+    axes.set(xlabel="epoch" if log.steps_per_epoch else "step", ylabel=label)
     axes.set_xlim(left=0)
     if logarithmic:
         axes.set_yscale("log")
@@ -114,18 +115,5 @@ def _drawn(
 
 def merged(series: Series) -> Series:
     """Equal series as one, under the names of all."""
-    names: dict[tuple[float, ...], list[str]] = {}
-    for name, values in series.items():
-        names.setdefault(tuple(values), []).append(name)
+    names = grouped(series, lambda name: tuple(series[name]))
     return {", ".join(same): values for values, same in names.items()}
-
-
-def _lines(axes: Axes, places: Sequence[float], series: Series, branches: Sequence[str], marker: str) -> None:
-    """Branches in their colours, other terms in those that are left, the ensemble black and broken."""
-    own = {branch: COLOURS[index % len(COLOURS)] for index, branch in enumerate(branches)}
-    left = itertools.cycle(colour for colour in COLOURS[:-1] if colour not in own.values())
-    for name, values in series.items():
-        first = name.partition(", ")[0]
-        colour = BLACK if name == ENSEMBLE else own[first] if first in own else next(left)
-        line = "--" if name == ENSEMBLE else "-"
-        axes.plot(places, values, line, color=colour, label=name, linewidth=1.4, marker=marker, markersize=3.5)

@@ -21,16 +21,12 @@ def render_check(check: DataCheck, next_command: str) -> list[RenderableType]:
     """The report in reading order; it ends with what to do next."""
     parts: list[RenderableType] = []
     for split in check.splits:
-        parts += [_split_line(split), _split_table(split)]
+        seen = "all" if split.opened == split.views else f"{formats.count(split.opened)} of them"
+        parts += [f"{split.split}: {formats.count(split.views)} views, {seen} opened", _split_table(split)]
     if any(split.labels for split in check.splits):
         parts.append(_label_table(check.splits))
     parts += [line for finding in check.findings for line in finding_lines(finding)]
     return [*parts, verdict(check, next_command)]
-
-
-def _split_line(split: SplitFacts) -> str:
-    seen = "all" if split.opened == split.views else f"{formats.count(split.opened)} of them"
-    return f"{split.split}: {formats.count(split.views)} views, {seen} opened"
 
 
 def _split_table(split: SplitFacts) -> Table:
@@ -56,10 +52,9 @@ def _label_table(splits: Sequence[SplitFacts]) -> Table:
 def finding_lines(finding: Finding) -> list[Text]:
     """A finding on a line, and its hint on another."""
     where = ", ".join(part for part in (finding.split, finding.modality) if part)
-    lines = [
-        Text.assemble((f"{finding.severity}: ", STYLES[finding.severity]), f"{where}: " if where else "", finding.text)
-    ]
-    return lines if finding.hint is None else [*lines, Text.assemble(("hint: ", "bold cyan"), finding.hint)]
+    label = (f"{finding.severity}: ", STYLES[finding.severity])
+    hint = [] if finding.hint is None else [Text.assemble(("hint: ", "bold cyan"), finding.hint)]
+    return [Text.assemble(label, f"{where}: " if where else "", finding.text), *hint]
 
 
 def verdict(check: DataCheck, next_command: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
@@ -57,7 +56,7 @@ def render_gamma(rows: Sequence[GammaRow]) -> list[RenderableType]:
     table = _dense_table("layer", names, numbers=("min", "25%", "50%", "75%", "max", "in", "out", "overlap"))
     for row, name in zip(rows, names, strict=True):
         shares = [formats.percent(share, 1) for share in (row.below_inside, row.below_outside, row.overlap)]
-        table.add_row(name, row.modality, *(formats.short(value) for value in row.quantiles), *shares)
+        table.add_row(name, row.modality, *map(formats.short, row.quantiles), *shares)
     return [*_heading(layers), table, *GAMMA_LEGEND]
 
 
@@ -189,11 +188,9 @@ def render_steps(records: Sequence[ReplacedAtStep]) -> list[RenderableType]:
 
 def _dense_table(by: str, names: Sequence[str], *, numbers: Sequence[str], last: str | None = None) -> Table:
     """Layer (or stage), modality, numbers and perhaps `last`, two spaces apart; modalities fold before layers do."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column(by, overflow="fold", no_wrap=max(map(len, names), default=0) <= UNFOLDED)
-    table.add_column("modality", overflow="fold")
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
+    whole = [by] if max(map(len, names), default=0) <= UNFOLDED else []
+    table = tables.new_table(by, "modality", numbers=numbers, whole=whole)
+    table.padding = (0, 0, 0, 1)
     if last is not None:
         table.add_column(last, overflow="fold")
     return table

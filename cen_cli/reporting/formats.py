@@ -16,11 +16,11 @@ def percent(share: float | None, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f}"
 
 
-def probability(value: float, *, equals: str = "") -> str:
-    """A p-value with three decimals, behind `equals`; `< 0.001` for smaller ones."""
+def probability(value: float) -> str:
+    """A p-value with three decimals; `< 0.001` for smaller ones."""
     if math.isnan(value):
         return ABSENT
-    return "< 0.001" if value < 5e-4 else f"{equals}{value:.3f}"
+    return "< 0.001" if value < 5e-4 else f"{value:.3f}"
 
 
 def number(value: float | None) -> str:
@@ -45,22 +45,20 @@ def duration(seconds: float | None) -> str:
 
 def size(byte_count: int) -> str:
     """Bytes in the largest binary unit that leaves at least 1: 1.5 GiB."""
-    value = float(byte_count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
+    return _scaled(byte_count, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
 
 
 def operations(value: int) -> str:
     """A count of operations in the largest decimal unit: 61.3 G."""
-    scaled = float(value)
-    for unit in ("", " k", " M", " G"):
-        if scaled < 1000:
-            return f"{scaled:.0f}" if not unit else f"{scaled:.1f}{unit}"
-        scaled /= 1000
-    return f"{scaled:.1f} T"
+    return _scaled(value, 1000, ("", " k", " M", " G", " T"))
+
+
+def _scaled(value: float, base: int, units: Sequence[str]) -> str:
+    """A value in the largest of the units that leaves at least 1, with one decimal but in the first."""
+    power = 0
+    while value >= base and power < len(units) - 1:
+        value, power = value / base, power + 1
+    return f"{value:.{min(power, 1)}f}{units[power]}"
 
 
 def short(value: float) -> str:

@@ -170,8 +170,7 @@ def _proportions(axes: Axes, gammas: Array, pressed: Array) -> None:
         axes.fill_between(edges, low, high, step="post", color=modality_colour(m), linewidth=0)
     for _, _, stop in own_parts(pressed)[:-1]:
         axes.axvline(stop, color="black", linewidth=1.0, linestyle="--")
-    axes.set_xlim(0, gammas.shape[1])
-    axes.set_ylim(0, 1)
+    axes.set(xlim=(0, gammas.shape[1]), ylim=(0, 1))
     plain(axes)
 
 
@@ -185,13 +184,10 @@ def own_parts(pressed: Array) -> list[tuple[int, int, int]]:
 
 def _name_parts(axes: Axes, pressed: Array, modalities: Sequence[str]) -> None:
     """Write above the plot which modality is pressed where."""
-    parts = own_parts(pressed)
-    for m, start, stop in parts:
-        middle = (start + stop) / 2
-        axes.text(middle, 1.02, f"own part of {modalities[m]}", ha="center", va="bottom", fontsize=8)
-    if not parts:
-        words = "all modalities pressed everywhere" if pressed.any() else "no modality pressed anywhere"
-        axes.text(pressed.shape[1] / 2, 1.02, words, ha="center", va="bottom", fontsize=8)
+    whole = "all modalities pressed everywhere" if pressed.any() else "no modality pressed anywhere"
+    parts = [(start, stop, f"own part of {modalities[m]}") for m, start, stop in own_parts(pressed)]
+    for start, stop, words in parts or [(0, pressed.shape[1], whole)]:
+        axes.text((start + stop) / 2, 1.02, words, ha="center", va="bottom", fontsize=8)
 
 
 # --- S-Fig 4 ------------------------------------------------------------------------------------------------------
@@ -205,9 +201,7 @@ def theorem_1(ratios: Array, probabilities: Array, measured: Attraction | None, 
     figure = new_figure(4.2 if measured is None else 8.4, 3.4)
     curve, *others = figure.subplots(1, 1 if measured is None else 2, squeeze=False)[0]
     curve.plot(ratios, probabilities, color=KEPT)
-    curve.set_xlabel("lambda / |gradient|")
-    curve.set_ylabel("probability that gamma is attracted to 0")
-    curve.set_ylim(0, 1.02)
+    curve.set(xlabel="lambda / |gradient|", ylabel="probability that gamma is attracted to 0", ylim=(0, 1.02))
     curve.margins(x=0)
     plain(curve)
     if measured is not None:
@@ -225,9 +219,6 @@ def _calibration(axes: Axes, measured: Attraction) -> None:
     observed, below = [item.observed for item in measured.bins], [item.below for item in measured.bins]
     axes.scatter(places, observed, s=sizes, color=KEPT, alpha=0.7, label="|gradient| < lambda in other batches")
     axes.scatter(places, below, s=sizes, color=FALLEN, alpha=0.7, marker="s", label="below the threshold now")
-    axes.set_xlabel("predicted probability")
-    axes.set_ylabel("observed share")
-    axes.set_xlim(-0.03, 1.03)
-    axes.set_ylim(-0.03, 1.03)
+    axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     axes.legend(fontsize=7, frameon=False, loc="lower right", markerscale=0.5)
     plain(axes)

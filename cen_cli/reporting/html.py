@@ -10,7 +10,7 @@ import base64
 import dataclasses
 import functools
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -52,7 +52,6 @@ class Listing:
     """Which rows stand out."""
     numbers: tuple[bool, ...]
     """Which columns hold numbers."""
-    caption: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,14 +175,12 @@ def blocks(parts: Iterable[RenderableType]) -> tuple[Block, ...]:
         if isinstance(part, Table):
             content.append(listing(part))
         elif str(part).strip():
-            before = content[-1] if content else None
-            joined = isinstance(before, Words)
-            text = f"{before.text} {part}" if isinstance(before, Words) else str(part)
-            content = [*(content[:-1] if joined else content), Words(text)]
+            before = content.pop() if content and isinstance(content[-1], Words) else None
+            content.append(Words(f"{before.text} {part}" if isinstance(before, Words) else str(part)))
     return tuple(content)
 
 
-def listing(table: Table, caption: str = "") -> Listing:
+def listing(table: Table) -> Listing:
     """A rich table as a table of text."""
     columns = [[_text(cell) for cell in column.cells] for column in table.columns]
     return Listing(
@@ -191,14 +188,8 @@ def listing(table: Table, caption: str = "") -> Listing:
         rows=tuple(zip(*columns, strict=True)),
         strong=tuple(row.style is not None and "bold" in str(row.style) for row in table.rows),
         numbers=tuple(column.justify == "right" for column in table.columns),
-        caption=caption,
     )
 
 
 def _text(cell: RenderableType) -> str:
     return cell.plain if isinstance(cell, Text) else str(cell)
-
-
-def facts(pairs: Sequence[tuple[str, str]]) -> Listing:
-    """Names and values."""
-    return Listing((), tuple(pairs), (False,) * len(pairs), (False, False))

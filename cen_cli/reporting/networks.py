@@ -81,29 +81,22 @@ def _range(spread: Spread, factor: float) -> str:
 MOST_LISTED = 3
 
 
-def render_conversion(report: Conversion) -> tables.Renderables:
+def render_conversion(report: Conversion) -> list[RenderableType]:
     """What was found in the file and written, what was left out, and what to do next."""
     made = f" -> {report.target}" if report.target else ""
+    unused = f", of which {len(report.unused)} have no use: {listed(report.unused, MOST_LISTED)}"
+    used = unused if report.unused else ", all used"
     pairs = [
         ("file", report.file),
         ("holds", report.network),
         *([("modalities", ", ".join(report.inputs) + made)] if report.inputs else []),
         ("parameters", formats.count(report.parameters)),
-        ("tensors", _tensors(report)),
+        ("tensors", formats.count(report.tensors) + used),
         *((name, formats.number(value)) for name, value in report.remarks.items()),
         ("written", report.checkpoint),
     ]
     notes = [f"note: {note}" for note in report.notes]
-    table = tables.facts(pairs)
-    return [table, *notes, *(f"next: {command}" for command in report.next)]
-
-
-def _tensors(report: Conversion) -> str:
-    """How many were used, and which were not."""
-    if not report.unused:
-        return f"{formats.count(report.tensors)}, all used"
-    unused = listed(report.unused, MOST_LISTED)
-    return f"{formats.count(report.tensors)}, of which {len(report.unused)} have no use: {unused}"
+    return [tables.facts(pairs), *notes, *(f"next: {command}" for command in report.next)]
 
 
 COSTS_LEGEND = (
@@ -112,11 +105,13 @@ COSTS_LEGEND = (
 )
 
 
-def render_compaction(report: Compaction, following: str) -> tables.Renderables:
+def render_compaction(report: Compaction, following: str) -> list[RenderableType]:
     """What became of channels and norms, costs before and after, how it was checked, what to do next."""
     height, width = report.size
     names = [f"{path}, {formats.size(count)}" for path, count in report.files.items()]
-    pairs = [*zip(("from", "written"), names, strict=True), *_channels(report), ("norms", _norms(report))]
+    kept = f", {report.kept} kept: they go by each image's own statistics" if report.kept else ""
+    norms = f"{report.folded} folded{kept}"
+    pairs = [*zip(("from", "written"), names, strict=True), *_channels(report), ("norms", norms)]
     parts: list[RenderableType] = [tables.facts(pairs)]
     parts += [f"one view of {height} x {width}, all modalities", _costs(report.parts), *COSTS_LEGEND]
     if report.parts[0].seconds:
@@ -124,7 +119,7 @@ def render_compaction(report: Compaction, following: str) -> tables.Renderables:
     return [*parts, *render_checked(report.compared, report.notes), f"next: {following}"]
 
 
-def render_export(report: Export, source: str) -> tables.Renderables:
+def render_export(report: Export, source: str) -> list[RenderableType]:
     """What the file takes and gives, and how it was checked."""
     ((written, written_bytes),) = report.files.items()
     sides = f"{report.fewest} or more" if report.multiple == 1 else f"multiples of {report.multiple}"
@@ -137,8 +132,7 @@ def render_export(report: Export, source: str) -> tables.Renderables:
         ("outputs", f"{', '.join(report.outputs)}: float32 [B, K, h, w]"),
         ("B, H, W", f"any number of views; height and width: {sides}"),
     ]
-    facts = tables.facts(pairs)
-    return [facts, *render_checked(report.compared, report.notes)]
+    return [tables.facts(pairs), *render_checked(report.compared, report.notes)]
 
 
 def render_checked(compared: Iterable[Compared], notes: Iterable[str]) -> list[RenderableType]:
@@ -158,11 +152,6 @@ def _channels(report: Compaction) -> list[tuple[str, str]]:
     ]
     heading = f"channels of {formats.count(report.channels)}"
     return [(heading if not index else "", text) for index, text in enumerate(words)]
-
-
-def _norms(report: Compaction) -> str:
-    folded = f"{report.folded} folded"
-    return folded if not report.kept else f"{folded}, {report.kept} kept: they go by each image's own statistics"
 
 
 def _costs(parts: Iterable[PartCost]) -> Table:

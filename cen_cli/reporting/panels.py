@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from cen_cli.reporting.sheets import BACKGROUND, GAP, INK, TEXT_HEIGHT, sheet, stack, text, text_width
+from cen_cli.reporting.sheets import BACKGROUND, GAP, INK, TEXT_HEIGHT, Array, sheet, stack, text, text_width
 from cen_cli.results import VOID, PictureRow
 
-Array = npt.NDArray[Any]
 Palette = Sequence[Sequence[int]]
 
 
@@ -100,33 +97,22 @@ def segmentation_panel(
     class_names: Sequence[str],
     palette: Palette | None = None,
     *,
+    truth_over: bool = False,
     longest: int | None = None,
 ) -> Image.Image:
-    """One row of pictures per view, column captions above, the classes that occur below.
+    """One row of pictures per view, column captions above, the classes that occur below, where there are any.
 
-    Pictures of one row have one size; rows may differ. `longest` as in `sheet`. Raises ValueError without rows or where
-    columns differ.
+    Pictures of one row have one size; rows may differ. With `truth_over` the true labels stand also over the first
+    picture. `longest` as in `sheet`. Raises ValueError without rows or where columns differ.
     """
     rows = list(rows)
     colours = default_palette(len(class_names)) if palette is None else palette
     drawn = [_pictures(row, colours) for row in rows]
-    pictures = sheet(drawn, [row.name for row in rows], [row.frame for row in rows], longest=longest)
-    legend = _legend(_present(rows, len(class_names)), class_names, colours, pictures.width)
-    return stack([pictures, legend])
-
-
-def sample_panel(rows: Iterable[PictureRow], class_names: Sequence[str], palette: Palette | None = None) -> Image.Image:
-    """As `segmentation_panel`, with the true labels also over the first picture; without classes the inputs alone."""
-    rows = list(rows)
-    colours = default_palette(len(class_names)) if palette is None else palette
-    drawn = []
-    for row in rows:
-        pictures = _pictures(row, colours)
-        if row.truth is not None:
+    for row, pictures in zip(rows, drawn, strict=True):
+        if truth_over and row.truth is not None:
             first = next(iter(row.inputs))
             pictures[f"truth over {first}"] = overlay(pictures[first], row.truth, colours)
-        drawn.append(pictures)
-    parts = [sheet(drawn, [row.name for row in rows])]
+    parts = [sheet(drawn, [row.name for row in rows], [row.frame for row in rows], longest=longest)]
     if class_names:
         parts.append(_legend(_present(rows, len(class_names)), class_names, colours, parts[0].width))
     return stack(parts)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cen_cli.reporting.console import err, note, print_error
@@ -15,21 +14,6 @@ from cen_cli.reporting.sweeps import outcome_line
 from cen_cli.results import Advance, Listener, MemberOutcome, SweepReport
 
 SECONDS_BETWEEN_LINES = 10.0
-
-
-@contextmanager
-def counting(description: str, total: int | None = None) -> Iterator[Advance]:
-    """Show progress on stderr while the block runs; call what it yields with (done, total) after each piece of work.
-
-    `total` is what is known beforehand; the calls may correct it.
-    """
-    console = err()
-    if console.is_terminal:
-        with _bar(console) as progress:
-            task = progress.add_task(description, total=total)
-            yield lambda done, of: progress.update(task, completed=done, total=of)
-    else:
-        yield PlainCounter(description)
 
 
 class Terminal(Listener):
@@ -46,9 +30,17 @@ class Terminal(Listener):
         """Show what was left out."""
         print_error(text, hint, kind="warning")
 
-    def counting(self, description: str) -> AbstractContextManager[Advance]:
-        """Show how far the work inside the block is."""
-        return counting(description)
+    @contextmanager
+    def counting(self, description: str) -> Iterator[Advance]:
+        """Show how far the work inside the block is: call what it yields with (done, total) after each piece."""
+        console = err()
+        if not console.is_terminal:
+            yield PlainCounter(description)
+            return
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+            task = progress.add_task(description, total=None)
+            yield lambda done, of: progress.update(task, completed=done, total=of)
 
     def on_member(self, outcome: MemberOutcome, *, metric: str, ended: int, total: int) -> None:
         """Show one member that has ended, on one line."""
@@ -58,11 +50,6 @@ class Terminal(Listener):
         """Print a sweep's report, before its pictures are drawn."""
         if self._report is not None:
             self._report(report)
-
-
-def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console)
 
 
 class PlainCounter:

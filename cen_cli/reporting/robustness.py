@@ -7,14 +7,17 @@ MAE are both worse. JSON holds drops, which are positive where it is worse.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.table import Table
 
-from cen_cli.reporting import formats, plots, scores
-from cen_cli.reporting.tables import facts, new_table
+from cen_cli.reporting import formats, scores
+from cen_cli.reporting.figures import modality_colour, new_figure, plain, write_figure
+from cen_cli.reporting.tables import facts, grouped, new_table
 from cen_cli.results import (
     ENSEMBLE,
     AlteredScores,
@@ -22,10 +25,12 @@ from cen_cli.results import (
     Evaluation,
     Fill,
     Robustness,
-    Scores,
     SegmentationScores,
     lower_is_better,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SHOWN = {"segmentation": ("mean_iou",), "translation": ("mae", "psnr", "ssim")}
 """By task: the metrics of which missing modalities have a table; the other metrics stand in JSON."""
@@ -65,19 +70,14 @@ def _render_missing(report: Robustness) -> Iterator[RenderableType]:
     yield "What takes the place of a missing modality:"
     yield facts((fill.value, words) for fill, words in FILLS.items() if fill in used)
     yield ""
+    rows = [
+        ("" if before and before.present == line.present else " + ".join(line.present), line.fill, line)
+        for line, before in zip(report.missing, [None, *report.missing], strict=False)
+    ]
     for metric in SHOWN[report.full.task]:
         yield f"Modalities missing: {_unit(metric)}, and its change"
-        yield _missing_table(report, metric)
+        yield _table(report, metric, ("present", "missing is"), "all", rows)
     yield from _render_class(report)
-
-
-def _missing_table(report: Robustness, metric: str) -> Table:
-    table = new_table("present", "missing is", numbers=tuple(report.full.scores))
-    table.add_row("all", formats.ABSENT, *_whole(report.full, metric), style="bold", end_section=True)
-    for line, before in zip(report.missing, [None, *report.missing], strict=False):
-        present = "" if before is not None and before.present == line.present else " + ".join(line.present)
-        table.add_row(present, line.fill, *_cells(report.full, line, metric))
-    return table
 
 
 def _render_corrupted(report: Robustness) -> Iterator[RenderableType]:
@@ -85,17 +85,21 @@ def _render_corrupted(report: Robustness) -> Iterator[RenderableType]:
     yield "Strengths of corruptions:"
     yield facts((name, words) for name, words in CORRUPTIONS.items() if name in used)
     yield ""
-    for modality, lines in _by_modality(report.corrupted).items():
+    for modality, lines in grouped(report.corrupted, attrgetter("modality")).items():
         yield f"{modality} corrupted: {_unit(report.metric)}, and its change"
-        yield _corrupted_table(report, lines)
+        rows = [(line.corruption if line.level == 1 else "", f"{line.strength:.0%}", line) for line in lines]
+        yield _table(report, report.metric, ("corruption", "strength"), "none", rows)
 
 
-def _corrupted_table(report: Robustness, lines: Sequence[CorruptedScores]) -> Table:
-    table = new_table("corruption", "strength", numbers=tuple(report.full.scores))
-    table.add_row("none", formats.ABSENT, *_whole(report.full, report.metric), style="bold", end_section=True)
-    for line in lines:
-        name = line.corruption if line.level == 1 else ""
-        table.add_row(name, f"{line.strength:.0%}", *_cells(report.full, line, report.metric))
+def _table(
+    report: Robustness, metric: str, names: tuple[str, str], whole: str, rows: Iterable[tuple[str, str, AlteredScores]]
+) -> Table:
+    """Scores of whole inputs in a row of their own; below what two columns say of altered ones, scores, changes."""
+    table = new_table(*names, numbers=tuple(report.full.scores))
+    values = [scores.written(metric, value) for value in scores.by_branch(report.full, metric).values()]
+    table.add_row(whole, formats.ABSENT, *values, style="bold", end_section=True)
+    for first, second, line in rows:
+        table.add_row(first, second, *_cells(report.full, line, metric))
     return table
 
 
@@ -118,31 +122,21 @@ def _render_class(report: Robustness) -> Iterator[RenderableType]:
     alone = {
         line.missing[0]: line.evaluation for line in report.missing if (len(line.missing), line.fill) == (1, first)
     }
-    branch, whole = list(report.full.scores.items())[-1]
-    if not isinstance(whole, SegmentationScores):
-        return
-    yield f"IoU per class, percent: {branch}, in the place of what is missing {first}"
-    table = new_table("class", numbers=("all", *(f"without\n{name}" for name in alone)))
-    for index, name in enumerate(report.full.class_names):
-        ious = [_class_iou(evaluation.scores[branch], index) for evaluation in (report.full, *alone.values())]
-        table.add_row(name, *ious)
-    yield table
-
-
-def _class_iou(branch: Scores, index: int) -> str:
-    assert isinstance(branch, SegmentationScores), "one task in one report"
-    return formats.percent(branch.class_iou[index])
+    branch = list(report.full.scores)[-1]
+    scored = [evaluation.scores[branch] for evaluation in (report.full, *alone.values())]
+    ious = [item.class_iou for item in scored if isinstance(item, SegmentationScores)]
+    if ious:
+        yield f"IoU per class, percent: {branch}, in the place of what is missing {first}"
+        rows = [(name, *map(formats.percent, row)) for name, *row in zip(report.full.class_names, *ious, strict=True)]
+        yield new_table("class", numbers=("all", *(f"without\n{name}" for name in alone)), rows=rows)
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
 def _unit(metric: str) -> str:
-    return scores.HEADINGS[metric] + (", percent" if scores.WRITTEN[metric] is formats.percent else "")
-
-
-def _whole(full: Evaluation, metric: str) -> list[str]:
-    return [scores.written(metric, getattr(branch, metric)) for branch in full.scores.values()]
+    known = scores.METRICS[metric]
+    return f"{known.heading}, percent" if known.percent else known.heading
 
 
 def _cells(full: Evaluation, line: AlteredScores, metric: str) -> list[str]:
@@ -150,12 +144,8 @@ def _cells(full: Evaluation, line: AlteredScores, metric: str) -> list[str]:
     between = " " if len(full.scores) <= MOST_IN_A_LINE else "\n"
     return [
         between.join((scores.written(metric, value), _signed(metric, value - getattr(full.scores[branch], metric))))
-        for branch, value in _values(line.evaluation, metric).items()
+        for branch, value in scores.by_branch(line.evaluation, metric).items()
     ]
-
-
-def _values(evaluation: Evaluation, metric: str) -> dict[str, float]:
-    return {branch: float(getattr(item, metric)) for branch, item in evaluation.scores.items()}
 
 
 def _signed(metric: str, change: float) -> str:
@@ -163,13 +153,6 @@ def _signed(metric: str, change: float) -> str:
         return formats.ABSENT
     size = scores.written(metric, abs(change))
     return size if size == scores.written(metric, 0.0) else f"{'-' if change < 0 else '+'}{size}"
-
-
-def _by_modality(lines: Sequence[CorruptedScores]) -> dict[str, list[CorruptedScores]]:
-    by_modality: dict[str, list[CorruptedScores]] = {}
-    for line in lines:
-        by_modality.setdefault(line.modality, []).append(line)
-    return by_modality
 
 
 def _line(report: Robustness) -> str:
@@ -186,21 +169,37 @@ def _line(report: Robustness) -> str:
 
 
 def write_corruptions(path: Path, report: Robustness) -> Path:
-    """Every branch's score against the strength of each corruption, in the tables' units, as PNG. Raises SaveError."""
-    panels = {
-        modality: {name: _levels(report, [line for line in lines if line.corruption == name]) for name in _names(lines)}
-        for modality, lines in _by_modality(report.corrupted).items()
-    }
-    return plots.scores_by_level(panels, metric=_unit(report.metric), out=path)
+    """Every branch's score against the strength of each corruption, in the tables' units, as PNG. Raises SaveError.
+
+    One row of panels per modality, one panel per corruption.
+    """
+    by_modality = grouped(report.corrupted, attrgetter("modality"))
+    rows = {modality: grouped(lines, attrgetter("corruption")) for modality, lines in by_modality.items()}
+    columns = max(map(len, rows.values()))
+    figure = new_figure(2.6 * columns + 0.6, 2.2 * len(rows) + 0.7)
+    grid = figure.subplots(len(rows), columns, sharey=True, squeeze=False)
+    for row, (modality, corruptions) in zip(grid, rows.items(), strict=True):
+        for axes, (corruption, lines) in zip(row, corruptions.items(), strict=False):
+            _levels(axes, report, lines)
+            axes.set_title(f"{modality}: {corruption}", fontsize=9)
+        for axes in row[len(corruptions) :]:
+            axes.set_visible(False)
+        row[0].set_ylabel(_unit(report.metric), fontsize=8)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
+    return write_figure(figure, path)
 
 
-def _names(lines: Sequence[CorruptedScores]) -> list[str]:
-    return list(dict.fromkeys(line.corruption for line in lines))
-
-
-def _levels(report: Robustness, lines: Sequence[CorruptedScores]) -> plots.Levels:
-    """The scores whole, then by level."""
-    factor = scores.FACTORS.get(report.metric, 1)
-    evaluations = [_values(each, report.metric) for each in (report.full, *(line.evaluation for line in lines))]
-    curves = {branch: [factor * values[branch] for values in evaluations] for branch in report.full.scores}
-    return plots.Levels([0.0, *(100 * line.strength for line in lines)], curves)
+def _levels(axes: Axes, report: Robustness, lines: Sequence[CorruptedScores]) -> None:
+    """The scores whole, then by level; the last of several branches is drawn in black."""
+    strengths = [0.0, *(100 * line.strength for line in lines)]
+    evaluations = [report.full, *(line.evaluation for line in lines)]
+    for index, branch in enumerate(report.full.scores):
+        colour = "black" if 0 < index == len(report.full.scores) - 1 else modality_colour(index)
+        factor = scores.METRICS[report.metric].factor
+        values = [factor * getattr(each.scores[branch], report.metric) for each in evaluations]
+        axes.plot(strengths, values, color=colour, marker="o", markersize=3, label=branch)
+    axes.set_xticks(strengths, [f"{strength:g}" for strength in strengths])
+    axes.set_xlabel("strength, percent", fontsize=8)
+    axes.tick_params(labelsize=7)
+    plain(axes)

@@ -10,22 +10,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from cen_cli.reporting import exchange_tables, formats, scores, tables
-from cen_cli.reporting.html import (
-    Block,
-    Code,
-    Folded,
-    Gallery,
-    Listing,
-    Page,
-    Picture,
-    Section,
-    Style,
-    Tone,
-    Words,
-    blocks,
-    facts,
-)
+from cen_cli.reporting import exchange_tables, formats, html, scores, tables
 from cen_cli.results import (
     TOTAL,
     ExchangeRow,
@@ -126,21 +111,21 @@ UNHARMFUL = ("healthy", "no exchange", "fixed")
 """Diagnoses that are no reason to worry about a run."""
 
 
-def run_page(report: RunReport) -> Page:
+def run_page(report: RunReport) -> html.Page:
     """The page of a run."""
     tone, headline = judged(report)
     sections = [
-        Section("scores", "Scores", tuple(_scores(report))),
-        Section("training", "Training", tuple(_curves(report))),
-        Section("exchange", "Exchange", tuple(_exchange(report))),
-        Section("gammas", "Gammas", tuple(_gammas(report))),
-        Section("pictures", "Pictures", tuple(_views(report))),
-        Section("recipe", "Recipe", tuple(_recipe(report))),
-        Section("environment", "Environment", (_environment(report.environment),)),
-        Section("next", "What to do next", tuple(_next(report))),
+        html.Section("scores", "Scores", tuple(_scores(report))),
+        html.Section("training", "Training", tuple(_curves(report))),
+        html.Section("exchange", "Exchange", tuple(_exchange(report))),
+        html.Section("gammas", "Gammas", tuple(_gammas(report))),
+        html.Section("pictures", "Pictures", tuple(_views(report))),
+        html.Section("recipe", "Recipe", tuple(_recipe(report))),
+        html.Section("environment", "Environment", (_environment(report.environment),)),
+        html.Section("next", "What to do next", tuple(_next(report))),
     ]
     inputs = ", ".join(report.modalities) + (f" to {report.target}" if report.target else "")
-    return Page(
+    return html.Page(
         title=Path(report.run).resolve().name,
         subtitle=f"Recipe {report.recipe}: {report.task} of {inputs}",
         tone=tone,
@@ -154,7 +139,7 @@ def run_page(report: RunReport) -> Page:
 # --- verdict ------------------------------------------------------------------------------------------------------
 
 
-def judged(report: RunReport) -> tuple[Tone, str]:
+def judged(report: RunReport) -> tuple[html.Tone, str]:
     """Whether the run is good, bad or open, and why in a few words."""
     if not report.progress.finished:
         return "open", f"Not finished: {report.progress.epochs} of {report.progress.of_epochs} epochs"
@@ -176,7 +161,7 @@ def _verdict(report: RunReport) -> Iterable[str]:
         yield "No validation has finished yet."
     else:
         evaluation = report.best.evaluation
-        heading = scores.TEXTS[evaluation.task].watched_heading
+        heading = scores.watched_heading(evaluation)
         branches = ", ".join(f"{branch} {value}" for branch, value in scores.watched(evaluation).items())
         yield f"{heading} on {evaluation.split}: {branches} (best by {report.best_by}, epoch {report.best.epoch})."
     known = [line for line in report.expected if line.met is not None]
@@ -193,66 +178,66 @@ def _verdict(report: RunReport) -> Iterable[str]:
 # --- sections -----------------------------------------------------------------------------------------------------
 
 
-def _scores(report: RunReport) -> Iterable[Block]:
+def _scores(report: RunReport) -> Iterable[html.Block]:
     best = report.best
     if best is None:
-        yield Words("No validation has finished yet, so there are no scores.")
+        yield html.Words("No validation has finished yet, so there are no scores.")
         return
     title = f"Best validation by {report.best_by}: epoch {best.epoch}, step {formats.count(best.step)}"
     yield from _of_validation(best, title)
     if report.expected:
-        yield from blocks(tables.render_expected(report.expected))
+        yield from html.blocks(tables.render_expected(report.expected))
     last = report.log.validations[-1]
     if last.step != best.step:
         title = f"Last validation: epoch {last.epoch}, step {formats.count(last.step)}"
-        yield Folded(title, tuple(_of_validation(last, title)))
+        yield html.Folded(title, tuple(_of_validation(last, title)))
     yield from _pictures(report, CONFUSION, style="colours")
-    classes = blocks(tables.render_class(best.evaluation))
+    classes = html.blocks(tables.render_class(best.evaluation))
     if classes:
-        yield Folded(f"All {len(best.evaluation.class_names)} classes", classes)
+        yield html.Folded(f"All {len(best.evaluation.class_names)} classes", classes)
 
 
-def _of_validation(validation: LoggedValidation, title: str) -> Iterable[Block]:
+def _of_validation(validation: LoggedValidation, title: str) -> Iterable[html.Block]:
     evaluation = validation.evaluation
-    yield Words(f"{title}. {formats.count(evaluation.samples)} samples of {evaluation.split}.")
-    yield from blocks([*tables.score_tables(evaluation), *scores.TEXTS[evaluation.task].convention(evaluation)])
-    yield from (Words(f"Note: {note}") for note in evaluation.notes)
+    yield html.Words(f"{title}. {formats.count(evaluation.samples)} samples of {evaluation.split}.")
+    yield from html.blocks([*tables.score_tables(evaluation), *scores.convention(evaluation)])
+    yield from (html.Words(f"Note: {note}") for note in evaluation.notes)
 
 
-def _curves(report: RunReport) -> Iterable[Block]:
+def _curves(report: RunReport) -> Iterable[html.Block]:
     pictures = _pictures(report, CURVES)
     if pictures:
-        yield Gallery(tuple(pictures))
+        yield html.Gallery(tuple(pictures))
     else:
-        yield Words("Nothing has been logged yet.")
-    yield from blocks(render_health(report.log.health))
+        yield html.Words("Nothing has been logged yet.")
+    yield from html.blocks(render_health(report.log.health))
 
 
-def _exchange(report: RunReport) -> Iterable[Block]:
+def _exchange(report: RunReport) -> Iterable[html.Block]:
     if not report.stages:
-        yield Words("Nothing is exchanged in this network: no channel takes the place of another.")
+        yield html.Words("Nothing is exchanged in this network: no channel takes the place of another.")
         return
-    yield Words(_of_checkpoint(report))
-    yield from blocks(exchange_tables.render_exchange(report.stages, by="stage"))
+    yield html.Words(_of_checkpoint(report))
+    yield from html.blocks(exchange_tables.render_exchange(report.stages, by="stage"))
     yield from _pictures(report, EXCHANGE_PLOTS, style="colours")
     if report.records:
-        yield from blocks(exchange_tables.render_steps(report.records))
+        yield from html.blocks(exchange_tables.render_steps(report.records))
     else:
-        yield Words("No gammas were recorded, so there is nothing over training.")
-    yield Folded("Every layer", blocks(exchange_tables.render_exchange(report.layers)))
+        yield html.Words("No gammas were recorded, so there is nothing over training.")
+    yield html.Folded("Every layer", html.blocks(exchange_tables.render_exchange(report.layers)))
 
 
-def _gammas(report: RunReport) -> Iterable[Block]:
+def _gammas(report: RunReport) -> Iterable[html.Block]:
     if report.gammas:
-        yield Words(_of_checkpoint(report))
-    yield from blocks(exchange_tables.render_diagnosis(report.diagnosis))
+        yield html.Words(_of_checkpoint(report))
+    yield from html.blocks(exchange_tables.render_diagnosis(report.diagnosis))
     if not report.gammas:
         return
     if report.recoveries:
-        yield from blocks(exchange_tables.render_recovery(report.recoveries))
+        yield from html.blocks(exchange_tables.render_recovery(report.recoveries))
     yield from _pictures(report, GAMMA_PLOTS)
-    everything = (*blocks(exchange_tables.render_gamma(report.gammas)), *_pictures(report, ALL_PROPORTIONS))
-    yield Folded("Every layer", everything)
+    everything = (*html.blocks(exchange_tables.render_gamma(report.gammas)), *_pictures(report, ALL_PROPORTIONS))
+    yield html.Folded("Every layer", everything)
 
 
 def _of_checkpoint(report: RunReport) -> str:
@@ -261,28 +246,28 @@ def _of_checkpoint(report: RunReport) -> str:
     return f"Tables and diagnosis are of {which}; what is shown over training goes up to the newest one."
 
 
-def _views(report: RunReport) -> Iterable[Block]:
+def _views(report: RunReport) -> Iterable[html.Block]:
     if report.views is None:
-        yield Words(report.views_absent)
+        yield html.Words(report.views_absent)
         return
     made = f"what is made of them ({report.target})" if report.target else "labels"
     caption = f"Views of the split {report.scored_split}: inputs, {made} by branch and ensemble, truth."
-    yield Picture(report.views, f"{caption} One row for each view.", caption, style="colours")
+    yield html.Picture(report.views, f"{caption} One row for each view.", caption, style="colours")
 
 
-def _pictures(report: RunReport, captions: Mapping[str, str], *, style: Style = "lines") -> list[Picture]:
+def _pictures(report: RunReport, captions: Mapping[str, str], *, style: html.Style = "lines") -> list[html.Picture]:
     """Those of the plots that were drawn, in this order."""
     return [
-        Picture(report.plots[name], alt=f"Plot. {caption}", caption=caption, style=style)
+        html.Picture(report.plots[name], alt=f"Plot. {caption}", caption=caption, style=style)
         for name, caption in captions.items()
         if name in report.plots
     ]
 
 
-def _recipe(report: RunReport) -> Iterable[Block]:
-    yield Words("Keys that differ from their defaults:")
-    yield facts([(key, _value(value)) for key, value in report.changed.items()])
-    yield Folded("The whole recipe", (Code(report.toml),))
+def _recipe(report: RunReport) -> Iterable[html.Block]:
+    yield html.Words("Keys that differ from their defaults:")
+    yield html.listing(tables.facts((key, _value(value)) for key, value in report.changed.items()))
+    yield html.Folded("The whole recipe", (html.Code(report.toml),))
 
 
 def _value(value: Any) -> str:
@@ -291,7 +276,7 @@ def _value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _environment(environment: Mapping[str, Any]) -> Listing:
+def _environment(environment: Mapping[str, Any]) -> html.Listing:
     """What the run was started on; whatever the file holds, in its order."""
     pairs = []
     for key, value in environment.items():
@@ -301,13 +286,13 @@ def _environment(environment: Mapping[str, Any]) -> Listing:
             pairs.append((key, ", ".join(f"{name} {str(item)[:HASH]}" for name, item in value.items())))
         elif value is not None:
             pairs.append((key.replace("_", " "), str(value)))
-    return facts(pairs)
+    return html.listing(tables.facts(pairs))
 
 
-def _next(report: RunReport) -> Iterable[Block]:
+def _next(report: RunReport) -> Iterable[html.Block]:
     if report.diagnosis.verdict not in UNHARMFUL:
         advice = report.diagnosis.advice
-        yield Words(f"{advice[:1].upper()}{advice[1:].rstrip('.')}.")
+        yield html.Words(f"{advice[:1].upper()}{advice[1:].rstrip('.')}.")
     for purpose, command in report.commands:
-        yield Words(f"{purpose}:")
-        yield Code(command)
+        yield html.Words(f"{purpose}:")
+        yield html.Code(command)

@@ -9,23 +9,17 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from operator import attrgetter
 
-import numpy as np
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 from cen_cli.reporting import formats, scores
-from cen_cli.reporting.tables import new_table
-from cen_cli.results import SCALAR_METRICS, MemberOutcome, PlannedMember, SweepCell, SweepReport, SweepRow
-
-if TYPE_CHECKING:
-    from cen_cli.reporting.plots import Curve
-
+from cen_cli.reporting.tables import grouped, new_table
+from cen_cli.results import SCALAR_METRICS, MemberOutcome, PlannedMember, SweepCell, SweepReport
 
 WIDEST = 120
 """Columns that a block takes at most, piped too."""
@@ -57,10 +51,8 @@ class WideTable:
         longest = max(cell_len(name) for name in (self.name, *(name for name, _ in self.rows)))
         names = min(longest, max(width // 3, 16))
         for block in self._blocks(width - names - GAP):
-            table = new_table(numbers=())
-            table.add_column(self.name, width=names, overflow="fold")
-            for column in block:
-                table.add_column(self.headings[column], justify="right", no_wrap=True)
+            table = new_table(self.name, numbers=[self.headings[column] for column in block])
+            table.columns[0].width = names
             for name, cells in self.rows:
                 table.add_row(name, *(cells[column] for column in block), style="bold" if name == self.bold else None)
             yield table
@@ -82,16 +74,6 @@ class WideTable:
         return max(map(cell_len, texts)) + GAP
 
 
-KEYS_IN_WORDS = {
-    "exchange.sparsity": "weight of the sparsity penalty, lambda",
-    "exchange.threshold": "threshold of replacing a channel, theta",
-}
-"""How a figure's axis calls a recipe's key."""
-
-VERDICT = ("verdict", "better by", "p")
-"""Headings of what is said of each ordering."""
-
-
 def _conventions(report: SweepReport, mark: str) -> list[str]:
     """How the table is to be read, line by line; `mark` stands before the paper's numbers, where there are any."""
     paper = any(cell.paper is not None for row in report.rows for cell in row.cells)
@@ -106,30 +88,21 @@ def _conventions(report: SweepReport, mark: str) -> list[str]:
 def render_sweep(report: SweepReport) -> list[RenderableType]:
     """The report's tables and verdicts in reading order."""
     parts: list[RenderableType] = [Text(report.title), *map(Text, _conventions(report, "a bar"))]
-    for group, rows in _by_group(report.rows).items():
-        headings, lines = _grid(rows, report.reference, "\n")
-        named = [(row.label, cells) for row, cells in zip(rows, lines, strict=True)]
-        parts.append(WideTable(report.groups.get(group, "row"), headings, named, report.reference, together=2))
+    parts += _score_tables(report, "\n")
     if report.source:
         parts.append(Text(f"paper's numbers: {report.source}"))
-    parts += [WideTable(heading, VERDICT, verdicts) for heading, verdicts in _verdicts(report).items()]
+    parts += _verdict_tables(report)
     return [*parts, *map(Text, report.advice), *(Text(f"note: {note}") for note in report.notes)]
 
 
 def sweep_markdown(report: SweepReport) -> str:
     """The same as Markdown tables."""
     lines = [f"**{report.title}**", "", f"{'; '.join(_conventions(report, 'a stroke'))}.", ""]
-    for group, rows in _by_group(report.rows).items():
-        headings, cells = _grid(rows, report.reference, " ")
-        lines += [
-            _markdown_row([report.groups.get(group, "row"), *headings]),
-            _markdown_row(["---"] * (len(headings) + 1)),
-        ]
-        lines += [_markdown_row([row.label, *texts]) for row, texts in zip(rows, cells, strict=True)]
+    for table in (*_score_tables(report, " "), *_verdict_tables(report)):
+        head = [[table.name, *table.headings], ["---"] * (len(table.headings) + 1)]
+        for cells in (*head, *((name, *texts) for name, texts in table.rows)):
+            lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
         lines.append("")
-    for heading, verdicts in _verdicts(report).items():
-        lines += [_markdown_row([heading, *VERDICT]), _markdown_row(["---"] * (len(VERDICT) + 1))]
-        lines += [*(_markdown_row([claim, *texts]) for claim, texts in verdicts), ""]
     lines += [f"- {sentence}" for sentence in report.advice]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -172,7 +145,7 @@ def outcome_line(outcome: MemberOutcome, metric: str) -> str:
         return f"{head} ({outcome.run}.log)" if outcome.state == "failed" else head
     task = outcome.evaluation.task
     wanted = metric.rpartition(".")[2]
-    name = f"ensemble.{wanted if wanted in SCALAR_METRICS[task] else scores.TEXTS[task].watched}"
+    name = f"ensemble.{wanted if wanted in SCALAR_METRICS[task] else scores.WATCHED[task]}"
     value = scores.written(name, outcome.evaluation.metric(name))
     return f"{head}, {name} {value}, {formats.duration(outcome.seconds)}"
 
@@ -181,128 +154,39 @@ def _row_name(outcome: MemberOutcome) -> str:
     return "/".join(filter(None, (outcome.group, outcome.variant)))
 
 
-def write_sweep_figure(
-    path: Path, report: SweepReport, values: Mapping[tuple[str, str], Mapping[str, float]], metrics: Sequence[str]
-) -> Path:
-    """Scores and replaced shares against the values of keys (S-Fig 13): a panel per group and key, as PNG.
-
-    `values`: (group, variant) -> the keys' values. A panel holds the rows that differ from the reference in its key
-    alone, and shows the first of the metrics that the group has. Rows without a finished member are left out. Raises
-    SaveError.
-    """
-    from cen_cli.reporting.plots import score_and_share
-
-    curves = [
-        curve
-        for group, rows in _by_group([row for row in report.rows if row.done]).items()
-        for key in next(iter(values.values()))
-        if (curve := _curve(report, group, rows, key, values, metrics)) is not None
-    ]
-    seeds = sorted({row.done for row in report.rows if row.done})
-    counts = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    bars = f"Points: means over {counts} seeds; bars: standard deviation over them."
-    if seeds[-1] == 1:
-        bars = "One seed each: no spread."
-    return score_and_share(curves, title=report.title, bars=bars, out=path)
-
-
-def write_cost_figure(path: Path, report: SweepReport) -> Path:
-    """Scores against multiply-accumulates, a panel per group and a point per row, as PNG. Raises SaveError."""
-    from cen_cli.reporting.plots import Point, score_and_cost
-
-    panels = {}
-    for group, rows in _by_group([row for row in report.rows if row.done and row.cost]).items():
-        metric = next(cell.metric for cell in reversed(rows[0].cells) if cell.values)
-        factor = scores.FACTORS.get(metric.rpartition(".")[2], 1)
-        cells = [next(cell for cell in row.cells if cell.metric == metric) for row in rows]
-        panels[report.groups.get(group, ""), _heading(metric, " ")] = [
-            Point(row.label, row.cost.macs / 1e9, factor * cell.mean, factor * np.nan_to_num(cell.std), row.alone)
-            for row, cell in zip(rows, cells, strict=True)
-            if row.cost is not None
-        ]
-    return score_and_cost(panels, title=report.title, out=path)
-
-
-def _curve(
-    report: SweepReport,
-    group: str,
-    rows: Sequence[SweepRow],
-    key: str,
-    values: Mapping[tuple[str, str], Mapping[str, float]],
-    metrics: Sequence[str],
-) -> Curve | None:
-    """One panel, or None where the group has no such row or score."""
-    from cen_cli.reporting.plots import Curve
-
-    metric = next((name for name in metrics for cell in rows[0].cells if cell.metric == name and cell.values), None)
-    own = {row.variant: values[group, row.variant] for row in rows}
-    reference = next((own[row.variant] for row in rows if row.label == report.reference), None)
-    if metric is None or reference is None:
-        return None
-    others = [other for other in reference if other != key]
-    shown = [row for row in rows if all(own[row.variant][other] == reference[other] for other in others)]
-    shown.sort(key=lambda row: own[row.variant][key])
-    cells = [next(cell for cell in row.cells if cell.metric == metric) for row in shown]
-    score = metric.rpartition(".")[2]
-    factor = scores.FACTORS.get(score, 1)
-    percent = ", %" if score in SCALAR_METRICS["segmentation"] else ""
-    return Curve(
-        title=report.groups.get(group, ""),
-        key=KEYS_IN_WORDS.get(key, key),
-        score=_heading(metric, " ") + percent,
-        places=[own[row.variant][key] for row in shown],
-        means=[factor * cell.mean for cell in cells],
-        spreads=[factor * np.nan_to_num(cell.std) for cell in cells],
-        shares=[100 * row.replaced for row in shown],
-        share_spreads=[100 * np.nan_to_num(row.replaced_std) for row in shown],
-    )
-
-
-def _by_group(rows: Iterable[SweepRow]) -> dict[str, list[SweepRow]]:
-    groups: dict[str, list[SweepRow]] = {}
-    for row in rows:
-        groups.setdefault(row.group, []).append(row)
-    return groups
-
-
-def _grid(rows: Sequence[SweepRow], reference: str, between: str) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Headings and cells of one group: seeds, one column a metric, replaced channels if any, then the comparison.
+def _score_tables(report: SweepReport, between: str) -> list[WideTable]:
+    """A table per group: seeds, one column a metric, replaced channels and costs if any, then the comparison.
 
     The last metric that has a number is compared. `between` stands between a heading's branch and its metric.
     """
-    replaced = [f"replaced{between}%"] if any(not math.isnan(row.replaced) for row in rows) else []
-    columns = range(len(rows[0].cells))
-    shown = [
-        index for index in columns if any(row.cells[index].values or row.cells[index].paper is not None for row in rows)
-    ] or [*columns]
-    names = [_heading(rows[0].cells[index].metric, between) for index in shown]
-    costed = any(row.cost is not None for row in rows)
-    costs = [f"M{between}parameters", f"G{between}MACs"] if costed else []
-    headings = ("seeds", *names, *replaced, *costs, f"difference,{between}{names[-1].replace(between, ' ')}", "p")
-    lines = []
-    for row in rows:
-        failed = f" ({row.failed} failed)" if row.failed else ""
-        shares = [formats.percent(row.replaced, 1) for _ in replaced]
-        scored = [_with_paper(row.cells[index]) for index in shown]
-        compared = [formats.ABSENT] * 2 if row.label == reference else _compared(row.cells[shown[-1]])
-        spent = [formats.number(value) for value in _cost(row)] if costed else []
-        lines.append([f"{row.done}/{row.members}{failed}", *scored, *shares, *spent, *compared])
-    return headings, lines
+    tables = []
+    for group, rows in grouped(report.rows, attrgetter("group")).items():
+        columns = range(len(rows[0].cells))
+        known = [i for i in columns if any(row.cells[i].values or row.cells[i].paper is not None for row in rows)]
+        shown = known or [*columns]
+        names = [score_heading(rows[0].cells[index].metric, between) for index in shown]
+        replaced = [f"replaced{between}%"] if any(not math.isnan(row.replaced) for row in rows) else []
+        costs = [f"M{between}parameters", f"G{between}MACs"] if any(row.cost for row in rows) else []
+        headings = ("seeds", *names, *replaced, *costs, f"difference,{between}{names[-1].replace(between, ' ')}", "p")
+        lines = []
+        for row in rows:
+            failed = f" ({row.failed} failed)" if row.failed else ""
+            cells = [f"{row.done}/{row.members}{failed}", *(_with_paper(row.cells[index]) for index in shown)]
+            cells += [formats.percent(row.replaced, 1)] if replaced else []
+            if costs:
+                spent = (row.cost.parameters / 1e6, row.cost.macs / 1e9) if row.cost else (None, None)
+                cells += map(formats.number, spent)
+            compared = row.cells[shown[-1]]
+            difference = [_signed(compared), formats.probability(compared.p_value)]
+            cells += [formats.ABSENT] * 2 if row.label == report.reference else difference
+            lines.append((row.label, cells))
+        tables.append(WideTable(report.groups.get(group, "row"), headings, lines, report.reference, together=2))
+    return tables
 
 
-def _cost(row: SweepRow) -> tuple[float | None, float | None]:
-    """Millions of parameters, and 10^9 multiply-accumulates a view."""
-    return (row.cost.parameters / 1e6, row.cost.macs / 1e9) if row.cost else (None, None)
-
-
-def _heading(metric: str, between: str) -> str:
-    branch, _, score = metric.rpartition(".")
-    return f"{branch}{between}{scores.HEADINGS[score]}"
-
-
-def _compared(cell: SweepCell) -> list[str]:
-    """Difference to the reference row and its p-value."""
-    return [_signed(cell), formats.probability(cell.p_value)]
+def score_heading(metric: str, between: str = " ") -> str:
+    """A metric by its branch and its name in tables."""
+    return f"{metric.rpartition('.')[0]}{between}{scores.metric_of(metric).heading}"
 
 
 def _with_paper(cell: SweepCell) -> str:
@@ -320,18 +204,14 @@ def _signed(cell: SweepCell) -> str:
     return sign + scores.written(cell.metric, abs(cell.difference))
 
 
-def _verdicts(report: SweepReport) -> dict[str, list[tuple[str, list[str]]]]:
-    """By group's heading: each ordering, its verdict, by how much the better row is better on average, its p-value."""
+def _verdict_tables(report: SweepReport) -> list[WideTable]:
+    """A table per group: each ordering, its verdict, by how much the better row is better on average, its p-value."""
     groups: dict[str, list[tuple[str, list[str]]]] = {}
     for verdict in report.verdicts:
         sign = "-" if verdict.difference < 0 else ""
         size = sign + scores.written(verdict.metric, abs(verdict.difference))
         cells = [verdict.words, size if verdict.seeds else formats.ABSENT, formats.probability(verdict.p_value)]
-        name = f"{verdict.claim} ({_heading(verdict.metric, ' ')})"
+        name = f"{verdict.claim} ({score_heading(verdict.metric)})"
         heading = "ordering" + (f": {report.groups[verdict.group]}" if verdict.group else "")
         groups.setdefault(heading, []).append((name, cells))
-    return groups
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+    return [WideTable(heading, ("verdict", "better by", "p"), verdicts) for heading, verdicts in groups.items()]

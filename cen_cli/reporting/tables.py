@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -50,7 +50,8 @@ def confusion_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
-Renderables = Sequence[RenderableType]
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 ALERT = "collapsed: lower exchange.sparsity"
 """Said of a modality with more than the share `COLLAPSED` of its pressed part replaced."""
@@ -73,11 +74,13 @@ def print_result(document: Any, parts: Iterable[RenderableType], *, json: bool) 
         show(out(), parts)
 
 
-def new_table(*names: str, numbers: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> Table:
-    """An open table whose `numbers` columns are right-aligned and never wrapped; the other columns fold."""
+def new_table(
+    *names: str, numbers: Sequence[str], rows: Iterable[Sequence[str]] = (), whole: Sequence[str] = ()
+) -> Table:
+    """An open table whose `numbers` columns are right-aligned; they and `whole` never wrap, the other columns fold."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in whole)
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
@@ -95,6 +98,14 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """The items by their keys, both in the order in which they come."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
 # --- evaluation ---------------------------------------------------------------------------------------------------
 
 
@@ -102,18 +113,15 @@ def render_evaluation(
     evaluation: Evaluation, expected: Sequence[ExpectedScore] = (), *, title: str | None = None
 ) -> list[RenderableType]:
     """Scores per branch and ensemble, their convention, remarks, the expected scores, one line of metrics to copy."""
-    heading = title or f"{evaluation.split} split{_without(evaluation)}, {_measured(evaluation)}"
+    words = [f"{modality} (in its place: {fill})" for modality, fill in evaluation.missing.items()]
+    without = f" without {' and '.join(words)}" if words else ""
+    heading = title or f"{evaluation.split} split{without}, {_measured(evaluation)}"
     parts: list[RenderableType] = [heading, *score_tables(evaluation)]
     parts += [f"checkpoint: {evaluation.checkpoint}"] if evaluation.checkpoint else []
-    parts += [*scores.TEXTS[evaluation.task].convention(evaluation), *(f"note: {text}" for text in evaluation.notes)]
+    parts += [*scores.convention(evaluation), *(f"note: {text}" for text in evaluation.notes)]
     if expected:
         parts += render_expected(expected)
     return [*parts, scores.metric_line(evaluation)]
-
-
-def _without(evaluation: Evaluation) -> str:
-    words = [f"{modality} (in its place: {fill})" for modality, fill in evaluation.missing.items()]
-    return f" without {' and '.join(words)}" if words else ""
 
 
 def _measured(evaluation: Evaluation) -> str:
@@ -127,33 +135,20 @@ def score_tables(evaluation: Evaluation) -> list[Table]:
     """
     known = evaluation.weights
     weights = [f"{known[branch]:.3f}" if branch in known else formats.ABSENT for branch in evaluation.scores]
-    first, *others = scores.TEXTS[evaluation.task].tables
-    tables = [_score_table(evaluation, first, {"weight": weights})]
-    return tables + [
-        _score_table(evaluation, columns, {}) for columns in others if scores.has_numbers(evaluation, columns)
-    ]
-
-
-def _score_table(
-    evaluation: Evaluation, columns: Sequence[scores.Column], before: Mapping[str, Sequence[str]]
-) -> Table:
-    """One row per branch: the columns of `before`, by heading, then those of `columns` that hold a number."""
-    shown = {column.heading: scores.column_values(evaluation, column) for column in columns}
-    filled = {name: values for name, values in shown.items() if set(values) != {formats.ABSENT}}
-    cells = {**before, **filled}
-    table = new_table("branch", numbers=tuple(cells))
-    for branch, *values in zip(evaluation.scores, *cells.values(), strict=True):
-        table.add_row(branch, *values, style="bold" if branch == ENSEMBLE else None)
-    return table
+    first, *others = (scores.filled(evaluation, columns) for columns in scores.TABLES[evaluation.task])
+    tables = []
+    for cells in ({"weight": weights, **first}, *filter(None, others)):
+        table = new_table("branch", numbers=tuple(cells))
+        for branch, *values in zip(evaluation.scores, *cells.values(), strict=True):
+            table.add_row(branch, *values, style="bold" if branch == ENSEMBLE else None)
+        tables.append(table)
+    return tables
 
 
 def render_expected(expected: Sequence[ExpectedScore]) -> list[RenderableType]:
     """Expected beside obtained scores with the verdict of each, then where the expected numbers come from."""
     verdicts = {True: "met", False: "MISSED", None: "no score"}
-    table = new_table(numbers=())
-    table.add_column("metric", no_wrap=True)
-    for name in ("expected", "tolerance", "obtained", "verdict"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = new_table("metric", whole=("metric",), numbers=("expected", "tolerance", "obtained", "verdict"))
     for line in expected:
         numbers = [scores.written(line.metric, value) for value in (line.expected, line.tolerance, line.obtained)]
         style = "bold red" if line.met is False else None
@@ -182,19 +177,19 @@ def render_class(evaluation: Evaluation) -> list[RenderableType]:
 # --- training -----------------------------------------------------------------------------------------------------
 
 
-def _bf16_ratio(bf16_over_fp32: float | None) -> str:
-    return "" if bf16_over_fp32 is None else f" (measured: a step in bf16 takes {bf16_over_fp32:.2f} of fp32's time)"
-
-
 def render_plan(plan: TrainingPlan) -> list[RenderableType]:
     """What a run is about to do, and the settings that differ from the defaults."""
+    total = formats.count(sum(plan.parameters.values()))
+    groups = " + ".join(f"{formats.count(value)} {name}" for name, value in plan.parameters.items())
+    ratio = plan.bf16_over_fp32
+    measured = "" if ratio is None else f" (measured: a step in bf16 takes {ratio:.2f} of fp32's time)"
     rows = [
         ("recipe", f"{plan.name} ({plan.task})"),
         ("modalities", ", ".join(plan.modalities) + (f" -> {plan.target}" if plan.target else "")),
-        ("device", f"{plan.device}, {plan.precision}{_bf16_ratio(plan.bf16_over_fp32)}"),
+        ("device", f"{plan.device}, {plan.precision}{measured}"),
         ("samples", f"{formats.count(plan.train_samples)} train, {formats.count(plan.validation_samples)} validation"),
         ("steps", f"{formats.count(plan.total_steps)} = {plan.epochs} epochs x {plan.steps_per_epoch}"),
-        ("parameters", _parameters(plan.parameters)),
+        ("parameters", f"{total} = {groups}"),
         ("first exchange", _first_exchange(plan)),
     ]
     if plan.exchanges:
@@ -204,13 +199,10 @@ def render_plan(plan: TrainingPlan) -> list[RenderableType]:
         rows.append(("starts from", plan.start))
     if plan.run is not None:
         rows.append(("run", plan.run))
-    rows += [("changed" if not index else "", text) for index, text in enumerate(_changed(plan.changed))]
+    for index, (key, value) in enumerate(plan.changed.items()):
+        shown = repr(value) if isinstance(value, str) else value
+        rows.append(("" if index else "changed", f"{key} = {shown}"))
     return [facts(rows)]
-
-
-def _parameters(groups: Mapping[str, int]) -> str:
-    total = formats.count(sum(groups.values()))
-    return f"{total} = " + " + ".join(f"{formats.count(value)} {name}" for name, value in groups.items())
 
 
 def _first_exchange(plan: TrainingPlan) -> str:
@@ -221,10 +213,6 @@ def _first_exchange(plan: TrainingPlan) -> str:
     if plan.first_exchange_step == 0:
         return "from the first step"
     return f"about step {formats.count(plan.first_exchange_step)} from the sparsity penalty alone"
-
-
-def _changed(changed: Mapping[str, Any]) -> list[str]:
-    return [f"{key} = {value!r}" if isinstance(value, str) else f"{key} = {value}" for key, value in changed.items()]
 
 
 def render_dry_run(dry: DryRun) -> list[RenderableType]:
@@ -252,14 +240,10 @@ def render_summary(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) 
         last = f"last, step {formats.count(summary.steps)}: {_measured(summary.last)}"
         parts = [last, *score_tables(summary.last), *parts]
     if summary.replaced:
-        parts.append(replaced_line(summary.replaced))
+        shares = ", ".join(map(replaced_words, summary.replaced))
+        parts.append(f"replaced share of the pressed channels: {shares}")
     steps = f"{formats.count(summary.steps)} steps, {summary.epochs} epochs in {formats.duration(summary.seconds)}"
     return [*parts, f"{steps}: {summary.run}", f"next: {command('eval', summary.run)}"]
-
-
-def replaced_line(replaced: Sequence[ReplacedCount]) -> str:
-    """Replaced channels of every modality on one line."""
-    return "replaced share of the pressed channels: " + ", ".join(replaced_words(item) for item in replaced)
 
 
 def replaced_words(item: ReplacedCount) -> str:
@@ -270,9 +254,4 @@ def replaced_words(item: ReplacedCount) -> str:
 
 def catalog_table(kind: str, summaries: Mapping[str, str]) -> Table:
     """What is shipped of a kind, such as recipes: names and what each is for, one row each."""
-    table = new_table(numbers=())
-    table.add_column(kind, no_wrap=True)
-    table.add_column("what it is", overflow="fold")
-    for name, summary in summaries.items():
-        table.add_row(name, summary)
-    return table
+    return new_table(kind, "what it is", whole=(kind,), numbers=(), rows=summaries.items())

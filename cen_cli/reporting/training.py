@@ -66,7 +66,7 @@ def step_line(report: StepReport, remaining: float | None) -> str:
 
 def validation_line(report: ValidationReport) -> str:
     """One validation as one plain line: one metric of every branch, and the value that chooses the best checkpoint."""
-    heading = scores.TEXTS[report.evaluation.task].watched_heading
+    heading = scores.watched_heading(report.evaluation)
     branches = " ".join(f"{branch} {value}" for branch, value in scores.watched(report.evaluation).items())
     best = " (best so far)" if report.is_best else ""
     chosen = f"{report.best_by} {scores.written(report.best_by, report.value)}{best}"
@@ -191,7 +191,7 @@ def _replaced(report: StepReport) -> RenderableType:
 def _validations(last: ValidationReport | None, best: ValidationReport | None) -> RenderableType:
     if last is None:
         return Text("")
-    heading = scores.TEXTS[last.evaluation.task].watched_heading
+    heading = scores.watched_heading(last.evaluation)
     table = tables.new_table(heading, numbers=tuple(last.evaluation.scores))
     for name, report in (("last", last), ("best", best)):
         if report is not None:

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from rich.console import RenderableType
 
 from cen_cli.reporting.files import write_picture, write_png
 from cen_cli.reporting.panels import branch_caption, colour_depth, depth_range
-from cen_cli.reporting.sheets import sheet
+from cen_cli.reporting.sheets import Array, enlarged, sheet
 from cen_cli.reporting.tables import facts
 from cen_cli.results import PictureRow, Translations
-
-Array = npt.NDArray[Any]
 
 LEGIBLE = 128
 """Pictures of a contact sheet whose longer side is shorter than this are enlarged by a whole factor."""
@@ -47,8 +43,8 @@ def _pictures(row: PictureRow) -> tuple[str, dict[str, Array]]:
         results["truth"] = row.truth
     made = [image for image in results.values() if image.ndim == 2]
     span = depth_range(*(made[-1:] if row.truth is not None else made)) if made else None
-    pictures = {name: _legible(_coloured(image, None)) for name, image in row.inputs.items()}
-    pictures |= {name: _legible(_coloured(image, span)) for name, image in results.items()}
+    pictures = {name: _picture(image) for name, image in row.inputs.items()}
+    pictures |= {name: _picture(image, span) for name, image in results.items()}
     shown = span or next((depth_range(image) for image in row.inputs.values() if image.ndim == 2), None)
     name, unit, floor = row.quantity
     if shown is None or not name:
@@ -57,14 +53,10 @@ def _pictures(row: PictureRow) -> tuple[str, dict[str, Array]]:
     return f"{row.name}    {written.rstrip()}", pictures
 
 
-def _coloured(image: Array, span: tuple[float, float] | None) -> Array:
-    return colour_depth(image, span) if image.ndim == 2 else image
-
-
-def _legible(picture: Array) -> Array:
-    """A picture [H, W, 3], its pixels repeated where it is small."""
-    factor = -(-LEGIBLE // max(picture.shape[:2]))
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+def _picture(image: Array, span: tuple[float, float] | None = None) -> Array:
+    """A picture, or a depth map in the colours of a span, as a picture [H, W, 3]; small ones enlarged."""
+    picture = colour_depth(image, span) if image.ndim == 2 else image
+    return enlarged(picture, -(-LEGIBLE // max(picture.shape[:2])))
 
 
 def write_translated(path: Path, image: Array, *, units: float = 1.0, invalid: int = 0) -> Path:

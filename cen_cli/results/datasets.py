@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from cen_cli.results.pictures import ClassShare
+
 Severity = Literal["error", "warning"]
 Stored = Literal["uint8", "uint16", "int16", "float32"]
 
@@ -52,14 +54,6 @@ class ModalityFacts:
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelShare:
-    """How much of the labelled pixels one class has, in [0, 1]."""
-
-    class_name: str
-    share: float
-
-
-@dataclasses.dataclass(frozen=True)
 class SplitFacts:
     """What was seen of one split."""
 
@@ -68,7 +62,7 @@ class SplitFacts:
     opened: int
     """Views whose files were opened."""
     modalities: tuple[ModalityFacts, ...]
-    labels: tuple[LabelShare, ...]
+    labels: tuple[ClassShare, ...]
     """Every class; none where views are translated."""
 
 

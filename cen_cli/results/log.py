@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from cen_cli.results.channels import ReplacedCount
-from cen_cli.results.scores import Evaluation, is_better
+from cen_cli.results.scores import Evaluation, lower_is_better
 
 ALL = 0.99
 """Share of a layer's units from which on it counts as dead: a last one may still flicker."""
@@ -123,8 +123,5 @@ class RunLog:
 
     def best(self, metric: str) -> LoggedValidation | None:
         """The validation that is best by `branch.metric`, the earlier of two equal ones; None where there is none."""
-        best: LoggedValidation | None = None
-        for each in self.validations:
-            if best is None or is_better(metric, each.evaluation.metric(metric), than=best.evaluation.metric(metric)):
-                best = each
-        return best
+        sign = 1 if lower_is_better(metric) else -1
+        return min(self.validations, key=lambda each: sign * each.evaluation.metric(metric), default=None)

@@ -16,7 +16,7 @@ Frame = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class ClassShare:
-    """How much of a predicted label map belongs to one class, in [0, 1]."""
+    """How much of a predicted label map, or of a split's labelled pixels, belongs to one class, in [0, 1]."""
 
     class_name: str
     share: float

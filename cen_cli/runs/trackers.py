@@ -11,7 +11,7 @@ import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from cen_cli.errors import UnavailableError
-from cen_cli.results import SCALAR_METRICS, Advance, Listener, StepReport, TrainingPlan, ValidationReport
+from cen_cli.results import SCALAR_METRICS, Listener, StepReport, ValidationReport
 
 Draw = Callable[[], np.ndarray]
 
@@ -138,7 +138,7 @@ class MLflow:
         self._client.set_terminated(self._id)
 
 
-TRACKERS: dict[str, type[TensorBoard] | type[WandB] | type[MLflow]] = {
+TRACKERS: dict[str, Callable[[Path, Mapping[str, str], int], Writer]] = {
     "tensorboard": TensorBoard,
     "wandb": WandB,
     "mlflow": MLflow,
@@ -157,17 +157,14 @@ def check_trackers(names: Sequence[str]) -> None:
 class Tracked(Listener):
     """Passes all on to whoever shows it, and tells the trackers numbers, distributions and pictures."""
 
-    def __init__(self, shown: Listener, draw: Draw) -> None:
+    def __init__(self, shown: Listener, draw: Draw, trackers: Mapping[str, Callable[[], Writer]]) -> None:
         self._shown, self._draw = shown, draw
+        for unkept in ("on_note", "on_warning", "on_start", "on_progress", "counting"):
+            setattr(self, unkept, getattr(shown, unkept))
         self._writers: dict[str, Writer] = {}
-        self.on_note = shown.on_note  # type: ignore[method-assign]  # what no tracker keeps
-        self.on_warning = shown.on_warning  # type: ignore[method-assign]
-        self.on_progress = shown.on_progress  # type: ignore[method-assign]
-
-    def open(self, name: str, start: Callable[[], Writer]) -> None:
-        """Tell this tracker from now on."""
-        with self._without_if_failing(name):
-            self._writers[name] = start()
+        for name, start in trackers.items():
+            with self._without_if_failing(name):
+                self._writers[name] = start()
 
     def tell(self, what: Callable[[Writer], None]) -> None:
         """Do this with every tracker that has not failed."""
@@ -184,14 +181,6 @@ class Tracked(Listener):
             why = str(error) or type(error).__name__
             hint = "the run goes on and keeps its own events.jsonl"
             self.on_warning(f"{name} failed and is told no more: {why}", hint)
-
-    def counting(self, description: str) -> AbstractContextManager[Advance]:
-        """Counted work is only shown."""
-        return self._shown.counting(description)
-
-    def on_start(self, plan: TrainingPlan) -> None:
-        """The plan is only shown: the trackers have the recipe."""
-        self._shown.on_start(plan)
 
     def on_step(self, report: StepReport) -> None:
         """Losses, rates, replaced shares and views per second of one log interval."""
@@ -231,10 +220,8 @@ def tracked(
     if not names:
         yield listener
         return
-    told = Tracked(listener, draw)
     with _tensorboard_threads_quiet():
-        for name in names:
-            told.open(name, partial(TRACKERS[name], run, recipe, step))
+        told = Tracked(listener, draw, {name: partial(TRACKERS[name], run, recipe, step) for name in names})
         try:
             yield told
         finally:

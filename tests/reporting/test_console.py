@@ -96,13 +96,13 @@ def test_piped_progress_says_the_end_and_now_and_then_a_line(capsys: Captured) -
 
 
 def test_piped_progress_of_what_was_done_already_is_silent(capsys: Captured) -> None:
-    with progress.counting("rendering") as advance:
+    with progress.Terminal().counting("rendering") as advance:
         advance(4, 4)
     assert capsys.readouterr().err == ""
 
 
 def test_piped_progress_that_is_never_told_anything_is_silent(capsys: Captured) -> None:
-    with progress.counting("rendering"):
+    with progress.Terminal().counting("rendering"):
         pass
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
@@ -111,7 +111,7 @@ def test_piped_progress_that_is_never_told_anything_is_silent(capsys: Captured) 
 def test_terminal_progress_draws_a_bar_on_stderr(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with progress.counting("evaluating [x]", 4) as advance:
+    with progress.Terminal().counting("evaluating [x]") as advance:
         advance(4, 4)
     captured = capsys.readouterr()
     assert captured.out == ""

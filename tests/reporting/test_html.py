@@ -32,7 +32,7 @@ def page() -> html.Page:
     blocks = (
         html.Words("5 < 6 & 7"),
         html.listing(table),
-        html.facts([("key", '"quoted"'), ("", "goes on")]),
+        html.listing(tables.facts([("key", '"quoted"'), ("", "goes on")])),
         html.Picture(png(), alt='a "red" one', caption="red"),
         html.Picture(png(900), alt="wide", caption="wide", style="colours"),
         html.Gallery((html.Picture(png(), alt="one", caption="one"), html.Picture(png(900), alt="two", caption="two"))),

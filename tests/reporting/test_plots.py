@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cen_cli.reporting import plots
+from cen_cli.reporting.sweep_plots import write_sweep_figure
+from cen_cli.results import SweepCell, SweepReport, SweepRow
 from tests.reporting.test_gamma_plots import picture
 
 
@@ -19,7 +21,6 @@ def test_replaced_over_steps(tmp_path: Path, records: int) -> None:
         shares,
         layers=[f"encoder.{index}" for index in range(5)],
         modalities=("rgb", "depth"),
-        title="replaced",
         out=tmp_path / "a.png",
     )
     pixels = picture(out)
@@ -29,12 +30,24 @@ def test_replaced_over_steps(tmp_path: Path, records: int) -> None:
     assert bright.mean() > 0.2
 
 
-def test_a_panel_per_curve_with_both_spreads(tmp_path: Path) -> None:
-    curve = plots.Curve("a task", "theta", "mean IoU, %", [1e-3, 1e-2], [40.0, 50.0], [5.0, 1.0], [20, 60], [10, 0])
-    out = plots.score_and_share([curve] * 4, title="t", bars="bars: standard deviation", out=tmp_path / "a.png")
-    four = picture(out)
-    one = picture(plots.score_and_share([curve], title="t", bars="b", out=tmp_path / "b.png"))
+KEYS = ("exchange.sparsity", "exchange.threshold")
+
+
+def row(group: str, variant: str, means: tuple[float, float], replaced_std: float) -> SweepRow:
+    values = dict(enumerate(means))
+    cell = SweepCell("ensemble.mean_iou", values, sum(means) / 2, 0.05, None, math.nan, math.nan)
+    return SweepRow(group, variant, variant, 2, 2, 0, (cell,), 0.2, replaced_std)
+
+
+def test_a_panel_per_group_and_key_with_both_spreads(tmp_path: Path) -> None:
+    values = {"default": (1e-3, 1e-2), "lambda": (1e-2, 1e-2), "theta": (1e-3, 1e-3)}
+
+    def drawn(groups: tuple[str, ...], keys: tuple[str, ...], replaced_std: float = 0.1) -> np.ndarray:
+        rows = [row(group, variant, (0.4, 0.5), replaced_std) for group in groups for variant in values]
+        report = SweepReport("t", "", "default", "val", "segmentation", tuple(rows))
+        settings = {(each.group, each.variant): dict(zip(keys, values[each.variant], strict=False)) for each in rows}
+        return picture(write_sweep_figure(tmp_path / "a.png", report, settings, ["ensemble.mean_iou"]))
+
+    four, one = drawn(("a task", "another"), KEYS), drawn(("a task",), KEYS[:1])
     assert four.shape[1] > 3 * one.shape[1]
-    steady = dataclasses.replace(curve, share_spreads=[0, 0])
-    without = picture(plots.score_and_share([steady], title="t", bars="b", out=tmp_path / "c.png"))
-    assert (one != without).any()
+    assert (one != drawn(("a task",), KEYS[:1], replaced_std=0.0)).any()

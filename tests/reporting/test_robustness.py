@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
-from cen_cli.reporting import plots, tables
+from cen_cli.reporting import robustness, tables
 from cen_cli.reporting.robustness import render_robustness, write_corruptions
 from cen_cli.results import (
     CorruptedScores,
@@ -140,15 +141,16 @@ def test_the_plot_has_a_panel_for_each_corruption(report: Robustness, tmp_path: 
 
 
 def test_the_plot_has_the_units_of_the_tables(report: Robustness, tmp_path: Path, monkeypatch) -> None:
-    drawn = {}
-    monkeypatch.setattr(plots, "scores_by_level", lambda rows, metric, out: drawn.update(rows=rows, metric=metric))
+    drawn: list[Figure] = []
+    monkeypatch.setattr(robustness, "write_figure", lambda figure, out: drawn.append(figure))
     write_corruptions(tmp_path / "robustness.png", report)
-    assert drawn["metric"].endswith(", percent")
+    axes = drawn[0].axes[0]
+    assert axes.get_ylabel().endswith(", percent")
     line = report.corrupted[0]
-    levels = drawn["rows"][line.modality][line.corruption]
-    assert levels.strengths[:2] == [0, 100 * line.strength]
-    score = report.full.metric(f"ensemble.{report.metric}")
-    assert levels.scores["ensemble"][0] == 100 * score
+    assert axes.get_title() == f"{line.modality}: {line.corruption}"
+    levels = {drawn.get_label(): drawn.get_xydata() for drawn in axes.get_lines()}["ensemble"]
+    assert levels[:2, 0].tolist() == [0, 100 * line.strength]
+    assert levels[0, 1] == 100 * report.full.metric(f"ensemble.{report.metric}")
 
 
 def test_json_holds_every_evaluation(report: Robustness) -> None:

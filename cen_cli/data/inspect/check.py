@@ -10,8 +10,8 @@ from cen_cli.data.inspect import problems
 from cen_cli.data.inspect.split_statistics import ModalityStatistics, SplitStatistics, split_statistics
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
-from cen_cli.results import SPLITS, VOID, Advance, unheard
-from cen_cli.results.datasets import DataCheck, Finding, LabelShare, ModalityFacts, SplitFacts
+from cen_cli.results import SPLITS, VOID, Advance, ClassShare, unheard
+from cen_cli.results.datasets import DataCheck, Finding, ModalityFacts, SplitFacts
 
 Open = Callable[[str], ViewDataset]
 """Gives the data set of a split."""
@@ -63,7 +63,7 @@ def _split_facts(part: SplitStatistics) -> SplitFacts:
         views=len(part.data),
         opened=len(part.indices),
         modalities=tuple(_modality_facts(modality, len(names)) for modality in part.modalities.values()),
-        labels=tuple(LabelShare(name, part.labels[label] / max(total, 1)) for label, name in enumerate(names)),
+        labels=tuple(ClassShare(name, part.labels[label] / max(total, 1)) for label, name in enumerate(names)),
     )
 
 
