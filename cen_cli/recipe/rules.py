@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cen_cli.recipe.paths import Path
-from cen_cli.recipe.streams import Exchange
+from cen_cli.recipe.schema import Exchange
 from cen_cli.recipe.switches import BASELINES
 from cen_cli.recipe.table import BACKBONES
 from cen_cli.recipe.wording import one_of, perhaps, show_value
