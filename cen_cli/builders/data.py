@@ -172,14 +172,11 @@ def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform
     if not training:
         return EvalTransform()
     augment = recipe.data.augment
-    jitter = augment.color_jitter
     return TrainTransform(
-        crop=recipe.data.crop,
-        scale=augment.scale,
-        min_short_side=augment.min_short_side,
-        mirror=augment.mirror,
-        jitter=ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue),
+        recipe.data.crop,
+        jitter=ColorJitter(**augment.color_jitter.model_dump()),
         modality_dropout=recipe.train.modality_dropout,
+        **augment.model_dump(exclude={"color_jitter"}),
     )
 
 

@@ -66,7 +66,9 @@ class TrainingJob:
 
     def start(self, run: RunDirectory, listener: Listener) -> Fit:
         """The run, ready to train from its first step (or to `resume`)."""
-        return Fit(self.task, self.train_data, run, self.settings, listener, self.metadata())
+        data = self.train_data
+        labels = labels_of(self.recipe, data.class_names, data.specs, data.target)
+        return Fit(self.task, data, run, self.settings, listener, labels)
 
     def batches(self, *, epochs: Iterable[int] = (0,), workers: int | None = None) -> Iterator[Batch]:
         """The batches of these epochs, loaded by `workers` processes (absent: the recipe's)."""
@@ -74,11 +76,6 @@ class TrainingJob:
         workers = self.settings.workers if workers is None else workers
         for epoch in epochs:
             yield from training_loader(self.train_data, batch=batch, workers=workers, seed=seed, epoch=epoch)
-
-    def metadata(self) -> dict[str, str]:
-        """What `model.safetensors` carries beside the weights."""
-        data = self.train_data
-        return labels_of(self.recipe, data.class_names, data.specs, data.target)
 
 
 def training_job(
@@ -289,19 +286,9 @@ def _check_coarsest_map(recipe: Recipe, batch: int) -> None:
 
 
 def _fit_settings(recipe: Recipe) -> FitSettings:
-    train = recipe.train
-    return FitSettings(
-        epochs=train.epochs,
-        batch=train.batch,
-        workers=recipe.data.workers,
-        seed=train.seed,
-        validate_every=train.validate_every,
-        record_gammas_every=train.record_gammas_every,
-        log_every=train.log_every,
-        checkpoint_every=train.checkpoint_every,
-        best_by=best_by(recipe),
-        patience=train.patience,
-    )
+    """The keys of `[train]` that are the loop's own, and what it needs of other tables."""
+    own = recipe.train.model_dump(include={field.name for field in dataclasses.fields(FitSettings)})
+    return FitSettings(**{**own, "workers": recipe.data.workers, "best_by": best_by(recipe)})
 
 
 def _schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
