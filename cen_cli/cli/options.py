@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from cen_cli.recipe.overrides import Change
 
 
 def option(takes: str | None, text: str, *names: str, **more: Any) -> Any:
@@ -75,10 +72,3 @@ def spread_inputs(words: Sequence[str]) -> list[str]:
 
 def _value_follows(words: Sequence[str], position: int) -> bool:
     return position + 1 < len(words) and not words[position + 1].startswith("-")
-
-
-def changes(overrides: list[str] | None, **options: Any) -> list[Change]:
-    """The `--set` of a command, and on top of it the options that are given; `eval__split` is the key eval.split."""
-    from cen_cli.recipe.overrides import with_options
-
-    return with_options(overrides or (), **options)
