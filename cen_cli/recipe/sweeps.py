@@ -31,6 +31,8 @@ from cen_cli.results import SCALAR_METRICS
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 Seeds = Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)]
+Place = tuple[int, str, str]
+"""Of a member in the grid: which of its row's seeds, group, variant."""
 Numbers = dict[str, float]
 """Metric, `branch.metric` -> value in the metric's own unit: shares between 0 and 1, MAE, FID, KID not times 100."""
 
@@ -126,7 +128,7 @@ class Member:
     @property
     def name(self) -> str:
         """Its place below the sweep's folder: [group/]variant/seed-N."""
-        return "/".join([*([self.group] if self.group else []), self.variant, f"seed-{self.seed}"])
+        return "/".join(filter(None, (self.group, self.variant, f"seed-{self.seed}")))
 
 
 def load_sweep(name_or_path: str) -> Sweep:
@@ -202,21 +204,28 @@ def members(
     """
     changes = with_options(overrides)
     texts = [as_text(change) for change in changes]
-    by_row: dict[tuple[int, str, str], Member] = {}
-    before: dict[tuple[int, str, str], Recipe] = {}
+    by_row: dict[Place, Member] = {}
+    before: dict[Place, Recipe] = {}
     problems: dict[str, None] = {}
     for name, group in _groups(sweep).items():
+        start = base or _found(group.base or sweep.base, source)
         for variant, row in sweep.variants.items():
+            own = {"name": "-".join(filter(None, (name, variant)))}
+            tables = [
+                (f"{source.name}: set", kinds.plain(sweep.set)),
+                (f"{source.name}: groups.{name}", kinds.plain(group.set)),
+                (f"{source.name}: variants.{variant}", own | kinds.plain(row.set)),
+            ]
             for index, seed in enumerate(row.seeds or sweep.seeds):
                 unread: tuple[str, ...] = ()
                 seeded = with_options((), train__seed=seed)
                 try:
                     if changes:
-                        plain = _recipe(sweep, name, group, variant, source, seeded, data_root, base)
+                        plain = load_recipe(start, seeded, data_root, changes=tables)
                         before[index, name, variant] = plain
                         unread = tuple(text for text in texts if _is_unread(plain, text, texts))
                     read = [change for change in changes if as_text(change) not in unread]
-                    recipe = _recipe(sweep, name, group, variant, source, [*read, *seeded], data_root, base)
+                    recipe = load_recipe(start, [*read, *seeded], data_root, changes=tables)
                 except RecipeError as error:
                     problems |= dict.fromkeys(f"variant {variant}: {text}" for text in error.problems)
                     continue
@@ -232,11 +241,9 @@ def members(
     return tuple(by_row[place] for place in order)
 
 
-def _twins(
-    by_row: Mapping[tuple[int, str, str], Member], before: Mapping[tuple[int, str, str], Recipe]
-) -> Iterator[str]:
+def _twins(by_row: Mapping[Place, Member], before: Mapping[Place, Recipe]) -> Iterator[str]:
     """Rows that the overrides make one recipe, other than `before`: labels would tell of a difference that is gone."""
-    seen: dict[str, tuple[int, str, str]] = {}
+    seen: dict[str, Place] = {}
     for place in (each for each in by_row if each in before):
         first = seen.setdefault(f"{place[:2]} {_nameless(by_row[place].recipe)!r}", place)
         if _nameless(before[first]) != _nameless(before[place]):
@@ -260,25 +267,6 @@ def value_in(recipe: Recipe, key: str) -> float:
 
 def _groups(sweep: Sweep) -> Mapping[str, Group]:
     return sweep.groups or {"": Group()}
-
-
-def _recipe(
-    sweep: Sweep,
-    name: str,
-    group: Group,
-    variant: str,
-    source: Path,
-    overrides: Changes,
-    data_root: str | None,
-    base: Mapping[str, Any] | None,
-) -> Recipe:
-    own = {"name": "-".join([*([name] if name else []), variant])}
-    changes = [
-        (f"{source.name}: set", kinds.plain(sweep.set)),
-        (f"{source.name}: groups.{name}", kinds.plain(group.set)),
-        (f"{source.name}: variants.{variant}", own | kinds.plain(sweep.variants[variant].set)),
-    ]
-    return load_recipe(base or _found(group.base or sweep.base, source), overrides, data_root, changes=changes)
 
 
 def _found(base: str, source: Path) -> str:
