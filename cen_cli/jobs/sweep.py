@@ -291,21 +291,17 @@ def _train_member(
         run.failure.unlink(missing_ok=True)
         shown = listener()
         try:
-            _train(run, device, inception_weights, shown)
+            common: dict[str, Any] = {"inception_weights": inception_weights, "device": device, "listener": shown}
+            if can_be_resumed(run):
+                resume(run.folder, **common)
+            else:
+                train(run.member.recipe, out=run.folder, **common)
             _score(run, device, inception_weights, sweep, shown)
         except CenError as error:
             sys.stderr.write(f"error: {error.message}\n")
             if error.exit_code not in STOPPED:
                 write_bytes(run.failure, f"{error.message}\n".encode())
             sys.exit(error.exit_code)
-
-
-def _train(run: MemberRun, device: str, inception_weights: Path | None, listener: Listener) -> None:
-    common: dict[str, Any] = {"inception_weights": inception_weights, "device": device, "listener": listener}
-    if can_be_resumed(run):
-        resume(run.folder, **common)
-    else:
-        train(run.member.recipe, out=run.folder, **common)
 
 
 def _score(run: MemberRun, device: str, inception_weights: Path | None, sweep: Sweep, listener: Listener) -> None:
