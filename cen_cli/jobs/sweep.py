@@ -347,14 +347,8 @@ def _report(grid: _Grid) -> SweepReport:
     rows = dict.fromkeys(run.row for run in grid.members)
     ordered = sorted(rows, key=lambda row: ["", *groups].index(row[0]))  # stable: variants stay in the file's order
     plans = [
-        RowPlan(
-            group,
-            variant,
-            sweep.variants[variant].label or variant,
-            paper_numbers(sweep, group, variant),
-            sweep.variants[variant].alone,
-        )
-        for group, variant in ordered
+        RowPlan(group, name, sweep.label_of(name), paper_numbers(sweep, group, name), sweep.variants[name].alone)
+        for group, name in ordered
     ]
     claims = [
         Claim(words, metric, each.better, each.worse)
@@ -365,7 +359,7 @@ def _report(grid: _Grid) -> SweepReport:
     return SweepReport(
         title=sweep.title,
         source=sweep.source,
-        reference=sweep.variants[sweep.reference].label or sweep.reference,
+        reference=sweep.label_of(sweep.reference),
         split=sweep.split,
         checkpoint=sweep.checkpoint,
         task=grid.members[0].member.recipe.task,

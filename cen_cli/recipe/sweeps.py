@@ -113,6 +113,10 @@ class Sweep(Table):
     choosing channels is left to the rows."""
     panel: Panel | None = Field(default=None, description="Pictures of what the rows make of the same views.")
 
+    def label_of(self, variant: str) -> str:
+        """What tables and plots call the row."""
+        return self.variants[variant].label or variant
+
 
 @dataclass(frozen=True)
 class Member:

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from cen_cli.errors import UnavailableError
-from cen_cli.results import SCALAR_METRICS, Advance, Listener, StepReport, TrainingPlan, ValidationReport
+from cen_cli.results import SCALAR_METRICS, Listener, StepReport, ValidationReport
 
 Draw = Callable[[], np.ndarray]
 
@@ -72,13 +72,8 @@ class _WandB:
 
         del step  # W&B itself drops steps that it has
         self._wandb = wandb
-        self._run = wandb.init(
-            project="cen",
-            name=run.name,
-            dir=str(run),
-            config=dict(recipe),
-            mode=os.environ.get("WANDB_MODE", "offline"),
-        )
+        mode = os.environ.get("WANDB_MODE", "offline")
+        self._run = wandb.init(project="cen", name=run.name, dir=str(run), config=dict(recipe), mode=mode)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         self._run.log(dict(values), step=step)
@@ -149,9 +144,8 @@ class Tracked(Listener):
     def __init__(self, shown: Listener, draw: Draw) -> None:
         self._shown, self._draw = shown, draw
         self._writers: dict[str, Writer] = {}
-        self.on_note = shown.on_note  # type: ignore[method-assign]  # what no tracker keeps
-        self.on_warning = shown.on_warning  # type: ignore[method-assign]
-        self.on_progress = shown.on_progress  # type: ignore[method-assign]
+        for shown_only in ("on_note", "on_warning", "on_progress", "on_start", "counting"):
+            setattr(self, shown_only, getattr(shown, shown_only))
 
     def open(self, name: str, start: Callable[[], Writer]) -> None:
         """Tell this tracker from now on."""
@@ -173,14 +167,6 @@ class Tracked(Listener):
             why = str(error) or type(error).__name__
             hint = "the run goes on and keeps its own events.jsonl"
             self.on_warning(f"{name} failed and is told no more: {why}", hint)
-
-    def counting(self, description: str) -> AbstractContextManager[Advance]:
-        """Counted work is only shown."""
-        return self._shown.counting(description)
-
-    def on_start(self, plan: TrainingPlan) -> None:
-        """The plan is only shown: the trackers have the recipe."""
-        self._shown.on_start(plan)
 
     def on_step(self, report: StepReport) -> None:
         """Losses, rates, replaced shares and views per second of one log interval."""
