@@ -55,8 +55,8 @@ def scorer(
     FID and KID need a file of Inception weights. Raises UnavailableError where it is missing and the best checkpoint is
     chosen by one of them; else the scores carry a note.
     """
+    precision = resolve_precision(recipe.train.precision, device)
     if recipe.task == "segmentation":
-        precision = resolve_precision(recipe.train.precision, device)
         return SegmentationScorer(
             device,
             precision,
@@ -64,12 +64,6 @@ def scorer(
             workers=recipe.data.workers,
             augmentation=multi_scale_flip(recipe, training=training),
         )
-    return _translation_scorer(recipe, device, training=training, inception_weights=inception_weights)
-
-
-def _translation_scorer(
-    recipe: Recipe, device: torch.device, *, training: bool, inception_weights: Path | None
-) -> Scorer:
     from cen_cli.metrics.inception import InceptionFeatures
     from cen_cli.metrics.inception import inception_weights as find_weights
     from cen_cli.scoring.translation import Distances, TranslationScorer
@@ -87,7 +81,7 @@ def _translation_scorer(
             notes = (f"FID and KID are unavailable: {error.message}; {error.hint}",)
     return TranslationScorer(
         device,
-        resolve_precision(recipe.train.precision, device),
+        precision,
         batch=recipe.eval.batch,
         workers=recipe.data.workers,
         protocol=recipe.eval.protocol,

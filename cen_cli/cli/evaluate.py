@@ -184,7 +184,7 @@ def _robustness(checkpoint: str, arguments: dict[str, Any], out: Path | None, *,
     report = job.robustness(checkpoint, **arguments)
     if not json:  # before the plot, which a folder that cannot be written to would cost
         tables.show(console.out(), render_robustness(report))
-    draw = partial(write_corruptions, (out or job.default_plots(checkpoint)) / "robustness.png", report)
+    draw = partial(write_corruptions, (out or job.default_folder(checkpoint, "plots")) / "robustness.png", report)
     plot = draw() if out else unless_unwritable(draw)
     if json:
         console.print_json({"robustness": report, "plot": plot and str(plot)})
