@@ -59,7 +59,7 @@ def draft(inferred: InferredDataset, name: str, *, file: str, target: str | None
     if target is None:
         assert inferred.labels is not None, "checked above"
         lines += ["", *_labels(inferred.labels)]
-    lines += ["", *(_translation(len(inputs)) if target is not None else _segmentation(len(inputs)))]
+    lines += ["", *_network(len(inputs), translation=target is not None)]
     batch = max(2, min(8, inferred.complete // 4))
     return "\n".join([*lines, "", "[train]", "epochs = 20", f"batch = {batch}", "validate_every = 5"]) + "\n"
 
@@ -187,34 +187,21 @@ EXCHANGE = (
 )
 
 
-def _segmentation(inputs: int) -> tuple[str, ...]:
+def _network(inputs: int, *, translation: bool) -> tuple[str, ...]:
+    alone = ('fusion = "none" # one modality has nothing to exchange with',) if inputs == 1 else ()
     exchange = () if inputs == 1 else EXCHANGE
-    rates = ("", "[optimizer]", 'kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3", "", "[schedule]")
-    model = (
-        "[model]",
-        'backbone = "resnet18"',
-        "encoder_width = 32",
-        "width = 32",
-        "light = true",
-        'decoder_norm = "batch"',
-        "dropout = 0.0",
-    )
-    return (*model, *_alone(inputs), *exchange, *rates, 'kind = "poly"')
-
-
-def _alone(inputs: int) -> tuple[str, ...]:
-    return ('fusion = "none" # one modality has nothing to exchange with',) if inputs == 1 else ()
-
-
-def _translation(inputs: int) -> tuple[str, ...]:
-    exchange = () if inputs == 1 else EXCHANGE
+    rates = ("", "[optimizer]", 'kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3")
+    if translation:
+        return (
+            *("[model]", 'arch = "unet"', *alone),
+            *("", "[unet]", "levels = 5", "filters = 24", "dropout = 0.0"),
+            *("", "[gan]", "filters = 16", "layers = 2", "reuse_forward = true"),
+            *(*exchange, *rates, "discriminator_lr = 2e-4", "betas = [0.5, 0.999]", "weight_decay = 0.0"),
+        )
     return (
-        *("[model]", 'arch = "unet"', *_alone(inputs)),
-        *("", "[unet]", "levels = 5", "filters = 24", "dropout = 0.0"),
-        *("", "[gan]", "filters = 16", "layers = 2", "reuse_forward = true"),
-        *exchange,
-        *("", "[optimizer]", 'kind = "adam"', "encoder_lr = 2e-3", "decoder_lr = 2e-3", "discriminator_lr = 2e-4"),
-        *("betas = [0.5, 0.999]", "weight_decay = 0.0"),
+        *("[model]", 'backbone = "resnet18"', "encoder_width = 32", "width = 32"),
+        *("light = true", 'decoder_norm = "batch"', "dropout = 0.0", *alone),
+        *(*exchange, *rates, "", "[schedule]", 'kind = "poly"'),
     )
 
 
