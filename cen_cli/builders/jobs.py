@@ -117,11 +117,12 @@ def training_job(
     if recipe.train.checkpoint_activations:
         checkpoint_activations(model.encoder)
     model = placed(model, device, recipe)
-    counts = _class_counts(recipe, class_counts)
+    if class_counts is None and recipe.loss.class_weights in ("inverse", "median"):
+        class_counts = count_classes(dataset(recipe, "train")).tolist()
     own: dict[str, Any] = {}
     if recipe.task == "segmentation":
         own["accumulate"] = recipe.train.accumulate
-        own["loss"] = _pixel_loss(recipe, train_data.class_names, counts, device)
+        own["loss"] = _pixel_loss(recipe, train_data.class_names, class_counts, device)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
     task = TASKS[recipe.task](
@@ -161,13 +162,7 @@ def training_job(
         start=model.start,
     )
     fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
-    return TrainingJob(asked, task, train_data, plan, _fit_settings(recipe), fingerprint, counts)
-
-
-def _class_counts(recipe: Recipe, known: list[list[int]] | None) -> list[list[int]] | None:
-    if known is not None or recipe.loss.class_weights not in ("inverse", "median"):
-        return known
-    return count_classes(dataset(recipe, "train")).tolist()
+    return TrainingJob(asked, task, train_data, plan, _fit_settings(recipe), fingerprint, class_counts)
 
 
 def _pixel_loss(

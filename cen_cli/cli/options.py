@@ -64,11 +64,8 @@ def spread_inputs(words: Sequence[str]) -> list[str]:
             return [*spread, *words[position:]]
         if word.startswith("-"):
             inside = word == INPUTS or word.startswith(f"{INPUTS}=")
-            spread += [] if word == INPUTS and _value_follows(words, position) else [word]
+            followed = position + 1 < len(words) and not words[position + 1].startswith("-")
+            spread += [] if word == INPUTS and followed else [word]
         else:
             spread += [INPUTS, word] if inside else [word]
     return spread
-
-
-def _value_follows(words: Sequence[str], position: int) -> bool:
-    return position + 1 < len(words) and not words[position + 1].startswith("-")
