@@ -136,25 +136,22 @@ class _Reading(Reading):
 
 def _reading(recipe: Recipe, training: bool) -> _Reading:
     """How views are read and transformed, whatever the data set."""
+    transform: TrainTransform | EvalTransform = EvalTransform()
+    if training:
+        augment = recipe.data.augment
+        transform = TrainTransform(
+            recipe.data.crop,
+            jitter=ColorJitter(**augment.color_jitter.model_dump()),
+            modality_dropout=recipe.train.modality_dropout,
+            **augment.model_dump(exclude={"color_jitter"}),
+        )
     return {
-        "transform": _transform(recipe, training),
+        "transform": transform,
         "seed": recipe.train.seed,
         "resize": recipe.data.resize if training else recipe.evaluation_size,
         "cache": recipe.data.cache,
         "normalize": {name: (entry.mean, entry.std) for name, entry in recipe.data.normalize.items()},
     }
-
-
-def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform:
-    if not training:
-        return EvalTransform()
-    augment = recipe.data.augment
-    return TrainTransform(
-        recipe.data.crop,
-        jitter=ColorJitter(**augment.color_jitter.model_dump()),
-        modality_dropout=recipe.train.modality_dropout,
-        **augment.model_dump(exclude={"color_jitter"}),
-    )
 
 
 def check(

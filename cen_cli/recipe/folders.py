@@ -14,9 +14,6 @@ from pydantic import AfterValidator, Field
 from cen_cli.recipe.table import AboveZero, Count, Positive, Table, Text, ascending
 from cen_cli.wording import one_line_each
 
-FIELDS = ("stem", "group", "split")
-"""What may stand between braces in a pattern."""
-
 MOST_CLASSES = 255
 """Labels are 8-bit numbers, and the last one is void."""
 
@@ -31,7 +28,7 @@ def _pattern(text: str) -> str:
     fields = re.findall(r"\{([^{}]*)\}", text)
     rest = re.sub(r"\{[^{}]*\}", "", text)
     understood = (
-        set(fields) <= set(FIELDS)
+        set(fields) <= {"stem", "group", "split"}
         and fields.count("split") < 2
         and fields.count("stem") < 2
         and not re.search(r"[{}]|\*\*", rest)
