@@ -99,9 +99,9 @@ def write_new_directory(target: Path, fill: Callable[[Path], None]) -> None:
     try:
         new.mkdir(parents=True)
         fill(new)
-        _sync(new)
+        _sync_below(new)
         new.rename(target)
-        _sync_folder(target.parent)
+        _sync(target.parent)
     except BaseException as error:
         shutil.rmtree(new, ignore_errors=True)
         raise _of_place(error, new, target) from error
@@ -121,11 +121,11 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
         recover_directory(target)
         new.mkdir(parents=True)
         fill(new)
-        _sync(new)
+        _sync_below(new)
         if target.exists():
             target.rename(old)
         new.rename(target)
-        _sync_folder(target.parent)
+        _sync(target.parent)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException as error:
         if old.exists() and not target.exists():  # before the new one loses files: it counts while it is whole
@@ -222,19 +222,14 @@ def _names(folder: Path) -> set[Path]:
     return {path.relative_to(folder) for path in folder.rglob("*")}
 
 
-def _sync(folder: Path) -> None:
+def _sync_below(folder: Path) -> None:
     """Flush every file and folder below `folder`, then the folder itself, to the disk."""
-    for path in folder.iterdir():
-        if path.is_dir():
-            _sync(path)
-            continue
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    _sync_folder(folder)
+    for path in (*folder.rglob("*"), folder):
+        _sync(path)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

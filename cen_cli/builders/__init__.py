@@ -13,7 +13,6 @@ from cen_cli.builders.checkpoints import (
     check_statistics,
     check_trainable,
     from_tensors,
-    labels_of_compact_network,
     labels_of_network,
     load,
 )

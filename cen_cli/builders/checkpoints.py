@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -163,27 +163,17 @@ def labels_of(
     }
 
 
-def labels_of_network(model: LoadedNetwork) -> dict[str, str]:
-    """The same for a loaded network."""
-    return labels_of(model.recipe, model.class_names, model.specs, model.target)
+def labels_of_network(model: LoadedNetwork, *, compact: bool = False) -> dict[str, str]:
+    """The same for a loaded network, or for its compact form."""
+    form = {COMPACT: COMPACT_FORM} if compact else {}
+    return labels_of(model.recipe, model.class_names, model.specs, model.target) | form
 
 
-def labels_of_compact_network(model: LoadedNetwork) -> dict[str, str]:
-    """The same for the compact form of a loaded network."""
-    return {**labels_of_network(model), COMPACT: COMPACT_FORM}
+def _labels(metadata: Mapping[str, str], file: Path) -> dict[str, Any]:
+    """What `labels_of` was given, under its names in `LoadedNetwork`.
 
-
-class _Labels(TypedDict):
-    """What is stored beside the weights: how the network was trained and what it was trained on."""
-
-    recipe: Recipe
-    class_names: tuple[str, ...]
-    specs: tuple[ModalitySpec, ...]
-    target: ModalitySpec | None
-
-
-def _labels(metadata: Mapping[str, str], file: Path) -> _Labels:
-    """Raises CheckpointError where a label is missing or damaged."""
+    Raises CheckpointError where a label is missing or damaged.
+    """
     try:
         target = json.loads(metadata.get("target", "null"))
         return {

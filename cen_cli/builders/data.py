@@ -22,6 +22,15 @@ from cen_cli.recipe.schema import Recipe
 from cen_cli.results import VOID, Advance, unheard
 from cen_cli.results.datasets import DataCheck
 
+ROOTS = {
+    "nyudv2": ("NYUDv2", "nyu_depth_v2_labeled.mat, or the folder that holds rgb/, depth/, masks/ and the lists"),
+    "sunrgbd": ("SUN RGB-D", "the folder that holds SUNRGBD/ and SUNRGBDtoolbox/"),
+    "cityscapes": ("Cityscapes", "the folder that holds leftImg8bit/, disparity/ and gtFine/"),
+    "taskonomy": ("Taskonomy", "the folder that holds rgb/, reshading/, normal/ and the other domains"),
+    "folders": ("a data set of your own", "the folder in which the patterns begin"),
+}
+"""By `data.kind`: what a data set that is not built in is called, and what its root is."""
+
 
 def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Advance = unheard) -> ViewDataset:
     """The recipe's data set: `split` is train, val or test; `training` turns augmentation on.
@@ -29,7 +38,38 @@ def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Adv
     `progress` is told (views done, views in all) while the built-in rooms are rendered. Raises DataError, or UsageError
     where no root is given.
     """
-    return DATASETS[recipe.data.kind](recipe, split, training, progress)
+    data, reading = recipe.data, _reading(recipe, training)
+    if data.kind == "rooms":
+        return _rooms(recipe, split, reading, progress)
+    if not data.root:
+        name, what = ROOTS[data.kind]
+        raise UsageError(
+            f"recipe {recipe.name}: data.root is not set, and {name} is not built in",
+            hint=f"give {what}: --data-root DIR (or CEN_DATA)",
+        )
+    where = (Path(data.root), split, data.inputs)
+    match data.kind:
+        case "nyudv2":
+            listed = data.train_list if split == "train" else data.val_list
+            return NYUDv2(
+                *where, data.target, list_file=listed, depth=data.depth, label_start=data.label_start, **reading
+            )
+        case "sunrgbd":
+            return SUNRGBD(*where, depth=data.depth, **reading)
+        case "cityscapes":
+            return cityscapes.Cityscapes(*where, **reading)
+        case "taskonomy":
+            assert data.target is not None, "a checked recipe names one"
+            return Taskonomy(
+                *where,
+                data.target,
+                train_list=data.train_list,
+                val_list=data.val_list,
+                skip_incomplete=data.skip_incomplete,
+                **reading,
+            )
+        case "folders":
+            return _folders(recipe, split, reading)
 
 
 def at_hand(recipe: Recipe, split: str) -> ViewDataset | None:
@@ -45,64 +85,20 @@ def _refuse_rendering(done: int, total: int) -> None:
         raise UnavailableError(f"{total - done} views have not been rendered yet")
 
 
-def _rooms(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:
+def _rooms(recipe: Recipe, split: str, reading: Reading, progress: Advance) -> ViewDataset:
     data = recipe.data
     settings = RoomsSettings(**data.rooms.model_dump())
     domains = domains_of(data.inputs, data.target)
     root = Path(data.root) if data.root else default_folder()
     written = (root / "manifest.json").exists()  # by `cen data rooms`: these rooms, not a cache of several sets
     folder = prepare(settings, root, domains=domains, progress=progress, keyed=not written)
-    return Rooms(folder, split, data.inputs, data.target, **_reading(recipe, training))
+    return Rooms(folder, split, data.inputs, data.target, **reading)
 
 
-def _nyudv2(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:  # noqa: ARG001
-    data = recipe.data
-    root = _root(
-        recipe, "NYUDv2", "nyu_depth_v2_labeled.mat, or the folder that holds rgb/, depth/, masks/ and the lists"
-    )
-    return NYUDv2(
-        root,
-        split,
-        data.inputs,
-        data.target,
-        **_reading(recipe, training),
-        list_file=data.train_list if split == "train" else data.val_list,
-        depth=data.depth,
-        label_start=data.label_start,
-    )
-
-
-def _sunrgbd(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:  # noqa: ARG001
-    data = recipe.data
-    root = _root(recipe, "SUN RGB-D", "the folder that holds SUNRGBD/ and SUNRGBDtoolbox/")
-    return SUNRGBD(root, split, data.inputs, **_reading(recipe, training), depth=data.depth)
-
-
-def _cityscapes(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:  # noqa: ARG001
-    root = _root(recipe, "Cityscapes", "the folder that holds leftImg8bit/, disparity/ and gtFine/")
-    return cityscapes.Cityscapes(root, split, recipe.data.inputs, **_reading(recipe, training))
-
-
-def _taskonomy(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:  # noqa: ARG001
-    data = recipe.data
-    root = _root(recipe, "Taskonomy", "the folder that holds rgb/, reshading/, normal/ and the other domains")
-    assert data.target is not None, "a checked recipe names one"
-    return Taskonomy(
-        root,
-        split,
-        data.inputs,
-        data.target,
-        **_reading(recipe, training),
-        train_list=data.train_list,
-        val_list=data.val_list,
-        skip_incomplete=data.skip_incomplete,
-    )
-
-
-def _folders(recipe: Recipe, split: str, training: bool, progress: Advance) -> ViewDataset:  # noqa: ARG001
+def _folders(recipe: Recipe, split: str, reading: Reading) -> ViewDataset:
     data, keys = recipe.data, recipe.data.folders
     return Folders(
-        _root(recipe, "a data set of your own", "the folder in which the patterns begin"),
+        Path(data.root),
         split,
         data.inputs,
         data.target,
@@ -110,7 +106,7 @@ def _folders(recipe: Recipe, split: str, training: bool, progress: Advance) -> V
         labels=_labels(keys.labels) if recipe.task == "segmentation" else None,
         division=Division(data.train_list, data.val_list, data.test_list, keys.shares, keys.split_seed),
         skip_incomplete=data.skip_incomplete,
-        **_reading(recipe, training),
+        **reading,
     )
 
 
@@ -134,49 +130,24 @@ def _number(color: tuple[int, int, int]) -> int:
     return red << 16 | green << 8 | blue
 
 
-def _root(recipe: Recipe, name: str, what: str) -> Path:
-    if not recipe.data.root:
-        raise UsageError(
-            f"recipe {recipe.name}: data.root is not set, and {name} is not built in",
-            hint=f"give {what}: --data-root DIR (or CEN_DATA)",
-        )
-    return Path(recipe.data.root)
-
-
-DATASETS = {
-    "rooms": _rooms,
-    "nyudv2": _nyudv2,
-    "sunrgbd": _sunrgbd,
-    "cityscapes": _cityscapes,
-    "taskonomy": _taskonomy,
-    "folders": _folders,
-}
-
-
 def _reading(recipe: Recipe, training: bool) -> Reading:
     """How views are read and transformed, whatever the data set."""
+    transform: TrainTransform | EvalTransform = EvalTransform()
+    if training:
+        augment = recipe.data.augment
+        transform = TrainTransform(
+            recipe.data.crop,
+            jitter=ColorJitter(**augment.color_jitter.model_dump()),
+            modality_dropout=recipe.train.modality_dropout,
+            **augment.model_dump(exclude={"color_jitter"}),
+        )
     return {
-        "transform": _transform(recipe, training),
+        "transform": transform,
         "seed": recipe.train.seed,
         "resize": recipe.data.resize if training else recipe.evaluation_size,
         "cache": recipe.data.cache,
         "normalize": {name: (entry.mean, entry.std) for name, entry in recipe.data.normalize.items()},
     }
-
-
-def _transform(recipe: Recipe, training: bool) -> TrainTransform | EvalTransform:
-    if not training:
-        return EvalTransform()
-    augment = recipe.data.augment
-    jitter = augment.color_jitter
-    return TrainTransform(
-        crop=recipe.data.crop,
-        scale=augment.scale,
-        min_short_side=augment.min_short_side,
-        mirror=augment.mirror,
-        jitter=ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue),
-        modality_dropout=recipe.train.modality_dropout,
-    )
 
 
 def check(

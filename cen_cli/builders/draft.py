@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from cen_cli.errors import DataError, UsageError
 from cen_cli.models.backbones.pretrained import packaged_file
 from cen_cli.recipe.wording import perhaps
-from cen_cli.results.datasets import DataCheck, InferredDataset, InferredLabels, InferredModality, ModalityFacts
+from cen_cli.results.datasets import DataCheck, InferredDataset, InferredLabels, InferredModality
 from cen_cli.wording import command
 
 LONG_SIDE = 144
@@ -66,8 +66,9 @@ def draft(inferred: InferredDataset, name: str, *, file: str, target: str | None
         lines += ["", *_labels(inferred.labels)]
     photographs = any(part.meaning.kind == "photograph" for part in inferred.modalities if part.name in inputs)
     network = _segmentation(len(inputs), photographs=photographs) if target is None else _translation(len(inputs))
-    lines += ["", *network]
-    return "\n".join([*lines, "", *_training(inferred)]) + "\n"
+    batch = max(2, min(8, inferred.complete // 4))
+    training = ("[train]", "epochs = 20", f"batch = {batch}", "validate_every = 5")
+    return "\n".join([*lines, "", *network, "", *training]) + "\n"
 
 
 def with_statistics(text: str, check: DataCheck, inputs: Sequence[str]) -> str:
@@ -90,7 +91,8 @@ def with_statistics(text: str, check: DataCheck, inputs: Sequence[str]) -> str:
     for name, part in measured.items():
         one = len(part.mean) == 1
         lines += [f"[data.normalize.{name}]"]
-        lines += [f"{key} = {f'{values[0]:.6g}' if one else _list(values, 6)}" for key, values in _moments(part)]
+        for key, values in (("mean", part.mean), ("std", part.std)):
+            lines += [f"{key} = {f'{values[0]:.6g}' if one else _list(values, 6)}"]
         lines += [""]
     added = text.rstrip("\n") + "\n" + "\n".join(lines)
     try:
@@ -98,10 +100,6 @@ def with_statistics(text: str, check: DataCheck, inputs: Sequence[str]) -> str:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"[data.normalize] cannot be written at the end of the recipe ({error})") from None
     return added
-
-
-def _moments(part: ModalityFacts) -> tuple[tuple[str, tuple[float, ...]], ...]:
-    return ("mean", part.mean), ("std", part.std)
 
 
 def recipe_name(folder: str) -> str:
@@ -130,15 +128,10 @@ def _head(inferred: InferredDataset, inputs: Sequence[str], target: str | None, 
 def _data(
     inferred: InferredDataset, name: str, inputs: Sequence[str], target: str | None, size: tuple[int, int] | None
 ) -> Iterator[str]:
-    yield f'task = "{"segmentation" if target is None else "translation"}"'
-    yield f'name = "{name}"'
+    yield from _keys(task="segmentation" if target is None else "translation", name=name)
     yield ""
     yield "[data]"
-    yield 'kind = "folders"'
-    yield f"root = {_text(inferred.folder)}"
-    yield f"inputs = {_list(inputs)}"
-    if target is not None:
-        yield f'target = "{target}"'
+    yield from _keys(kind="folders", root=inferred.folder, inputs=inputs, target=target)
     height, width = size or inferred.size
     if size is not None:
         stored = f"views have {inferred.size[0]} x {inferred.size[1]} pixels"
@@ -158,51 +151,32 @@ def _split(inferred: InferredDataset) -> Iterator[str]:
         if "val" not in inferred.splits:
             yield from comment("None of them is for validation: a share of train is, at random.")
             yield "shares = [0.8, 0.2, 0.0] # of train and val; test is as the folders have it, or val"
-    elif inferred.groups:
+        return
+    if inferred.groups:
         yield from comment(f"The {inferred.groups} groups are divided, so that no group is in two splits.")
-        yield "shares = [0.7, 0.15, 0.15] # of train, val and test" if inferred.groups > 5 else _two_parts()
     else:
         yield from comment("The views are divided at random. If neighbours show the same scene, list them instead.")
-        yield "shares = [0.7, 0.15, 0.15] # of train, val and test" if inferred.complete > 5 else _two_parts()
-
-
-def _two_parts() -> str:
-    return "shares = [0.7, 0.3, 0.0] # of train and val; there are too few for a test of their own"
+    if (inferred.groups or inferred.complete) > 5:
+        yield "shares = [0.7, 0.15, 0.15] # of train, val and test"
+    else:
+        yield "shares = [0.7, 0.3, 0.0] # of train and val; there are too few for a test of their own"
 
 
 def _modality(modality: InferredModality) -> Iterator[str]:
     meaning = modality.meaning
     yield from comment(f"{modality.files} files, {_files(modality)}: {'; '.join(meaning.evidence)}.")
     yield f"[data.folders.modalities.{modality.name}]"
-    yield f"pattern = {_text(modality.pattern)}"
-    yield f'kind = "{meaning.kind}"'
-    yield f"channels = {modality.channels}"
-    if modality.bands:
-        yield f"bands = {_list(modality.bands)}"
-    if modality.convert:
-        yield "convert = true"
-    yield f'stored = "{modality.stored}"'
-    if meaning.range is not None:
-        yield f"range = {_list(meaning.range)}"
-    if meaning.scale is not None:
-        yield f"scale = {meaning.scale:g}"
-    if meaning.unit:
-        yield f'unit = "{meaning.unit}"'
-    if meaning.invalid:
-        yield f"invalid = {_list(meaning.invalid)}"
+    yield from _keys(pattern=modality.pattern, kind=meaning.kind, channels=modality.channels, bands=modality.bands)
+    yield from _keys(convert=modality.convert, stored=modality.stored, range=meaning.range, scale=meaning.scale)
+    yield from _keys(unit=meaning.unit, invalid=meaning.invalid)
 
 
 def _labels(labels: InferredLabels) -> Iterator[str]:
     yield from comment(f"{labels.files} files, {_files(labels)}: {'; '.join(labels.evidence)}.")
     yield "[data.folders.labels]"
-    yield f"pattern = {_text(labels.pattern)}"
-    yield f'stored = "{"color" if labels.color else "index"}"'
-    if labels.first:
-        yield f"first = {labels.first}"
-    if labels.values:
-        yield f"values = {_list(labels.values)}"
-    if labels.tolerance:
-        yield f"tolerance = {labels.tolerance}"
+    stored = "color" if labels.color else "index"
+    yield from _keys(pattern=labels.pattern, stored=stored, first=labels.first, values=labels.values)
+    yield from _keys(tolerance=labels.tolerance)
     yield "classes = [ # give them their names; behind each, its share of all pixels"
     for name, share in zip(labels.classes, labels.shares, strict=True):
         yield f"  {_text(name)}, # {share:.2%}"
@@ -260,13 +234,6 @@ def _translation(inputs: int) -> tuple[str, ...]:
     )
 
 
-def _training(inferred: InferredDataset) -> Iterator[str]:
-    yield "[train]"
-    yield "epochs = 20"
-    yield f"batch = {max(2, min(8, inferred.complete // 4))}"
-    yield "validate_every = 5"
-
-
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +260,17 @@ def _files(part: InferredModality | InferredLabels) -> str:
     height, width = part.sizes[0]
     others = f" and {len(part.sizes) - 1} other sizes" if len(part.sizes) > 1 else ""
     return f"{', '.join(part.types)}, {height} x {width}{others}"
+
+
+def _keys(**values: str | float | Sequence[str | float] | None) -> Iterator[str]:
+    """`key = value` as TOML, a line each; what is absent, empty, 0 or false is left out."""
+    for key, value in values.items():
+        if value is True:
+            yield f"{key} = true"
+        elif isinstance(value, str) and value:
+            yield f"{key} = {_text(value)}"
+        elif value:
+            yield f"{key} = {f'{value:g}' if isinstance(value, int | float) else _list(value)}"
 
 
 def _text(value: str) -> str:

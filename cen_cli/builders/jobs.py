@@ -66,7 +66,9 @@ class TrainingJob:
 
     def start(self, run: RunDirectory, listener: Listener) -> Fit:
         """The run, ready to train from its first step (or to `resume`)."""
-        return Fit(self.task, self.train_data, run, self.settings, listener, self.metadata())
+        data = self.train_data
+        labels = labels_of(self.recipe, data.class_names, data.specs, data.target)
+        return Fit(self.task, data, run, self.settings, listener, labels)
 
     def batches(self, *, epochs: Iterable[int] = (0,), workers: int | None = None) -> Iterator[Batch]:
         """The batches of these epochs, loaded by `workers` processes (absent: the recipe's)."""
@@ -74,11 +76,6 @@ class TrainingJob:
         workers = self.settings.workers if workers is None else workers
         for epoch in epochs:
             yield from training_loader(self.train_data, batch=batch, workers=workers, seed=seed, epoch=epoch)
-
-    def metadata(self) -> dict[str, str]:
-        """What `model.safetensors` carries beside the weights."""
-        data = self.train_data
-        return labels_of(self.recipe, data.class_names, data.specs, data.target)
 
 
 def training_job(
@@ -120,11 +117,12 @@ def training_job(
     if recipe.train.checkpoint_activations:
         checkpoint_activations(model.encoder)
     model = placed(model, device, recipe)
-    counts = _class_counts(recipe, class_counts)
+    if class_counts is None and recipe.loss.class_weights in ("inverse", "median"):
+        class_counts = count_classes(dataset(recipe, "train")).tolist()
     own: dict[str, Any] = {}
     if recipe.task == "segmentation":
         own["accumulate"] = recipe.train.accumulate
-        own["loss"] = _pixel_loss(recipe, train_data.class_names, counts, device)
+        own["loss"] = _pixel_loss(recipe, train_data.class_names, class_counts, device)
     steps_per_epoch = max(len(train_data) // recipe.train.batch, 1)
     schedule = _schedule(recipe, steps_per_epoch)
     task = TASKS[recipe.task](
@@ -164,13 +162,7 @@ def training_job(
         start=model.start,
     )
     fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
-    return TrainingJob(asked, task, train_data, plan, _fit_settings(recipe), fingerprint, counts)
-
-
-def _class_counts(recipe: Recipe, known: list[list[int]] | None) -> list[list[int]] | None:
-    if known is not None or recipe.loss.class_weights not in ("inverse", "median"):
-        return known
-    return count_classes(dataset(recipe, "train")).tolist()
+    return TrainingJob(asked, task, train_data, plan, _fit_settings(recipe), fingerprint, class_counts)
 
 
 def _pixel_loss(
@@ -289,19 +281,9 @@ def _check_coarsest_map(recipe: Recipe, batch: int) -> None:
 
 
 def _fit_settings(recipe: Recipe) -> FitSettings:
-    train = recipe.train
-    return FitSettings(
-        epochs=train.epochs,
-        batch=train.batch,
-        workers=recipe.data.workers,
-        seed=train.seed,
-        validate_every=train.validate_every,
-        record_gammas_every=train.record_gammas_every,
-        log_every=train.log_every,
-        checkpoint_every=train.checkpoint_every,
-        best_by=best_by(recipe),
-        patience=train.patience,
-    )
+    """The keys of `[train]` that are the loop's own, and what it needs of other tables."""
+    own = recipe.train.model_dump(include={field.name for field in dataclasses.fields(FitSettings)})
+    return FitSettings(**{**own, "workers": recipe.data.workers, "best_by": best_by(recipe)})
 
 
 def _schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:

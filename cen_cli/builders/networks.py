@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 
@@ -36,7 +35,10 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
     if is_address(weights):
         weights = str(fetch(weights).file)
     trained = own_checkpoint(weights)
-    built = ARCHITECTURES[recipe.model.arch](recipe, classes, weights if trained is None else "none")
+    if recipe.model.arch == "unet":
+        built: Network = _unet(recipe)
+    else:
+        built = _segmenter(recipe, classes, weights if trained is None else "none")
     make_first_stages_private(built.encoder, len(recipe.data.inputs), recipe.sharing.private_stages or 0)
     if trained is not None:
         tensors, labels = read_tensors(trained)
@@ -75,38 +77,10 @@ def _choice(exchange: Exchange) -> Choice | None:
     return None if share is None else RandomShare(share)
 
 
-def _refinenet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
-    model = recipe.model
-    return refinenet_segmenter(
-        recipe.data.inputs,
-        classes,
-        light=model.light,
-        norm=model.decoder_norm == "batch",
-        joint=model.classifier == "concat",
-        **_segmenter_arguments(recipe, weights),
-    )
-
-
-def _pspnet(recipe: Recipe, classes: int, weights: str) -> Segmenter:
-    auxiliary = recipe.model.auxiliary_weight > 0
-    return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **_segmenter_arguments(recipe, weights))
-
-
-class _SegmenterArguments(TypedDict):
-    backbone: str
-    width: int
-    encoder_width: int
-    dropout: float
-    weights: str | None
-    streams: StreamSettings
-    fusion: Fusion | None
-
-
-def _segmenter_arguments(recipe: Recipe, weights: str) -> _SegmenterArguments:
-    """What every segmentation network is told, whatever its decoder."""
+def _segmenter(recipe: Recipe, classes: int, weights: str) -> Segmenter:
     model = recipe.model
     assert model.backbone is not None, "a checked recipe names one"
-    return {
+    common: dict[str, Any] = {
         "backbone": model.backbone,
         "width": model.width,
         "encoder_width": model.encoder_width,
@@ -115,19 +89,17 @@ def _segmenter_arguments(recipe: Recipe, weights: str) -> _SegmenterArguments:
         "streams": _streams(recipe),
         "fusion": _baseline(recipe),
     }
+    if model.arch == "pspnet":
+        auxiliary = model.auxiliary_weight > 0
+        return pspnet_segmenter(recipe.data.inputs, classes, auxiliary=auxiliary, **common)
+    norm, joint = model.decoder_norm == "batch", model.classifier == "concat"
+    return refinenet_segmenter(recipe.data.inputs, classes, light=model.light, norm=norm, joint=joint, **common)
 
 
-def _unet(recipe: Recipe, classes: int, weights: str) -> Translator:  # noqa: ARG001 (has neither)
+def _unet(recipe: Recipe) -> Translator:
     return unet_translator(
         recipe.data.inputs, streams=_streams(recipe), fusion=_baseline(recipe), **recipe.unet.model_dump()
     )
-
-
-ARCHITECTURES: dict[str, Callable[[Recipe, int, str], Network]] = {
-    "refinenet": _refinenet,
-    "pspnet": _pspnet,
-    "unet": _unet,
-}
 
 
 BASELINES: dict[str, MakeBlock] = {

@@ -56,12 +56,9 @@ def decide_precision(recipe: Recipe, device: torch.device) -> tuple[Precision, f
 
 def in_recorded_precision(recipe: Recipe, environment: Mapping[str, Any], device: torch.device) -> Recipe:
     """The recipe of a run with the precision that "auto" meant when it was started, on the same kind of device."""
-    recorded = environment.get("precision")
-    if recipe.train.precision != "auto" or recorded not in DTYPES:
-        return recipe
-    if not str(environment.get("device")).startswith(device.type):
-        return recipe
-    return in_precision(recipe, recorded)
+    recorded: Any = environment.get("precision")
+    known = recorded in DTYPES and str(environment.get("device")).startswith(device.type)
+    return in_precision(recipe, recorded) if recipe.train.precision == "auto" and known else recipe
 
 
 def in_precision_of_run(recipe: Recipe, checkpoint: Path, device: torch.device) -> Recipe:

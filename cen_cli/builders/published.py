@@ -125,7 +125,6 @@ def _segmentation_recipe(size: segmenter.SegmenterSize, inputs: tuple[str, ...])
             "model.encoder_width": size.encoder_width,
             "model.width": size.width,
             "exchange.sparsity": RELEASED_SPARSITY * (size.modalities + 1),
-            "exchange.replace": "anywhere",
         },
     )
 
@@ -162,7 +161,6 @@ def _translation_recipe(size: generator.GeneratorSize, inputs: tuple[str, ...], 
             "unet.levels": size.levels,
             "unet.filters": size.filters,
             "unet.norm_layers": "inner",
-            "exchange.replace": "anywhere",
             "eval.size": (side, side),
         },
     )
@@ -170,9 +168,8 @@ def _translation_recipe(size: generator.GeneratorSize, inputs: tuple[str, ...], 
 
 def _recipe(base: str, name: str, keys: dict[str, object]) -> Recipe:
     """A shipped recipe with other values and another name, and without the scores that it expects."""
-    own = {"name": name, "data.workers": 0, **keys}  # the machine is not known
-    overrides = [f"{key}={json.dumps(value)}" for key, value in own.items()]
-    return load_recipe(base, overrides).model_copy(update={"expected": {}})
+    own = {"name": name, "data.workers": 0, "exchange.replace": "anywhere"}  # the machine is not known
+    return load_recipe(base, own | keys).model_copy(update={"expected": {}})
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,8 @@ import platformdirs
 import torch
 
 from cen_cli.builders.precision import in_precision_of_run
-from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UnavailableError
 from cen_cli.models.device import resolve_precision
-from cen_cli.models.network import StreamNetwork
 from cen_cli.recipe.schema import BEST_BY, Recipe
 from cen_cli.results import Evaluation
 from cen_cli.scoring.segmentation import Scorer, SegmentationScorer
@@ -33,24 +32,19 @@ def multi_scale_flip(recipe: Recipe, *, training: bool = False) -> MultiScaleFli
     return dataclasses.replace(several, window=recipe.eval.window, stride=recipe.eval.stride)
 
 
-@dataclasses.dataclass(frozen=True)
-class CheckpointScorer:
-    """Scores the network of a checkpoint, whose file its scores then name."""
-
-    scorer: Scorer
-    checkpoint: Path
-
-    def __call__(self, model: StreamNetwork, data: ViewDataset, **options: Any) -> Evaluation:
-        """What the scorer makes of the network, with the checkpoint's file."""
-        return dataclasses.replace(self.scorer(model, data, **options), checkpoint=str(self.checkpoint))
-
-
 def checkpoint_scorer(
     recipe: Recipe, device: torch.device, checkpoint: Path, *, inception_weights: Path | None = None
 ) -> Scorer:
-    """How the network of a checkpoint is scored, in the precision that it was trained in; errors as in `scorer`."""
+    """How the network of a checkpoint is scored, in the precision that it was trained in; errors as in `scorer`.
+
+    The scores name the checkpoint's file.
+    """
     recipe = in_precision_of_run(recipe, checkpoint, device)
-    return CheckpointScorer(scorer(recipe, device, inception_weights=inception_weights), checkpoint)
+    return partial(_named, scorer(recipe, device, inception_weights=inception_weights), str(checkpoint))
+
+
+def _named(score: Scorer, checkpoint: str, *network_and_data: Any, **options: Any) -> Evaluation:
+    return dataclasses.replace(score(*network_and_data, **options), checkpoint=checkpoint)
 
 
 def scorer(
@@ -61,8 +55,8 @@ def scorer(
     FID and KID need a file of Inception weights. Raises UnavailableError where it is missing and the best checkpoint is
     chosen by one of them; else the scores carry a note.
     """
+    precision = resolve_precision(recipe.train.precision, device)
     if recipe.task == "segmentation":
-        precision = resolve_precision(recipe.train.precision, device)
         return SegmentationScorer(
             device,
             precision,
@@ -70,12 +64,6 @@ def scorer(
             workers=recipe.data.workers,
             augmentation=multi_scale_flip(recipe, training=training),
         )
-    return _translation_scorer(recipe, device, training=training, inception_weights=inception_weights)
-
-
-def _translation_scorer(
-    recipe: Recipe, device: torch.device, *, training: bool, inception_weights: Path | None
-) -> Scorer:
     from cen_cli.metrics.inception import InceptionFeatures
     from cen_cli.metrics.inception import inception_weights as find_weights
     from cen_cli.scoring.translation import Distances, TranslationScorer
@@ -93,7 +81,7 @@ def _translation_scorer(
             notes = (f"FID and KID are unavailable: {error.message}; {error.hint}",)
     return TranslationScorer(
         device,
-        resolve_precision(recipe.train.precision, device),
+        precision,
         batch=recipe.eval.batch,
         workers=recipe.data.workers,
         protocol=recipe.eval.protocol,

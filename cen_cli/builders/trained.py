@@ -9,8 +9,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from cen_cli.builders.jobs import Task, training_job
-from cen_cli.data.loading import training_loader
+from cen_cli.builders.jobs import training_job
 from cen_cli.data.sample import Batch
 from cen_cli.errors import UsageError
 from cen_cli.recipe.schema import Recipe
@@ -42,20 +41,14 @@ def task_loss_of(
     """
     file = locate(checkpoint).model_file
     job = training_job(recipe, device_name=device_name, progress=progress, initial_weights="none")
-    settings = job.settings
-    if job.task.precision == "fp16":
-        job.task.precision = "fp32"  # without a scaled loss gradients would vanish
-    loader = training_loader(job.train_data, batch=settings.batch, workers=0, seed=settings.seed, epoch=0)
-    if len(loader) < batches:
+    task = job.task
+    if task.precision == "fp16":
+        task.precision = "fp32"  # without a scaled loss gradients would vanish
+    there = job.plan.steps_per_epoch
+    if there < batches:
         raise UsageError(
-            f"{batches} training batches are asked for; an epoch has {len(loader)}", hint="ask for fewer batches"
+            f"{batches} training batches are asked for; an epoch has {there}", hint="ask for fewer batches"
         )
-    _load(job.task, file)
-    moved = (batch.to(job.task.device) for batch in islice(loader, batches))
-    return TaskLoss(job.task.model, lambda batch: _without_penalty(job.task, batch), moved)
-
-
-def _load(task: Task, file: Path) -> None:
     load_weights(task.model, read_tensors(file)[0], file)
     training_file = file.with_name(TRAINING_FILE)
     if task.auxiliaries and not training_file.is_file():
@@ -67,7 +60,8 @@ def _load(task: Task, file: Path) -> None:
     if task.auxiliaries:
         load_auxiliaries(task.auxiliaries, read_tensors(training_file)[0], training_file)
 
+    def loss(batch: Batch) -> Tensor:
+        terms = task.losses(batch)
+        return terms["total"] - terms[PENALTY] if PENALTY in terms else terms["total"]
 
-def _without_penalty(task: Task, batch: Batch) -> Tensor:
-    terms = task.losses(batch)
-    return terms["total"] - terms[PENALTY] if PENALTY in terms else terms["total"]
+    return TaskLoss(task.model, loss, (batch.to(task.device) for batch in islice(job.batches(workers=0), batches)))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, flag, option
 from cen_cli.errors import UsageError
+from cen_cli.results import GammaAnalysis, as_json
 from cen_cli.wording import command
-
-if TYPE_CHECKING:
-    from cen_cli.results import GammaAnalysis
 
 
 def analyze_gammas(
@@ -67,7 +65,6 @@ def analyze_gammas(
     from cen_cli.jobs.analyze import analyze, draw_theorem_1
     from cen_cli.reporting import console, exchange_tables, tables
     from cen_cli.reporting.progress import Terminal
-    from cen_cli.results import as_json
 
     if checkpoint is None:
         if layer or against or gradients or gains or what_if or thresholds or overrides:

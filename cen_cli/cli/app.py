@@ -50,23 +50,23 @@ _NO_MEMORY = (
 def _group(callback: Callable[..., None]) -> typer.Typer:
     """A group of commands whose help is its callback's docstring."""
     group = typer.Typer(context_settings=_SETTINGS, rich_markup_mode=None, pretty_exceptions_enable=False)
-    about, examples = _help(callback)
-    whole = about.partition("\n")[0]
-    group.callback(help=about, short_help=whole, epilog=examples, invoke_without_command=True)(callback)
+    group.callback(**_help(callback), invoke_without_command=True)(callback)
     return group
 
 
 def _add(group: typer.Typer, name: str, command: Callable[..., None]) -> None:
-    about, examples = _help(command)
-    whole = about.partition("\n")[0]  # in the list of commands, where typer would cut it
-    group.command(name, help=about, short_help=whole, epilog=examples, context_settings=_SETTINGS)(command)
+    group.command(name, **_help(command), context_settings=_SETTINGS)(command)
 
 
-def _help(function: Callable[..., None]) -> tuple[str, str]:
-    """The docstring up to its examples, and the examples, which end the help (a line of \\b keeps them unwrapped)."""
+def _help(function: Callable[..., None]) -> dict[str, Any]:
+    """The docstring up to its examples, and the examples, which end the help (a line of \\b keeps them unwrapped).
+
+    Its first line stands in the list of commands, where typer would cut it.
+    """
     about, heading, examples = (inspect.getdoc(function) or "").partition("Examples:")
     lines = [line.strip() for line in examples.splitlines() if line.strip()]
-    return about.rstrip(), "\n".join(["\b", heading, *(f"  {line}" for line in lines)])
+    epilog = "\n".join(["\b", heading, *(f"  {line}" for line in lines)])
+    return {"help": about.rstrip(), "short_help": about.partition("\n")[0], "epilog": epilog}
 
 
 def _help_alone(context: typer.Context) -> None:

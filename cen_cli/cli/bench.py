@@ -30,11 +30,12 @@ def bench(
         cen bench rooms-translate --set train.precision=bf16 --json
     """
     from cen_cli.jobs import train as job
+    from cen_cli.recipe.overrides import with_options
     from cen_cli.reporting import tables
     from cen_cli.reporting.networks import render_bench
     from cen_cli.reporting.progress import Terminal
 
-    changes = options.changes(overrides, train__batch=batch)
+    changes = with_options(overrides or (), train__batch=batch)
     common: dict[str, Any] = {"changes": changes, "data_root": data_root, "device": device, "listener": Terminal()}
     measured = job.bench(recipe, rounds=rounds, steps=steps, **common)
     tables.print_result(measured, render_bench(measured), json=json)

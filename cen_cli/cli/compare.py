@@ -8,6 +8,7 @@ from typing import Annotated
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, flag, option
 from cen_cli.errors import UsageError
+from cen_cli.results import as_json
 
 
 def compare(
@@ -48,7 +49,6 @@ def compare(
     from cen_cli.jobs import compare as job
     from cen_cli.reporting import console, sweeps, tables
     from cen_cli.reporting.progress import Terminal
-    from cen_cli.results import as_json
 
     drawn = images > 0 or bool(views)
     if not drawn and (by or branches):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, flag, option
 from cen_cli.errors import DataError
+from cen_cli.results.datasets import WrittenData
 from cen_cli.wording import command
-
-if TYPE_CHECKING:
-    from cen_cli.results.datasets import WrittenData
 
 
 def rooms(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cen_cli.cli import options
 from cen_cli.cli.options import flag, option
 from cen_cli.errors import UsageError
-from cen_cli.results import Fill
-
-if TYPE_CHECKING:
-    from cen_cli.results import Evaluation, EvaluationReport
+from cen_cli.results import Evaluation, EvaluationReport, Fill
 
 
 def evaluate(
@@ -87,12 +84,13 @@ def evaluate(
     """
     from cen_cli.jobs import evaluate as job
     from cen_cli.jobs.expected import check_expected
+    from cen_cli.recipe.overrides import with_options
     from cen_cli.reporting.progress import Terminal
 
     _check(without, fill, seed, robustness=robustness, pictures=save_images, distances=inception_weights is not None)
     _check_files(confusion, out, robustness=robustness, pictures=save_images)
-    changes = options.changes(overrides, eval__protocol=protocol, eval__flip=flip)
-    changes += [("eval.scales", _scales(scales))] if scales is not None else []
+    numbers = None if scales is None else _scales(scales)
+    changes = with_options(overrides or (), eval__protocol=protocol, eval__flip=flip, eval__scales=numbers)
     common: dict[str, Any] = {"split": split, "changes": changes, "seed": seed or 0, "data_root": data_root}
     common |= {"device": device, "engine": engine, "listener": Terminal()}
     if robustness:
@@ -186,7 +184,7 @@ def _robustness(checkpoint: str, arguments: dict[str, Any], out: Path | None, *,
     report = job.robustness(checkpoint, **arguments)
     if not json:  # before the plot, which a folder that cannot be written to would cost
         tables.show(console.out(), render_robustness(report))
-    draw = partial(write_corruptions, (out or job.default_plots(checkpoint)) / "robustness.png", report)
+    draw = partial(write_corruptions, (out or job.default_folder(checkpoint, "plots")) / "robustness.png", report)
     plot = draw() if out else unless_unwritable(draw)
     if json:
         console.print_json({"robustness": report, "plot": plot and str(plot)})

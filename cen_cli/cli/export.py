@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cen_cli.cli import options
 from cen_cli.cli.options import option
+from cen_cli.results import as_json
 
 
 def compact(
@@ -38,7 +39,6 @@ def compact(
     from cen_cli.jobs import export as job
     from cen_cli.reporting import tables
     from cen_cli.reporting.networks import render_compaction
-    from cen_cli.results import as_json
 
     report = job.compact(checkpoint, out=out, rounds=rounds, data_root=data_root, device=device)
     source, written = report.files
@@ -71,7 +71,6 @@ def export(
     from cen_cli.jobs import export as job
     from cen_cli.reporting import tables
     from cen_cli.reporting.networks import render_export
-    from cen_cli.results import as_json
 
     report = job.export(checkpoint, onnx, data_root=data_root)
     document = {"checkpoint": checkpoint, "written": str(onnx), "file_bytes": report.files[str(onnx)]}

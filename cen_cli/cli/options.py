@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from cen_cli.recipe.overrides import Change
 
 
 def option(takes: str | None, text: str, *names: str, **more: Any) -> Any:
@@ -67,18 +64,8 @@ def spread_inputs(words: Sequence[str]) -> list[str]:
             return [*spread, *words[position:]]
         if word.startswith("-"):
             inside = word == INPUTS or word.startswith(f"{INPUTS}=")
-            spread += [] if word == INPUTS and _value_follows(words, position) else [word]
+            followed = position + 1 < len(words) and not words[position + 1].startswith("-")
+            spread += [] if word == INPUTS and followed else [word]
         else:
             spread += [INPUTS, word] if inside else [word]
     return spread
-
-
-def _value_follows(words: Sequence[str], position: int) -> bool:
-    return position + 1 < len(words) and not words[position + 1].startswith("-")
-
-
-def changes(overrides: list[str] | None, **options: Any) -> list[Change]:
-    """The `--set` of a command, and on top of it the options that are given; `eval__split` is the key eval.split."""
-    from cen_cli.recipe.overrides import with_options
-
-    return with_options(overrides or (), **options)

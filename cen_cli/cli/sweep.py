@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, flag, option
 from cen_cli.errors import CenError, UsageError
-
-if TYPE_CHECKING:
-    from cen_cli.results import SweepReport
+from cen_cli.results import SweepReport
 
 
 def sweep(

@@ -59,11 +59,12 @@ def train(
     from cen_cli.jobs import train as job
     from cen_cli.jobs.expected import check_expected
     from cen_cli.recipe.load import dump_toml, load_recipe
+    from cen_cli.recipe.overrides import with_options
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.progress import Terminal
     from cen_cli.reporting.training import TrainingDisplay
 
-    changes = options.changes(overrides, train__seed=seed)
+    changes = with_options(overrides or (), train__seed=seed)
     if dry_run and recipe:
         resolved = load_recipe(recipe, changes, data_root)
         dry = job.dry_run(resolved, inception_weights=inception_weights, device=device, listener=Terminal())

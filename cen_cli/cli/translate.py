@@ -80,6 +80,7 @@ def translate(
         cen translate --inputs shade,texture --ckpt runs/rooms-translate-261123-101500 -- shades/ textures/
     """
     from cen_cli.jobs import translate as job
+    from cen_cli.recipe.overrides import with_options
     from cen_cli.reporting import tables
     from cen_cli.reporting.progress import Terminal
     from cen_cli.reporting.translation import render_translation
@@ -92,7 +93,7 @@ def translate(
         split=split,
         count=count if images else count or VIEWS,
         out=out,
-        changes=options.changes(overrides, eval__protocol=protocol),
+        changes=with_options(overrides or (), eval__protocol=protocol),
         data_root=data_root,
         device=device,
         engine=engine,

@@ -252,10 +252,7 @@ def _score_thresholds(
 def _draw(compared: Sequence[ExchangingNetwork], layer: str, measured: Attraction | None, folder: Path) -> list[Path]:
     """Write the plots and return their paths; those over steps only where there is a history."""
     network = compared[0]
-    written = [
-        *draw_gammas(compared, layer, folder),
-        draw_theorem_1(folder, measured),
-    ]
+    written = [*draw_gammas(compared, layer, folder), draw_theorem_1(folder, measured)]
     if network.exchange_history is not None:
         written.append(draw_replaced(network, folder))
     return written

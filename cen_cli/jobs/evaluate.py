@@ -67,7 +67,7 @@ def evaluate(
     evaluation, images = score(data), None
     if pictures:
         picture = picture_of_views(model, data, recipe, range(min(pictures, len(data))))
-        file = Path(out or _place(checkpoint) / "images") / f"{recipe.eval.split}.png"
+        file = Path(out or default_folder(checkpoint, "images")) / f"{recipe.eval.split}.png"
         draw = partial(write_png, file, picture)
         images = draw() if out else unless_unwritable(draw, listener.on_note)
     return EvaluationReport(evaluation, expected_scores(recipe, evaluation), str(images) if images else None)
@@ -110,9 +110,10 @@ def counted_evaluations(advance: Advance, views: int, evaluations: int) -> Itera
         yield partial(_advance, advance, views * evaluations, number * views)
 
 
-def default_plots(checkpoint: str | Path) -> Path:
-    """Where plots of a checkpoint go: plots/ of its run, or beside it."""
-    return _place(checkpoint) / "plots"
+def default_folder(checkpoint: str | Path, name: str) -> Path:
+    """Where plots or images of a checkpoint go: a folder of this name in its run, or beside it."""
+    located = locate(checkpoint)
+    return (located.run or located.model_file.parent) / name
 
 
 def evaluated_recipe(model: LoadedNetwork, changes: Changes, data_root: str | None, source: str) -> Recipe:
@@ -151,11 +152,6 @@ def scoring(
 
 def _advance(advance: Advance, total: int, before: int, done: int) -> None:
     advance(before + done, total)
-
-
-def _place(checkpoint: str | Path) -> Path:
-    located = locate(checkpoint)
-    return located.run or located.model_file.parent
 
 
 def _missing(model: LoadedNetwork, without: Sequence[str]) -> tuple[str, ...]:

@@ -21,9 +21,8 @@ def expected_scores(recipe: Recipe, evaluation: Evaluation, elsewhere: str = "")
 def expected_of_validation(recipe: Recipe, evaluation: Evaluation) -> tuple[ExpectedScore, ...]:
     """As `expected_scores`; nothing is judged where `cen eval` takes another split or test-time augmentation."""
     alike = builders.multi_scale_flip(recipe) == builders.multi_scale_flip(recipe, training=True)
-    if alike and evaluation.split == recipe.eval.split:
-        return expected_scores(recipe, evaluation)
-    return expected_scores(recipe, evaluation, elsewhere=f"cen eval on the split {recipe.eval.split}")
+    elsewhere = "" if alike and evaluation.split == recipe.eval.split else f"cen eval on the split {recipe.eval.split}"
+    return expected_scores(recipe, evaluation, elsewhere)
 
 
 def check_expected(expected: Sequence[ExpectedScore]) -> None:

@@ -64,7 +64,7 @@ def compact(
             "cannot be folded",
             hint=f"{command('exchange-stats', source)} shows what is replaced",
         )
-    tensors, metadata = compact_tensors(loaded.network), builders.labels_of_compact_network(loaded)
+    tensors, metadata = compact_tensors(loaded.network), builders.labels_of_network(loaded, compact=True)
     made = builders.from_tensors(tensors, metadata, located.model_file).network.eval()
     batches, notes = _compared_batches(loaded, data_root, source)
     report = compaction_report(

@@ -103,13 +103,22 @@ def predict_views(
 
 
 def _load(checkpoint: str | Path, inputs: Mapping[str, str | Path], device: str, engine: str) -> LoadedNetwork:
+    """Raises UsageError for a network that translates, and where files are missing or unknown."""
     loaded = builders.load(checkpoint, device, engine)
     if not isinstance(loaded.network, Segmenter):
         raise UsageError(
             f"{checkpoint}: this network translates images, it does not label them",
             hint=f"use it with: {command('translate', '--inputs', *loaded.modalities, '--ckpt', checkpoint)}",
         )
-    _check_named(inputs, loaded.modalities)
+    missing = [name for name in loaded.modalities if name not in inputs]
+    unknown = [name for name in inputs if name not in loaded.modalities]
+    if missing or unknown:
+        problems = {"missing": missing, "unknown": unknown}
+        listed = "; ".join(f"{what}: {', '.join(which)}" for what, which in problems.items() if which)
+        raise UsageError(
+            f"this network takes one file for each of {', '.join(loaded.modalities)}; {listed}",
+            hint=" ".join(f"--input {name}=FILE" for name in loaded.modalities),
+        )
     return loaded
 
 
@@ -149,17 +158,4 @@ def _claim(folder: Path, checkpoint: str | Path) -> None:
     if not isinstance(known, dict) or known.get("sha256") != network["sha256"]:
         raise UsageError(
             f"{folder}: holds labels of another network ({note.name})", hint="give a new folder with --out DIR"
-        )
-
-
-def _check_named(inputs: Mapping[str, str | Path], modalities: tuple[str, ...]) -> None:
-    """Raises UsageError saying which files are missing or unknown."""
-    missing = [name for name in modalities if name not in inputs]
-    unknown = [name for name in inputs if name not in modalities]
-    if missing or unknown:
-        problems = {"missing": missing, "unknown": unknown}
-        listed = "; ".join(f"{what}: {', '.join(which)}" for what, which in problems.items() if which)
-        raise UsageError(
-            f"this network takes one file for each of {', '.join(modalities)}; {listed}",
-            hint=" ".join(f"--input {name}=FILE" for name in modalities),
         )

@@ -291,21 +291,17 @@ def _train_member(
         run.failure.unlink(missing_ok=True)
         shown = listener()
         try:
-            _train(run, device, inception_weights, shown)
+            common: dict[str, Any] = {"inception_weights": inception_weights, "device": device, "listener": shown}
+            if can_be_resumed(run):
+                resume(run.folder, **common)
+            else:
+                train(run.member.recipe, out=run.folder, **common)
             _score(run, device, inception_weights, sweep, shown)
         except CenError as error:
             sys.stderr.write(f"error: {error.message}\n")
             if error.exit_code not in STOPPED:
                 write_bytes(run.failure, f"{error.message}\n".encode())
             sys.exit(error.exit_code)
-
-
-def _train(run: MemberRun, device: str, inception_weights: Path | None, listener: Listener) -> None:
-    common: dict[str, Any] = {"inception_weights": inception_weights, "device": device, "listener": listener}
-    if can_be_resumed(run):
-        resume(run.folder, **common)
-    else:
-        train(run.member.recipe, out=run.folder, **common)
 
 
 def _score(run: MemberRun, device: str, inception_weights: Path | None, sweep: Sweep, listener: Listener) -> None:
@@ -351,14 +347,8 @@ def _report(grid: _Grid) -> SweepReport:
     rows = dict.fromkeys(run.row for run in grid.members)
     ordered = sorted(rows, key=lambda row: ["", *groups].index(row[0]))  # stable: variants stay in the file's order
     plans = [
-        RowPlan(
-            group,
-            variant,
-            sweep.variants[variant].label or variant,
-            paper_numbers(sweep, group, variant),
-            sweep.variants[variant].alone,
-        )
-        for group, variant in ordered
+        RowPlan(group, name, sweep.label_of(name), paper_numbers(sweep, group, name), sweep.variants[name].alone)
+        for group, name in ordered
     ]
     claims = [
         Claim(words, metric, each.better, each.worse)
@@ -369,7 +359,7 @@ def _report(grid: _Grid) -> SweepReport:
     return SweepReport(
         title=sweep.title,
         source=sweep.source,
-        reference=sweep.variants[sweep.reference].label or sweep.reference,
+        reference=sweep.label_of(sweep.reference),
         split=sweep.split,
         checkpoint=sweep.checkpoint,
         task=grid.members[0].member.recipe.task,

@@ -79,7 +79,7 @@ def _trajectories(grid: Sweep, rows: Rows, folder: Path, prefix: str, device: st
 
 def _networks(grid: Sweep, rows: Rows, folder: Path, device: str) -> list[NetworkGammas]:
     return [
-        dataclasses.replace(load_exchanging(str(folder / member.name), device).as_drawn(), label=_label(grid, variant))
+        dataclasses.replace(load_exchanging(str(folder / member.name), device).as_drawn(), label=grid.label_of(variant))
         for variant, member in rows.items()
     ]
 
@@ -99,12 +99,8 @@ def _panel(grid: Sweep, panel: Panel, rows: Rows, folder: Path, prefix: str, dev
     shown = [variant for variant in panel.variants or rows if variant in rows]
     if not shown:
         return []
-    models = {_label(grid, each): builders.load(str(folder / rows[each].name), device) for each in shown}
-    data = {_label(grid, each): builders.dataset(rows[each].recipe, grid.split) for each in shown}
-    branches: Branches = {_label(grid, each): "instead" for each in panel.branches}
+    models = {grid.label_of(each): builders.load(str(folder / rows[each].name), device) for each in shown}
+    data = {grid.label_of(each): builders.dataset(rows[each].recipe, grid.split) for each in shown}
+    branches: Branches = {grid.label_of(each): "instead" for each in panel.branches}
     wanted = Shown(panel.views, panel.by)
     return [draw_views(models, data, wanted, Path(f"{prefix}panel.png"), branches)]
-
-
-def _label(grid: Sweep, variant: str) -> str:
-    return grid.variants[variant].label or variant

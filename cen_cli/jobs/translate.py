@@ -69,7 +69,9 @@ def translate(
     if images and split:
         raise UsageError("--split names views of the recipe's data set, and images of your own are given")
     names = domain_names(inputs, target, None if checkpoint is None else str(checkpoint))
-    source = str(checkpoint) if checkpoint else _newest(names, target, listener)
+    source = str(checkpoint or find_run(names, target).root)
+    if not checkpoint:
+        listener.on_note(f"network: {source}, the newest finished run that fits")
     model = load_translator(source, device, names, target, engine)
     recipe = evaluated_recipe(model.loaded, with_options(changes, eval__split=split), data_root, source)
     folder = Path(out or Path("translations") / name_of(source))
@@ -80,12 +82,6 @@ def translate(
         data = dataset(recipe, listener)
         views = _Views([partial(data.view, index) for index in range(len(data))])
     return _translate_all(model, recipe, views.first(count), folder, listener)
-
-
-def _newest(names: Sequence[str], target: str | None, listener: Listener) -> str:
-    run = find_run(names, target)
-    listener.on_note(f"network: {run.root}, the newest finished run that fits")
-    return str(run.root)
 
 
 # ---- views ----

@@ -108,9 +108,9 @@ class TranslationRun:
         return f"{self.root} ({described(self.recipe.data.inputs, self.recipe.data.target)}{state})"
 
 
-def translation_runs(parent: Path = RUNS) -> list[TranslationRun]:
-    """The translation runs with a checkpoint below `parent`, the newest first; what cannot be read is left out."""
-    runs = [run for path in parent.glob("*/recipe.toml") if (run := _read_run(path.parent)) is not None]
+def translation_runs() -> list[TranslationRun]:
+    """The translation runs with a checkpoint in runs/, the newest first; what cannot be read is left out."""
+    runs = [run for path in RUNS.glob("*/recipe.toml") if (run := _read_run(path.parent)) is not None]
     return sorted(runs, key=lambda run: run.saved, reverse=True)
 
 

@@ -162,7 +162,4 @@ def _one_way_to_split(
         missing = next(name for name in lists if name not in named)
         yield f"data.{missing}", f"missing; data.{named[0]} is given, and train and val belong together"
     if any("{split}" in modalities.get(name, {}).get("pattern", "") for name in inputs):
-        yield (
-            f"data.{named[0]}",
-            "the patterns have {split}, which divides the views already; remove one of them",
-        )
+        yield f"data.{named[0]}", "the patterns have {split}, which divides the views already; remove one of them"

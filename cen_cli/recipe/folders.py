@@ -11,11 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from cen_cli.recipe.table import AboveZero, Positive, Table, ascending
+from cen_cli.recipe.table import AboveZero, Count, Positive, Table, Text, ascending
 from cen_cli.wording import one_line_each
-
-FIELDS = ("stem", "group", "split")
-"""What may stand between braces in a pattern."""
 
 MOST_CLASSES = 255
 """Labels are 8-bit numbers, and the last one is void."""
@@ -31,7 +28,7 @@ def _pattern(text: str) -> str:
     fields = re.findall(r"\{([^{}]*)\}", text)
     rest = re.sub(r"\{[^{}]*\}", "", text)
     understood = (
-        set(fields) <= set(FIELDS)
+        set(fields) <= {"stem", "group", "split"}
         and fields.count("split") < 2
         and fields.count("stem") < 2
         and not re.search(r"[{}]|\*\*", rest)
@@ -60,94 +57,63 @@ def _shares(shares: tuple[float, float, float]) -> tuple[float, float, float]:
 class FolderModality(Table):
     """One modality: where its files are, and how they store it."""
 
-    pattern: Annotated[str, Field(min_length=1), AfterValidator(_pattern)] = Field(
-        description='Where the files are, within the root: "nir/{stem}.png". Files of one {stem} are one view. {group} '
-        "stands for what is not to be divided between splits, a scene or a patient; {split} for folders train, val and "
-        "test; * for anything within a name."
-    )
-    kind: Literal["photograph", "image", "normals", "measurement"] = Field(
-        description='"photograph": a camera\'s picture, to which colour jitter applies. "image": any other picture. '
-        '"normals": surface normals, the first channel pointing right. "measurement": a physical quantity such as '
-        "depth, resized without mixing neighbours; pixels may be invalid."
-    )
+    pattern: Annotated[Text, AfterValidator(_pattern)]
+    """Where the files are, within the root: "nir/{stem}.png". Files of one {stem} are one view. {group} stands for what
+    is not to be divided between splits, a scene or a patient; {split} for folders train, val and test; * for anything
+    within a name."""
+    kind: Literal["photograph", "image", "normals", "measurement"]
+    """ "photograph": a camera's picture, to which colour jitter applies. "image": any other picture. "normals": surface
+    normals, the first channel pointing right. "measurement": a physical quantity such as depth, resized without mixing
+    neighbours; pixels may be invalid."""
     channels: Literal[1, 3] = Field(description="Channels that are read, of the files or of their bands.")
-    bands: tuple[Positive, ...] = Field(
-        default=(),
-        description="Which bands of files of several are read, counted from 1: one or three, as channels says. Several "
-        "modalities may read bands of the same files. Empty: all.",
-    )
-    convert: bool = Field(
-        default=False,
-        description="Bring all pictures of 8 bits to these channels: grey is repeated, transparency dropped, palettes "
-        "are looked up. Without it, such files among others are refused.",
-    )
-    stored: Literal["uint8", "uint16", "int16", "float32"] = Field(
-        default="uint8",
-        description="Type of the stored values: 8 bits, 16 bits, 16 bits with a sign, or 32-bit float (.tif, .npy).",
-    )
-    range: Annotated[tuple[float, float], AfterValidator(ascending)] | None = Field(
-        default=None,
-        description="[lowest, highest]: the stored values that become darkest and brightest; what lies outside is "
-        "brought to them. Absent: all that the type holds, or [0, 1] for float32. A measurement needs it, in its unit.",
-    )
-    scale: AboveZero | None = Field(
-        default=None,
-        description="Measurement only: stored steps of one unit, for example 1000 where millimetres become metres. "
-        "Absent: 1.",
-    )
+    bands: tuple[Positive, ...] = ()
+    """Which bands of files of several are read, counted from 1: one or three, as channels says. Several modalities may
+    read bands of the same files. Empty: all."""
+    convert: bool = False
+    """Bring all pictures of 8 bits to these channels: grey is repeated, transparency dropped, palettes are looked up.
+    Without it, such files among others are refused."""
+    stored: Literal["uint8", "uint16", "int16", "float32"] = "uint8"
+    """Type of the stored values: 8 bits, 16 bits, 16 bits with a sign, or 32-bit float (.tif, .npy)."""
+    range: Annotated[tuple[float, float], AfterValidator(ascending)] | None = None
+    """[lowest, highest]: the stored values that become darkest and brightest; what lies outside is brought to them.
+    Absent: all that the type holds, or [0, 1] for float32. A measurement needs it, in its unit."""
+    scale: AboveZero | None = None
+    """Measurement only: stored steps of one unit, for example 1000 where millimetres become metres. Absent: 1."""
     unit: str | None = Field(default=None, description='Measurement only: the unit\'s name in tables, for example "m".')
-    invalid: tuple[float, ...] = Field(
-        default=(),
-        description="Measurement only: stored values that mean that nothing was measured. NaN and infinity always do.",
-    )
+    invalid: tuple[float, ...] = ()
+    """Measurement only: stored values that mean that nothing was measured. NaN and infinity always do."""
 
 
 class FolderLabels(Table):
     """The label maps (segmentation)."""
 
-    pattern: Annotated[str, AfterValidator(_pattern)] = Field(
-        default="", description='Where the label maps are: "masks/{stem}.png". A segmentation needs it.'
-    )
-    stored: Literal["index", "color"] = Field(
-        default="index",
-        description='"index": one number a pixel, grey or palette (of which the colours do not matter). "color": RGB.',
-    )
-    classes: Annotated[tuple[str, ...], AfterValidator(_classes)] = Field(
-        default=(), description="Names of the classes, in order. A segmentation needs them."
-    )
-    first: StoredValue | None = Field(
-        default=None, description="Stored value of the first class, from which the others count on. Absent: 0."
-    )
-    values: tuple[StoredValue, ...] = Field(
-        default=(), description="Stored value of every class, where they do not follow one another. Empty: see first."
-    )
-    void: tuple[StoredValue, ...] | None = Field(
-        default=None,
-        description="Stored values of pixels without class, which count in no loss and no score. Absent: 255, where no "
-        "class has it.",
-    )
-    tolerance: int = Field(
-        default=0,
-        ge=0,
-        le=32767,
-        description="How far a stored value may lie from that of its class, with two classes of index maps: 127 for "
-        "masks of 0 and 255 that are JPEG files, which other label maps may not be.",
-    )
-    colors: tuple[Color, ...] = Field(
-        default=(), description="[red, green, blue] of every class; for index maps only to draw them."
-    )
-    void_colors: tuple[Color, ...] | None = Field(
-        default=None, description="Colours of pixels without class. Absent: black, where no class has it."
-    )
+    pattern: Annotated[str, AfterValidator(_pattern)] = ""
+    """Where the label maps are: "masks/{stem}.png". A segmentation needs it."""
+    stored: Literal["index", "color"] = "index"
+    """ "index": one number a pixel, grey or palette (of which the colours do not matter). "color": RGB."""
+    classes: Annotated[tuple[str, ...], AfterValidator(_classes)] = ()
+    """Names of the classes, in order. A segmentation needs them."""
+    first: StoredValue | None = None
+    """Stored value of the first class, from which the others count on. Absent: 0."""
+    values: tuple[StoredValue, ...] = ()
+    """Stored value of every class, where they do not follow one another. Empty: see first."""
+    void: tuple[StoredValue, ...] | None = None
+    """Stored values of pixels without class, which count in no loss and no score. Absent: 255, where no class has
+    it."""
+    tolerance: int = Field(default=0, ge=0, le=32767)
+    """How far a stored value may lie from that of its class, with two classes of index maps: 127 for masks of 0 and 255
+    that are JPEG files, which other label maps may not be."""
+    colors: tuple[Color, ...] = ()
+    """[red, green, blue] of every class; for index maps only to draw them."""
+    void_colors: tuple[Color, ...] | None = None
+    """Colours of pixels without class. Absent: black, where no class has it."""
 
 
 class Folders(Table):
     """Files of your own: any number of modalities, with label maps or with a modality as target."""
 
-    shares: Annotated[tuple[Share, Share, Share], AfterValidator(_shares)] = Field(
-        default=(0.8, 0.1, 0.1),
-        description="[train, val, test] where neither lists nor {split} divide the views. If test is 0, it is val.",
-    )
-    split_seed: int = Field(default=0, ge=0, description="Another seed divides them in another way.")
+    shares: Annotated[tuple[Share, Share, Share], AfterValidator(_shares)] = (0.8, 0.1, 0.1)
+    """[train, val, test] where neither lists nor {split} divide the views. If test is 0, it is val."""
+    split_seed: Count = Field(default=0, description="Another seed divides them in another way.")
     modalities: dict[str, FolderModality] = Field(default={}, description="The modalities, by name.")
     labels: FolderLabels = Field(default=FolderLabels(), description="The label maps.")

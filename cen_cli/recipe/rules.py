@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cen_cli.recipe.paths import Path
-from cen_cli.recipe.streams import Exchange
+from cen_cli.recipe.schema import Exchange
 from cen_cli.recipe.switches import BASELINES
 from cen_cli.recipe.table import BACKBONES
 from cen_cli.recipe.wording import one_of, perhaps, show_value
@@ -38,11 +38,8 @@ def rule(keys: str) -> Callable[[Rule], Rule]:
 @rule("model.fusion sharing.norm exchange.choose")
 def _one_gamma_for_all(fusion: str, norm: str, choose: str) -> Complaints:
     if fusion == "exchange" and choose != "none" and norm in ("shared", "statistics-private"):
-        yield (
-            "sharing.norm",
-            "one gamma for all modalities leaves nothing to exchange by; "
-            '"private" or "affine-private", or model.fusion = "none", or exchange.choose = "none"',
-        )
+        wanted = '"private" or "affine-private", or model.fusion = "none", or exchange.choose = "none"'
+        yield "sharing.norm", f"one gamma for all modalities leaves nothing to exchange by; {wanted}"
 
 
 @rule("exchange.choose exchange.budget exchange.choose_every exchange.share")
@@ -90,19 +87,15 @@ def _encoder_width(backbone: str | None, weights: str, width: int) -> Complaints
     if width != 64 and (backbone or "").startswith("timm/"):
         yield "model.encoder_width", "read of ResNets alone; remove it"
     if width != 64 and weights == "imagenet":
-        yield (
-            "model.encoder_width",
-            '64 with model.weights = "imagenet", since published weights have that width; or model.weights = "none"',
-        )
+        wanted = '64 with model.weights = "imagenet", since published weights have that width'
+        yield "model.encoder_width", f'{wanted}; or model.weights = "none"'
 
 
 @rule("schedule.kind schedule.stage_epochs schedule.constant_epochs train.epochs")
 def _stages_fill_the_run(kind: str, stages: list[int], constant: int, epochs: int) -> Complaints:
     if kind == "staged" and sum(stages) != epochs:
-        yield (
-            "schedule.stage_epochs",
-            f"the epochs of each stage, which sum to train.epochs = {epochs} (they sum to {sum(stages)})",
-        )
+        wanted = f"the epochs of each stage, which sum to train.epochs = {epochs} (they sum to {sum(stages)})"
+        yield "schedule.stage_epochs", wanted
     if kind == "linear" and constant >= epochs:
         yield "schedule.constant_epochs", f"fewer than train.epochs = {epochs}"
 
@@ -141,11 +134,8 @@ def _network_of_the_task(task: str, arch: str, backbone: str | None) -> Complain
     elif arch != "unet" and backbone is None:
         yield "model.backbone", f"missing; {BACKBONES}"
     elif arch == "pspnet" and backbone in ("resnet18", "resnet34"):
-        yield (
-            "model.backbone",
-            '"resnet50", "resnet101" or "resnet152" with model.arch = "pspnet", whose dilated stages need bottleneck '
-            "blocks",
-        )
+        wanted = '"resnet50", "resnet101" or "resnet152" with model.arch = "pspnet"'
+        yield "model.backbone", f"{wanted}, whose dilated stages need bottleneck blocks"
 
 
 @rule("task data.kind data.inputs data.target")
@@ -178,11 +168,8 @@ def _sizes_fit_the_unet(
 def _crop_fits_the_discriminator(task: str, weight: float, layers: int, crop: list[int]) -> Complaints:
     least = 3 * 2**layers
     if task == "translation" and weight > 0 and min(crop) < least:
-        yield (
-            "gan.layers",
-            f"a discriminator of so many layers needs crops of {least} pixels or more, and data.crop = "
-            f"{show_value(crop)}",
-        )
+        needed = f"a discriminator of so many layers needs crops of {least} pixels or more"
+        yield "gan.layers", f"{needed}, and data.crop = {show_value(crop)}"
 
 
 @rule("task eval.protocol")

@@ -24,12 +24,15 @@ from cen_cli.recipe.paths import lookup, merge, without
 from cen_cli.recipe.problems import check_types, known_keys
 from cen_cli.recipe.schema import Recipe
 from cen_cli.recipe.switches import READ_ONLY_WITH
-from cen_cli.recipe.table import Count, Table, distinct
+from cen_cli.recipe.table import Count, Names, Positive, Table, Text, distinct
 from cen_cli.recipe.wording import perhaps, show_value
 from cen_cli.results import SCALAR_METRICS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+Seeds = Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)]
+Place = tuple[int, str, str]
+"""Of a member in the grid: which of its row's seeds, group, variant."""
 Numbers = dict[str, float]
 """Metric, `branch.metric` -> value in the metric's own unit: shares between 0 and 1, MAE, FID, KID not times 100."""
 
@@ -39,9 +42,7 @@ class Variant(Table):
 
     label: str = Field(default="", description="How tables and plots call the row. Empty: its name.")
     set: dict[str, Any] = Field(default={}, description="Tables of a recipe that override those of the base.")
-    seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)] | None = Field(
-        default=None, description="Seeds of this row alone. Absent: the sweep's."
-    )
+    seeds: Seeds | None = Field(default=None, description="Seeds of this row alone. Absent: the sweep's.")
     alone: bool = Field(default=False, description="Stands for one row of each modality of the base recipe, alone.")
 
 
@@ -57,10 +58,10 @@ class Group(Table):
 class Ordering(Table):
     """Something that the paper's numbers say: this row is better than that one."""
 
-    metric: Annotated[str, Field(min_length=1)] = Field(description="The score that decides, as branch.metric.")
+    metric: Text = Field(description="The score that decides, as branch.metric.")
     also: tuple[str, ...] = Field(default=(), description="Further scores that are judged by themselves.")
-    better: Annotated[str, Field(min_length=1)] = Field(description="The variant that should be better.")
-    worse: Annotated[str, Field(min_length=1)] = Field(description="The variant that should be worse.")
+    better: Text = Field(description="The variant that should be better.")
+    worse: Text = Field(description="The variant that should be worse.")
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -71,42 +72,35 @@ class Ordering(Table):
 class Figure(Table):
     """Plots of a score and the replaced share over the values of keys (S-Fig 13): a panel per group and key."""
 
-    keys: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="Keys on the horizontal axes, in log; a panel holds the rows that have the reference's other keys."
-    )
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="Scores on the left axis, as branch.metric: a group shows the first that its task has."
-    )
+    keys: Names
+    """Keys on the horizontal axes, in log; a panel holds the rows that have the reference's other keys."""
+    metrics: Names
+    """Scores on the left axis, as branch.metric: a group shows the first that its task has."""
 
 
 class Panel(Table):
     """Pictures of networks side by side on the same views (S-Fig 6 to 10): a file a group, a column a row."""
 
-    views: Annotated[int, Field(ge=1)] = Field(default=4, description="So many views of each kind of `by`.")
-    by: Annotated[tuple[Literal["difference", "darkest", "brightest"], ...], Field(min_length=1)] = Field(
-        default=("difference",),
-        description="Where the networks differ most, or by the mean luminance: one kind after the other.",
-    )
+    views: Positive = Field(default=4, description="So many views of each kind of `by`.")
+    by: Annotated[tuple[Literal["difference", "darkest", "brightest"], ...], Field(min_length=1)] = ("difference",)
+    """Where the networks differ most, or by the mean luminance: one kind after the other."""
     variants: tuple[str, ...] = Field(default=(), description="The rows that are shown, in order. Empty: all.")
-    branches: tuple[str, ...] = Field(
-        default=(), description="Rows of which each branch is shown in place of the ensemble."
-    )
+    branches: tuple[str, ...] = ()
+    """Rows of which each branch is shown in place of the ensemble."""
 
 
 class Sweep(Table):
     """A table or figure of the paper as a grid of runs."""
 
-    title: Annotated[str, Field(min_length=1)] = Field(description="What it shows, and its place in the paper.")
+    title: Text = Field(description="What it shows, and its place in the paper.")
     source: str = Field(default="", description="Where the paper's numbers stand.")
     base: str = Field(default="", description="The recipe that the variants change, where groups name none.")
     set: dict[str, Any] = Field(default={}, description="Tables of a recipe, for all members.")
-    seeds: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
-        default=(0, 1, 2), description="Each variant is trained once with each of them."
-    )
+    seeds: Seeds = Field(default=(0, 1, 2), description="Each variant is trained once with each of them.")
     split: Literal["train", "val", "test"] = Field(default="test", description="The split that members are scored on.")
     checkpoint: Literal["last", "best"] = Field(default="last", description="The checkpoint that is scored.")
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="Columns, as branch.metric.")
-    reference: Annotated[str, Field(min_length=1)] = Field(description="The variant that all others are compared with.")
+    metrics: Names = Field(description="Columns, as branch.metric.")
+    reference: Text = Field(description="The variant that all others are compared with.")
     groups: dict[str, Group] = Field(default={}, description="Parts with a base recipe each.")
     variants: dict[str, Variant] = Field(description="Rows.")
     paper: dict[str, Numbers] = Field(default={}, description="The paper's numbers of a sweep without groups.")
@@ -114,12 +108,14 @@ class Sweep(Table):
     figure: Figure | None = Field(default=None, description="A plot of the results.")
     proportions: str = Field(default="", description="The layer of S-Fig 11; draws S-Fig 11 and 12, a row a variant.")
     trajectories: str = Field(default="", description="The layer of S-Fig 5, which is drawn, a row a variant.")
-    advice: bool = Field(
-        default=False,
-        description="Say in words which row to take, and draw scores against costs. What the base recipe says of "
-        "fusing and of choosing channels is left to the rows.",
-    )
+    advice: bool = False
+    """Say in words which row to take, and draw scores against costs. What the base recipe says of fusing and of
+    choosing channels is left to the rows."""
     panel: Panel | None = Field(default=None, description="Pictures of what the rows make of the same views.")
+
+    def label_of(self, variant: str) -> str:
+        """What tables and plots call the row."""
+        return self.variants[variant].label or variant
 
 
 @dataclass(frozen=True)
@@ -136,7 +132,7 @@ class Member:
     @property
     def name(self) -> str:
         """Its place below the sweep's folder: [group/]variant/seed-N."""
-        return "/".join([*([self.group] if self.group else []), self.variant, f"seed-{self.seed}"])
+        return "/".join(filter(None, (self.group, self.variant, f"seed-{self.seed}")))
 
 
 def load_sweep(name_or_path: str) -> Sweep:
@@ -228,21 +224,28 @@ def members(
     """
     changes = with_options(overrides)
     texts = [as_text(change) for change in changes]
-    by_row: dict[tuple[int, str, str], Member] = {}
-    before: dict[tuple[int, str, str], Recipe] = {}
+    by_row: dict[Place, Member] = {}
+    before: dict[Place, Recipe] = {}
     problems: dict[str, None] = {}
     for name, group in _groups(sweep).items():
+        start = base or _found(group.base or sweep.base, source)
         for variant, row in sweep.variants.items():
+            own = {"name": "-".join(filter(None, (name, variant)))}
+            tables = [
+                (f"{source.name}: set", kinds.plain(sweep.set)),
+                (f"{source.name}: groups.{name}", kinds.plain(group.set)),
+                (f"{source.name}: variants.{variant}", own | kinds.plain(row.set)),
+            ]
             for index, seed in enumerate(row.seeds or sweep.seeds):
                 unread: tuple[str, ...] = ()
                 seeded = with_options((), train__seed=seed)
                 try:
                     if changes:
-                        plain = _recipe(sweep, name, group, variant, source, seeded, data_root, base)
+                        plain = load_recipe(start, seeded, data_root, changes=tables)
                         before[index, name, variant] = plain
                         unread = tuple(text for text in texts if _is_unread(plain, text, texts))
                     read = [change for change in changes if as_text(change) not in unread]
-                    recipe = _recipe(sweep, name, group, variant, source, [*read, *seeded], data_root, base)
+                    recipe = load_recipe(start, [*read, *seeded], data_root, changes=tables)
                 except RecipeError as error:
                     problems |= dict.fromkeys(f"variant {variant}: {text}" for text in error.problems)
                     continue
@@ -258,11 +261,9 @@ def members(
     return tuple(by_row[place] for place in order)
 
 
-def _twins(
-    by_row: Mapping[tuple[int, str, str], Member], before: Mapping[tuple[int, str, str], Recipe]
-) -> Iterator[str]:
+def _twins(by_row: Mapping[Place, Member], before: Mapping[Place, Recipe]) -> Iterator[str]:
     """Rows that the overrides make one recipe, other than `before`: labels would tell of a difference that is gone."""
-    seen: dict[str, tuple[int, str, str]] = {}
+    seen: dict[str, Place] = {}
     for place in (each for each in by_row if each in before):
         first = seen.setdefault(f"{place[:2]} {_nameless(by_row[place].recipe)!r}", place)
         if _nameless(before[first]) != _nameless(before[place]):
@@ -286,25 +287,6 @@ def value_in(recipe: Recipe, key: str) -> float:
 
 def _groups(sweep: Sweep) -> Mapping[str, Group]:
     return sweep.groups or {"": Group()}
-
-
-def _recipe(
-    sweep: Sweep,
-    name: str,
-    group: Group,
-    variant: str,
-    source: Path,
-    overrides: Changes,
-    data_root: str | None,
-    base: Mapping[str, Any] | None,
-) -> Recipe:
-    own = {"name": "-".join([*([name] if name else []), variant])}
-    changes = [
-        (f"{source.name}: set", kinds.plain(sweep.set)),
-        (f"{source.name}: groups.{name}", kinds.plain(group.set)),
-        (f"{source.name}: variants.{variant}", own | kinds.plain(sweep.variants[variant].set)),
-    ]
-    return load_recipe(base or _found(group.base or sweep.base, source), overrides, data_root, changes=changes)
 
 
 def _found(base: str, source: Path) -> str:

@@ -14,6 +14,8 @@ Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 AboveZero = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Size = tuple[Positive, Positive]
 Rate = AboveZero | Annotated[tuple[AboveZero, ...], Field(min_length=1)]
 Channels = tuple[float, float, float]
@@ -51,6 +53,11 @@ def backbone_name(name: str) -> str:
 
 
 class Table(BaseModel):
-    """A table of a recipe: strictly typed, immutable, without unknown keys, NaN or infinity."""
+    """A table of a recipe: strictly typed, immutable, without unknown keys, NaN or infinity.
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+    What a key means stands in its Field or, where that is no line, in a docstring below the key.
+    """
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )

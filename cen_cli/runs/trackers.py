@@ -40,7 +40,7 @@ class Writer(Protocol):
         """Everything is written."""
 
 
-class TensorBoard:
+class _TensorBoard:
     """Event files in `tensorboard/`; those after the step at which a run is resumed no longer show."""
 
     def __init__(self, run: Path, recipe: Mapping[str, str], step: int) -> None:
@@ -50,25 +50,21 @@ class TensorBoard:
         self._writer.add_text("recipe", "\n".join(f"    {key} = {value}" for key, value in recipe.items()), step)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """See Writer."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def histograms(self, values: Mapping[str, np.ndarray], step: int) -> None:
-        """See Writer."""
         for name, array in values.items():
             self._writer.add_histogram(name, array, step)
 
     def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
-        """See Writer."""
         self._writer.add_image(name, pixels, step, dataformats="HWC")
 
     def close(self) -> None:
-        """See Writer."""
         self._writer.close()
 
 
-class WandB:
+class _WandB:
     """A run in `wandb/`, offline unless WANDB_MODE says otherwise; `wandb sync` sends it."""
 
     def __init__(self, run: Path, recipe: Mapping[str, str], step: int) -> None:
@@ -76,32 +72,23 @@ class WandB:
 
         del step  # W&B itself drops steps that it has
         self._wandb = wandb
-        self._run = wandb.init(
-            project="cen",
-            name=run.name,
-            dir=str(run),
-            config=dict(recipe),
-            mode=os.environ.get("WANDB_MODE", "offline"),
-        )
+        mode = os.environ.get("WANDB_MODE", "offline")
+        self._run = wandb.init(project="cen", name=run.name, dir=str(run), config=dict(recipe), mode=mode)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """See Writer."""
         self._run.log(dict(values), step=step)
 
     def histograms(self, values: Mapping[str, np.ndarray], step: int) -> None:
-        """See Writer."""
         self._run.log({name: self._wandb.Histogram(array) for name, array in values.items()}, step=step)
 
     def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
-        """See Writer."""
         self._run.log({name: self._wandb.Image(pixels)}, step=step)
 
     def close(self) -> None:
-        """See Writer."""
         self._run.finish()
 
 
-class MLflow:
+class _MLflow:
     """A run in `mlruns/`, or where MLFLOW_TRACKING_URI says; distributions are files, since MLflow has none."""
 
     def __init__(self, run: Path, recipe: Mapping[str, str], step: int) -> None:
@@ -119,30 +106,27 @@ class MLflow:
             self._client.log_param(self._id, key, value)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """See Writer."""
         for name, value in values.items():
             self._client.log_metric(self._id, name, value, step=step)
 
     def histograms(self, values: Mapping[str, np.ndarray], step: int) -> None:
-        """See Writer."""
         self._client.log_dict(
             self._id, {name: array.tolist() for name, array in values.items()}, f"gammas/{step:07}.json"
         )
 
     def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
-        """See Writer."""
         self._client.log_image(self._id, pixels, f"{name}/{step:07}.png")
 
     def close(self) -> None:
-        """See Writer."""
         self._client.set_terminated(self._id)
 
 
 TRACKERS: dict[str, Callable[[Path, Mapping[str, str], int], Writer]] = {
-    "tensorboard": TensorBoard,
-    "wandb": WandB,
-    "mlflow": MLflow,
+    "tensorboard": _TensorBoard,
+    "wandb": _WandB,
+    "mlflow": _MLflow,
 }
+"""What starts each tracker, of a run, its recipe as text by key, and the step after which it goes on."""
 
 
 def check_trackers(names: Sequence[str]) -> None:

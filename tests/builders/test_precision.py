@@ -73,6 +73,6 @@ def test_a_run_is_scored_in_the_precision_that_it_was_trained_in(tiny_run: Path,
     (run / "environment.json").write_text(json.dumps({**environment, "precision": "bf16"}))
     recipe = auto(run / "recipe.toml")
     scorer = checkpoint_scorer(recipe, CPU, run / "checkpoints" / "last" / "model.safetensors")
-    assert scorer.scorer.precision == "bf16"
+    assert scorer.args[0].precision == "bf16"
     (run / "environment.json").write_text("damaged")
     assert in_precision_of_run(recipe, run / "checkpoints" / "last" / "model.safetensors", CPU) == recipe
