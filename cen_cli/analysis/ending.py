@@ -10,6 +10,8 @@ from cen_cli.wording import listed
 
 Warned = Iterator[tuple[str, str]]
 """(what is wrong, what to do about it)."""
+NOTICEABLE = 0.01
+"""Of a score: smaller differences between a branch and the ensemble turn round with another seed."""
 
 
 def ending_warnings(summary: RunSummary, *, whole_channels: bool, weighted: bool = False) -> Warned:
@@ -46,7 +48,11 @@ def _below_a_branch(summary: RunSummary) -> Warned:
     metric, best = summary.best_by.rpartition(".")[2], summary.best
     values = {branch: best.metric(f"{branch}.{metric}") for branch in best.scores}
     ensemble = values.pop(ENSEMBLE, math.nan)
-    above = [branch for branch, value in values.items() if is_better(metric, value, than=ensemble)]
+    above = [
+        branch
+        for branch, value in values.items()
+        if is_better(metric, value, than=ensemble) and abs(value - ensemble) > NOTICEABLE * abs(ensemble)
+    ]
     if above and not math.isnan(ensemble):
         yield (
             f"the ensemble ({metric} {ensemble:.4g}) is worse than {listed(f'{b} ({values[b]:.4g})' for b in above)}",

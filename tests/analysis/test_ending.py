@@ -46,3 +46,5 @@ def test_a_class_that_is_never_found() -> None:
 
 def test_an_ensemble_below_a_branch() -> None:
     assert said(summary(0.36, 0.41)) == ["the ensemble (mean_iou 0.36) is worse than depth (0.41)"]
+    assert said(summary(0.36, 0.365)) != []
+    assert said(summary(0.36, 0.363)) == [], "less than a hundredth of the score is no finding"
