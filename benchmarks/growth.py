@@ -2,8 +2,8 @@
 
     python -m benchmarks.growth --backbone resnet18 --size 128 --rounds 5
 
-Every network is timed once in each round, one after the other. Memory is what the forward keeps for its backward, each
-storage counted once, weights apart: most of what a step holds. The last line is JSON.
+Every network is timed once in each round, one after the other; plain is always float32. Memory is what the forward
+keeps for its backward, each storage counted once, weights apart: most of what a step holds. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.plain import plain_from
+from cen_cli.models.activations import checkpoint_activations
 from cen_cli.models.cost import Work, kept_bytes, seconds
+from cen_cli.models.device import autocast
 from cen_cli.models.segmenter import refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.sparsity import sparsity_penalty
@@ -69,6 +71,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=2, help="samples per step")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="ours; bf16 is autocast")
+    parser.add_argument("--checkpoint-activations", action="store_true", help="ours: as train.checkpoint_activations")
     return parser.parse_args()
 
 
@@ -79,13 +83,16 @@ def made(options: argparse.Namespace, modalities: int, height: int, width: int) 
     ours = refinenet_segmenter(names, CLASSES, backbone=options.backbone, streams=StreamSettings(2e-2))
     plain = plain_from(ours.train())
     ours = ours.to(memory_format=torch.channels_last)
+    if options.checkpoint_activations:
+        checkpoint_activations(ours.encoder)
     images = [torch.randn(options.batch, 3, height, width) for _ in names]
     stack = torch.cat(images).contiguous(memory_format=torch.channels_last)
     target = torch.randint(CLASSES, (options.batch, -(-height // 4), -(-width // 4)))
 
     def our_loss() -> Tensor:
-        output = ours(stack)
-        return total([*output.branches, output.ensemble], target) + LAMBDA * sparsity_penalty(ours)
+        with autocast(torch.device("cpu"), options.precision):
+            output = ours(stack)
+            return total([*output.branches, output.ensemble], target) + LAMBDA * sparsity_penalty(ours)
 
     def plain_loss() -> Tensor:
         branches, ensemble = plain(images)
