@@ -168,7 +168,9 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
     def compared(one: SweepRow, other: SweepRow) -> str:
         mean, p_value, seeds = _compared(one, other, metric)
         better = is_better(metric, mean, than=0.0)
-        sure = f"p = {p_value:.2g} over {seeds} seeds" if not math.isnan(p_value) else f"{seeds} common seed"
+        all_common = seeds == len(_cell_of(one, metric).values) == len(_cell_of(other, metric).values)
+        over = f"over {seeds} {'' if all_common else 'common '}seeds"
+        sure = f"p = {p_value:.2g} {over}" if not math.isnan(p_value) else f"{seeds} common seed"
         return f"{written(metric, abs(mean))} {'better' if better else 'worse'} than {score(other)}, {sure}"
 
     pairs = list(pairwise(alone))[:1]

@@ -153,6 +153,13 @@ def test_a_row_that_exchanged_nothing_is_named() -> None:
     ]
 
 
+def test_a_difference_over_fewer_seeds_than_the_means_says_so() -> None:
+    first, second, *_ = said({"only rgb": [0.3, 0.31], "only depth": [0.2, 0.23, 0.5], "concat": [0.6, 0.62, 0.64]})
+    assert first.startswith("Of the modalities, only depth (31.00) is 9.00 worse than only rgb (30.50), p = ")
+    assert first.endswith(" over 2 common seeds.")
+    assert second.endswith(" over 3 seeds.")
+
+
 @pytest.mark.parametrize("rows", [{"only rgb": [0.5]}, {"concat": []}])
 def test_without_a_fused_row_there_is_nothing_to_advise(rows: dict[str, list[float]]) -> None:
     assert said(rows)[0].startswith("Nothing to advise yet")
