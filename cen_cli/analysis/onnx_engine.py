@@ -69,7 +69,7 @@ class _Graphs:
         if any(module.training for module in self._network.modules()):
             reason = "it does not train and draws no dropout (protocol paper)"
         elif torch.is_autocast_enabled("cpu"):
-            reason = "it computes in fp32 (train.precision)"
+            reason = "ONNX Runtime computes in fp32, and this run in another precision (train.precision)"
         elif self._only not in (None, size):
             reason = f"its graph of this network takes {self._only} pixels alone, not {size}"
         elif min(size) < fewest:

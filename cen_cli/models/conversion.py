@@ -121,7 +121,10 @@ def to_cen(
     Raises:
         ValueError: no norm to convert, gammas shared while exchanging, a layer that cannot be converted, bad names, a
             share that is not in (0, 1]; a branch that differs (`check`).
+        TypeError: `model` is no network, but for example its name.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: a network (torch.nn.Module) such as torchvision.models.resnet18(), not {model!r}")
     names = checked_names(modalities)
     theta = THRESHOLD if threshold is None else threshold
     settings = StreamSettings(theta, region, replace, conv, norm, exchange, gamma_init)

@@ -77,6 +77,8 @@ def load_recipe(
     `data.root` before all. Raises RecipeError with every problem of file, changes and overrides, UsageError where the
     file is missing or cannot be read.
     """
+    if not isinstance(source, str | Path | Mapping | Recipe):
+        raise UsageError(f"a recipe is a name, a path, a dict of tables or a Recipe, not {source!r}")
     files = _file_layers(catalog.find(str(source))) if isinstance(source, str | Path) else _table_layers(source)
     table, problems = parse_overrides(overrides)
     main = files[-1][0]

@@ -329,6 +329,11 @@ def test_other_batch_norms_may_be_shared_on_purpose():
     assert isinstance(to_cen(net, ("a", "b"), norm="shared", exchange=False).body[3], nn.BatchNorm1d)
 
 
+def test_a_name_in_place_of_a_network_is_refused():
+    with pytest.raises(TypeError, match=r"a network .torch.nn.Module. such as .*, not 'resnet18'"):
+        to_cen("resnet18", modalities=("rgb", "depth"))
+
+
 def test_an_output_that_holds_no_tensors_is_refused():
     class Odd(nn.Module):
         def __init__(self) -> None:

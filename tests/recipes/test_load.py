@@ -56,6 +56,12 @@ def test_minimal_recipe_takes_its_name_from_the_file_and_whole_numbers_for_real_
     assert recipe.train.best_by == ""
 
 
+@pytest.mark.parametrize("source", [3, None, ["rooms"]])
+def test_what_cannot_be_a_recipe_is_refused(source: object) -> None:
+    with pytest.raises(UsageError, match="a recipe is a name, a path, a dict of tables or a Recipe, not "):
+        load_recipe(source)
+
+
 def test_recipe_is_frozen(minimal: str) -> None:
     recipe = load_recipe(minimal)
     with pytest.raises(ValueError, match="frozen"):
