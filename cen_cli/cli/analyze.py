@@ -106,7 +106,7 @@ def _next_command(checkpoint: str, analysis: GammaAnalysis) -> str:
     """Train again with what the diagnosis proposes; else look on."""
     settings = analysis.diagnosis.settings
     if not settings:
-        return command("exchange-stats", checkpoint)
+        return command("exchange-stats" if analysis.exchanges else "eval", checkpoint)
     recipe = f"{analysis.run}/recipe.toml" if analysis.run else "RECIPE"
     return command(
         "train", recipe, *(word for key, value in settings.items() for word in ("--set", f"{key}={value:g}"))

@@ -96,6 +96,7 @@ def analyze(
     return GammaAnalysis(
         checkpoint=str(network.file),
         run=None if network.run is None else str(network.run),
+        exchanges=network.exchanges,
         threshold=network.states[0].threshold if network.states else None,
         metric=_metric(recipe),
         rows=tuple(rows_of_layers(network.states, network.modalities)),

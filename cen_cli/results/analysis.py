@@ -76,8 +76,10 @@ class GammaAnalysis:
 
     checkpoint: str
     run: str | None
+    exchanges: bool
+    """Whether any channel may be replaced."""
     threshold: float | None
-    """None where no layer exchanges."""
+    """Below which gammas are counted; None of a network without a layer that could exchange."""
     metric: str
     """By which thresholds are compared, as branch.metric."""
     rows: tuple[GammaRow, ...]

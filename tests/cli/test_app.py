@@ -133,6 +133,8 @@ def test_unknown_option_points_at_the_help(capsys: Captured) -> None:
 def test_option_that_is_a_key_of_the_recipe_says_how_to_set_it(capsys: Captured) -> None:
     _, hint = refused(capsys, "train", "rooms", "--epochs", "3")
     assert hint == "hint: a key of the recipe is set with --set train.epochs=VALUE"
+    _, hint = refused(capsys, "translate", "--input", "a.png")  # meant is --inputs, not data.inputs
+    assert hint == "hint: cen translate --help"
 
 
 @pytest.mark.parametrize(

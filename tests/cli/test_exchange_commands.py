@@ -289,6 +289,8 @@ def test_switched_off_exchange_is_said_plainly(separate: Path, capsys: Captured)
     assert "This network was built without exchange: nothing is replaced." in output(
         capsys, "exchange-stats", str(separate)
     )
+    found = document(capsys, "analyze-gammas", str(separate))
+    assert (found["exchanges"], found["next"]) == (False, f"cen eval {separate}")
     words = [line.split() for line in output(capsys, "analyze-gammas", str(separate))]
     assert ["diagnosis", "no", "exchange"] in words
 
