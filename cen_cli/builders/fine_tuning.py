@@ -34,10 +34,11 @@ def own_checkpoint(weights: str) -> Path | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            ours = (file.metadata() or {}).get("format") == FORMAT
+            labels = file.metadata() or {}
     except (SafetensorError, OSError):
         return None  # whoever reads it says so
-    return path if ours else None
+    trained = labels.get("format") == FORMAT and labels.keys() >= {"modalities", "recipe"}  # and no converted encoder
+    return path if trained else None
 
 
 @torch.no_grad()
@@ -47,9 +48,15 @@ def start_from(
     """Load a trained network's tensors, of the modalities `trained`, into a new one; returns a remark on what it left.
 
     Modalities are matched by name. Raises CheckpointError where one has no match and there is no `rgb` to stand in,
-    where tensors do not fit, or hold NaN or infinity.
+    where they have changed places, where tensors do not fit, or hold NaN or infinity.
     """
     check_finite(tensors, source)
+    moved = any(name in trained and name != place for name, place in zip(modalities, trained, strict=False))
+    if moved and len(modalities) == len(trained):  # own parts and the columns of fusing blocks go by places
+        raise CheckpointError(
+            f"{source}: trained on {', '.join(trained)}, not {', '.join(modalities)}",
+            hint="data.inputs that it was trained on keep their places",
+        )
     named = {name: name if name in trained else STAND_IN for name in modalities}
     for name, origin in named.items():
         if origin not in trained:
@@ -60,7 +67,8 @@ def start_from(
     for name, own in network.state_dict().items():
         if HEADS.fullmatch(name):
             continue
-        value = stored.get(re.sub(r"\.copies\.(\d+)\.", lambda match: f".copies.{rows[int(match[1])]}.", name))
+        origin = re.sub(r"\.copies\.(\d+)\.", lambda match: f".copies.{rows[int(match[1])]}.", name)
+        value = stored.get(origin, stored.get(re.sub(r"\.norm(\.\w+)$", r"\1", origin)))  # where it did not exchange
         if value is not None and name.rpartition(".")[0] in tables and len(value) == len(trained) > 1:
             value = value[rows]
         elif value is not None and name.rpartition(".")[0] in tables:
@@ -78,3 +86,15 @@ def start_from(
         )
     stand_ins = [f"{name} starts from {STAND_IN}" for name, origin in named.items() if name != origin]
     return ", ".join([f"{source} without its classifier and ensemble", *stand_ins])
+
+
+CHOSEN = ("fixed", "gate", "gain", "donor")
+"""What a network remembers of the channels that it chose."""
+
+
+@torch.no_grad()
+def keep_choices(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Let a new network go on from the channels that a trained one, of the same choice, replaced at its end."""
+    for name, own in network.state_dict().items():
+        if name.rpartition(".")[2] in CHOSEN and name in tensors and tensors[name].shape == own.shape:
+            own.copy_(tensors[name])

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from cen_cli.builders.fine_tuning import own_checkpoint, start_from
+from cen_cli.builders.fine_tuning import keep_choices, own_checkpoint, start_from
 from cen_cli.models.choices import Choice, LargestGains, RandomShare, SmallestGammas, SoftGates, choose_channels
 from cen_cli.models.downloads import fetch, is_address
 from cen_cli.models.exchange import allot_donors
@@ -20,6 +20,7 @@ from cen_cli.models.settings import StreamSettings
 from cen_cli.models.sparsity import scale_by_gradients
 from cen_cli.models.stages import exchange_only_in, freeze_first_stages, make_first_stages_private
 from cen_cli.models.translator import Translator, unet_translator
+from cen_cli.recipe.load import parse_recipe
 from cen_cli.recipe.schema import Exchange, Recipe
 from cen_cli.runs.checkpoint import read_tensors
 
@@ -46,7 +47,14 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
     freeze_first_stages(built.encoder, recipe.model.frozen_stages)
     if recipe.model.fusion == "exchange":
         _set_exchange(built, recipe)
+    if trained is not None and _chooses(recipe) == _chooses(parse_recipe(labels["recipe"], str(trained))):
+        keep_choices(built, tensors)
     return built
+
+
+def _chooses(recipe: Recipe) -> dict[str, Any]:
+    """Who chooses the channels, how many of which, and who gives."""
+    return recipe.exchange.model_dump(include={"choose", "budget", "share", "region", "replace", "donors"})
 
 
 def _set_exchange(built: Network, recipe: Recipe) -> None:

@@ -82,6 +82,12 @@ def _fused_at_the_input(fusion: str, stage: str) -> Complaints:
         yield "model.fusion_stage", f'images are put side by side by model.fusion = "concat", not "{fusion}"'
 
 
+@rule("model.fusion_stage model.frozen_stages")
+def _a_new_stem_learns(stage: str, frozen: int) -> Complaints:
+    if stage == "input" and frozen:
+        yield "model.frozen_stages", '0 with model.fusion_stage = "input", whose stem starts as the mean of the images'
+
+
 @rule("model.backbone model.weights model.encoder_width")
 def _encoder_width(backbone: str | None, weights: str, width: int) -> Complaints:
     if width != 64 and (backbone or "").startswith("timm/"):

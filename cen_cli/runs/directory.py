@@ -113,10 +113,11 @@ def check_free(root: Path) -> None:
 def _never_saved(run: RunDirectory) -> bool:
     """Whether the folder is that of a run that ended before its first checkpoint, and holds nothing else."""
     own = {path.name for path in (run.recipe, run.environment, run.events, run.gammas, run.metrics, run.last.parent)}
-    if not run.root.is_dir() or whole_directory(run.last) or whole_directory(run.best):
+    if not run.last.parent.is_dir() or whole_directory(run.last) or whole_directory(run.best):
         return False
-    names = {path.name for path in run.root.iterdir()}
-    return bool(names) and names <= own | {LOCK}
+    made = {run.recipe.name, run.environment.name, run.last.parent.name}  # all at once, by `create_run`
+    names, saved = ({path.name for path in folder.iterdir()} for folder in (run.root, run.last.parent))
+    return made <= names <= own | {LOCK} and saved <= {"last.new", "best.new"}
 
 
 def default_root(name: str, parent: Path = Path("runs")) -> Path:

@@ -7,9 +7,12 @@ import json
 import pytest
 import torch
 
+from cen_cli.builders import network
 from cen_cli.builders.fine_tuning import own_checkpoint, start_from
 from cen_cli.errors import CheckpointError
+from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.segmenter import refinenet_segmenter
+from cen_cli.recipe.load import dump_toml, load_recipe
 from cen_cli.runs.checkpoint import write_tensors
 from tests.streams import built
 
@@ -23,7 +26,7 @@ def segmenter(modalities, classes=3, **settings):
 def varied(net):
     """Every stream different from the others."""
     with torch.no_grad():
-        for tensor in net.state_dict().values():
+        for tensor in filter(torch.is_floating_point, net.state_dict().values()):
             tensor.add_(torch.rand_like(tensor) * 0.1)
     return net
 
@@ -41,6 +44,48 @@ def test_modalities_are_matched_by_name_and_rgb_stands_in(conv, tmp_path):
     theirs = trained.encoder(torch.cat([x, x]))[-1]
     ours = new.encoder(torch.cat([x, x, x]))[-1]
     torch.testing.assert_close(ours, torch.stack([theirs[0], theirs[1], theirs[0]]), rtol=1e-4, atol=1e-4)
+
+
+def test_modalities_in_other_places_are_refused(tmp_path):
+    trained, new = segmenter(("rgb", "depth")), segmenter(("depth", "rgb"))
+    with pytest.raises(CheckpointError, match="trained on rgb, depth, not depth, rgb"):
+        start_from(new, new.modalities, trained.state_dict(), trained.modalities, tmp_path / "model.safetensors")
+
+
+def a_start(folder, changes, further):
+    """A network of the rooms' recipe with these changes, and one of them and further ones that starts from it."""
+    small = {"model.backbone": "resnet18", "model.encoder_width": 8, "model.width": 8, **changes}
+    recipe = load_recipe("rooms", small)
+    trained = varied(network(recipe, 3).eval())
+    file = folder / "model.safetensors"
+    labels = {"modalities": json.dumps(trained.modalities), "recipe": dump_toml(recipe)}
+    write_tensors(file, trained.state_dict(), labels)
+    return trained, network(load_recipe("rooms", {**small, **further, "model.weights": str(file)}), 3).eval()
+
+
+@pytest.mark.parametrize("changes", [{"model.frozen_stages": 1}, {"exchange.stages": [2, 3]}])
+def test_stages_that_did_not_exchange_are_a_start(changes, tmp_path):
+    trained, new = a_start(tmp_path, changes, {})
+    x = torch.randn(2, 3, 64, 64)
+    for theirs, ours in zip(trained.encoder(x), new.encoder(x), strict=True):
+        assert torch.equal(theirs, ours)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"exchange.choose": "random", "exchange.budget": 0.3, "exchange.sparsity": 0.0},
+        {"exchange.choose": "gain", "exchange.budget": 0.3},
+        {"exchange.choose": "gate"},
+    ],
+)
+def test_the_same_choice_goes_on_from_its_channels_and_another_begins_anew(choice, tmp_path):
+    trained, new = a_start(tmp_path, choice, {"train.seed": 1})
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(trained.encoder(x)[-1], new.encoder(x)[-1])
+    _, other = a_start(tmp_path, choice, {"exchange.choose": "random", "exchange.budget": 0.6, "exchange.sparsity": 0.0})
+    layer = next(iter(exchange_layers(other).values()))
+    assert layer.replaced().sum() == (0.6 * layer.replaceable.sum(dim=1)).round().sum()
 
 
 def test_without_a_stand_in_the_modality_is_named(tmp_path):
@@ -65,10 +110,12 @@ def test_a_network_that_has_diverged_is_no_start(tmp_path):
 
 def test_own_files_are_told_from_others(tmp_path, monkeypatch):
     file = tmp_path / "model.safetensors"
-    write_tensors(file, {"a": torch.zeros(1)}, {"modalities": json.dumps(["rgb"])})
+    write_tensors(file, {"a": torch.zeros(1)}, {"modalities": json.dumps(["rgb"]), "recipe": ""})
     assert own_checkpoint(str(file)) == own_checkpoint(str(tmp_path)) == file
     monkeypatch.chdir(tmp_path)
     (tmp_path / "none").mkdir()
     assert own_checkpoint("none") is None, "a word of recipes, not a folder"
     assert own_checkpoint("imagenet") is None
     assert own_checkpoint(str(tmp_path / "net.pth")) is None
+    write_tensors(file, {"a": torch.zeros(1)}, {"network": "resnet"})
+    assert own_checkpoint(str(file)) is None, "a converted encoder"
