@@ -35,7 +35,7 @@ ROUNDS = 3
 CLASSES = 14
 """Of the measured classifier; the number hardly matters."""
 LONGEST = 256
-"""Pixels of the measured crop's sides, at most; a U-Net halves them up to eight times."""
+"""Pixels of the measured crop's sides, at most, but for what a U-Net of more levels halves."""
 PIXELS = 2**17
 """Of the measured batch of each modality, at most; fewer tell too little of a whole step."""
 
@@ -79,7 +79,8 @@ def in_precision(recipe: Recipe, precision: Precision) -> Recipe:
 
 def _measured(recipe: Recipe, device: torch.device) -> float:
     """Seconds of forward and backward in bf16 by those in fp32, median over rounds; no generator is moved."""
-    height, width = (min(side, LONGEST) for side in recipe.data.crop)
+    longest = max(LONGEST, 2**recipe.unet.levels) if recipe.model.arch == "unet" else LONGEST
+    height, width = (min(side, longest) for side in recipe.data.crop)
     batch = max(2, min(recipe.train.batch, PIXELS // (height * width)))
     with torch.random.fork_rng(devices=[]):
         model = placed(network(recipe, CLASSES, weights="none"), device, recipe).train()

@@ -124,8 +124,7 @@ def resume(
             environment = read_environment(directory)
             own = builders.in_recorded_precision(own, environment, resolve_device(device))
             counts = environment.get("class_counts")
-            initial = "none" if is_address(own.model.weights) else None  # they are in the checkpoint by now
-            job = _job(own, device, inception_weights, listener, counts, initial)
+            job = _job(own, device, inception_weights, listener, counts, "none")  # weights are in the checkpoint by now
             _check_data(job, directory)
             return job
 
@@ -241,7 +240,7 @@ def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bo
     trackers = job.recipe.train.trackers if ranks.leads() else ()
     told = tracked(listener, trackers, run.root, by_key(job.recipe), fit.progress.step, lambda: _panel(job))
     with told as fit.listener:
-        fit.listener.on_start(dataclasses.replace(job.plan, run=str(run.root)))
+        fit.listener.on_start(dataclasses.replace(job.plan, run=str(run.root), resumed=resumed))
         if resumed:
             listener.on_note(f"continuing after step {fit.progress.step} of {fit.total_steps}")
         summary = fit.run(StopRequest())

@@ -42,6 +42,7 @@ EVALUATION_KEYS = (
 _SAME_SCORES = (
     *_OF_THE_MACHINE,
     *("name", "eval.batch", "train.seed", "train.log_every", "train.record_gammas_every", "train.checkpoint_every"),
+    "train.trackers",
 )
 """Keys that may be set without making a recipe another one, of which nothing is expected (fnmatch patterns)."""
 

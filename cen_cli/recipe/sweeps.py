@@ -10,6 +10,7 @@ import functools
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -192,7 +193,7 @@ def _with_alone(sweep: Sweep, base: Recipe) -> Iterator[tuple[str, Variant]]:
             yield name, row.model_copy(update={"set": own})
             continue
         for modality in base.data.inputs:
-            own = merge(row.set, {"data": {"inputs": [modality]}})
+            own = merge(row.set, {"data": {"inputs": [modality]}, "train": {"modality_dropout": 0.0}})
             yield f"{name}-{UNSAFE.sub('-', modality)}", Variant(label=f"{modality} {row.label}", set=own, alone=True)
 
 
@@ -226,7 +227,11 @@ def members(
     texts = [as_text(change) for change in changes]
     by_row: dict[Place, Member] = {}
     before: dict[Place, Recipe] = {}
-    problems: dict[str, None] = {}
+    problems: dict[str, None] = {
+        f"--set {text!r}: a sweep's `seeds` decide": None
+        for text in texts
+        if text.partition("=")[0].strip() == "train.seed"
+    }
     for name, group in _groups(sweep).items():
         start = base or _found(group.base or sweep.base, source)
         for variant, row in sweep.variants.items():
@@ -239,11 +244,11 @@ def members(
             for index, seed in enumerate(row.seeds or sweep.seeds):
                 unread: tuple[str, ...] = ()
                 seeded = with_options((), train__seed=seed)
-                try:
-                    if changes:
-                        plain = load_recipe(start, seeded, data_root, changes=tables)
-                        before[index, name, variant] = plain
+                if changes:
+                    with suppress(RecipeError):  # an override may mend a row
+                        plain = before[index, name, variant] = load_recipe(start, seeded, data_root, changes=tables)
                         unread = tuple(text for text in texts if _is_unread(plain, text, texts))
+                try:
                     read = [change for change in changes if as_text(change) not in unread]
                     recipe = load_recipe(start, [*read, *seeded], data_root, changes=tables)
                 except RecipeError as error:
@@ -296,8 +301,13 @@ def _found(base: str, source: Path) -> str:
 
 
 def _is_unread(recipe: Recipe, override: str, overrides: Sequence[str]) -> bool:
-    """Whether the recipe has a switch, set by no override, under which the key of an override is not read."""
+    """Whether the recipe has a switch, set by no override, under which the key of an override is not read.
+
+    Nor is a dropout of modalities where there is one.
+    """
     key = override.partition("=")[0].strip()
+    if key == "train.modality_dropout" and len(recipe.data.inputs) == 1:
+        return True
     switched = {text.partition("=")[0].strip() for text in overrides}
     return any(
         (key == unused or key.startswith(f"{unused}."))

@@ -190,8 +190,9 @@ def render_plan(plan: TrainingPlan) -> list[RenderableType]:
         ("samples", f"{formats.count(plan.train_samples)} train, {formats.count(plan.validation_samples)} validation"),
         ("steps", f"{formats.count(plan.total_steps)} = {plan.epochs} epochs x {plan.steps_per_epoch}"),
         ("parameters", f"{total} = {groups}"),
-        ("first exchange", _first_exchange(plan)),
     ]
+    if not plan.resumed:
+        rows.append(("first exchange", _first_exchange(plan)))
     if plan.exchanges:
         ends = f"{plan.exchanges[0]} to {plan.exchanges[-1]}"
         rows.append(("exchanges", f"after {formats.count(len(plan.exchanges))} norms, {ends}"))

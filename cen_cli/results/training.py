@@ -39,6 +39,8 @@ class TrainingPlan:
     """A training step's time in bf16 as a share of that in fp32, where it was measured to choose between them."""
     start: str = ""
     """The trained network from which it starts, and what of it is left out."""
+    resumed: bool = False
+    """Whether it goes on from a checkpoint: then `first_exchange_step` and `start` say nothing."""
 
     @property
     def total_steps(self) -> int:

@@ -112,12 +112,13 @@ def check_free(root: Path) -> None:
 
 def _never_saved(run: RunDirectory) -> bool:
     """Whether the folder is that of a run that ended before its first checkpoint, and holds nothing else."""
-    own = {path.name for path in (run.recipe, run.environment, run.events, run.gammas, run.metrics, run.last.parent)}
     if not run.last.parent.is_dir() or whole_directory(run.last) or whole_directory(run.best):
         return False
-    made = {run.recipe.name, run.environment.name, run.last.parent.name}  # all at once, by `create_run`
+    bare = {LOCK, run.last.parent.name}
+    made = {run.recipe.name, run.environment.name, run.last.parent.name}  # at once: a recipe by itself is the user's
+    own = {*bare, *made, run.events.name, run.gammas.name, run.metrics.name}
     names, saved = ({path.name for path in folder.iterdir()} for folder in (run.root, run.last.parent))
-    return made <= names <= own | {LOCK} and saved <= {"last.new", "best.new"}
+    return (names <= bare or made <= names <= own) and saved <= {"last.new", "best.new"}
 
 
 def default_root(name: str, parent: Path = Path("runs")) -> Path:

@@ -103,7 +103,7 @@ class _MLflow:
         tags = {"cen_run": str(run.resolve())}
         self._id = (found[0] if found else self._client.create_run(number, tags=tags, run_name=run.name)).info.run_id
         for key, value in recipe.items() if not found else ():
-            self._client.log_param(self._id, key, value)
+            self._client.log_param(self._id, key.replace('"', ""), value)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         for name, value in values.items():
@@ -188,8 +188,7 @@ class Tracked(Listener):
         values = {f"val/{name}": report.evaluation.metric(name) for name in names}
         finite = {key: value for key, value in values.items() if np.isfinite(value)}
         self.tell(lambda writer: writer.scalars(finite, report.step))
-        pixels = self._draw()
-        self.tell(lambda writer: writer.picture("views", pixels, report.step))
+        self.tell(lambda writer: writer.picture("views", self._draw(), report.step))
         self._shown.on_validation(report)
 
 

@@ -83,7 +83,9 @@ def test_the_same_choice_goes_on_from_its_channels_and_another_begins_anew(choic
     trained, new = a_start(tmp_path, choice, {"train.seed": 1})
     x = torch.randn(2, 3, 64, 64)
     assert torch.equal(trained.encoder(x)[-1], new.encoder(x)[-1])
-    _, other = a_start(tmp_path, choice, {"exchange.choose": "random", "exchange.budget": 0.6, "exchange.sparsity": 0.0})
+    _, other = a_start(
+        tmp_path, choice, {"exchange.choose": "random", "exchange.budget": 0.6, "exchange.sparsity": 0.0}
+    )
     layer = next(iter(exchange_layers(other).values()))
     assert layer.replaced().sum() == (0.6 * layer.replaceable.sum(dim=1)).round().sum()
 

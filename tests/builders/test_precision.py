@@ -40,6 +40,11 @@ def test_bf16_is_taken_where_a_step_is_faster_by_it_and_remembered(bf16_ratio: l
     assert bf16_ratio == [0.5]
 
 
+def test_a_deep_u_net_is_measured_on_images_that_it_can_halve() -> None:
+    deep = {"unet.levels": 9, "unet.filters": 4, "data.crop": [512, 512], "data.rooms.size": 512, "train.batch": 1}
+    assert precision._measured(auto("rooms-translate", **deep), CPU) > 0
+
+
 def test_a_damaged_answer_is_measured_again(bf16_ratio: list[float], tmp_path: Path) -> None:
     bf16_ratio += [0.5, 0.6]
     assert decide_precision(auto(), CPU) == ("bf16", 0.5)

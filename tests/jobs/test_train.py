@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import tomllib
 from pathlib import Path
@@ -71,6 +72,18 @@ def test_who_listens_is_told_and_a_stopped_run_goes_on(tiny_recipe: Path, tmp_pa
         resume(tmp_path / "stopped", changes={"train.epochs": 9})
     with pytest.raises(UsageError, match=r"train.epochs differ"):
         resume(tmp_path / "stopped", recipe=tiny_recipe, changes={"train.epochs": 9}, device="cpu")
+
+
+def test_a_run_goes_on_without_the_weights_that_it_started_from(tiny_recipe: Path, tmp_path: Path) -> None:
+    train(tiny_recipe, changes={"train.epochs": 1}, out=tmp_path / "first", device="cpu")
+    with pytest.raises(Interrupted):
+        changes = {"model.weights": str(tmp_path / "first")}
+        train(tiny_recipe, changes=changes, out=tmp_path / "second", device="cpu", listener=Heard(stop_at=4))
+    shutil.rmtree(tmp_path / "first")
+    heard = Heard()
+    resume(tmp_path / "second", device="cpu", listener=heard)
+    assert heard.steps == [6, 8]
+    assert [(plan.resumed, plan.start) for plan in heard.plans] == [(True, "")]
 
 
 def test_a_resumed_run_keeps_the_precision_that_auto_has_meant(

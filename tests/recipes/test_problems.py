@@ -302,6 +302,11 @@ def test_keys_of_translation_are_refused_in_segmentation() -> None:
     assert problem == 'eval.protocol = "paper": with task = "translation"; here "strict"'
 
 
+def test_a_stem_of_all_modalities_is_not_frozen() -> None:
+    (problem,) = problems_of("model.fusion=concat", "model.fusion_stage=input", "model.frozen_stages=1")
+    assert problem.startswith('model.frozen_stages = 1: 0 with model.fusion_stage = "input"')
+
+
 def test_backbones_are_known_and_those_of_pspnet_have_bottlenecks() -> None:
     (unknown,) = problems_of("model.backbone=resnet17")
     assert unknown.startswith('model.backbone = "resnet17": "resnet18", "resnet34"')

@@ -169,6 +169,27 @@ def test_a_sweep_that_advises_has_a_row_of_each_modality_and_leaves_the_recipe_s
         on_recipe(load_sweep("fig13"), source, recipe)
 
 
+def test_single_modalities_drop_none_whatever_the_recipe_or_a_setting_says() -> None:
+    source = catalog.find_sweep("fusions")
+    sweep, base = on_recipe(load_sweep("fusions"), source, "rooms-dropout")
+    found = {each.variant: each for each in members(sweep, source, {"train.modality_dropout": 0.1}, base=base)}
+    assert {name: member.recipe.train.modality_dropout for name, member in found.items()} == {
+        name: 0.0 if name.startswith("alone") else 0.1 for name in found
+    }
+    assert found["alone-rgb"].unread == ("train.modality_dropout=0.1",)
+
+
+def test_seeds_are_the_sweep_s(write) -> None:
+    with pytest.raises(RecipeError) as caught:
+        grid(write(SWEEP), "train.seed=7")
+    assert caught.value.problems == ("--set 'train.seed=7': a sweep's `seeds` decide",)
+
+
+def test_a_setting_may_mend_a_row(write) -> None:
+    path = write(SWEEP.replace("epochs = 2", "epochs = 0"))
+    assert {member.recipe.train.epochs for member in grid(path, "train.epochs=3")} == {3}
+
+
 RANDOM = {"exchange.choose": "random", "exchange.sparsity": 0.0}
 
 

@@ -50,6 +50,17 @@ def test_a_folder_of_other_files_is_never_taken_for_a_run(tmp_path):
         create_run(run.root, recipe="", environment={})
 
 
+@pytest.mark.parametrize("names", [("recipe.toml",), ("metrics.json", "checkpoints/"), ("checkpoints/mine.pth",)])
+def test_files_with_the_names_of_a_run_s_are_not_a_run(tmp_path, names):
+    root = tmp_path / "mine"
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).mkdir() if name.endswith("/") else (root / name).write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        create_run(root, recipe="", environment={})
+    assert all((root / name).exists() for name in names)
+
+
 def test_a_run_that_is_about_to_save_for_the_first_time_is_left_alone(tmp_path):
     run = run_with(tmp_path, checkpoint=None)
     with run.held(), pytest.raises(UsageError, match="another process is training this run"):
