@@ -18,7 +18,8 @@ NAMES_OF_0_1 = (
 
 @pytest.mark.parametrize("name", sorted({*NAMES_OF_0_1, *cen_cli.__all__}))
 def test_name_is_public(name: str) -> None:
-    assert name in cen_cli.__all__ and name in dir(cen_cli)
+    assert name in cen_cli.__all__
+    assert name in dir(cen_cli)
     assert getattr(cen_cli, name) is not None
 
 

@@ -82,7 +82,7 @@ def report(
 def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, listener: Listener) -> RunReport:
     """Everything that stands on the page."""
     recipe = parse_recipe(run.read_recipe(), source=str(run.recipe))
-    log, progress = read_log(run), read_progress(run, recipe.train.epochs)
+    log, progress = read_log(run), read_progress(run, recipe.train.epochs, recipe.train.patience)
     network = load_exchanging(run.root, device)
     states, history, modalities = network.states, network.history, network.modalities
     known = network.exchange_history

@@ -13,8 +13,9 @@ from cen_cli.data.sets import nyudv2, rooms, taskonomy
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
 from cen_cli.models.translator import Translator
 from cen_cli.recipe import Recipe, parse_recipe
-from cen_cli.runs.checkpoint import MODEL_FILE, read_state
+from cen_cli.runs.checkpoint import MODEL_FILE
 from cen_cli.runs.directory import RunDirectory, locate
+from cen_cli.runs.log import read_progress
 from cen_cli.wording import command, did_you_mean, listed
 
 RUNS = Path("runs")
@@ -118,11 +119,11 @@ def _read_run(root: Path) -> TranslationRun | None:
     run = RunDirectory(root)
     try:
         recipe = parse_recipe(run.read_recipe(), source=str(run.recipe))
-        epochs = read_state(run.last)["progress"]["epoch"]
+        progress = read_progress(run, recipe.train.epochs, recipe.train.patience)
         saved = run.last.stat().st_mtime
-    except (CheckpointError, RecipeError, OSError, KeyError, TypeError):
+    except (CheckpointError, RecipeError, OSError):
         return None
-    return TranslationRun(root, recipe, epochs >= recipe.train.epochs, saved) if recipe.task == "translation" else None
+    return TranslationRun(root, recipe, progress.finished, saved) if recipe.task == "translation" else None
 
 
 def find_run(inputs: Sequence[str], target: str | None) -> TranslationRun:

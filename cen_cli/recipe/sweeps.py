@@ -227,11 +227,10 @@ def members(
     texts = [as_text(change) for change in changes]
     by_row: dict[Place, Member] = {}
     before: dict[Place, Recipe] = {}
-    problems: dict[str, None] = {
-        f"--set {text!r}: a sweep's `seeds` decide": None
-        for text in texts
-        if text.partition("=")[0].strip() == "train.seed"
-    }
+    problems: dict[str, None] = {}
+    for text in texts:
+        if text.partition("=")[0].strip() == "train.seed":
+            problems[f"--set {text!r}: a sweep's `seeds` decide"] = None
     for name, group in _groups(sweep).items():
         start = base or _found(group.base or sweep.base, source)
         for variant, row in sweep.variants.items():

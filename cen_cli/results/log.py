@@ -101,11 +101,13 @@ class RunProgress:
     steps: int
     seconds: float
     """Of training and validating, over all its starts."""
+    settled: bool = False
+    """Whether train.patience has ended it."""
 
     @property
     def finished(self) -> bool:
-        """Whether no epoch is left."""
-        return self.epochs >= self.of_epochs
+        """Whether no epoch is left, or wanted."""
+        return self.settled or self.epochs >= self.of_epochs
 
 
 @dataclasses.dataclass(frozen=True)

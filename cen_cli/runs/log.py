@@ -48,13 +48,14 @@ def _reason(error: Exception) -> str:
     return f"no {error}" if isinstance(error, KeyError) else str(error)
 
 
-def read_progress(run: RunDirectory, epochs: int) -> RunProgress:
+def read_progress(run: RunDirectory, epochs: int, patience: int | None = None) -> RunProgress:
     """How far the run's newest checkpoint is, of so many epochs. Raises CheckpointError where that cannot be read."""
     state = read_state(run.last)
     try:
         progress = state["progress"]
         known = {"epochs": progress["epoch"], "steps": progress["step"], "seconds": progress["seconds"]}
-        return from_json(RunProgress, {**known, "of_epochs": epochs})
+        settled = patience is not None and progress.get("worse", 0) >= patience
+        return from_json(RunProgress, {**known, "of_epochs": epochs, "settled": settled})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{run.last}: not the state of a training run ({_reason(error)})", hint=PUT_BACK

@@ -55,7 +55,7 @@ def write_run(
         model=builders.network(recipe, 0).state_dict(),
         metadata=metadata,
         training={},
-        state={"progress": {"epoch": epoch}},
+        state={"progress": {"epoch": epoch, "step": epoch, "seconds": 1.0}},
     )
     return root
 

@@ -126,3 +126,4 @@ def test_training_ends_where_nothing_gets_better(recipe: Path, tmp_path: Path) -
     summary = cen_cli.train(recipe, changes=(*still, *frozen), out=tmp_path / "run", device="cpu")
     assert (summary.epochs, summary.steps) == (3, 12)
     assert cen_cli.resume(tmp_path / "run", device="cpu").epochs == 3
+    assert not cen_cli.report(tmp_path / "run", images=0).headline.startswith("Not finished")

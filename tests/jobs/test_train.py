@@ -76,8 +76,8 @@ def test_who_listens_is_told_and_a_stopped_run_goes_on(tiny_recipe: Path, tmp_pa
 
 def test_a_run_goes_on_without_the_weights_that_it_started_from(tiny_recipe: Path, tmp_path: Path) -> None:
     train(tiny_recipe, changes={"train.epochs": 1}, out=tmp_path / "first", device="cpu")
+    changes = {"model.weights": str(tmp_path / "first")}
     with pytest.raises(Interrupted):
-        changes = {"model.weights": str(tmp_path / "first")}
         train(tiny_recipe, changes=changes, out=tmp_path / "second", device="cpu", listener=Heard(stop_at=4))
     shutil.rmtree(tmp_path / "first")
     heard = Heard()
