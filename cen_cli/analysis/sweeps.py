@@ -153,11 +153,13 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
 
     Sentences on rows of one group, by the last metric with numbers; those that are `alone` have one modality. Taken is
     the cheapest row whose paired difference to the best one is within one standard error of that difference (the rule
-    of Breiman et al. 1984); with one seed, the best, as a guess.
+    of Breiman et al. 1984); with one seed, the best, as a guess. The best are looked for among rows with the most seeds.
     """
     metric = next((cell.metric for row in rows for cell in reversed(row.cells) if cell.values), "")
     done = [row for row in rows if metric and _cell_of(row, metric).values]
-    done.sort(key=lambda row: _cell_of(row, metric).mean, reverse=bool(metric) and is_better(metric, 1.0, than=0.0))
+    upwards = bool(metric) and is_better(metric, 1.0, than=0.0)
+    done.sort(key=lambda row: (len(_cell_of(row, metric).values), _cell_of(row, metric).mean * (1 if upwards else -1)))
+    done.reverse()
     alone, fused = ([row for row in done if row.alone is single] for single in (True, False))
     if not fused:
         return ("Nothing to advise yet: no row that fuses has been trained.",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from math import ceil
+from statistics import fmean
 
 from cen_cli.errors import UsageError
 from cen_cli.results import Listener, SweepRow, is_better
@@ -24,19 +25,23 @@ def train_within(
     """Train the first seed of every row, then the next ones as far as `seconds` reach (successive halving).
 
     `rounds`: the rows that have an i-th seed. Where the next seed of all rows does not fit, the better half of them has
-    it, and the best row of one modality alone; and so on, down to two rows. `cost`: seconds that a row's i-th seed is
-    expected to take, all jobs together; 0 where it is done. Raises UsageError where not even one seed of each fits.
+    it, and the best row of one modality alone; and so on, down to two rows, or one of each group. Rows that fell behind
+    get no further seed. `cost`: seconds that a row's i-th seed is expected to take, all jobs together; 0 where it is
+    done. Raises UsageError where not even one seed of each fits.
     """
     end = time.monotonic() + seconds
     pace = 1.0  # what a round really took, starting processes and scoring included, as a multiple of what was expected
+    ahead = {row for rows in rounds for row in rows}
     for index, rows in enumerate(rounds):
         left = (end - time.monotonic()) / pace
-        chosen = list(rows)
+        chosen = [row for row in rows if row in ahead]
         if index == 0 and sum(cost(row, 0) for row in rows) > left:
             raise _too_short(seconds, sum(cost(row, 0) for row in rows))
-        while index and len(chosen) > 1 and sum(cost(row, index) for row in chosen) > left:
-            chosen = _better_half(chosen, table())
-        if index and len(chosen) < 2:
+        while index and chosen and sum(cost(row, index) for row in chosen) > left:
+            fewer = _better_half(chosen, table())
+            chosen = fewer if len(fewer) < len(chosen) else []
+        ahead &= set(chosen)
+        if index and len(chosen) < min(len(rows), 2):
             listener.on_note(f"budget: no time for seed {index + 1} of even two rows")
             return
         if len(chosen) < len(rows):
@@ -54,20 +59,23 @@ def _better_half(rows: Sequence[Row], table: Sequence[SweepRow]) -> list[Row]:
         ranked = _ranked([row for row in table if row.group == group and (group, row.variant) in rows])
         alone = next((row for row in ranked if row.alone), None)
         half = ranked[: max(ceil(len(ranked) / 2), 1)]
-        kept += [(group, row.variant) for row in ranked if row in half or (row is alone and len(rows) > len(half) + 1)]
+        kept += [(group, row.variant) for row in ranked if row in half or (row is alone and len(ranked) > len(half) + 1)]
     return kept
 
 
 def _ranked(rows: Sequence[SweepRow]) -> list[SweepRow]:
-    """Those with a score, the best first."""
-    scored = [(row, cell) for row in rows for cell in row.cells[-1::-1] if cell.values]
-    first = dict[str, tuple[SweepRow, float, str]]()
-    for row, cell in scored:
-        first.setdefault(row.variant, (row, cell.mean, cell.metric))
-    if not first:
+    """Those with a score, the best over their common seeds first."""
+    cells = {row.variant: cell for row in rows for cell in row.cells if cell.values}  # of each the last
+    scored = [row for row in rows if row.variant in cells]
+    if not scored:
         return []
-    upwards = is_better(next(iter(first.values()))[2], 1.0, than=0.0)
-    return [row for row, _, _ in sorted(first.values(), key=lambda entry: entry[1], reverse=upwards)]
+    common = set.intersection(*(set(cell.values) for cell in cells.values()))
+
+    def mean(row: SweepRow) -> float:
+        values = cells[row.variant].values
+        return fmean(values[seed] for seed in common or values)
+
+    return sorted(scored, key=mean, reverse=is_better(cells[scored[0].variant].metric, 1.0, than=0.0))
 
 
 def _too_short(budget: float, needed: float) -> UsageError:

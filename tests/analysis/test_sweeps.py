@@ -143,6 +143,11 @@ def test_one_seed_is_called_a_guess_and_fewer_seeds_are_told_of() -> None:
     assert said({"concat": [0.5, 0.6], "exchange": [0.4]})[-1] == "Rows that fell behind have 1 of 2 seeds."
 
 
+def test_a_row_that_fell_behind_is_not_the_best_for_an_easy_seed() -> None:
+    sentences = said({"concat": [0.60, 0.50], "input": [0.59, 0.49], "exchange": [0.58]})
+    assert sentences[0] == "Take concat (55.00): the best row."
+
+
 def test_a_row_that_exchanged_nothing_is_named() -> None:
     plans = [RowPlan("", name, name, {}) for name in ("gamma", "random", "concat")]
     outcomes = [outcome("gamma", 0, 0.4), outcome("random", 0, 0.5, replaced=3), outcome("concat", 0, 0.6)]

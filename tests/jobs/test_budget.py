@@ -53,6 +53,42 @@ def test_the_better_half_and_the_best_alone_get_another_seed(monkeypatch: pytest
     assert said[1] == "budget: no time for seed 3 of even two rows"
 
 
+def test_rows_that_fell_behind_stay_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first seed is easier than the others; whoever has it alone looks better than who has more."""
+    names = "abcdefgh"
+    values = {seed: {name: 0.5 - 0.01 * place - 0.1 * seed for place, name in enumerate(names)} for seed in range(3)}
+    now, done, heard = [0.0], list[list[str]](), Notes()
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
+
+    def train(rows, index) -> None:
+        done.append([name for _, name in rows])
+        now[0] += 10 * len(rows)
+
+    def table():
+        outcomes = [outcome(name, seed, values[seed][name]) for seed, round_ in enumerate(done) for name in round_]
+        return sweep_rows([RowPlan("", name, name, {}) for name in names], outcomes, ["ensemble.mean_iou"], "a")
+
+    budget.train_within(140, [[("", name) for name in names]] * 3, lambda row, index: 10.0, train, table, heard)
+    assert done == [list(names), list("abcd"), list("ab")]
+
+
+@pytest.mark.parametrize(("seconds", "second"), [(80, 4), (60, 2), (50, 0)])
+def test_every_group_keeps_a_row_or_all_end(monkeypatch: pytest.MonkeyPatch, seconds: float, second: int) -> None:
+    now, done, heard = [0.0], list[int](), Notes()
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
+    rows = [(group, variant) for group in ("one", "two") for variant in ("alone", "fused")]
+
+    def train(chosen, index) -> None:
+        done.append(len(chosen))
+        now[0] += 10 * len(chosen)
+
+    plans = [RowPlan(group, variant, variant, {}, variant == "alone") for group, variant in rows]
+    scores = [outcome(variant, 0, 0.1 * place, group=group) for place, (group, variant) in enumerate(rows)]
+    table = sweep_rows(plans, scores, ["ensemble.mean_iou"], "fused")
+    budget.train_within(seconds, [rows] * 2, lambda row, index: 10.0, train, lambda: table, heard)
+    assert done == [4, second][: 1 + bool(second)]
+
+
 def test_what_a_round_really_took_is_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(trained(monkeypatch, 75, overhead=1.5)[0]) == 1
 
