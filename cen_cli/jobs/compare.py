@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast, get_args
 
+import torch
+
 from cen_cli import builders
 from cen_cli.analysis.comparison import Branches, By, Shown, compared_views
 from cen_cli.analysis.sweeps import RowPlan, sweep_rows
@@ -61,20 +63,20 @@ def compare(
     _check_comparable(models)
     names = _network_names({run: model.recipe for run, model in models.items()})
     outcomes: list[MemberOutcome] = []
-    datasets: dict[str, ViewDataset] = {}
     chosen = split or next(iter(models.values())).recipe.eval.split
+    recipes = {run: evaluated_recipe(model, {"eval.split": chosen}, data_root, run) for run, model in models.items()}
+    data = {run: dataset(recipe, listener) for run, recipe in recipes.items()}
+    sizes = _sizes_of_same_views(data, drawn=bool(images or views))
     for run, model in models.items():
-        recipe = evaluated_recipe(model, {"eval.split": chosen}, data_root, run)
-        data = dataset(recipe, listener)
-        evaluation = scoring(model, data, recipe, run, inception_weights, listener)(data)
+        evaluation = scoring(model, data[run], recipes[run], run, inception_weights, listener)(data[run])
         replaced = count_replaced(exchanging_layers(model.network), model.modalities)
-        outcomes.append(MemberOutcome("", names[run], recipe.train.seed, run, "done", evaluation, replaced))
-        datasets.setdefault(names[run], data)
-    report = _report(outcomes, names, next(iter(models.values())).recipe)
+        outcomes.append(MemberOutcome("", names[run], recipes[run].train.seed, run, "done", evaluation, replaced))
+    report = _report(outcomes, names, next(iter(models.values())).recipe, sizes)
     if images or views:
-        firsts = {name: models[run] for run, name in reversed(names.items())}
-        drawn = dict(reversed(firsts.items()))
-        draw_views(drawn, datasets, shown, Path(out), dict.fromkeys(drawn, "before") if branches else {})
+        firsts = {name: run for run, name in reversed(names.items())}
+        drawn = {name: models[run] for name, run in reversed(firsts.items())}
+        seen = {name: data[run] for name, run in firsts.items()}
+        draw_views(drawn, seen, shown, Path(out), dict.fromkeys(drawn, "before") if branches else {})
     return report
 
 
@@ -110,6 +112,28 @@ def _check_comparable(models: Mapping[str, LoadedNetwork]) -> None:
             raise UsageError(f"{run}: it does not learn what {first} learns, so their scores do not compare")
 
 
+def _sizes_of_same_views(data: Mapping[str, ViewDataset], *, drawn: bool) -> tuple[str, ...]:
+    """What is to be noted of the sizes of the views that runs are scored on.
+
+    Raises UsageError where they are other views than the first run's, or of another size and to be drawn.
+    """
+    seen = {run: views.view(0) for run, views in data.items()}
+    first, *others = data
+    for run in others:
+        truth, own = (torch.as_tensor(seen[each].target) for each in (first, run))
+        if data[run].names != data[first].names or (truth.shape == own.shape and not torch.equal(truth, own)):
+            raise UsageError(f"{run}: scored on other views than {first}, so their scores do not compare")
+        if drawn and seen[run].size != seen[first].size:
+            sizes = " x ".join(map(str, seen[run].size)), " x ".join(map(str, seen[first].size))
+            raise UsageError(
+                f"{run}: sees views as {sizes[0]} pixels, {first} as {sizes[1]}, which no picture shows side by side",
+                hint="leave out --images and --views",
+            )
+    if len({view.size for view in seen.values()}) == 1:
+        return ()
+    return tuple(f"{run}: views of {' x '.join(map(str, view.size))} pixels" for run, view in seen.items())
+
+
 def _network_names(recipes: Mapping[str, Recipe]) -> dict[str, str]:
     """What each run is called: its recipe's name, shared by runs that differ in their seed alone; else its folder's.
 
@@ -132,12 +156,18 @@ def _network_names(recipes: Mapping[str, Recipe]) -> dict[str, str]:
     return names
 
 
-def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe: Recipe) -> SweepReport:
+def _report(
+    outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe: Recipe, sizes: Sequence[str]
+) -> SweepReport:
     rows = list(dict.fromkeys(names.values()))
     metrics = [f"ensemble.{metric}" for metric in SCALAR_METRICS[recipe.task]]
     metrics.sort(key=lambda metric: metric == BEST_BY[recipe.task])  # stable: that one last, where it is compared
-    first = outcomes[0].evaluation
-    assert first is not None
+    evaluations = [one.evaluation for one in outcomes if one.evaluation is not None]
+    first = evaluations[0]
+    ways = [(*each.notes, *([f"{each.protocol} protocol"] * (each.protocol != first.protocol))) for each in evaluations]
+    if len(set(ways)) > 1:  # each is scored as its own recipe says
+        ways = [tuple(f"{one.variant}: {note}" for note in way) for one, way in zip(outcomes, ways, strict=True)]
+    notes = dict.fromkeys(note for way in ways for note in way)
     return SweepReport(
         title=f"{len(outcomes)} runs of {len(rows)} networks",
         source="",
@@ -145,7 +175,7 @@ def _report(outcomes: Sequence[MemberOutcome], names: Mapping[str, str], recipe:
         split=first.split,
         task=recipe.task,
         rows=sweep_rows([RowPlan("", row, row, {}) for row in rows], outcomes, metrics, rows[0]),
-        notes=(*first.notes, *(f"{one.variant}: {one.evaluation.checkpoint}" for one in outcomes if one.evaluation)),
+        notes=(*notes, *sizes, *(f"{one.variant}: {one.evaluation.checkpoint}" for one in outcomes if one.evaluation)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,29 @@ def test_views_by_name_and_by_light(cen: Cen, tiny_run: Path, tmp_path: Path) ->
     }
     for words, said in refusals.items():
         assert said in cen("compare", *runs, *words, code=2).err
+
+
+def test_other_views_are_not_compared_and_other_sizes_and_ways_are_told_of(
+    cen: Cen, train: Cen, tiny_run: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    runs = {"large": "data.resize=[64, 64]", "flipped": "eval.flip=true"}
+    for name, setting in runs.items():
+        train("--out", tmp_path / name, settings=(setting, "train.epochs=1", f"name={name}"))
+    words = ("--split", "val", "--device", "cpu")
+    ended = cen("compare", tiny_run, tmp_path / "large", *words)
+    assert f"{tiny_run}: views of 32 x 40 pixels" in ended.out
+    assert f"{tmp_path / 'large'}: views of 64 x 64 pixels" in ended.out
+    refused = cen("compare", tiny_run, tmp_path / "large", *words, "--images", "1", "--out", tmp_path / "a.png", code=2)
+    assert "sees views as 64 x 64 pixels" in refused.err
+    assert "flipped: scales 1, each with its mirror image" in cen("compare", tiny_run, tmp_path / "flipped", *words).out
+
+    other = tmp_path / "other"
+    shutil.copytree(Path(cen_cli.load(tiny_run).recipe.data.root), other)
+    mask = sorted((other / "masks").iterdir())
+    (labels, *_) = [path for path in mask if path.stem == "001000"]
+    Image.fromarray(np.roll(np.asarray(Image.open(labels)), 1)).save(labels)
+    train("--out", tmp_path / "moved", "--data-root", other, settings=("train.epochs=1", "name=moved"))
+    assert f"{tmp_path / 'moved'}: scored on other views" in cen("compare", tiny_run, tmp_path / "moved", *words, code=2).err
 
 
 def test_one_run_is_not_compared(cen: Cen, tiny_run: Path) -> None:
