@@ -54,13 +54,17 @@ def compared_views(
     """Views beside what networks, by name, make of them, the region framed in which their final outputs differ most.
 
     `data` holds the same views by network, with the inputs that it takes. `inputs` of a row are all of these, `outputs`
-    each network's final one and `branches`. Raises UsageError for a name that no view has, and where there is no
-    picture whose light could be measured.
+    each network's final one and `branches`. Raises UsageError for a name that no view has, where there is no picture
+    whose light could be measured, and where networks see a view in different sizes.
     """
     difference = label_disagreement if next(iter(data.values())).target is None else image_range
 
     def row(index: int) -> tuple[PictureRow, Difference]:
-        rows = {name: make(data[name].view(index)) for name, make in networks.items()}
+        views = {name: data[name].view(index) for name in networks}
+        if len({view.size for view in views.values()}) > 1:
+            sizes = ", ".join(f"{name} {' x '.join(map(str, view.size))}" for name, view in views.items())
+            raise UsageError(f"no picture shows views of different sizes side by side: {sizes} pixels")
+        rows = {name: make(views[name]) for name, make in networks.items()}
         inputs = {key: picture for each in rows.values() for key, picture in each.inputs.items()}
         outputs = _named({name: each.outputs for name, each in rows.items()}, branches)
         differing = difference([[*each.outputs.values()][-1] for each in rows.values()])

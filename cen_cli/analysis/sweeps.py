@@ -153,7 +153,7 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
 
     Sentences on rows of one group, by the last metric with numbers; those that are `alone` have one modality. Taken is
     the cheapest row whose paired difference to the best one is within one standard error of that difference (the rule
-    of Breiman et al. 1984); with one seed, the best, as a guess. The best are looked for among rows with the most seeds.
+    of Breiman et al. 1984); with one seed, the best, as a guess. The best one is of those with the most seeds.
     """
     metric = next((cell.metric for row in rows for cell in reversed(row.cells) if cell.values), "")
     done = [row for row in rows if metric and _cell_of(row, metric).values]

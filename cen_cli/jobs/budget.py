@@ -59,7 +59,9 @@ def _better_half(rows: Sequence[Row], table: Sequence[SweepRow]) -> list[Row]:
         ranked = _ranked([row for row in table if row.group == group and (group, row.variant) in rows])
         alone = next((row for row in ranked if row.alone), None)
         half = ranked[: max(ceil(len(ranked) / 2), 1)]
-        kept += [(group, row.variant) for row in ranked if row in half or (row is alone and len(ranked) > len(half) + 1)]
+        kept += [
+            (group, row.variant) for row in ranked if row in half or (row is alone and len(ranked) > len(half) + 1)
+        ]
     return kept
 
 

@@ -37,7 +37,11 @@ def draw(
 def _pictures(
     grid: Sweep, report: SweepReport, members_in: Sequence[Member], folder: Path, device: str
 ) -> list[Callable[[], list[Path]]]:
-    done = {(row.group, row.variant): min(row.cells[-1].values, default=None) for row in report.rows if row.done}
+    done = {
+        (row.group, row.variant): min((seed for cell in row.cells for seed in cell.values), default=None)
+        for row in report.rows
+        if row.done
+    }
     members = [member for member in members_in if done.get((member.group, member.variant)) == member.seed]
     pictures: list[Callable[[], list[Path]]] = []
     if grid.figure is not None and done:

@@ -80,4 +80,4 @@ def _labelled(console: Console, label: str, style: str, text: str) -> None:
 
 def _console(stream: TextIO) -> Console:
     width = None if stream.isatty() else _PIPED_WIDTH
-    return _Printable(file=stream, width=width, highlight=False, markup=False)
+    return _Printable(file=stream, width=width, highlight=False, markup=False, emoji=False)

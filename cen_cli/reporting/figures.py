@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from cen_cli.reporting.files import write_whole
-from cen_cli.wording import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,11 +46,6 @@ def new_figure(width: float, height: float, dpi: int = DPI) -> Figure:
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def literal(names: Sequence[str]) -> list[str]:
-    """Names as they may stand at the ticks of an axis, where dollars would enclose mathematics."""
-    return [printable(name).replace("$", r"\$") for name in names]
 
 
 def plain(axes: Axes) -> None:

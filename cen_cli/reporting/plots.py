@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cen_cli.reporting import formats
-from cen_cli.reporting.figures import Array, literal, modality_colour, new_figure, plain, write_figure
+from cen_cli.reporting.figures import Array, modality_colour, new_figure, plain, write_figure
 from cen_cli.results import Evaluation
+from cen_cli.wording import printable
 
 # --- classes ------------------------------------------------------------------------------------------------------
 
@@ -24,7 +25,7 @@ def class_shares(splits: Mapping[str, Sequence[float]], *, class_names: Sequence
         places = np.arange(len(class_names)) + (number - (len(splits) - 1) / 2) * width
         axes.bar(places, 100 * np.asarray(shares), width, label=split, color=modality_colour(number))
     axes.set_yscale("log")
-    axes.set_xticks(range(len(class_names)), literal(class_names), rotation=90, fontsize=7)
+    axes.set_xticks(range(len(class_names)), [*map(printable, class_names)], rotation=90, fontsize=7)
     axes.set_ylabel("% of the labelled pixels", fontsize=8)
     axes.legend(fontsize=7, frameon=False)
     plain(axes)
@@ -45,8 +46,9 @@ def draw_confusion(evaluation: Evaluation, out: Path) -> Path:
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     size = 8 if classes <= MOST_WRITTEN else 5
-    axes.set_xticks(range(classes), literal(evaluation.class_names), rotation=90, fontsize=size)
-    axes.set_yticks(range(classes), literal(evaluation.class_names), fontsize=size)
+    names = [*map(printable, evaluation.class_names)]
+    axes.set_xticks(range(classes), names, rotation=90, fontsize=size)
+    axes.set_yticks(range(classes), names, fontsize=size)
     axes.set_xlabel("labelled", fontsize=8)
     axes.set_ylabel("true", fontsize=8)
     for row, column in np.argwhere(counts > 0) if classes <= MOST_WRITTEN else ():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cen_cli.errors import CenError
 from cen_cli.reporting import scores
 from cen_cli.reporting.figures import FALLEN, KEPT, new_figure, plain, write_figure
 from cen_cli.reporting.sweeps import score_heading
@@ -36,7 +37,7 @@ def write_sweep_figure(
 
     `values`: (group, variant) -> the keys' values. There is a panel per group and key: it holds the rows that differ
     from the reference in its key alone, and shows the first of the metrics that the group has. Rows without a finished
-    member are left out. Raises SaveError.
+    member are left out. Raises SaveError, and CenError where no reference has one.
     """
     done = [row for row in report.rows if row.done]
     panels: list[tuple[str, str, str, list[Point]]] = []
@@ -47,6 +48,8 @@ def write_sweep_figure(
             continue
         for key, points in _varied(rows, {row.variant: values[group, row.variant] for row in rows}, reference).items():
             panels.append((report.groups.get(group, ""), key, metric, points))
+    if not panels:
+        raise CenError(f"{path.name}: no group has its reference row, {report.reference}, yet")
     figure = new_figure(4.4 * len(panels) + 0.4, 3.5)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_sensitivity(axes, *panel)

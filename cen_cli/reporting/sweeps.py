@@ -97,13 +97,14 @@ def render_sweep(report: SweepReport) -> list[RenderableType]:
 
 def sweep_markdown(report: SweepReport) -> str:
     """The same as Markdown tables."""
-    lines = [f"**{report.title}**", "", f"{'; '.join(_conventions(report, 'a stroke'))}.", ""]
+    source = [f"The paper's numbers: {report.source}.", ""] if report.source else []
+    lines = [f"**{report.title}**", "", *source, f"{'; '.join(_conventions(report, 'a stroke'))}.", ""]
     for table in (*_score_tables(report, " "), *_verdict_tables(report)):
         head = [[table.name, *table.headings], ["---"] * (len(table.headings) + 1)]
         for cells in (*head, *((name, *texts) for name, texts in table.rows)):
             lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
         lines.append("")
-    lines += [f"- {sentence}" for sentence in report.advice]
+    lines += [f"- {sentence}" for sentence in (*report.advice, *(f"note: {note}" for note in report.notes))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -84,14 +84,16 @@ def write_measurement(
     values. Raises SaveError.
     """
     meant = (values.astype(np.float64) + floor) * units
-    meant = np.round(meant) if stored == "int16" else meant
+    if stored == "float32":
+        meant = meant.astype(stored)
+        meant = np.where(np.isin(meant, np.array(invalid, stored)), np.nextafter(meant, np.float32(np.inf)), meant)
+    else:
+        numbers = np.iinfo(stored)
+        valid = np.setdiff1d(np.arange(numbers.min, numbers.max + 1), invalid)
+        meant = valid[np.searchsorted(valid, np.round(meant)).clip(max=len(valid) - 1)]
     if stored in ("int16", "float32"):
         return write_picture(path.with_name(f"{path.name}.tif"), Image.fromarray(meant.astype(np.float32)), "TIFF")
-    largest = np.iinfo(stored).max
-    whole = np.clip(np.round(meant), 0, largest)
-    for value in invalid:
-        whole = np.where(whole == value, whole + (1 if value < largest else -1), whole)
-    return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(whole.astype(stored)))
+    return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(meant.astype(stored)))
 
 
 PROTOCOLS = {

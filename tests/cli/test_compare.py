@@ -120,7 +120,10 @@ def test_other_views_are_not_compared_and_other_sizes_and_ways_are_told_of(
     (labels, *_) = [path for path in mask if path.stem == "001000"]
     Image.fromarray(np.roll(np.asarray(Image.open(labels)), 1)).save(labels)
     train("--out", tmp_path / "moved", "--data-root", other, settings=("train.epochs=1", "name=moved"))
-    assert f"{tmp_path / 'moved'}: scored on other views" in cen("compare", tiny_run, tmp_path / "moved", *words, code=2).err
+    assert (
+        f"{tmp_path / 'moved'}: scored on other views"
+        in cen("compare", tiny_run, tmp_path / "moved", *words, code=2).err
+    )
 
 
 def test_one_run_is_not_compared(cen: Cen, tiny_run: Path) -> None:

@@ -17,7 +17,8 @@ Captured = pytest.CaptureFixture[str]
 
 def test_piped_text_is_plain_and_never_cut(capsys: Captured) -> None:
     console.out().print(Text("[void]" + "x" * 300, style="bold"))
-    assert capsys.readouterr().out == "[void]" + "x" * 300 + "\n"
+    console.out().print("runs/a:key:b")  # a code of an emoji
+    assert capsys.readouterr().out == "[void]" + "x" * 300 + "\nruns/a:key:b\n"
 
 
 def test_no_control_character_of_a_name_reaches_a_terminal(capsys: Captured) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cen_cli.errors import CenError
 from cen_cli.reporting import plots
 from cen_cli.reporting.sweep_plots import write_sweep_figure
 from cen_cli.results import SweepCell, SweepReport, SweepRow
@@ -51,3 +52,10 @@ def test_a_panel_per_group_and_key_with_both_spreads(tmp_path: Path) -> None:
     four, one = drawn(("a task", "another"), KEYS), drawn(("a task",), KEYS[:1])
     assert four.shape[1] > 3 * one.shape[1]
     assert (one != drawn(("a task",), KEYS[:1], replaced_std=0.0)).any()
+
+
+def test_without_a_reference_row_it_is_said(tmp_path: Path) -> None:
+    rows = (row("", "lambda", (0.4, 0.5), 0.1),)
+    report = SweepReport("t", "", "default", "val", "segmentation", rows)
+    with pytest.raises(CenError, match=r"a.png: no group has its reference row, default, yet"):
+        write_sweep_figure(tmp_path / "a.png", report, {("", "lambda"): {KEYS[0]: 1e-2}}, ["ensemble.mean_iou"])

@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from cen_cli.reporting.sweeps import WideTable
+from cen_cli.reporting.sweeps import WideTable, sweep_markdown
+from cen_cli.results import SweepReport
 
 
 def lines(width: int, table: WideTable) -> list[str]:
@@ -39,3 +40,11 @@ def test_the_last_columns_stay_together() -> None:
 def test_long_names_fold_at_words() -> None:
     named = WideTable("row", ["a"], [("convolutions unshared and norms unshared", ["1"])], together=1)
     assert [line.split() for line in lines(40, named)][3:5] == [["convolutions", "1"], ["unshared", "and"]]
+
+
+def test_markdown_says_what_the_table_says() -> None:
+    report = SweepReport(
+        "t", "S-Table 8", "on", "val", "segmentation", (), notes=("of other weights",), advice=("Take it.",)
+    )
+    text = sweep_markdown(report)
+    assert all(said in text for said in ("The paper's numbers: S-Table 8.", "- Take it.", "- note: of other weights"))

@@ -102,6 +102,22 @@ def test_measurements_are_written_as_their_files_store_them(tmp_path: Path) -> N
             assert np.asarray(image).tolist() == [expected]
 
 
+@pytest.mark.parametrize(
+    ("stored", "invalid", "written"),
+    [
+        ("uint8", (254, 255), [253, 253, 0]),
+        ("uint8", (1, 0), [254, 255, 2]),
+        ("int16", (0, -1), [254, 255, 1]),
+        ("float32", (254.0, 0.0), [np.nextafter(np.float32(254), np.float32(255)), 255, 1e-45]),
+    ],
+)
+def test_no_measured_value_is_written_as_an_invalid_one(stored, invalid, written, tmp_path: Path) -> None:
+    values = np.array([[254.0, 255.0, 0.0]], dtype=np.float32)
+    path = translation.write_measurement(tmp_path / "a", values, units=1.0, floor=0.0, stored=stored, invalid=invalid)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.array([written], np.asarray(image).dtype))
+
+
 def test_every_input_has_a_range_of_its_own_and_the_quantity_is_named() -> None:
     row = PictureRow(
         "a", {"warm": metres(30.0, 40.0)}, metres(2.0, 4.0), {"warm": metres(1.0, 9.0)}, quantity=("height", "ft", -3.0)
