@@ -107,6 +107,7 @@ def _measured(
     history: GammaHistory | None,
 ) -> _Gammas:
     """Of one layer and modality."""
+    sparsity *= state.scale
     pressed = state.pressed[m]
     own = gradients[:, m, pressed].astype(np.float64)  # [batches, n]
     spread = np.sqrt(np.square(own[::2]).mean(axis=0))

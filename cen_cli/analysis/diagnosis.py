@@ -84,19 +84,21 @@ def with_thresholds(diagnosis: GammaDiagnosis, rows: Sequence[ThresholdRow], own
 
 
 def with_health(diagnosis: GammaDiagnosis, states: Sequence[LayerState], log: Sequence[LoggedHealth]) -> GammaDiagnosis:
-    """The diagnosis, corrected where gammas fell because no gradient of the task reached them.
+    """The diagnosis, corrected where no gradient of the task reached layers that exchange.
 
     `log`: what the run saw of its network's health; without it nothing is known, and nothing is changed.
     """
     unread = {name: np.array(streams) for name, streams in unread_streams(log).items() if any(streams)}
     layers = [state for state in states if state.name in unread]
-    if not layers:
-        return diagnosis
     fallen = sum(int((state.below & state.pressed)[unread[state.name]].sum()) for state in layers)
+    if not layers or diagnosis.verdict in ("no exchange", "fixed"):
+        return diagnosis
     said = (
         f"no gradient of the task reached {listed(state.name for state in layers)} in most of the {len(log)} steps that"
-        f" were recorded: {fallen} gammas are below the threshold there because nothing held them, which is no choice"
+        " were recorded, so that whatever falls there is no choice"
     )
+    if fallen:
+        said += f": {fallen} gammas are below the threshold because nothing held them"
     return GammaDiagnosis("unread", (said, *diagnosis.evidence), _LET_IT_LIVE)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cen_cli.models.choices import LargestGains
 from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.sparsity import layer_scales
 from cen_cli.results import below_threshold
 
 Floats = npt.NDArray[np.float32]
@@ -43,6 +44,8 @@ class LayerState:
     """How much of the others gates mix into each channel, in [0, 1], [M, C]; None where there are no gates."""
     gain: Floats | None = None
     """The first-order gains by which channels were chosen, [M, C]; None where they were not."""
+    scale: float = 1.0
+    """What the penalty's lambda is multiplied by in this layer (`exchange.sparsity_scale`)."""
 
     def under(self, gammas: Floats) -> Mask:
         """Which of these, signed or not, are below the threshold, [..., M, C]."""
@@ -73,6 +76,9 @@ class LayerState:
 
 def layer_states(model: nn.Module) -> tuple[LayerState, ...]:
     """The exchanging layers of a network in network order; empty where it exchanges nothing."""
+    layers = exchange_layers(model)
+    scaled = layer_scales([*layers.values()])
+    scales = [1.0] * len(layers) if scaled is None else scaled.tolist()
     return tuple(
         LayerState(
             name=name,
@@ -84,8 +90,9 @@ def layer_states(model: nn.Module) -> tuple[LayerState, ...]:
             donor=_array(layer.donor),
             mixing=_array(None if layer.gate is None else layer.mixing),
             gain=_array(layer.choice.gain if isinstance(layer.choice, LargestGains) else None),
+            scale=scale,
         )
-        for name, layer in exchange_layers(model).items()
+        for (name, layer), scale in zip(layers.items(), scales, strict=True)
     )
 
 

@@ -21,5 +21,13 @@ from cen_cli.builders.jobs import TrainingJob, training_job
 from cen_cli.builders.networks import Network, network
 from cen_cli.builders.precision import in_recorded_precision
 from cen_cli.builders.published import Converted, convert
-from cen_cli.builders.scoring import DISTANCES, best_by, checkpoint_scorer, multi_scale_flip, scorer
+from cen_cli.builders.scoring import (
+    DISTANCES,
+    best_by,
+    can_score_distances,
+    checkpoint_scorer,
+    multi_scale_flip,
+    scorer,
+    validated_without_distances,
+)
 from cen_cli.builders.trained import TaskLoss, task_loss_of

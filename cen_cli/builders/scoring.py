@@ -47,6 +47,23 @@ def _named(score: Scorer, checkpoint: str, *network_and_data: Any, **options: An
     return dataclasses.replace(score(*network_and_data, **options), checkpoint=checkpoint)
 
 
+def can_score_distances(inception_weights: Path | None = None) -> bool:
+    """Whether FID and KID can be computed here."""
+    from cen_cli.metrics.inception import inception_weights as find_weights
+
+    try:
+        return find_weights(inception_weights).is_file()
+    except UnavailableError:
+        return False
+
+
+def validated_without_distances(recipe: Recipe) -> Recipe:
+    """The recipe of a training that chooses no checkpoint, and so needs no Inception weights."""
+    if not best_by(recipe).endswith(DISTANCES):
+        return recipe
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"best_by": "ensemble.mae"})})
+
+
 def scorer(
     recipe: Recipe, device: torch.device, *, training: bool = False, inception_weights: Path | None = None
 ) -> Scorer:

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from cen_cli.builders.jobs import training_job
+from cen_cli.builders.scoring import validated_without_distances
 from cen_cli.data.sample import Batch
 from cen_cli.errors import UsageError
 from cen_cli.recipe.schema import Recipe
@@ -40,7 +41,8 @@ def task_loss_of(
     not beside the checkpoint, or the training split has fewer batches.
     """
     file = locate(checkpoint).model_file
-    job = training_job(recipe, device_name=device_name, progress=progress, initial_weights="none")
+    quick = validated_without_distances(recipe)
+    job = training_job(quick, device_name=device_name, progress=progress, initial_weights="none")
     task = job.task
     if task.precision == "fp16":
         task.precision = "fp32"  # without a scaled loss gradients would vanish

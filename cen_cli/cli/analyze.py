@@ -39,7 +39,9 @@ def analyze_gammas(
     thresholds: Annotated[
         str | None, option("T,T,...", "Those of --what-if [default: decades around the network's own].")
     ] = None,
-    split: Annotated[str, option("SPLIT", "Split that --what-if scores: train, val or test.")] = "val",
+    split: Annotated[
+        str | None, option("SPLIT", "Split that --what-if scores: train, val or test [default: val].")
+    ] = None,
     out: Annotated[
         Path | None, option("DIR", "Folder of the plots [default: plots/ of the run, CKPT-plots beside it, else here].")
     ] = None,

@@ -85,5 +85,9 @@ def train(
 
 def _names_a_folder(text: str) -> bool:
     """Whether the one argument of --resume is a run directory and not a recipe; one with a slash may not exist."""
+    from cen_cli.recipe import catalog
+
     path = Path(text)
-    return path.is_dir() or (len(path.parts) > 1 and path.suffix != ".toml" and not path.exists())
+    if path.is_dir():  # which `cen data rooms rooms` makes, too
+        return (path / "recipe.toml").is_file() or text not in catalog.shipped()
+    return len(path.parts) > 1 and path.suffix != ".toml" and not path.exists()

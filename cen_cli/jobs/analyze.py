@@ -54,7 +54,7 @@ def analyze(
     gradients: int = 0,
     gains: int = 0,
     thresholds: Sequence[float] | None = None,
-    split: str = "val",
+    split: str | None = None,
     out: str | Path | None = None,
     changes: Changes = (),
     data_root: str | None = None,
@@ -70,7 +70,7 @@ def analyze(
         gains: so many training batches on which the first-order gains of replacing are compared with gammas.
         thresholds: at which the network is scored on `split` without training it again; an empty list takes those
             around its own; absent, this is not done.
-        split: "train", "val" or "test".
+        split: "train", "val" or "test"; absent, what `changes` say of `eval.split`, or "val".
         out: folder of the plots; absent, plots/ of the run.
 
     Returns:
@@ -83,7 +83,7 @@ def analyze(
     compared = [network, *(load_exchanging(path, device) for path in against)]
     shown = _choose(layer, compared)
     scored_at = None if thresholds is None else _thresholds(network, thresholds)
-    options = with_options(changes, eval__split=split)
+    options = [("eval.split", "val"), *with_options(changes, eval__split=split)]
     recipe = override(network.loaded.recipe, options, data_root=data_root, source=network.source)
     measured = _attraction(network, recipe, gradients, device, listener) if gradients else None
     scored = _score_thresholds(network, recipe, scored_at, device, listener) if scored_at else []
@@ -226,15 +226,14 @@ def _thresholds(network: ExchangingNetwork, asked: Sequence[float]) -> list[floa
 
 def _metric(recipe: Recipe) -> str:
     """The score that thresholds are compared by."""
-    metric = builders.best_by(recipe)
-    return "ensemble.mae" if metric.endswith(("fid", "kid")) else metric
+    return builders.best_by(builders.validated_without_distances(recipe))
 
 
 def _score_thresholds(
     network: ExchangingNetwork, recipe: Recipe, thresholds: list[float], device: str, listener: Listener
 ) -> list[ThresholdRow]:
-    train = recipe.train.model_copy(update={"best_by": _metric(recipe)})
-    score = builders.scorer(recipe.model_copy(update={"train": train}), resolve_device(device), training=True)
+    quick = builders.validated_without_distances(recipe)
+    score = builders.scorer(quick, resolve_device(device), training=True)
     data = dataset(recipe, listener)
     builders.check_fits(network.loaded, data, network.source)
     with listener.counting("evaluating") as advance:

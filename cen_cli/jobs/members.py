@@ -8,6 +8,7 @@ number of sweeps, on machines that share the folder, may work on one grid.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -45,6 +46,13 @@ class MemberRun:
     """On which it is scored."""
     checkpoint: str
     """Which of its checkpoints is scored: `last` or `best`."""
+    distances: tuple[str, ...] = ()
+    """The FID and KID, as `branch.metric`, that it must have been scored with, to be done."""
+
+    @property
+    def data_root(self) -> str | None:
+        """Where the sweep finds its data now, which its folder may have found elsewhere; None where nothing says it."""
+        return self.member.recipe.data.root or None
 
     @property
     def row(self) -> tuple[str, str]:
@@ -81,7 +89,17 @@ def _is_of(run: MemberRun, evaluation: Evaluation) -> bool:
 
     Those of version 0.1 name no checkpoint.
     """
-    return evaluation.split == run.split and Path(evaluation.checkpoint).parent.name in ("", run.checkpoint)
+    lacking = [name for name in run.distances if _lacks(evaluation, name)]
+    own = evaluation.split == run.split and Path(evaluation.checkpoint).parent.name in ("", run.checkpoint)
+    return own and not lacking
+
+
+def _lacks(evaluation: Evaluation, name: str) -> bool:
+    """Whether a score was not computed of a branch that the network has."""
+    try:
+        return math.isnan(evaluation.metric(name))
+    except KeyError:
+        return False
 
 
 def write_outcome(

@@ -72,11 +72,11 @@ def predict_views(
 
     Views that `out` holds already are kept, so that an interrupted call goes on; those that cannot be read are left out
     and stand in `skipped`. Raises DataError where none can be, and for lists that do not fit together; UsageError as
-    `predict` does, and where `out` holds labels of another network.
+    `predict` does, and where `out` holds labels of another network or of other files.
     """
     loaded, folder = _load(checkpoint, inputs, device, engine), Path(out)
     views = find_views([Path(inputs[name]) for name in loaded.modalities], loaded.modalities)
-    _claim(folder, checkpoint)
+    _claim(folder, checkpoint, {name: str(Path(inputs[name]).resolve()) for name in loaded.modalities})
     todo = {view: files for view, files in views.items() if not output_file(folder, "labels", view).exists()}
     counts, skipped, start = np.zeros(len(loaded.class_names), np.int64), list[str](), time.monotonic()
     with listener.counting("labelling") as advance:
@@ -142,20 +142,21 @@ def _shares(loaded: LoadedNetwork, counts: np.ndarray) -> tuple[ClassShare, ...]
     return tuple(ClassShare(loaded.class_names[index], float(counts[index] / counts.sum())) for index in largest_first)
 
 
-def _claim(folder: Path, checkpoint: str | Path) -> None:
-    """Note whose labels the folder holds. Raises UsageError where they are those of another network."""
+def _claim(folder: Path, checkpoint: str | Path, inputs: Mapping[str, str]) -> None:
+    """Note whose labels the folder holds. Raises UsageError where they are those of another network or other files."""
     with locate(checkpoint).model_file.open("rb") as stream:
-        network = {"checkpoint": str(checkpoint), "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     note = folder / NETWORK
     try:
         known = json.loads(note.read_text(encoding="utf-8"))
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(note, network)
+        write_json(note, {"checkpoint": str(checkpoint), "sha256": digest, "inputs": inputs})
         return
     except (OSError, ValueError):
         known = {}
-    if not isinstance(known, dict) or known.get("sha256") != network["sha256"]:
-        raise UsageError(
-            f"{folder}: holds labels of another network ({note.name})", hint="give a new folder with --out DIR"
-        )
+    known = known if isinstance(known, dict) else {}
+    of_others = known.get("inputs", inputs) != inputs  # notes of version 0.1 name none
+    if known.get("sha256") != digest or of_others:
+        other = "other files" if known.get("sha256") == digest else "another network"
+        raise UsageError(f"{folder}: holds labels of {other} ({note.name})", hint="give a new folder with --out DIR")

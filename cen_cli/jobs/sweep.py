@@ -91,6 +91,8 @@ def sweep(
     """
     grid = _grid(name, out, changes, data_root, listener, recipe)
     chosen = grid.chosen(only, shard)
+    if distances := _distances(grid.sweep, inception_weights):
+        chosen = [dataclasses.replace(run, distances=distances) for run in chosen]
     if show and not grid.folder.is_dir():
         listener.on_note(f"{grid.folder}: no such folder; nothing has been trained there")
     failed: list[str] = []
@@ -197,6 +199,12 @@ def _grid(
 # ---- training ----
 
 
+def _distances(sweep: Sweep, inception_weights: Path | None) -> tuple[str, ...]:
+    """The FID and KID that the sweep shows, where there are weights to compute them with."""
+    wanted = tuple(name for name in sweep.metrics if name.endswith(builders.DISTANCES))
+    return wanted if wanted and builders.can_score_distances(inception_weights) else ()
+
+
 def _check_data(sweep: Sweep, left: Sequence[Member]) -> None:
     """Open the data of members that are to be trained: what is not there stops all of them before the first one."""
     different = {repr(member.recipe.data): member.recipe for member in left if member.recipe.data.kind != "rooms"}
@@ -293,7 +301,7 @@ def _train_member(
         try:
             common: dict[str, Any] = {"inception_weights": inception_weights, "device": device, "listener": shown}
             if can_be_resumed(run):
-                resume(run.folder, **common)
+                resume(run.folder, data_root=run.data_root, **common)
             else:
                 train(run.member.recipe, out=run.folder, **common)
             _score(run, device, inception_weights, sweep, shown)
@@ -312,7 +320,7 @@ def _score(run: MemberRun, device: str, inception_weights: Path | None, sweep: S
     changes: dict[str, Any] = {"eval.split": sweep.split}
     if model.task == "translation" and not any(name.endswith(builders.DISTANCES) for name in sweep.metrics):
         changes["eval.distances"] = False
-    recipe = evaluated_recipe(model, changes, None, str(folder))
+    recipe = evaluated_recipe(model, changes, run.data_root, str(folder))
     data = dataset(recipe, listener)
     evaluation = scoring(model, data, recipe, str(folder), inception_weights, listener)(data)
     replaced = count_replaced(exchanging_layers(model.network), model.modalities)
@@ -332,7 +340,8 @@ def _estimate(recipe: Recipe, device: str, listener: Listener) -> float | str:
     """Seconds that a member may take to train, from a few of its steps; or why they could not be made."""
     try:
         with listener.counting("rendering rooms") as progress:
-            job = builders.training_job(recipe, device_name=device, progress=progress)
+            quick = builders.validated_without_distances(recipe)
+            job = builders.training_job(quick, device_name=device, progress=progress)
         return seconds_per_step(job.task, islice(job.batches(workers=0), TIMED_STEPS)) * job.plan.total_steps
     except CenError as error:
         return error.message

@@ -158,7 +158,8 @@ def bench(
     listener: Listener = SILENT,
 ) -> Bench:
     """What training and inference of a recipe cost here, over `rounds` of `steps` steps each; nothing is written."""
-    job = _job(load_recipe(recipe, changes, data_root), device, None, listener)
+    resolved = builders.validated_without_distances(load_recipe(recipe, changes, data_root))
+    job = _job(resolved, device, None, listener)
     note = UNDIVIDED_COMPILED if job.recipe.train.compile else UNDIVIDED.get(job.task.device.type)
     with listener.counting("measuring") as progress:
         measured = profile_training(

@@ -13,6 +13,7 @@ from torch import nn
 from cen_cli.analysis.attraction import attraction, attraction_probability, gamma_gradients
 from cen_cli.analysis.gammas import GammaHistory
 from cen_cli.analysis.layers import layer_states
+from cen_cli.models.sparsity import scale_by_gradients
 
 MODALITIES = ("rgb", "depth")
 
@@ -70,6 +71,18 @@ def test_predictions_rest_on_other_batches_than_observations(make_layer):
     assert rgb.observed == 1
     assert rgb.brier == pytest.approx(1, abs=0.01)
     assert rgb.brier_constant == 0
+
+
+def test_every_layer_has_the_lambda_that_presses_it(make_layer):
+    net = nn.Sequential(*(make_layer([[1.0, 1.0], [1.0, 1.0]]) for _ in range(2)))
+    scale_by_gradients(net)
+    for layer, square in zip(net, (1.0, 4.0), strict=True):
+        layer.gradient_square.fill_(square)
+    states = layer_states(net)
+    assert [state.scale for state in states] == pytest.approx([2 / 3, 4 / 3])
+    gradients = {name: np.full((4, 2, 2), 1.2, np.float32) for name in ("0", "1")}
+    (rgb, _) = attraction(gradients, states, MODALITIES, 1.5).rows
+    assert rgb.observed == 0.5  # 1.2 is above 1.5 * 2/3 and below 1.5 * 4/3
 
 
 def test_fates_of_fallen_gammas(make_layer):

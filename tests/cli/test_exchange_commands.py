@@ -186,6 +186,7 @@ def test_theorem_1_of_a_translator_needs_its_discriminator(
         (("--gradients", "500"), "500 training batches are asked for; an epoch has"),
         (("--thresholds", "1e-3,small"), "--thresholds 1e-3,small: numbers of 0 or more"),
         (("--what-if", "--split", "vall"), "vall"),
+        (("--what-if", "--set", "eval.split=vall"), "vall"),
         (("--what-if", "--set", "exchange.threshold=1"), "exchange.threshold: fixed by the trained checkpoint"),
     ],
 )

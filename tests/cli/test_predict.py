@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,9 @@ def test_all_views_of_folders_are_labelled_as_alone_and_kept(
     again = cen("predict", tiny_run, *folders(tiny_root), "--out", out, "--json").document
     assert (again["labelled"], again["kept"]) == (1, views - 1)
     assert (out / "labels" / f"{STEM}.png").is_file()
+    elsewhere = shutil.copytree(tiny_root, tmp_path / "elsewhere")
+    refused = cen("predict", tiny_run, *folders(elsewhere), "--out", out, code=2)
+    assert "holds labels of other files" in refused.err
     other = tmp_path / "other.safetensors"
     tensors, metadata = read_tensors(tiny_run / "checkpoints" / "best" / "model.safetensors")
     write_tensors(other, {name: tensor + 1 for name, tensor in tensors.items()}, metadata)

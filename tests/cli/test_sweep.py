@@ -141,8 +141,10 @@ def test_a_killed_sweep_goes_on_where_it_was(cen: Cen, grid: Path) -> None:
     assert all((found[name] == tensor).all() for name, tensor in expected.items())
 
 
-def test_a_run_of_another_sweep_takes_its_place(cen: Cen, grid: Path) -> None:
-    cen("sweep", grid, "--shard", "1/2", "--device", "cpu")
+def test_a_run_of_another_sweep_takes_its_place_wherever_the_data_are(cen: Cen, grid: Path, tiny_root: Path) -> None:
+    shutil.copytree(tiny_root, "before")
+    cen("sweep", grid, "--shard", "1/2", "--device", "cpu", "--data-root", "before")
+    Path("before").rename("now")
     other = grid.with_name("other.toml")
     other.write_text(grid.read_text().replace("variants.on", "variants.first").replace('"on"', '"first"'))
     other.write_text(other.read_text().replace("paper.on", "paper.first"))
@@ -150,7 +152,7 @@ def test_a_run_of_another_sweep_takes_its_place(cen: Cen, grid: Path) -> None:
     shutil.copytree("sweeps/grid/on/seed-0", copied)
     (copied / "outcome.json").unlink()
     before = (copied / "checkpoints" / "last" / "model.safetensors").read_bytes()
-    report = cen("sweep", other, "--shard", "1/2", "--device", "cpu", "--json").document
+    report = cen("sweep", other, "--shard", "1/2", "--device", "cpu", "--data-root", "now", "--json").document
     assert report["rows"][0]["done"] == 1
     assert (copied / "checkpoints" / "last" / "model.safetensors").read_bytes() == before
 

@@ -446,6 +446,14 @@ def test_the_newest_run_of_the_recipe_is_resumed(
     assert summary["run"] == "runs/tiny-261102-101500"
 
 
+def test_a_folder_with_the_name_of_a_shipped_recipe_is_not_its_run(
+    cen: Cen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rooms").mkdir()
+    assert "no run of 'rooms' with a checkpoint in runs/" in cen("train", "--resume", "rooms", code=2).err
+
+
 def test_a_recipe_without_a_run_has_nothing_to_resume(
     train: Cen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,23 @@ def test_training_is_refused_where_the_best_checkpoint_needs_weights(
     ended = cen(*words, settings=("train.best_by=ensemble.fid",), code=1)
     assert "FID and KID need weights-inception-2015-12-05-6726825d.pth" in ended.err
     assert not out.exists()
+    timed = ("bench", tiny_translation_recipe, "--rounds", "1", "--steps", "1", "--device", "cpu")
+    cen(*timed, settings=("train.best_by=ensemble.fid",))  # which chooses nothing
+
+
+def test_distances_come_to_the_members_of_a_sweep_once_there_are_weights(
+    cen: Cen, tiny_translation_run: Path, tiny_translation_recipe: Path, inception: Path, tmp_path: Path
+) -> None:
+    grid = tmp_path / "grid.toml"
+    rows = f'base = "{tiny_translation_recipe}"\nseeds = [0]\nsplit = "val"\nreference = "one"\n[variants.one]'
+    grid.write_text(f'title = "t"\nmetrics = ["ensemble.mae", "ensemble.fid"]\n{rows}\n')
+    shutil.copytree(tiny_translation_run, tmp_path / "out" / "one" / "seed-0")
+    words = ("sweep", grid, "--out", tmp_path / "out", "--device", "cpu", "--json")
+    assert cen(*words).document["rows"][0]["cells"][1]["values"] == {}
+    scored = cen(*words, "--inception-weights", inception).document["rows"][0]["cells"]
+    assert scored[1]["values"]["0"] > 0
+    shown = cen(*words, "--show").document["rows"][0]["cells"]
+    assert shown == scored
 
 
 def test_distances_with_weights_of_the_users_own(cen: Cen, tiny_translation_run: Path, inception: Path) -> None:

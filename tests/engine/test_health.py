@@ -3,10 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 import cen_cli
+from cen_cli.analysis.diagnosis import diagnose, with_health
+from cen_cli.analysis.layers import layer_states
 from cen_cli.engine.health import is_due, note
-from cen_cli.results import Health, Listener, LoggedHealth, PartHealth, RunLog, unread_streams
+from cen_cli.models.exchange import ChannelExchange
+from cen_cli.models.norms import ModalBatchNorm2d
+from cen_cli.results import GammaDiagnosis, Health, Listener, LoggedHealth, PartHealth, RunLog, unread_streams
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.log import read_log
 
@@ -99,3 +104,19 @@ def test_most_of_the_steps_decide_whether_a_layer_is_unread() -> None:
     log = [LoggedHealth(step, Health((), {"bn": row})) for step, row in enumerate(rows)]
     assert unread_streams(log) == {"bn": (True, False)}
     assert unread_streams(()) == {}
+
+
+def test_layers_that_no_gradient_reached_are_unread_unless_nothing_is_exchanged() -> None:
+    layer = ChannelExchange(ModalBatchNorm2d(4, 2), threshold=0.01)
+    log = [LoggedHealth(1, Health((), {"0": (0.0, 0.0)}))]
+
+    def found() -> GammaDiagnosis:
+        states = layer_states(torch.nn.Sequential(layer))
+        return with_health(diagnose(states, ("rgb", "depth")), states, log)
+
+    assert found().verdict == "unread"
+    assert found().evidence[0].endswith("so that whatever falls there is no choice")
+    torch.nn.init.constant_(layer.norm.weight, 0.001)
+    assert "4 gammas are below the threshold because nothing held them" in found().evidence[0]
+    layer.active = False
+    assert found().verdict == "no exchange"
