@@ -56,6 +56,15 @@ def check_free(path: Path, hint: str) -> None:
         raise UsageError(f"{path}: exists already, and nothing is overwritten", hint=hint)
 
 
+def check_new_directory(path: Path, hint: str) -> None:
+    """The same for what `write_new_directory` makes, which cannot take the place of the current folder."""
+    check_free(path, hint)
+    if path.is_dir() and path.samefile(os.curdir):
+        raise UsageError(
+            f"{path}: the current folder, in whose place no new one can be put", hint="name a folder in it"
+        )
+
+
 def write_json(path: Path, document: Any) -> None:
     """Replace the file `path` by `document` as indented JSON. Raises SaveError where it cannot be written."""
     write_bytes(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
@@ -144,9 +153,8 @@ def whole_directory(target: Path) -> Path | None:
     new, old = _beside(target)
     if target.exists():
         return target
-    if not old.exists():
-        return None
-    return new if _names(old) <= _names(new) else old
+    found = None if not old.exists() else new if _names(old) <= _names(new) else old
+    return target if target.exists() else found  # a writer may have finished meanwhile
 
 
 def recover_directory(target: Path) -> None:
@@ -218,8 +226,8 @@ def _beside(target: Path) -> tuple[Path, Path]:
 
 
 def _names(folder: Path) -> set[Path]:
-    """Everything in the folder; nothing where it does not exist."""
-    return {path.relative_to(folder) for path in folder.rglob("*")}
+    """Everything in the folder; nothing where it does not exist, or is moved away meanwhile."""
+    return {Path(place, name).relative_to(folder) for place, dirs, names in os.walk(folder) for name in (*dirs, *names)}
 
 
 def _sync_below(folder: Path) -> None:

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,25 @@ def test_what_exists_is_not_free(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     files.check_free(tmp_path / "empty", "")
     files.check_free(tmp_path / "new", "")
+
+
+def test_the_current_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (".", str(tmp_path)):
+        with pytest.raises(UsageError, match="the current folder"):
+            files.check_new_directory(Path(name), "")
+    files.check_new_directory(tmp_path / "new", "")
+
+
+def test_a_folder_that_a_writer_finishes_meanwhile_is_found(tmp_path, monkeypatch):
+    leave(tmp_path, ("last.old", "last.new"))
+    names_of = files._names
+
+    def finished(folder: Path) -> set[Path]:
+        if (tmp_path / "last.new").exists():
+            (tmp_path / "last.new").rename(tmp_path / "last")
+            shutil.rmtree(tmp_path / "last.old")
+        return names_of(folder)
+
+    monkeypatch.setattr(files, "_names", finished)
+    assert files.whole_directory(tmp_path / "last") == tmp_path / "last"

@@ -15,7 +15,7 @@ from cen_cli.builders.checkpoints import labels_of
 from cen_cli.builders.data import dataset
 from cen_cli.builders.networks import Network, discriminator, network, placed
 from cen_cli.builders.precision import decide_precision, in_precision
-from cen_cli.builders.scoring import best_by, scorer
+from cen_cli.builders.scoring import DISTANCES, best_by, scorer
 from cen_cli.data.loading import training_loader
 from cen_cli.data.sample import Batch
 from cen_cli.data.views import ViewDataset, count_classes
@@ -108,6 +108,10 @@ def training_job(
     train_data = dataset(recipe, "train", training=True, progress=progress)
     validation = dataset(recipe, "val", progress=progress)
     _check_batch_norm(recipe, views=len(train_data))
+    if len(validation) < 2 and best_by(recipe).endswith(DISTANCES):
+        raise UsageError(
+            f"train.best_by = {best_by(recipe)}: of one validation view there is none", hint="a score of pixels"
+        )
     seed_everything(recipe.train.seed)  # the same everywhere: all ranks draw the same weights
     model = network(recipe, len(train_data.class_names), weights=initial_weights)
     set_frozen_statistics(model.encoder, recipe.train.freeze_bn)

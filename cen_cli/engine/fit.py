@@ -128,7 +128,8 @@ class Fit:
             load_auxiliaries(self._beside(), training, folder / TRAINING_FILE)
             if ranks.leads() or state.get("ranks", 1) == ranks.count():
                 own = training if ranks.leads() else tensors_under(training, f"rank{ranks.number()}/")
-                restore_rng(own, state["rng"])
+                documents = [state["rng"], *state.get("rng_of_other_ranks", ranks.count() * [state["rng"]])]
+                restore_rng(own, documents[ranks.number()])
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise CheckpointError(
                 f"{folder}: not the state of this recipe's training ({error})", hint=PUT_BACK
@@ -358,6 +359,7 @@ class Fit:
         progress.window, progress.window_steps = self.losses.sums, self.losses.steps
         progress.events_size = self.directory.events_size()
         tensors, rng = captured[0]
+        others = [document for _, document in captured[1:]]
         for rank, (own, _) in enumerate(captured[1:], start=1):
             tensors |= {f"rank{rank}/{key}": value for key, value in own.items()}
         optimizers = {}
@@ -366,6 +368,7 @@ class Fit:
             tensors |= {f"{name}/{key}": value for key, value in own.items()}
         tensors |= auxiliary_tensors(self._beside())
         state: dict[str, Any] = {"progress": dataclasses.asdict(progress), "optimizers": optimizers, "rng": rng}
+        state["rng_of_other_ranks"] = others
         state["ranks"] = ranks.count()
         state["scalers"] = self.task.scaler_states()
         self.gammas.save(self.directory.gammas)

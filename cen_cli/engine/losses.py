@@ -35,7 +35,7 @@ class LossWindow:
         """Fetch what is pending. Raises DivergedError naming epoch, step, term and files of the first bad loss."""
         if not self._pending:
             return
-        values = torch.stack([torch.stack(list(terms.values())) for *_, terms in self._pending]).double().cpu().tolist()
+        values = torch.stack([torch.stack(list(terms.values())) for *_, terms in self._pending]).cpu().double().tolist()
         for (epoch, step, files, terms), row in zip(self._pending, values, strict=True):
             named = dict(zip(terms, row, strict=True))
             bad = [name for name, value in named.items() if not math.isfinite(value) and name != "total"]

@@ -33,7 +33,11 @@ class PixelLoss:
 
     def __call__(self, logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
         """A scalar; logits float32 [B, K, H, W], target int64 [B, H, W], `counted` what `count` returns of it."""
-        loss = self._cross_entropy(logits, target) / counted
+        loss = self._cross_entropy(logits, target)
+        if self.class_weights is None:
+            loss = loss / counted
+        else:  # a batch may hold pixels of classes alone that do not count
+            loss = loss / counted.where(counted > 0, 1.0) * (counted > 0)
         return loss + self.dice * (1 - _dice(logits, target)) if self.dice else loss
 
     def count(self, target: Tensor) -> Tensor:

@@ -57,6 +57,8 @@ def first_exchange_step(
     size, by lr. The task's gradient comes on top, so this is when exchanging may start, not when it must. None where
     the run ends before.
     """
+    if gap < 0:
+        return 0
     if sparsity <= 0:
         return None
     per_rate = 1.0 if optimizer in ("adam", "adamw") else sparsity / (1 - momentum)

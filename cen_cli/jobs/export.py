@@ -19,7 +19,7 @@ from cen_cli.analysis.export import (
 )
 from cen_cli.builders import LoadedNetwork, Network
 from cen_cli.errors import UsageError
-from cen_cli.files import check_free, write_bytes, write_new_directory
+from cen_cli.files import check_free, check_new_directory, write_bytes, write_new_directory
 from cen_cli.models.compact import compact_sites, compact_tensors
 from cen_cli.models.device import resolve_device
 from cen_cli.models.exchange import exchanging_layers
@@ -49,7 +49,7 @@ def compact(
     """
     source, where, located = str(checkpoint), resolve_device(device), locate(checkpoint)
     folder = Path(out) if out else _default_folder(located)
-    check_free(folder, "give another name with --out")
+    check_new_directory(folder, "give another name with --out")
     loaded = builders.load(checkpoint)
     builders.check_trainable(loaded, source, "it is compact already")
     set_norm_statistics(loaded.network, loaded.recipe.eval.norm_statistics)

@@ -122,11 +122,11 @@ def resume(
             if data_root is not None:
                 own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
             environment = read_environment(directory)
-            own = builders.in_recorded_precision(own, environment, resolve_device(device))
+            trained = builders.in_recorded_precision(own, environment, resolve_device(device))
             counts = environment.get("class_counts")
-            job = _job(own, device, inception_weights, listener, counts, "none")  # weights are in the checkpoint by now
+            job = _job(trained, device, inception_weights, listener, counts, "none")  # weights are in the checkpoint
             _check_data(job, directory)
-            return job
+            return dataclasses.replace(job, recipe=own)
 
         return _fit(ranks.in_turn(prepare), directory, listener, resumed=True)
 

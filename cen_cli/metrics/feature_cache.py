@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -21,6 +21,16 @@ _NAME = "features"
 def feature_key(**parts: str) -> str:
     """Fingerprint of everything that decides the features, for example of files, preprocessing and weights."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def content_digest(files: Iterable[str]) -> str:
+    """Fingerprint of what is in these files, each read once; a container, of `a.mat/depths/3`, is read whole."""
+    places = ((Path(file), *Path(file).parents) for file in files)
+    sha = hashlib.sha256()
+    for path in dict.fromkeys(next(each for each in place if each.is_file()) for place in places):
+        with path.open("rb") as stream:
+            sha.update(hashlib.file_digest(stream, "sha256").digest())
+    return sha.hexdigest()
 
 
 def cached_features(folder: Path, key: str, compute: Callable[[], Tensor]) -> Tensor:

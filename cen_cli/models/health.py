@@ -48,12 +48,15 @@ class Watch:
         self._before: tuple[str, Tensor] | None = None
         self._running = False
         """Off while a checkpointed block is computed again, for the backward pass."""
+        self._passes = 0
         self._values: dict[str, Tensor] = {}
-        self._gradients: dict[str, Tensor] = {}
+        """Shares of positive values, summed over the passes."""
+        self._squares: dict[str, Tensor] = {}
+        """Squared norms of gradients, summed likewise."""
 
     def begins(self, network: nn.Module, inputs: tuple[Any, ...]) -> None:
         """The network is about to run: note how many samples each of its streams has."""
-        self._running = True
+        self._running, self._passes = True, self._passes + 1
         images = inputs[0]
         if isinstance(images, Mapping):
             self._per_stream = len(next(iter(images.values())))
@@ -72,10 +75,11 @@ class Watch:
             return
         if self._before is not None and inputs[0] is self._before[1] and not isinstance(_kind(layer), Convolution):
             self._values.pop(self._before[0], None)  # a norm takes its convolution's place
-            self._gradients.pop(self._before[0], None)
+            self._squares.pop(self._before[0], None)
         self._before = (name, output)
         streams = self._by_stream(output.detach())
-        self._values[name] = (streams > 0).sum(dim=(1, 3, 4)) / streams[0, :, 0].numel()  # [S, C]
+        positive = (streams > 0).sum(dim=(1, 3, 4)) / streams[0, :, 0].numel()  # [S, C]
+        self._values[name] = self._values[name] + positive if name in self._values else positive
         # What follows may write into the output; where that is a view, only its base still gets the gradient then.
         base = output._base
         target = base if base is not None and base.numel() == output.numel() else output
@@ -87,7 +91,8 @@ class Watch:
             streams = self._by_stream(gradient)
             wide = torch.promote_types(gradient.dtype, torch.float32)
             norms = torch.linalg.vector_norm(streams, dim=(1, 3, 4), dtype=wide)  # [S, C]
-            self._gradients[name] = norms / self._loss_scale
+            square = (norms / self._loss_scale).square()
+            self._squares[name] = self._squares[name] + square if name in self._squares else square
 
     def _by_stream(self, x: Tensor) -> Tensor:
         """[S*B, C, h, w] -> [S, B, C, h, w]; S = 1 where streams have been fused."""
@@ -97,12 +102,12 @@ class Watch:
     def health(self) -> Health:
         """What was seen, part by part in network order; one transfer from the device a layer."""
         parts: dict[str, list[_Layer]] = {}
-        positives = ranks.averaged(self._values)
-        squares = {name: self._gradients.get(name, torch.zeros_like(each)).square() for name, each in positives.items()}
+        positives = ranks.averaged({name: value / self._passes for name, value in self._values.items()})
+        squares = {name: self._squares.get(name, torch.zeros_like(each)) for name, each in positives.items()}
         for name, square in ranks.averaged(squares).items():
             positive, norms = positives[name], (square / ranks.count()).sqrt()  # [S, C]; each rank's loss is its share
             dead = ((positive == 0) & (norms == 0)).float().mean(1)
-            rows = torch.stack([positive.mean(1), dead, torch.linalg.vector_norm(norms, dim=1)]).double().cpu().tolist()
+            rows = torch.stack([positive.mean(1), dead, torch.linalg.vector_norm(norms, dim=1)]).cpu().double().tolist()
             parts.setdefault(part_of(self._network, name), []).append(_Layer(name, *rows))
         gradients = {layer.name: tuple(layer.gradient) for layers in parts.values() for layer in layers}
         exchanging = {name: gradients[name] for name in exchange_layers(self._network) if name in gradients}

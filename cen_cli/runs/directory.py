@@ -107,7 +107,9 @@ def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> Ru
 def check_free(root: Path) -> None:
     """Raises UsageError for a folder that holds anything but a run without any checkpoint: nothing is overwritten."""
     if not _never_saved(RunDirectory(root)):
-        files.check_free(root, f"continue it with: {command('train', '--resume', root)}, or choose another --out")
+        files.check_new_directory(
+            root, f"continue it with: {command('train', '--resume', root)}, or choose another --out"
+        )
 
 
 def _never_saved(run: RunDirectory) -> bool:

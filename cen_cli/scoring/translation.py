@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from cen_cli import ranks
 from cen_cli.data.loading import evaluation_loader
+from cen_cli.data.sample import TARGET
 from cen_cli.data.views import ViewDataset
-from cen_cli.metrics.feature_cache import cached_features, feature_key
+from cen_cli.metrics.feature_cache import cached_features, content_digest, feature_key
 from cen_cli.metrics.features import distance_notes
 from cen_cli.metrics.fid import frechet_distance, frechet_interval
 from cen_cli.metrics.kid import kernel_distance
@@ -57,7 +58,8 @@ class Distances:
             loader = evaluation_loader(data, batch=batch, workers=workers)
             return torch.cat([self.features(as_pictures(views.to("cpu").target, stretch=stretch)) for views in loader])
 
-        key = feature_key(data=data.fingerprint(), stretch=str(stretch), weights=self.features.sha256)
+        targets = content_digest(data.files(index)[TARGET] for index in range(len(data)))
+        key = feature_key(data=data.fingerprint(), targets=targets, stretch=str(stretch), weights=self.features.sha256)
         return cached_features(self.folder, key, compute)
 
     def added(self, scores: TranslationScores, real: Tensor, fake: Tensor) -> TranslationScores:
@@ -123,7 +125,8 @@ class TranslationScorer:
                 for name, image in zip(made, images, strict=False):
                     seen.sums[name].update(image, images[-1], batch.target_valid)
                 if distances is not None:
-                    pictures = as_pictures(images[:-1].flatten(0, 1), stretch=self._stretch)
+                    fakes = torch.where(batch.target_valid, images[:-1], images[-1])  # no truth, nothing to tell apart
+                    pictures = as_pictures(fakes.flatten(0, 1), stretch=self._stretch)
                     features = distances.features(pictures).unflatten(0, (len(made), -1))
                     for name, each in zip(made, features, strict=True):
                         seen.features[name].append(each)
@@ -138,6 +141,7 @@ class TranslationScorer:
     ) -> Evaluation:
         """The scores of what all ranks have seen, in the order of the views."""
         names, samples = seen[0].names, sum(each.samples for each in seen)
+        lone = ["one view: no FID and no KID"] if self.distances and len(data) == 1 else []
         scores = {name: RegressionSums.of_all(each.sums[name] for each in seen).scores() for name in names}
         if distances is not None:
             real = distances.of_real(data, batch=self.batch, workers=self.workers, stretch=self._stretch)
@@ -150,7 +154,7 @@ class TranslationScorer:
             samples=samples,
             scores=dict(scores),
             weights=dict(zip(model.branches, model.ensemble.weights().tolist(), strict=True)),
-            notes=(*self.notes, *(() if distances is None else distances.notes(samples))),
+            notes=(*self.notes, *(() if distances is None else distances.notes(samples)), *lone),
         )
 
     @property

@@ -90,3 +90,14 @@ def test_weights_of_classes_by_how_rare_they_are():
     shown = torch.tensor([100.0, 100.0, 20.0, 0.0], dtype=torch.float64)  # the rare one fills half of its views
     median = class_weights(pixels, shown, "median")
     torch.testing.assert_close(median / median[0], torch.tensor([1.0, 2.0, 1.2, 0.0]))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_batch_of_a_class_alone_that_does_not_count_teaches_nothing(smoothing):
+    logits, target = case(3)
+    logits.requires_grad_()
+    loss = PixelLoss(torch.tensor([0.0, 1.0, 1.0]), label_smoothing=smoothing)
+    value = loss(logits, torch.zeros_like(target), loss.count(torch.zeros_like(target)))
+    value.backward()
+    assert value == 0
+    assert not logits.grad.any()

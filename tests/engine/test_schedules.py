@@ -59,3 +59,4 @@ def test_first_exchange_with_adam_depends_on_the_rate_alone():
 def test_gammas_that_start_below_the_threshold_are_exchanged_at_once():
     schedule = Schedule("constant", total_steps=10)
     assert first_exchange_step(schedule, 0.1, sparsity=0.1, gap=-0.5, optimizer="sgd", momentum=0.0) == 0
+    assert first_exchange_step(schedule, 0.1, sparsity=0.0, gap=-0.5, optimizer="sgd", momentum=0.0) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cen_cli.metrics.feature_cache import cached_features, feature_key
+from cen_cli.metrics.feature_cache import cached_features, content_digest, feature_key
 
 FEATURES = torch.randn(5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -36,6 +36,19 @@ def test_another_key_is_computed_anew(tmp_path):
     cached_features(tmp_path, "abc", compute)
     assert torch.equal(cached_features(tmp_path, "abd", lambda: FEATURES + 1), FEATURES + 1)
     assert torch.equal(cached_features(tmp_path, "abc", not_again), FEATURES)
+
+
+def test_files_are_told_apart_by_what_is_in_them(tmp_path):
+    paths = [tmp_path / "a.npy", tmp_path / "b.mat"]
+    for path in paths:
+        path.write_bytes(b"one")
+    names = [str(paths[0]), f"{paths[1]}/depths/1", f"{paths[1]}/depths/2"]
+    before = content_digest(names)
+    assert content_digest(names) == before
+    for path in paths:
+        path.write_bytes(b"two")
+        assert content_digest(names) != before
+        path.write_bytes(b"one")
 
 
 def test_float32_is_kept_as_float64(tmp_path):

@@ -13,6 +13,7 @@ from cen_cli.models.norms import ModalBatchNorm2d
 from cen_cli.models.segmenter import Segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.streams import PrivateCopies
+from cen_cli.results import Health
 from tests.models.test_segmenter import images as segmented_images
 
 NAMES = ("rgb", "depth")
@@ -74,6 +75,22 @@ def test_the_gradient_is_that_of_the_loss_with_respect_to_the_output() -> None:
     assert made.grad is not None
     assert second.gradient == pytest.approx(made.grad.norm().item(), rel=1e-5)
     assert second.positive == pytest.approx((made > 0).float().mean().item(), rel=1e-5)
+
+
+def test_a_batch_in_parts_is_seen_as_a_whole() -> None:
+    torch.manual_seed(0)
+    network, batch = Shut(0.0).eval(), torch.cat([images(), images() - 3])
+
+    def seen(parts: int) -> Health:
+        with watching(network) as watch:
+            for part in batch.chunk(parts):
+                network(part).sum().backward()
+        return watch.health()
+
+    for one, several in zip(seen(1).parts, seen(2).parts, strict=True):
+        assert (several.name, several.worst) == (one.name, one.worst)
+        for value in ("dead", "positive", "gradient"):
+            assert getattr(several, value) == pytest.approx(getattr(one, value), rel=1e-5)
 
 
 def test_a_stream_that_gets_nothing_is_seen_beside_one_that_does() -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cen_cli.builders.networks import network
+from cen_cli.metrics.pictures import as_pictures
 from cen_cli.models.device import autocast
 from cen_cli.models.streams import ModalOutput
+from cen_cli.models.translator import unet_translator
 from cen_cli.recipe import load_recipe
 from cen_cli.scoring.segmentation import evaluating
+from cen_cli.scoring.translation import Distances, TranslationScorer
+from tests.ranked import INPUTS, Views
 
 CPU = torch.device("cpu")
 RECIPES = {
@@ -71,3 +77,45 @@ def test_in_fp32_nothing_is_rounded() -> None:
     net = nn.Conv2d(3, 4, 1)
     with evaluating(net, "fp32"):
         assert net.weight.dtype == torch.float32
+
+
+class _Seen:
+    """Takes the place of Inception: keeps what it is shown."""
+
+    sha256, note = "none", None
+
+    def __init__(self) -> None:
+        self.pictures: list[Tensor] = []
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        self.pictures.append(pictures)
+        return pictures.double().flatten(1)[:, :4]
+
+
+class _Pictures(Distances):
+    def of_real(self, data: Views, **_: object) -> Tensor:
+        truths = [data.sample(index) for index in range(len(data))]
+        return torch.stack([as_pictures(view.target[None])[0] for view in truths]).double().flatten(1)[:, :4]
+
+
+def test_distances_see_no_pixel_without_a_truth(tmp_path: Path) -> None:
+    views, seen = Views(3, labels=False), _Seen()
+    torch.manual_seed(0)
+    model = unet_translator(INPUTS, levels=4, filters=4)
+    scorer = TranslationScorer(CPU, "fp32", 3, 0, "strict", "instance", _Pictures(seen, tmp_path))
+    scorer(model, views, split="val")
+    made = seen.pictures[0].unflatten(0, (-1, 3))  # branches and ensemble, views
+    truths = [views.sample(index) for index in range(3)]  # the first has no truth at all
+    for each in made:
+        for picture, view in zip(each, truths, strict=True):
+            same = (picture == as_pictures(view.target[None])[0]).all(0)
+            assert same[~view.target_valid[0]].all()
+            assert same[view.target_valid[0]].all() == (view is truths[0])
+
+
+def test_one_view_has_no_distances_and_says_so(tmp_path: Path) -> None:
+    scorer = TranslationScorer(CPU, "fp32", 3, 0, "strict", "instance", _Pictures(_Seen(), tmp_path))
+    found = scorer(unet_translator(INPUTS, levels=4, filters=4), Views(2, labels=False), split="val")
+    assert not any("one view" in note for note in found.notes)
+    found = scorer(unet_translator(INPUTS, levels=4, filters=4), Views(1, labels=False), split="val")
+    assert "one view: no FID and no KID" in found.notes
