@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from cen_cli.builders.fine_tuning import keep_choices, own_checkpoint, start_from
+from cen_cli.errors import UsageError
 from cen_cli.models.choices import Choice, LargestGains, RandomShare, SmallestGammas, SoftGates, choose_channels
 from cen_cli.models.downloads import fetch, is_address
-from cen_cli.models.exchange import allot_donors
+from cen_cli.models.exchange import allot_donors, exchange_layers
 from cen_cli.models.fusion.align import AlignFusion
 from cen_cli.models.fusion.blocks import AverageFusion, ConcatFusion, SelfAttentionFusion
 from cen_cli.models.fusion.placement import Fusion, MakeBlock
@@ -60,6 +61,9 @@ def _chooses(recipe: Recipe) -> dict[str, Any]:
 def _set_exchange(built: Network, recipe: Recipe) -> None:
     """Where it exchanges, who chooses, who gives, what presses."""
     exchange, seed = recipe.exchange, recipe.train.seed
+    if exchange.choose != "none" and not exchange_layers(built):
+        frozen = f"model.frozen_stages = {recipe.model.frozen_stages}"
+        raise UsageError(f"{frozen}: nothing is left that exchanges", hint='fewer, or model.fusion = "none"')
     if exchange.stages is not None:
         exchange_only_in(built.encoder, exchange.stages)
     choice = _choice(exchange)

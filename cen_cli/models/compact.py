@@ -22,18 +22,23 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from cen_cli.models.conversion import Convolution, convolutions_and_norms, replace_layers
-from cen_cli.models.exchange import ChannelExchange
+from cen_cli.models.conversion import CHECKED_SIDE, Convolution, convolutions_and_norms, replace_layers
+from cen_cli.models.exchange import ChannelExchange, exchanging_layers
+from cen_cli.models.network import StreamNetwork
 from cen_cli.models.norms import BatchOrInstanceNorm, ModalBatchNorm2d, ModalInstanceNorm2d
 from cen_cli.models.streams import PrivateCopies, split_modalities
 
 TRAINING_ONLY = "decoder.auxiliary."
 """Beginning of the names of what is there for a loss alone (PSPNet's second head): a compact network has none of it."""
+COMPACT_TO = 1e-3
+"""Largest difference of a compact network's outputs, as a share of the largest, or absolute where that is below 1."""
 TABLES = ("weight", "bias", "running_mean", "running_var")
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -119,11 +124,32 @@ def _index(replaced: Tensor, computed: Tensor, donor: Tensor | None) -> tuple[Te
     return sources, torch.stack(terms, dim=1)
 
 
+@torch.no_grad()
 def compacted(network: Network) -> Network:
-    """A compact copy of a network in evaluation, with what its norms go by now; `network` is left as it is."""
+    """A compact copy of a network in evaluation, with what its norms go by now; `network` is left as it is.
+
+    Raises ValueError for gates that mix channels, and where the copy makes something else of a random image: where a
+    convolution's output is read by a norm and by others too.
+    """
     copied = copy.deepcopy(network)
     copied.load_state_dict(put_compact_layers(copied, compact_tensors(network)))
-    return copied.eval()
+    copied.to(next(network.parameters()).device).eval()
+    original, x = copy.deepcopy(network).eval(), _noise(network)
+    outputs = ([each for each in tree_leaves(net(x)) if isinstance(each, Tensor)] for net in (original, copied))
+    for wanted, made in zip(*outputs, strict=True):
+        if not (made - wanted).abs().max() <= COMPACT_TO * max(1.0, float(wanted.abs().max())):
+            raise ValueError("compact, the network computes something else: it reads what a convolution makes twice")
+    return copied
+
+
+def _noise(network: nn.Module) -> Tensor:
+    """A random image of each stream, [M, 1, C, S, S], that the network takes."""
+    side = max(CHECKED_SIDE, getattr(network, "size_multiple", 1))
+    first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
+    channels = 3 if first is None or isinstance(network, StreamNetwork) else first.in_channels
+    modalities = len(network.modalities)  # type: ignore[arg-type]  # names, of all networks of streams
+    noise = torch.randn(modalities, 1, channels, side, side, generator=torch.Generator().manual_seed(0))
+    return noise.to(next(network.parameters()).device)
 
 
 # ---- where it is done ----
@@ -174,8 +200,38 @@ class Site:
 
 
 def compact_sites(network: nn.Module) -> list[Site]:
-    """What a compact network does differently: norms that fold, and exchanges in which something is replaced."""
-    return [site for site in _sites(network) if site.folds or bool(site.replaced.any())]
+    """What a compact network does differently: norms that fold, and exchanges in which something is replaced.
+
+    Norms that do not read the very output of the convolution before them, as the network runs once, are no such sites.
+    """
+    sites = [site for site in _sites(network) if site.folds or bool(site.replaced.any())]
+    following = _following(network, sites)
+    return [site for site in sites if site.norm_name in following]
+
+
+@torch.no_grad()
+def _following(network: nn.Module, sites: Sequence[Site]) -> set[str]:
+    """The norms, by name, that read what the convolution of their site has made, and always do."""
+    made: dict[str, Any] = {}
+    reads: dict[str, bool] = {}
+
+    def has_made(name: str, output: Any) -> None:
+        made[name] = output
+
+    def has_read(name: str, x: Any) -> None:
+        reads[name] = reads.get(name, True) and made.get(name) is x
+
+    modes = {module: module.training for module in network.modules()}
+    with ExitStack() as hooks:
+        hooks.callback(lambda: [setattr(module, "training", mode) for module, mode in modes.items()])
+        for site in sites:
+            name = site.norm_name
+            on_conv = site.placed.register_forward_hook(lambda _, __, output, name=name: has_made(name, output))
+            on_norm = site.layer.register_forward_pre_hook(lambda _, inputs, name=name: has_read(name, inputs[0]))
+            hooks.callback(on_conv.remove)
+            hooks.callback(on_norm.remove)
+        network.eval()(_noise(network))
+    return {name for name, reading in reads.items() if reading}
 
 
 def _sites(network: nn.Module) -> Iterator[Site]:
@@ -200,8 +256,11 @@ def compact_tensors(network: nn.Module) -> dict[str, Tensor]:
     Of a `Site`, under its convolution's name: `weight`, filters [O, I, k, k] where they are shared, else the kept ones
     of all streams, one stream behind the other, [K, I, k, k] (K channels computed in all); under its norm's name:
     `replaced`, bool [M, C], and `donor`, int64 [M, C], where one stream gives; `scale` and `shift` [K] where it folds,
-    else the tables of the norm, [K] each, beside the convolution's `bias`. Everything else is as it was.
+    else the tables of the norm, [K] each, beside the convolution's `bias`. Everything else is as it was. Raises
+    ValueError for gates that mix channels.
     """
+    if any(layer.mixes for layer in exchanging_layers(network).values()):
+        raise ValueError("gates mix channels, which no index stands for: harden them first")
     sites = compact_sites(network)
     left_out = (TRAINING_ONLY, *(f"{name}." for site in sites for name in (site.conv_name, site.norm_name)))
     kept = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(left_out)}

@@ -8,7 +8,7 @@ network computes what the network computed.
 Which norm follows which convolution is read off the order in which modules are registered: a norm follows the nearest
 convolution (nn.Conv2d or nn.ConvTranspose2d) registered before it, if no other norm stands between and the channel
 counts agree. A network that registers its layers in another order than it runs them, or whose norm sees a
-concatenation, gets modal norms there but no exchange, or should be given its own `after`.
+concatenation, exchanges behind another norm there, or behind none: `exchange_layers` tells, and `after` decides.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace as changed
 from functools import partial
 from types import UnionType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ from cen_cli.models.norms import ModalLayerNorm2d, ModalNorm, NormSharing, Share
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.streams import ModalOutput, PrivateCopies, split_modalities, stack_modalities
 
+Network = TypeVar("Network", bound=nn.Module)
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 After = Callable[[str, Convolution], bool]
 ModalOutputs: TypeAlias = "ModalOutput | dict[Any, ModalOutputs] | list[ModalOutputs] | tuple[ModalOutputs, ...]"
@@ -134,7 +135,15 @@ def to_cen(
     convert_layers(body, len(names), settings, after=after)
     if threshold is None and exchange:
         choose_channels(body, RandomShare(share), seed=0)
-    return ModalNetwork(body, names).train(model.training)
+    made = _on_device_of(model, ModalNetwork(body, names))
+    made.training = made.ensemble.training = model.training  # layers keep theirs: norms may be frozen by `eval()`
+    return made
+
+
+def _on_device_of(model: nn.Module, made: Network) -> Network:
+    """What was made of `model`, where its parameters are: they say nothing to norms that have none."""
+    devices = {parameter.device for parameter in model.parameters()}
+    return made.to(devices.pop()) if len(devices) == 1 else made
 
 
 def convert_layers(
@@ -248,6 +257,7 @@ def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSetting
     inputs = [torch.randn(shape, generator=generator).to(device) for _ in names]
     expected = [tree_leaves(body(x)) for x in inputs]
     convert_layers(body, len(names), changed(settings, exchange=False, gamma_init=None))
+    _on_device_of(model, body)
     stacks = [split_modalities(leaf, len(names)) for leaf in tree_leaves(body(torch.cat(inputs)))]
     for m, name in enumerate(names):
         for wanted, stack in zip(expected[m], stacks, strict=True):

@@ -114,8 +114,11 @@ def test_keys_that_do_not_apply_are_refused(changes: dict, message: str, tiny_re
     assert any(message.replace(".1.", "[1]") in problem for problem in refused.value.problems)
 
 
-@pytest.mark.parametrize(("stages", "frozen", "message"), [([5], 0, "encoder has 4"), ([1], 1, "nothing exchanges")])
+@pytest.mark.parametrize(
+    ("stages", "frozen", "message"),
+    [([5], 0, "encoder has 4"), ([1], 1, "nothing exchanges"), (None, 4, "nothing is left that exchanges")],
+)
 def test_stages_that_cannot_exchange_are_refused(stages, frozen, message, tiny_recipe: Path) -> None:
-    changes = {"exchange.stages": stages, "model.frozen_stages": frozen}
+    changes = {"model.frozen_stages": frozen} | ({"exchange.stages": stages} if stages else {})
     with pytest.raises(UsageError, match=message):
         dry_run(tiny_recipe, changes=changes, device="cpu")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 from torch import nn
 
 import cen_cli
-from cen_cli.models.choices import RandomShare, choose_channels
+from cen_cli.models.choices import RandomShare, SoftGates, choose_channels
 from cen_cli.models.compact import (
     CompactConvolution,
     compact_sites,
@@ -254,6 +255,35 @@ def test_a_network_of_one_s_own(norm):
     compact = compacted(net)
     assert isinstance(compact.body[0], CompactConvolution)
     assert_equal(net, compact)
+
+
+@pytest.mark.parametrize("name", ["densenet121", "resnetv2_18d", "res2net50_26w_4s"])
+def test_norms_that_follow_no_convolution_are_left_alone(name):
+    """They see sums, concatenations or maps behind an activation, or are registered in another order than they run."""
+    torch.manual_seed(0)
+    net = trained(cen_cli.to_cen(timm.create_model(name, num_classes=3), NAMES[:2], threshold=0.01))
+    assert_equal(net, compacted(net))
+
+
+class Twice(nn.Module):
+    """What the convolution makes is read by the norm and by a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return x + self.norm(x)
+
+
+def test_what_cannot_be_compacted_is_refused():
+    with pytest.raises(ValueError, match="it reads what a convolution makes twice"):
+        compacted(trained(cen_cli.to_cen(Twice(), NAMES[:2])))
+    net = cen_cli.to_cen(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), NAMES[:2])
+    choose_channels(net, SoftGates(None), 0)
+    with pytest.raises(ValueError, match="gates mix channels"):
+        compacted(net.eval())
 
 
 def test_instance_norms_without_replaced_channels_leave_nothing_to_do():

@@ -56,6 +56,36 @@ def lively(net: nn.Module) -> nn.Module:
     return net
 
 
+def test_a_network_stays_on_its_device():
+    net = to_cen(nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4)).to("meta"), ("rgb", "depth"))
+    assert {tensor.device.type for tensor in (*net.parameters(), *net.buffers())} == {"meta"}
+
+
+def test_layers_in_evaluation_stay_there():
+    plain = SmallNet().train()
+    plain.stem[1].eval()
+    net = to_cen(plain, ("rgb", "depth"))
+    assert net.training
+    assert not net.body.stem[1].training
+    assert net.body.point[1].training
+    assert not to_cen(plain.eval(), ("rgb", "depth")).training
+
+
+def test_no_generator_is_moved(monkeypatch):
+    class Subclass(nn.BatchNorm2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).relu()
+
+    seeded = []
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: seeded.append(seed))  # which seeds GPUs, too
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), Subclass(4))
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="Subclass"):
+        to_cen(plain, ("rgb", "depth"))
+    assert seeded == []
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("modalities", [("rgb",), ("rgb", "depth"), ("rgb", "depth", "edge")])
 @pytest.mark.parametrize("conv", ["shared", "private"])
 @pytest.mark.parametrize("name", NETWORKS)

@@ -3,9 +3,9 @@
 Their maps are at strides of 4 and more. Where a network has several stages of one stride, each gives a map. The stem
 belongs to the first stage.
 
-The exchange sits behind the norm of every k x k convolution with k > 1, the stem's and depthwise ones included, and
-before the activation. A network is cut where timm taps it for features, which presumes that it runs its modules one
-after the other; that is proved when it is built, and refused otherwise.
+The exchange sits behind the norm registered next after a k x k convolution with k > 1, the stem's and depthwise ones
+included, and before the activation. A network is cut where timm taps it for features, which presumes that it runs its
+modules one after the other; that is proved when it is built, and refused otherwise.
 """
 
 from __future__ import annotations
