@@ -2,8 +2,8 @@
 
 PNG, JPEG, TIFF, BMP and WebP are opened, none of the others that Pillow knows: some of those start programs. Pillow
 keeps the high bytes alone of colours of 16 bits, and no TIFF of more than four bands: by the file's own header,
-imagecodecs decodes PNGs of that kind, and tifffile TIFFs. NumPy's arrays (.npy) count as images of the mode that their
-type and shape correspond to.
+imagecodecs decodes PNGs of that kind, and tifffile TIFFs. Grey PNGs of 2 and 4 bits are spread to 8, as that format
+means them. NumPy's arrays (.npy) count as images of the mode that their type and shape correspond to.
 """
 
 from __future__ import annotations

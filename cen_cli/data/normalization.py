@@ -45,7 +45,8 @@ def mirrored(image: Tensor, spec: ModalitySpec) -> Tensor:
     if spec.mirror_sum is None:
         return flipped
     mean, std = spec.mean[0], spec.std[0]
-    highest = (spec.mirror_sum / 255 - mean) / std
+    full = 255 if spec.encoding is None or spec.encoding.plain else 1  # of what is stored
+    highest = (spec.mirror_sum / full - mean) / std
     flipped[..., 0, :, :] = highest - mean / std - flipped[..., 0, :, :].clamp(max=highest)
     return flipped
 

@@ -188,7 +188,10 @@ def _encoded(path: str | Path, encoding: Encoding) -> np.ndarray:
     decoded = decode_encoded(path, encoding)
     mode, values = decoded.mode, decoded.values
     channels = 1 if values.ndim == 2 else values.shape[-1]
-    if STORED.get(mode, mode.partition(" x ")[0]) == encoding.stored and channels == encoding.channels:
+    stored = STORED.get(mode, mode.partition(" x ")[0])
+    if stored == "uint16" and encoding.stored == "int16" and values.max() <= np.iinfo(np.int16).max:
+        stored, values = "int16", values.astype(np.int16)  # arrays and bands without a negative value
+    if stored == encoding.stored and channels == encoding.channels:
         return values
     expected = _EXPECTED[encoding.stored, encoding.channels]
     hint = "`stored` and `channels` in the recipe's table of the modality say what is expected"
@@ -218,7 +221,8 @@ def read_class_map(path: str | Path, encoding: LabelEncoding) -> tensors.Mask:
     known = np.array([*encoding.values, *encoding.void], dtype=np.int64)
     labels = np.array([*range(len(encoding.values)), *([VOID] * len(encoding.void))], dtype=np.uint8)
     order = known.argsort()
-    place = order[np.searchsorted(known, stored - encoding.tolerance, sorter=order).clip(max=len(known) - 1)]
+    nearest = known[order]
+    place = order[np.searchsorted((nearest[1:] + nearest[:-1]) // 2, stored)]
     unknown = np.abs(known[place] - stored) > encoding.tolerance
     if unknown.any():
         raise _unknown_labels(path, np.unique(stored[unknown]).tolist(), encoding)

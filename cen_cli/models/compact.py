@@ -223,7 +223,8 @@ def _following(network: nn.Module, sites: Sequence[Site]) -> set[str]:
 
     modes = {module: module.training for module in network.modules()}
     with ExitStack() as hooks:
-        hooks.callback(lambda: [setattr(module, "training", mode) for module, mode in modes.items()])
+        for module, mode in modes.items():
+            hooks.callback(setattr, module, "training", mode)
         for site in sites:
             name = site.norm_name
             on_conv = site.placed.register_forward_hook(lambda _, __, output, name=name: has_made(name, output))

@@ -52,6 +52,8 @@ def _kind(modality: Modality) -> Complaints:
     kind = modality["kind"]
     if kind == "measurement" and "range" not in modality:
         yield "range", "missing; a measurement needs its [lowest, highest], in its unit"
+    if kind == "measurement" and modality["channels"] != 1:
+        yield "channels", '1 with kind = "measurement"; a modality for each of several'
     if kind == "normals" and modality["channels"] != 3:
         yield "channels", '3 with kind = "normals"'
     for key in ("scale", "unit", "invalid") if kind != "measurement" else ():

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
 from cen_cli.data import tensors
-from cen_cli.data.modality import HALF, ModalitySpec
+from cen_cli.data.modality import HALF, Encoding, ModalitySpec
 from cen_cli.data.normalization import denormalize, mirrored, normalize
 from cen_cli.data.sample import RawView
 from cen_cli.data.sets.nyudv2 import SPECS
 from cen_cli.data.sets.rooms import SPECS as ROOM_SPECS
 from cen_cli.data.tensors import DepthMap
 from cen_cli.data.transforms import EvalTransform
+from cen_cli.results import FULL_RANGE
 
 
 def as_input(image: Tensor, spec: ModalitySpec) -> tuple[Tensor, Tensor]:
@@ -97,3 +99,16 @@ def test_normals_mirrored_after_normalisation_equal_normals_mirrored_before():
     plain = ModalitySpec("rgb", "image", mean=HALF, std=HALF)
     values = as_input(stored, plain)[0]
     assert torch.equal(mirrored(values, plain), values.flip(-1))
+
+
+@pytest.mark.parametrize("stored", ["uint8", "uint16", "float32"])
+def test_normals_of_one_s_own_are_mirrored_however_they_are_stored(stored):
+    """As training does: in [0, 255] where they are plain, else in [0, 1]."""
+    encoding = Encoding(stored, 3, 0.0, float(FULL_RANGE.get(stored, (0, 1))[1]))
+    full = 255 if encoding.plain else 1
+    spec = ModalitySpec("normal", "image", mean=HALF, std=HALF, mirror_sum=full, encoding=encoding)
+    values = torch.linspace(0, 1, 16).view(1, 4, 4).expand(3, 4, 4)
+    image = (values * 255).round().to(torch.uint8) if encoding.plain else values
+    before = image.flip(-1).clone()
+    before[0] = full - before[0]
+    torch.testing.assert_close(mirrored(as_input(image, spec)[0], spec), as_input(before, spec)[0])

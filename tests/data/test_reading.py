@@ -255,6 +255,24 @@ def test_jpeg_masks_of_two_values_need_a_tolerance(tmp_path):
         read_class_map(tmp_path / "a.jpg", LabelEncoding((0, 255), tolerance=1))
 
 
+def test_a_stored_value_belongs_to_the_nearest_of_all_values(tmp_path):
+    stored = np.array([[0, 60, 70, 128, 150, 200, 240, 255]], np.uint8)
+    Image.fromarray(stored).save(tmp_path / "a.png")
+    found = read_class_map(tmp_path / "a.png", LabelEncoding((0, 255), void=(128,), tolerance=127))
+    assert found[0].tolist() == [[0, 0, 255, 255, 255, 1, 1, 1]]
+
+
+def test_whole_numbers_with_a_sign_are_read_where_no_value_is_negative(tmp_path):
+    encoding = Encoding("int16", 1, -100, 400, invalid=(-9999.0,), unit="m")
+    for name, values in {"a": [[-9999, 300]], "b": [[0, 300]]}.items():
+        np.save(tmp_path / f"{name}.npy", np.array(values, np.int16))
+    assert read_encoded(tmp_path / "a.npy", encoding, measured=True).tolist() == [[[0, 400]]]
+    assert read_encoded(tmp_path / "b.npy", encoding, measured=True).tolist() == [[[100, 400]]]
+    np.save(tmp_path / "c.npy", np.array([[0, 40000]], np.uint16))
+    with pytest.raises(DataError, match="expected 16-bit grey with a sign"):
+        read_encoded(tmp_path / "c.npy", encoding, measured=True)
+
+
 def test_a_modality_reads_its_own_bands(tmp_path, write):
     values = np.random.default_rng(0).integers(0, 256, (5, 6, 4), dtype=np.uint8)
     write(tmp_path / "a.png", values)

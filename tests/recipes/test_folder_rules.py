@@ -80,6 +80,10 @@ def test_recipe_is_read_and_written_back(recipe: str) -> None:
             "data.folders.modalities.rgb.range: missing; a measurement needs its [lowest, highest], in its unit",
         ),
         (
+            "data.folders.modalities.rgb={kind='measurement', channels=3, range=[0, 1]}",
+            "rgb.channels = 3: 1 with kind =",
+        ),
+        (
             "data.folders.modalities.nir.kind=normals",
             'data.folders.modalities.nir.channels = 1: 3 with kind = "normals"',
         ),

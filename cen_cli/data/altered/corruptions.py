@@ -1,6 +1,7 @@
 """Corruptions of one modality at three strengths each, made on what is stored, before normalisation.
 
-    noise       images: normal, sigma in shares of the full range; measurements: in shares of the value itself
+    noise       images: normal, sigma in shares of the full range; measurements: in shares of the value itself, of one's
+                own of what it is above the lowest of their range, which they do not leave
     blur        images: Gaussian, sigma in shares of the shorter side
     darkening   images of light: the share of it that is lost
     holes       measurements: the share of pixels in which nothing is measured any more, in square patches whose side is
@@ -128,5 +129,8 @@ class Corrupted:
         view = data.view(index)
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, index))
         changed: Any = CORRUPTIONS[self.corruption].apply(view.inputs[self.modality], self.strength, generator)
+        spec = next(each for each in data.specs if each.name == self.modality)
+        if isinstance(changed, DepthMap) and spec.encoding is not None:
+            changed = DepthMap(changed.as_subclass(Tensor).clamp(max=spec.encoding.high - spec.encoding.low))
         view = dataclasses.replace(view, inputs=view.inputs | {self.modality: changed})
         return EvalTransform()(view, data.specs, target=data.target)

@@ -138,6 +138,8 @@ def _stored(stats: FileStatistics, *, convert: bool) -> Stored | None:
         return None
     if names <= {"uint16", "int32"} and stats.low >= 0 and stats.high <= 65535:
         return "uint16"
+    if names <= {"int16", "uint16"} and stats.high <= 32767:  # some files without a negative value
+        return "int16"
     kinds: tuple[Stored, ...] = ("uint8", "int16", "float32")
     return next((kind for kind in kinds if names == {kind}), None)
 

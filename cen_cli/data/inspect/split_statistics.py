@@ -166,7 +166,7 @@ class SplitStatistics:
         if spec is None and key != LABELS:
             return None
         if key not in self.modalities:
-            one_file = Path(path).parent.parent.is_file()
+            one_file = any(parent.is_file() for parent in Path(path).parents)
             self.modalities[key] = ModalityStatistics(key if spec is None else spec.name, spec, one_file)
         return self.modalities[key]
 

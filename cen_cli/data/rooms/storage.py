@@ -142,7 +142,8 @@ def _sound(root: Path, records: Records, *, verify: bool) -> Records:
     for folder in {str(Path(name).parent) for name in records.files}:
         if (root / folder).is_dir():
             with os.scandir(root / folder) as entries:
-                sizes.update({f"{folder}/{entry.name}": entry.stat().st_size for entry in entries})
+                whole = (entry for entry in entries if not entry.name.startswith("."))  # others are being written
+                sizes.update({f"{folder}/{entry.name}": entry.stat().st_size for entry in whole})
     sound = {name: record for name, record in records.files.items() if sizes.get(name) == record[0]}
     if verify:
         sound = {name: record for name, record in sound.items() if _digest((root / name).read_bytes()) == record[1]}

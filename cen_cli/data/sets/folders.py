@@ -223,7 +223,7 @@ class _Names:
         """
         columns = [column for column in re.split(r"[\s,;]+", line) if column]
         whole = self._view(line)
-        key = whole or self._view(columns[0])
+        key = whole or (self._view(columns[0]) if columns else None)
         if key is None:
             raise ValueError(f"{line!r} is no view")
         others = [other for column in columns[1:] if (other := self._file(column)) not in (None, key)]

@@ -62,6 +62,7 @@ INCOMPLETE_HINT = (
     "data.skip_incomplete = true"
 )
 LIST_HINT = "one a line, as point_0_view_3 or {domain}/point_0_view_3_domain_{domain}.png"
+_POINT = re.compile(r"point_(\d+)_view_\d+")
 _LINE = re.compile(r"(?:.*/)?(point_\d+_view_\d+)(?:_domain_(?:\w+|\{domain\})\.png)?")
 
 
@@ -122,7 +123,7 @@ def _listed_view(line: str) -> ViewKey:
 
 
 def _by_rule(root: Path, split: str, everything: Sequence[ViewKey]) -> list[ViewKey]:
-    points = {key: int(re.findall(r"\d+", key.stem)[0]) for key in everything}
+    points = {key: int(match[1]) for key in everything if (match := _POINT.match(key.stem))}
     keys = [key for key, point in points.items() if split_of_point(point) == split]
     if not keys:
         raise DataError(

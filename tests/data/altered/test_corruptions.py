@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +14,8 @@ from cen_cli.data import tensors
 from cen_cli.data.altered.corruptions import CORRUPTIONS, LEVELS, Corrupted, meaningless
 from cen_cli.data.altered.dataset import AlteredViews
 from cen_cli.data.modality import Encoding, ModalitySpec
-from cen_cli.data.normalization import normalize
+from cen_cli.data.normalization import denormalize, normalize
+from cen_cli.data.sets.folders import FolderModality, Folders
 from cen_cli.data.sets.nyudv2 import SPECS, NYUDv2
 from cen_cli.data.sets.rooms import SPECS as ROOMS
 from cen_cli.data.tensors import DepthMap
@@ -119,6 +121,22 @@ NIR = ModalitySpec("nir", "image", encoding=Encoding("uint8", 1, 0.0, 255.0))
 )
 def test_each_kind_of_modality_has_the_corruptions_that_mean_something(spec: ModalitySpec, names: list[str]) -> None:
     assert apt(spec) == names
+
+
+def test_noise_does_not_leave_the_range_of_a_measurement(tmp_path: Path) -> None:
+    for name in ("thermal", "made"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            np.save(tmp_path / name / f"{number}.npy", np.full((32, 32), 75, np.float32))
+    modalities = {
+        name: FolderModality(f"{name}/{{stem}}.npy", "measurement", 1, "float32", (-20.0, 80.0))
+        for name in ("thermal", "made")
+    }
+    data = Folders(tmp_path, "train", ("thermal",), modalities=modalities, target="made")
+    altered = AlteredViews(data, Corrupted("thermal", "noise", 3, seed=0))[0]
+    depth = denormalize(altered.inputs["thermal"], data.specs[0])
+    assert depth.max() == pytest.approx(100, abs=1e-3)
+    assert depth.std() > 5
 
 
 def test_one_modality_of_a_view_is_corrupted_as_stored(tiny_root: Path) -> None:

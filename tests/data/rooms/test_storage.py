@@ -85,6 +85,14 @@ def test_a_finished_folder_is_returned_at_once(finished, counted):
     assert seen == [(8, 8)]
 
 
+def test_files_that_another_process_is_writing_are_none(tmp_path, finished, counted, monkeypatch):
+    folder = prepare(TINY, tmp_path, domains=PAIR, workers=1)
+    counted.clear()
+    (folder / "train/rgb/.123-abc.new").symlink_to("gone")  # as one that is renamed between listing and looking
+    assert prepare(TINY, tmp_path, domains=PAIR, workers=1) == folder
+    assert counted == []
+
+
 def test_missing_and_truncated_files_are_rendered_again(tmp_path, finished, counted):
     folder = prepare(TINY, tmp_path, domains=PAIR, workers=1)
     counted.clear()

@@ -417,6 +417,7 @@ def test_lists_name_views_or_files(root: Path) -> None:
     [
         ("", "train.txt: the list is empty"),
         ("field_001\nfield_999\n", "train.txt, line 2: 'field_999' is no view"),
+        ("field_001\n,,\n", "train.txt, line 2: ',,' is no view"),
         ("field_001\nrgb/field_001.jpg\n", "train.txt, line 2: 'rgb/field_001.jpg' names what line 1 names"),
         (None, "no list .*train.txt; of .*: it holds"),
     ],

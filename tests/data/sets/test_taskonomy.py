@@ -292,6 +292,14 @@ class TestWhatIsRefused:
         with pytest.raises(DataError, match=r"no list .*gone\.txt \(both are named\)"):
             Taskonomy(root, "train", PAIR, "rgb", train_list="train.txt", val_list="gone.txt")
 
+    def test_files_that_are_no_views_fall_into_no_part(self, write_taskonomy):
+        root = write_taskonomy(points=range(6))
+        names = [view.name for view in Taskonomy(root, "train", PAIR, "rgb").views]
+        for domain in (*PAIR, "rgb"):
+            folder = root / domain
+            shutil.copy(next(folder.iterdir()), folder / f"mean_domain_{domain}.png")
+        assert [view.name for view in Taskonomy(root, "train", PAIR, "rgb").views] == names
+
     def test_too_few_points_for_the_rule(self, write_taskonomy):
         root = write_taskonomy(points=(0, 2))
         with pytest.raises(DataError, match=r"none of the 2 points falls into 'val'") as caught:
