@@ -232,8 +232,8 @@ def _metric(recipe: Recipe) -> str:
 def _score_thresholds(
     network: ExchangingNetwork, recipe: Recipe, thresholds: list[float], device: str, listener: Listener
 ) -> list[ThresholdRow]:
-    quick = builders.validated_without_distances(recipe)
-    score = builders.scorer(quick, resolve_device(device), training=True)
+    quick = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"distances": False})})
+    score = builders.checkpoint_scorer(quick, resolve_device(device), network.file)
     data = dataset(recipe, listener)
     builders.check_fits(network.loaded, data, network.source)
     with listener.counting("evaluating") as advance:
