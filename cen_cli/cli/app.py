@@ -237,7 +237,7 @@ def _recipe_key_hint(error: Any) -> str | None:
     """`--epochs` is no option, but `--set train.epochs=...` is what was meant; not so `--input`, for `--inputs`."""
     name = getattr(error, "option_name", None)
     takes_set = error.ctx and any("--set" in parameter.opts for parameter in error.ctx.command.params)
-    if not name or not takes_set or any(option.startswith(name) for option in error.possibilities or ()):
+    if not name or not takes_set or any(each.startswith(name) for each in getattr(error, "possibilities", None) or ()):
         return None
     from cen_cli.recipe.problems import keys_named
 
