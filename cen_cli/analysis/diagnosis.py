@@ -107,8 +107,8 @@ def with_health(diagnosis: GammaDiagnosis, states: Sequence[LayerState], log: Se
 
 def _fixed(states: Sequence[LayerState], evidence: tuple[str, ...]) -> GammaDiagnosis:
     allowed = sum(int(state.replaceable.sum()) for state in states)
-    said = f"{_given_up(states)[0]} of {allowed} channels that may be replaced are replaced whatever their gammas say"
-    return GammaDiagnosis("fixed", (said, *evidence), "nothing needs changing: no threshold chose them")
+    said = f"{_given_up(states)[0]} of {allowed} channels that may be replaced are replaced; no threshold decides which"
+    return GammaDiagnosis("fixed", (said, *evidence), "nothing needs changing")
 
 
 def _collapsed(full: Sequence[str], evidence: tuple[str, ...], sparsity: float) -> GammaDiagnosis:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 from scipy import stats
@@ -153,13 +154,9 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
 
     Sentences on rows of one group, by the last metric with numbers; those that are `alone` have one modality. Taken is
     the cheapest row whose paired difference to the best one is within one standard error of that difference (the rule
-    of Breiman et al. 1984); with one seed, the best, as a guess. The best one is of those with the most seeds.
+    of Breiman et al. 1984); with one seed, the best, as a guess. The best is that over the seeds that all rows have.
     """
-    metric = next((cell.metric for row in rows for cell in reversed(row.cells) if cell.values), "")
-    done = [row for row in rows if metric and _cell_of(row, metric).values]
-    upwards = bool(metric) and is_better(metric, 1.0, than=0.0)
-    done.sort(key=lambda row: (len(_cell_of(row, metric).values), _cell_of(row, metric).mean * (1 if upwards else -1)))
-    done.reverse()
+    metric, done = ranked(rows)
     alone, fused = ([row for row in done if row.alone is single] for single in (True, False))
     if not fused:
         return ("Nothing to advise yet: no row that fuses has been trained.",)
@@ -175,9 +172,13 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
         sure = f"p = {p_value:.2g} {over}" if not math.isnan(p_value) else f"{seeds} common seed"
         return f"{written(metric, abs(mean))} {'better' if better else 'worse'} than {score(other)}, {sure}"
 
-    pairs = list(pairwise(alone))[:1]
-    said = [f"Of the modalities, {score(one)} is {compared(one, other)}." for one, other in pairs]
-    said += [f"The best fusion, {score(fused[0])}, is {compared(fused[0], one)}." for one in alone[:1]]
+    pairs = [("Of the modalities, {} is {}.", *pair) for pair in list(pairwise(alone))[:1]]
+    pairs += [("The best fusion, {}, is {}.", fused[0], one) for one in alone[:1]]
+    said = [
+        words.format(score(one), compared(one, other))
+        for words, one, other in pairs
+        if _compared(one, other, metric)[2]
+    ]
     best = done[0]
     taken = min((row for row in done if _as_good(row, best, metric)), key=lambda row: _spending(row, done.index(row)))
     why = "the best row" if taken is best else f"within a standard error of the best, {score(best)}, and cheaper"
@@ -185,13 +186,29 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
     instead = f", where {best.label} takes {_spent(best.cost)}" if cost and taken is not best and best.cost else ""
     said.append(f"Take {score(taken)}: {why}{cost}{instead}.")
     seeds = [len(_cell_of(row, metric).values) for row in done]
-    if seeds[0] < 2:
+    if max(seeds) < 2:
         said.append("One seed: this is a guess. Differences of a point or two often turn round with another seed.")
-    elif min(seeds) < seeds[0]:
-        said.append(f"Rows that fell behind have {min(seeds)} of {seeds[0]} seeds.")
+    elif min(seeds) < max(seeds):
+        said.append(f"Some rows have {min(seeds)} of {max(seeds)} seeds.")
     idle = [row.label for row in fused if row.replaced == 0]
     said += [f"{label} replaced no channel in these runs: its row says nothing of exchanging." for label in idle]
     return tuple(said)
+
+
+def ranked(rows: Sequence[SweepRow]) -> tuple[str, list[SweepRow]]:
+    """The last metric with numbers, and the rows that have some, the best over their common seeds first.
+
+    A row's own seeds count where no seed is common to all.
+    """
+    metric = next((cell.metric for row in rows for cell in reversed(row.cells) if cell.values), "")
+    done = [row for row in rows if metric and _cell_of(row, metric).values]
+    common = set.intersection(*(set(_cell_of(row, metric).values) for row in done)) if done else set()
+
+    def level(row: SweepRow) -> float:
+        values = _cell_of(row, metric).values
+        return fmean(values[seed] for seed in common or values)
+
+    return metric, sorted(done, key=level, reverse=bool(metric) and is_better(metric, 1.0, than=0.0))
 
 
 def _cell_of(row: SweepRow, metric: str) -> SweepCell:

@@ -115,7 +115,7 @@ def profile_training(
         size=(first.shape[-2], first.shape[-1]),
         rounds=rounds,
         steps=steps,
-        parameters=sum(plan.parameters.values()),
+        parameters=sum(parameter.numel() for parameter in task.model.parameters()),
         step=Spread.over(training),
         inference=Spread.over(inference),
         parts=_spreads(iterations),

@@ -23,6 +23,7 @@ from cen_cli.engine.schedules import Rate, Schedule
 from cen_cli.errors import DivergedError
 from cen_cli.models.choices import asks_for_gain, revise_choices, watch_gains
 from cen_cli.models.device import Precision, autocast
+from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.sparsity import follow_gradients
 from cen_cli.models.streams import ModalOutput
@@ -153,3 +154,10 @@ class NetworkTask(ABC):
         optimizer.step()
         if self.average and network is self.model:
             self.average.update_parameters(network)
+            self._replace_alike()
+
+    def _replace_alike(self) -> None:
+        """Let the average have the gammas themselves where a threshold decides by them: the same is replaced."""
+        for own, kept in zip(*(exchange_layers(net).values() for net in (self.model, self.kept)), strict=True):
+            if own.active and own.fixed is None and own.gate is None:
+                kept.norm.weight.data.copy_(own.norm.weight)

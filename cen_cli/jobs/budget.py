@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from math import ceil
-from statistics import fmean
 
+from cen_cli.analysis.sweeps import ranked
 from cen_cli.errors import UsageError
-from cen_cli.results import Listener, SweepRow, is_better
+from cen_cli.results import Listener, SweepRow
 
 Row = tuple[str, str]
 """Group and variant."""
@@ -56,28 +56,11 @@ def _better_half(rows: Sequence[Row], table: Sequence[SweepRow]) -> list[Row]:
     """In each group the better half by the last metric that has numbers, and the best row of one modality alone."""
     kept: list[Row] = []
     for group in dict.fromkeys(group for group, _ in rows):
-        ranked = _ranked([row for row in table if row.group == group and (group, row.variant) in rows])
-        alone = next((row for row in ranked if row.alone), None)
-        half = ranked[: max(ceil(len(ranked) / 2), 1)]
-        kept += [
-            (group, row.variant) for row in ranked if row in half or (row is alone and len(ranked) > len(half) + 1)
-        ]
+        _, best = ranked([row for row in table if row.group == group and (group, row.variant) in rows])
+        alone = next((row for row in best if row.alone), None)
+        half = best[: max(ceil(len(best) / 2), 1)]
+        kept += [(group, row.variant) for row in best if row in half or (row is alone and len(best) > len(half) + 1)]
     return kept
-
-
-def _ranked(rows: Sequence[SweepRow]) -> list[SweepRow]:
-    """Those with a score, the best over their common seeds first."""
-    cells = {row.variant: cell for row in rows for cell in row.cells if cell.values}  # of each the last
-    scored = [row for row in rows if row.variant in cells]
-    if not scored:
-        return []
-    common = set.intersection(*(set(cell.values) for cell in cells.values()))
-
-    def mean(row: SweepRow) -> float:
-        values = cells[row.variant].values
-        return fmean(values[seed] for seed in common or values)
-
-    return sorted(scored, key=mean, reverse=is_better(cells[scored[0].variant].metric, 1.0, than=0.0))
 
 
 def _too_short(budget: float, needed: float) -> UsageError:

@@ -21,7 +21,6 @@ from cen_cli.errors import CenError, UsageError
 from cen_cli.files import locked, write_bytes
 from cen_cli.jobs.budget import Row, train_within
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
-from cen_cli.jobs.export import evaluated_size
 from cen_cli.jobs.members import (
     BUSY,
     LOOK,
@@ -325,14 +324,14 @@ def _score(run: MemberRun, device: str, inception_weights: Path | None, sweep: S
     evaluation = scoring(model, data, recipe, str(folder), inception_weights, listener)(data)
     replaced = count_replaced(exchanging_layers(model.network), model.modalities)
     seconds = read_state(directory.last)["progress"]["seconds"]
-    write_outcome(run.folder, evaluation, replaced, seconds, _cost(model))
+    write_outcome(run.folder, evaluation, replaced, seconds, _cost(model, recipe.eval.window or data.view(0).size))
 
 
 @torch.no_grad()
-def _cost(model: builders.LoadedNetwork) -> NetworkCost:
-    """What one view costs at the size at which the network is evaluated."""
+def _cost(model: builders.LoadedNetwork, size: tuple[int, int]) -> NetworkCost:
+    """What one view of this size costs."""
     parameters = [*model.network.parameters()]
-    view = torch.zeros(len(model.modalities), 3, *evaluated_size(model), device=parameters[0].device)
+    view = torch.zeros(len(model.modalities), 3, *size, device=parameters[0].device)
     return NetworkCost(sum(parameter.numel() for parameter in parameters), macs(lambda: model.network(view)))
 
 

@@ -368,11 +368,18 @@ def count_replaced(layers: Mapping[str, ChannelExchange], modalities: Sequence[s
         return ()
     replaced = torch.stack([layer.replaced().sum(dim=1) for layer in layers.values()]).sum(dim=0).tolist()
     pressed = torch.stack([layer.pressed.sum(dim=1) for layer in layers.values()]).sum(dim=0).tolist()
+    fallen = torch.stack([_fallen(layer).sum(dim=1) for layer in layers.values()]).sum(dim=0).tolist()
     channels = sum(layer.pressed.shape[1] for layer in layers.values())
     return tuple(
-        ReplacedCount(modality=name, replaced=replaced[index], pressed=pressed[index], channels=channels)
+        ReplacedCount(name, replaced[index], pressed[index], channels, fallen=fallen[index])
         for index, name in enumerate(modalities)
     )
+
+
+def _fallen(layer: ChannelExchange) -> Tensor:
+    """Bool [M, C]: pressed gammas below the threshold, where it decides."""
+    decides = layer.fixed is None and layer.gate is None
+    return below_threshold(layer.gamma.detach(), layer.threshold) & layer.pressed & decides
 
 
 def allot_donors(model: nn.Module, seed: int) -> None:

@@ -30,7 +30,7 @@ GAMMA_LEGEND = (
 )
 EXCHANGE_LEGEND = (
     "replaced: channels that take the mean of the donors' channels.",
-    "% pressed: of the channels that the sparsity penalty presses; % all: of all.",
+    "% pressed: of the part that a sparsity penalty would press; % all: of all.",
 )
 ATTRACTION_LEGEND = (
     "predicted: mean of 2 Phi(lambda / sigma) - 1; observed: share of batches with |gradient| < lambda; percent.",

@@ -95,7 +95,7 @@ def convention(evaluation: Evaluation) -> list[str]:
         ]
     lines = [
         "MAE, MSE: of values in [-1, 1] over valid pixels; lower is better. S-Table 6",
-        "prints both x 10^-1: 1.12 there would be 0.1120 here. PSNR in dB and SSIM: means",
+        "prints both x 10^-1, of values whose scale is unknown. PSNR in dB and SSIM: means",
         "over the images; higher is better.",
     ]
     if filled(evaluation, DISTANCES):

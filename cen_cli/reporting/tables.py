@@ -19,7 +19,6 @@ from rich.table import Table
 from cen_cli.reporting import formats, scores
 from cen_cli.reporting.console import out, print_json
 from cen_cli.results import (
-    COLLAPSED,
     ENSEMBLE,
     DryRun,
     Evaluation,
@@ -54,7 +53,7 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 ALERT = "collapsed: lower exchange.sparsity"
-"""Said of a modality with more than the share `COLLAPSED` of its pressed part replaced."""
+"""Said of a modality that is `collapsed`."""
 
 
 def show(console: Console, parts: Iterable[RenderableType]) -> None:
@@ -250,7 +249,7 @@ def render_summary(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) 
 def replaced_words(item: ReplacedCount) -> str:
     """One modality's replaced share of its pressed channels, with the alert where nearly all are gone."""
     words = f"{item.modality} {formats.percent(item.share_of_pressed, 1)}%"
-    return f"{words} ({ALERT})" if item.share_of_pressed > COLLAPSED else words
+    return f"{words} ({ALERT})" if item.collapsed else words
 
 
 def catalog_table(kind: str, summaries: Mapping[str, str]) -> Table:

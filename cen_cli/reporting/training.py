@@ -18,7 +18,7 @@ from rich.text import Text
 from cen_cli.reporting import formats, scores, tables
 from cen_cli.reporting.console import err
 from cen_cli.reporting.progress import SECONDS_BETWEEN_LINES, Terminal
-from cen_cli.results import COLLAPSED, RunSummary, StepReport, TrainingPlan, ValidationReport
+from cen_cli.results import RunSummary, StepReport, TrainingPlan, ValidationReport
 
 _FIRST_SECONDS = 3.0
 """After which the first sign of life comes, where no log interval is over by then."""
@@ -183,7 +183,7 @@ def _replaced(report: StepReport) -> RenderableType:
     for item in report.replaced:
         share = formats.percent(item.share_of_pressed, 1)
         words = f"{share:>5}% of {formats.count(item.pressed)} pressed replaced"
-        alert = tables.ALERT if item.share_of_pressed > COLLAPSED else ""
+        alert = tables.ALERT if item.collapsed else ""
         row.add_row(Text(item.modality, style="bold"), Text(words), Text(alert, style="bold yellow"))
     return row
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from cen_cli.results.conventions import COLLAPSED
 from cen_cli.results.records import from_json
 from cen_cli.results.scores import Evaluation
 
@@ -14,13 +15,15 @@ from cen_cli.results.scores import Evaluation
 class ReplacedCount:
     """Replaced channels of one modality, over the whole network or one layer."""
 
-    DERIVED: ClassVar = ("share_of_pressed", "share_of_all")
+    DERIVED: ClassVar = ("share_of_pressed", "share_of_all", "collapsed")
 
     modality: str
     replaced: int
     pressed: int
     """Channels on which the L1 penalty acts (the own part, or all channels)."""
     channels: int
+    fallen: int = dataclasses.field(default=0, kw_only=True)
+    """Of the pressed ones, those whose gamma is below a threshold that decides what is replaced."""
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ReplacedCount:
@@ -31,6 +34,11 @@ class ReplacedCount:
     def share_of_pressed(self) -> float:
         """Replaced channels as a share of the pressed part, in [0, 1]."""
         return self.replaced / self.pressed if self.pressed else 0.0
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether nearly every pressed channel was given up, so that nothing was chosen."""
+        return self.fallen > COLLAPSED * self.pressed
 
     @property
     def share_of_all(self) -> float:

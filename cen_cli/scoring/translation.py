@@ -141,7 +141,8 @@ class TranslationScorer:
     ) -> Evaluation:
         """The scores of what all ranks have seen, in the order of the views."""
         names, samples = seen[0].names, sum(each.samples for each in seen)
-        lone = ["one view: no FID and no KID"] if self.distances and len(data) == 1 else []
+        own = ["one view: no FID and no KID"] if self.distances and len(data) == 1 else []
+        own += ["instance norms by running statistics"] if self.norm_statistics == "running" else []
         scores = {name: RegressionSums.of_all(each.sums[name] for each in seen).scores() for name in names}
         if distances is not None:
             real = distances.of_real(data, batch=self.batch, workers=self.workers, stretch=self._stretch)
@@ -154,7 +155,7 @@ class TranslationScorer:
             samples=samples,
             scores=dict(scores),
             weights=dict(zip(model.branches, model.ensemble.weights().tolist(), strict=True)),
-            notes=(*self.notes, *(() if distances is None else distances.notes(samples)), *lone),
+            notes=(*self.notes, *(() if distances is None else distances.notes(samples)), *own),
         )
 
     @property

@@ -58,7 +58,7 @@ def test_a_fixed_choice_is_called_a_control(make_layer) -> None:
     layer.fix(torch.tensor([[False, True, False, False], [False, False, True, True]]))
     found = diagnose(layer_states(layer), MODALITIES)
     assert found.verdict == "fixed"
-    assert found.evidence[0] == "3 of 4 channels that may be replaced are replaced whatever their gammas say"
+    assert found.evidence[0] == "3 of 4 channels that may be replaced are replaced; no threshold decides which"
 
 
 def test_one_modality_has_no_exchange(make_layer) -> None:

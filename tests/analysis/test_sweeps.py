@@ -140,12 +140,24 @@ def test_the_cheapest_within_a_standard_error_is_taken_alone_too() -> None:
 
 def test_one_seed_is_called_a_guess_and_fewer_seeds_are_told_of() -> None:
     assert said({"concat": [0.5], "exchange": [0.4]})[-1].startswith("One seed: this is a guess.")
-    assert said({"concat": [0.5, 0.6], "exchange": [0.4]})[-1] == "Rows that fell behind have 1 of 2 seeds."
+    assert said({"concat": [0.5, 0.6], "exchange": [0.4]})[-1] == "Some rows have 1 of 2 seeds."
 
 
 def test_a_row_that_fell_behind_is_not_the_best_for_an_easy_seed() -> None:
     sentences = said({"concat": [0.60, 0.50], "input": [0.59, 0.49], "exchange": [0.58]})
     assert sentences[0] == "Take concat (55.00): the best row."
+
+
+def test_a_row_without_its_last_seed_may_be_the_best() -> None:
+    rows = {"only rgb": [0.2, 0.2, 0.2], "concat": [0.5, 0.5, 0.5], "exchange": [0.6, 0.6]}
+    assert any(sentence.startswith("Take exchange (60.00): the best row") for sentence in said(rows))
+
+
+def test_nothing_is_said_of_rows_without_a_common_seed() -> None:
+    outcomes = [outcome("only rgb", 0, 0.2), outcome("concat", 1, 0.5)]
+    plans = [RowPlan("", name, name, {}, name.startswith("only")) for name in ("only rgb", "concat")]
+    sentences = fusion_advice(sweep_rows(plans, outcomes, [IOU], "concat"), scores.written)
+    assert sentences[0] == "Take concat (50.00): the best row."
 
 
 def test_a_row_that_exchanged_nothing_is_named() -> None:
@@ -160,7 +172,7 @@ def test_a_row_that_exchanged_nothing_is_named() -> None:
 
 def test_a_difference_over_fewer_seeds_than_the_means_says_so() -> None:
     first, second, *_ = said({"only rgb": [0.3, 0.31], "only depth": [0.2, 0.23, 0.5], "concat": [0.6, 0.62, 0.64]})
-    assert first.startswith("Of the modalities, only depth (31.00) is 9.00 worse than only rgb (30.50), p = ")
+    assert first.startswith("Of the modalities, only rgb (30.50) is 9.00 better than only depth (31.00), p = ")
     assert first.endswith(" over 2 common seeds.")
     assert second.endswith(" over 3 seeds.")
 

@@ -88,7 +88,8 @@ def step() -> Callable[..., StepReport]:
     """A function from the step and the replaced share to a report."""
 
     def make(number: int, share: float = 0.5) -> StepReport:
-        counts = (ReplacedCount("rgb", round(1000 * share), 1000, 2000), ReplacedCount("depth", 100, 1000, 2000))
+        replaced = round(1000 * share)
+        counts = (ReplacedCount("rgb", replaced, 1000, 2000, fallen=replaced), ReplacedCount("depth", 100, 1000, 2000))
         losses = {"rgb": 1.5, "sparsity": 0.01234567, "total": 2.5}
         return StepReport(1 + number // 100, number, losses, {"encoder": 5e-4}, counts, 1000, 41.26)
 
@@ -102,5 +103,5 @@ def validation(evaluation: Evaluation) -> ValidationReport:
 
 @pytest.fixture
 def summary(evaluation: Evaluation) -> RunSummary:
-    replaced = (ReplacedCount("rgb", 960, 1000, 2000), ReplacedCount("depth", 100, 1000, 2000))
+    replaced = (ReplacedCount("rgb", 960, 1000, 2000, fallen=960), ReplacedCount("depth", 100, 1000, 2000))
     return RunSummary("runs/rooms-1", 10, 1000, 3725, evaluation, evaluation, 900, "ensemble.mean_iou", replaced)
