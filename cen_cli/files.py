@@ -33,7 +33,7 @@ def write_bytes(path: Path, content: bytes, *, hint: str = RESUME) -> None:
 
     The temporary name is this process's own, so that several may write one file: the last one wins.
     """
-    temporary = path.with_name(_own_name())
+    temporary = path.with_name(temporary_name())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
@@ -104,7 +104,7 @@ def write_new_directory(target: Path, fill: Callable[[Path], None]) -> None:
 
     Raises SaveError where it cannot be written. What `fill` raises of its own is passed on.
     """
-    new = target.with_name(_own_name())
+    new = target.with_name(temporary_name())
     try:
         new.mkdir(parents=True)
         fill(new)
@@ -215,7 +215,12 @@ def _of_place(error: BaseException, new: Path, target: Path) -> BaseException:
     return unwritable(target, error) if isinstance(error, OSError) else error
 
 
-def _own_name() -> str:
+def is_temporary(path: Path) -> bool:
+    """Whether a killed process has left it under a `temporary_name`."""
+    return path.name.startswith(".") and path.name.endswith(_NEW)
+
+
+def temporary_name() -> str:
     """A temporary name that no other process uses, short enough beside the longest names."""
     return f".{os.getpid()}-{secrets.token_hex(4)}{_NEW}"
 

@@ -92,7 +92,8 @@ def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> Ru
     check_free(root)
     if root.exists():
         with RunDirectory(root).held():
-            shutil.rmtree(root)
+            moved = root.rename(root.with_name(files.temporary_name()))  # what is half removed is nobody's run
+            shutil.rmtree(moved)
 
     def fill(new: Path) -> None:
         run = RunDirectory(new)
@@ -119,7 +120,10 @@ def _never_saved(run: RunDirectory) -> bool:
     bare = {LOCK, run.last.parent.name}
     made = {run.recipe.name, run.environment.name, run.last.parent.name}  # at once: a recipe by itself is the user's
     own = {*bare, *made, run.events.name, run.gammas.name, run.metrics.name}
-    names, saved = ({path.name for path in folder.iterdir()} for folder in (run.root, run.last.parent))
+    names, saved = (
+        {path.name for path in folder.iterdir() if not files.is_temporary(path)}
+        for folder in (run.root, run.last.parent)
+    )
     return (names <= bare or made <= names <= own) and saved <= {"last.new", "best.new"}
 
 

@@ -41,9 +41,11 @@ def test_a_run_is_evaluated_and_compacted(cen: Cen, run: Path, tmp_path: Path) -
 
 
 def test_another_run_starts_from_it_and_says_what_it_left_out(cen: Cen, recipe: Path, run: Path) -> None:
-    settings = (*SETTINGS, f"model.weights={run}", 'data.inputs=["depth", "rgb"]')
+    settings = (*SETTINGS, f"model.weights={run}")
     out = " ".join(cen("train", recipe, "--dry-run", settings=settings).out.split())
     assert "model.safetensors without its classifier and ensemble" in out
+    turned = cen("train", recipe, "--dry-run", settings=(*settings, 'data.inputs=["depth", "rgb"]'), code=1)
+    assert "trained on rgb, depth, not depth, rgb" in turned.err
 
 
 def test_frozen_stages_are_counted(cen: Cen, recipe: Path) -> None:

@@ -32,6 +32,7 @@ def leave_folders(root):
 def leave_a_part_of_the_first_checkpoint(root):
     run_with(root.parent, root.name, checkpoint=None).append_event({"step": 1})
     (root / "checkpoints" / "last.new").mkdir()
+    (root / ".123-abc.new").write_text("gammas that were being written")
 
 
 @pytest.mark.parametrize("leave", [leave_nothing, leave_folders, leave_a_part_of_the_first_checkpoint])
