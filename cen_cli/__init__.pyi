@@ -1,6 +1,8 @@
 """The public names, by the modules that define them: what `__init__` imports on first use, and type checkers read."""
 
+from . import errors as errors
 from . import metrics as metrics
+from . import results as results
 from .analysis.health import health as health
 from .builders import LoadedNetwork as LoadedNetwork
 from .builders import load as load
@@ -22,6 +24,7 @@ from .models.norms import ModalBatchNorm2d as ModalBatchNorm2d
 from .models.norms import ModalInstanceNorm2d as ModalInstanceNorm2d
 from .models.norms import set_frozen_statistics as set_frozen_statistics
 from .models.norms import set_norm_statistics as set_norm_statistics
+from .models.norms import set_synchronised as set_synchronised
 from .models.sparsity import sparsity_penalty as sparsity_penalty
 from .models.streams import ModalOutput as ModalOutput
 from .models.streams import PrivateConv2d as PrivateConv2d

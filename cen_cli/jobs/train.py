@@ -120,7 +120,7 @@ def resume(
             if wanted is not None:
                 _check_same(own, wanted, directory)
             if data_root is not None:
-                own = own.model_copy(update={"data": own.data.model_copy(update={"root": data_root})})
+                own = own.model_copy(update={"data": own.data.model_copy(update={"root": str(data_root)})})
             environment = read_environment(directory)
             trained = builders.in_recorded_precision(own, environment, resolve_device(device))
             counts = environment.get("class_counts")

@@ -37,8 +37,9 @@ from cen_cli.models.streams import PrivateCopies, split_modalities
 
 TRAINING_ONLY = "decoder.auxiliary."
 """Beginning of the names of what is there for a loss alone (PSPNet's second head): a compact network has none of it."""
-COMPACT_TO = 1e-3
-"""Largest difference of a compact network's outputs, as a share of the largest, or absolute where that is below 1."""
+COMPACT_TO, COMPACT_HALF_TO = 1e-3, 0.1
+"""Largest difference of a compact network's outputs, as a share of the largest, or absolute where that is below 1; and
+that of weights of 16 bits."""
 TABLES = ("weight", "bias", "running_mean", "running_var")
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -125,31 +126,37 @@ def _index(replaced: Tensor, computed: Tensor, donor: Tensor | None) -> tuple[Te
 
 
 @torch.no_grad()
-def compacted(network: Network) -> Network:
+def compacted(network: Network, like: Tensor | None = None) -> Network:
     """A compact copy of a network in evaluation, with what its norms go by now; `network` is left as it is.
 
-    Raises ValueError for gates that mix channels, and where the copy makes something else of a random image: where a
-    convolution's output is read by a norm and by others too.
+    It is run on random images to see which norm reads what, of the shape of `like` [.., C, H, W]; None: of 64 x 64
+    pixels with the channels of its first convolution. Raises ValueError for gates that mix channels, and where the copy
+    makes something else of them: where a convolution's output is read by a norm and by others too.
     """
     copied = copy.deepcopy(network)
-    copied.load_state_dict(put_compact_layers(copied, compact_tensors(network)))
+    copied.load_state_dict(put_compact_layers(copied, compact_tensors(network, like)))
     copied.to(next(network.parameters()).device).eval()
-    original, x = copy.deepcopy(network).eval(), _noise(network)
-    outputs = ([each for each in tree_leaves(net(x)) if isinstance(each, Tensor)] for net in (original, copied))
+    x = _noise(network, like).cpu()  # GPUs may round what convolutions read
+    outputs = (
+        [each.float() for each in tree_leaves(copy.deepcopy(net).cpu().eval()(x)) if isinstance(each, Tensor)]
+        for net in (network, copied)
+    )
+    allowed = COMPACT_TO if x.dtype in (torch.float32, torch.float64) else COMPACT_HALF_TO
     for wanted, made in zip(*outputs, strict=True):
-        if not (made - wanted).abs().max() <= COMPACT_TO * max(1.0, float(wanted.abs().max())):
+        if not (made - wanted).abs().max() <= allowed * max(1.0, float(wanted.abs().max())):
             raise ValueError("compact, the network computes something else: it reads what a convolution makes twice")
     return copied
 
 
-def _noise(network: nn.Module) -> Tensor:
-    """A random image of each stream, [M, 1, C, S, S], that the network takes."""
+def _noise(network: nn.Module, like: Tensor | None) -> Tensor:
+    """A random image of each stream, [M, 1, C, H, W], that the network takes."""
     side = max(CHECKED_SIDE, getattr(network, "size_multiple", 1))
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
     channels = 3 if first is None or isinstance(network, StreamNetwork) else first.in_channels
+    shape = (channels, side, side) if like is None else like.shape[-3:]
     modalities = len(network.modalities)  # type: ignore[arg-type]  # names, of all networks of streams
-    noise = torch.randn(modalities, 1, channels, side, side, generator=torch.Generator().manual_seed(0))
-    return noise.to(next(network.parameters()).device)
+    noise = torch.randn(modalities, 1, *shape, generator=torch.Generator().manual_seed(0))
+    return noise.to(next(network.parameters()))
 
 
 # ---- where it is done ----
@@ -199,18 +206,18 @@ class Site:
         return computed_channels(self.replaced, self.donor)
 
 
-def compact_sites(network: nn.Module) -> list[Site]:
+def compact_sites(network: nn.Module, like: Tensor | None = None) -> list[Site]:
     """What a compact network does differently: norms that fold, and exchanges in which something is replaced.
 
     Norms that do not read the very output of the convolution before them, as the network runs once, are no such sites.
     """
     sites = [site for site in _sites(network) if site.folds or bool(site.replaced.any())]
-    following = _following(network, sites)
+    following = _following(network, sites, like)
     return [site for site in sites if site.norm_name in following]
 
 
 @torch.no_grad()
-def _following(network: nn.Module, sites: Sequence[Site]) -> set[str]:
+def _following(network: nn.Module, sites: Sequence[Site], like: Tensor | None) -> set[str]:
     """The norms, by name, that read what the convolution of their site has made, and always do."""
     made: dict[str, Any] = {}
     reads: dict[str, bool] = {}
@@ -231,7 +238,7 @@ def _following(network: nn.Module, sites: Sequence[Site]) -> set[str]:
             on_norm = site.layer.register_forward_pre_hook(lambda _, inputs, name=name: has_read(name, inputs[0]))
             hooks.callback(on_conv.remove)
             hooks.callback(on_norm.remove)
-        network.eval()(_noise(network))
+        network.eval()(_noise(network, like))
     return {name for name, reading in reads.items() if reading}
 
 
@@ -251,7 +258,7 @@ def _sites(network: nn.Module) -> Iterator[Site]:
 
 
 @torch.no_grad()
-def compact_tensors(network: nn.Module) -> dict[str, Tensor]:
+def compact_tensors(network: nn.Module, like: Tensor | None = None) -> dict[str, Tensor]:
     """What a file holds of the compact network: the weights that it needs, by name.
 
     Of a `Site`, under its convolution's name: `weight`, filters [O, I, k, k] where they are shared, else the kept ones
@@ -262,7 +269,7 @@ def compact_tensors(network: nn.Module) -> dict[str, Tensor]:
     """
     if any(layer.mixes for layer in exchanging_layers(network).values()):
         raise ValueError("gates mix channels, which no index stands for: harden them first")
-    sites = compact_sites(network)
+    sites = compact_sites(network, like)
     left_out = (TRAINING_ONLY, *(f"{name}." for site in sites for name in (site.conv_name, site.norm_name)))
     kept = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(left_out)}
     for site in sites:

@@ -22,13 +22,14 @@ from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_leaves
 
 from cen_cli.models.choices import SHARE, RandomShare, choose_channels
 from cen_cli.models.ensemble import LearnedEnsemble
-from cen_cli.models.exchange import THRESHOLD, ChannelExchange, Region, Replace
+from cen_cli.models.exchange import THRESHOLD, ChannelExchange, Region, Replace, exchange_layers
 from cen_cli.models.known_norms import known_norms, modal_layer, norm_channels
-from cen_cli.models.norms import ModalLayerNorm2d, ModalNorm, NormSharing, Share
+from cen_cli.models.norms import ModalLayerNorm2d, ModalNorm, NormSharing, Share, set_frozen_statistics
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.streams import ModalOutput, PrivateCopies, split_modalities, stack_modalities
 
@@ -133,6 +134,11 @@ def to_cen(
         _check_equal(model, names, settings, None if isinstance(check, bool) else check.shape)
     body = copy.deepcopy(model)
     convert_layers(body, len(names), settings, after=after)
+    if exchange and not exchange_layers(body):
+        raise ValueError("no layer would exchange: no norm follows a convolution that `after` takes; or exchange=False")
+    for name, layer in copy.deepcopy(model).train().named_modules():  # its own `train` may keep norms in evaluation
+        if isinstance(layer, _NormBase) and not layer.training:
+            set_frozen_statistics(body.get_submodule(name), True)
     if threshold is None and exchange:
         choose_channels(body, RandomShare(share), seed=0)
     made = _on_device_of(model, ModalNetwork(body, names))
@@ -256,8 +262,11 @@ def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSetting
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(shape, generator=generator).to(device) for _ in names]
     expected = [tree_leaves(body(x)) for x in inputs]
+    converted = [layer for layer, _ in known_norms(body, allow_others=settings.norm == "shared").values()]
     convert_layers(body, len(names), changed(settings, exchange=False, gamma_init=None))
     _on_device_of(model, body)
+    for layer in converted:
+        layer.register_forward_pre_hook(_still_runs)
     stacks = [split_modalities(leaf, len(names)) for leaf in tree_leaves(body(torch.cat(inputs)))]
     for m, name in enumerate(names):
         for wanted, stack in zip(expected[m], stacks, strict=True):
@@ -268,3 +277,10 @@ def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSetting
                     f"images {list(shape)}. It mixes the images of a batch, draws at random in evaluation, or reads a "
                     "layer without calling it"
                 )
+
+
+def _still_runs(layer: nn.Module, _: object) -> None:
+    raise ValueError(
+        f"a {type(layer).__name__} that was converted still runs: the network also holds it where modules are not "
+        "seen, such as in a plain list"
+    )

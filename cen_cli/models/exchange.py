@@ -24,7 +24,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from cen_cli.models.norms import ModalNorm, at_least_float32
 from cen_cli.models.streams import check_divisible
@@ -95,7 +94,8 @@ def mix_channels(x: Tensor, share: Tensor, donor: Tensor | None = None, probe: T
     The others are the mean of the other modalities, or those that `donor`, int [M, C], names. The `grad` of `probe`,
     float32 [M, C] of zeros, takes dL/da. x [M*B, C, H, W], M >= 2 -> the same shape, dtype and memory format.
     """
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # plain operations, which other runtimes have
+    transformed = torch._C._are_functorch_transforms_active()  # by torch.func
+    if torch.compiler.is_exporting() or torch.jit.is_tracing() or transformed:  # plain operations, which others know
         own, given = x.unflatten(0, (len(share), -1)), torch.stack(_given(x, len(share), donor))
         a = share[:, None, :, None, None]
         made = torch.where(a, given, own) if a.dtype == torch.bool else torch.lerp(own, given, a.to(x.dtype))
@@ -108,7 +108,7 @@ def mix_channels(x: Tensor, share: Tensor, donor: Tensor | None = None, probe: T
 class _Mixed(torch.autograd.Function):
     """`mix_channels`, each stream written once and nothing copied; on a CPU `torch.where` takes four times as long.
 
-    `lerp` gives what it is given, to the bit, where a is 0 or 1.
+    `lerp` gives finite values that it is given, to the bit, where a is 0 or 1.
     """
 
     @staticmethod
@@ -121,16 +121,19 @@ class _Mixed(torch.autograd.Function):
         return made
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, share, donor = ctx.saved_tensors
         streams, made, a = _streams(gradient, len(share)), torch.empty_like(gradient), _by_stream(share, gradient)
         gives = _by_stream(_donors(len(share), share, donor), gradient)  # [to, from, C]
+        others = [[other for other in range(len(a)) if other != m] for m in range(len(a))]
+        if torch.is_grad_enabled():  # of a second derivative, which has to know how it is made
+            sums = (sum(streams[other] * (a[other] * gives[other, m]) for other in others[m]) for m in range(len(a)))
+            made = torch.cat([streams[m] * (1 - a[m]) + each for m, each in enumerate(sums)])
+            return made, None if x is None else _gains(gradient, x, share, donor), None
         for m, into in enumerate(_streams(made, len(a))):
             torch.mul(streams[m], 1 - a[m], out=into)
-            for other in range(len(a)):
-                if other != m:
-                    into.addcmul_(streams[other], a[other] * gives[other, m])
+            for other in others[m]:
+                into.addcmul_(streams[other], a[other] * gives[other, m])
         return made, None if x is None else _gains(gradient, x, share, donor), None
 
 
@@ -279,6 +282,7 @@ class ChannelExchange(nn.Module):
         self.choice: nn.Module | None = None
         self.probe = None
         self.register_buffer("donor", None)
+        self.register_load_state_dict_pre_hook(_as_saved)
 
     def fix(self, replaced: Tensor) -> None:
         """Replace these channels, bool [M, C], from now on, whatever the threshold says; saved with the weights.
@@ -314,7 +318,7 @@ class ChannelExchange(nn.Module):
         y = self.norm(x)
         if not self.active or self.modalities == 1:
             return y
-        share = self.replaced() if self.gate is None else self.mixing
+        share = self.mixing if self.gate is not None else self.replaced() if self.fixed is None else self.fixed
         return mix_channels(y, share, self.donor, self.probe)
 
     @property
@@ -342,7 +346,7 @@ class ChannelExchange(nn.Module):
         if self.gate is not None:
             return self.mixing == 1
         if self.fixed is not None:
-            return self.fixed
+            return self.fixed.clone()  # not what `fix` writes to
         return below_threshold(self.gamma, self.threshold) & self.replaceable
 
     def extra_repr(self) -> str:
@@ -360,6 +364,18 @@ def exchange_layers(model: nn.Module) -> dict[str, ChannelExchange]:
 def exchanging_layers(model: nn.Module) -> dict[str, ChannelExchange]:
     """Those of `exchange_layers` that can replace channels: switched on, and with another modality to give some."""
     return {name: layer for name, layer in exchange_layers(model).items() if layer.active and layer.modalities > 1}
+
+
+def _as_saved(layer: ChannelExchange, state: Mapping[str, Tensor], prefix: str, *others: Any) -> None:
+    """Before a state is loaded: make room for the choice and the donors that it holds."""
+    fixed, donor = state.get(f"{prefix}fixed"), state.get(f"{prefix}donor")
+    try:
+        if fixed is not None:
+            layer.fix(fixed)
+        if donor is not None:
+            layer.allot(donor)
+    except ValueError as error:
+        others[-1].append(f"{prefix.rstrip('.')}: {error}")  # torch's list of messages
 
 
 def count_replaced(layers: Mapping[str, ChannelExchange], modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:

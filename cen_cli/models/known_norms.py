@@ -202,7 +202,7 @@ def _inferred_kind(layer: nn.Module) -> NormKind | None:
         x = torch.randn(4, norm_channels(layer), 5, 7).to(next(theirs.parameters(), torch.empty(())))
         try:
             ours = modal_layer(theirs, kind, 1)
-            for training in (False, True):
+            for training in (False, True, False):  # at last by the statistics that the step has followed
                 made = []
                 for one in (theirs, ours):
                     torch.default_generator.manual_seed(0)
@@ -218,6 +218,8 @@ def _copy_rows(norm: nn.Module, modal: ModalNorm, *, learn: bool) -> None:
     """Copy a norm's tensors into every row of a modal norm's, with device, dtype and, unless `learn`, requires_grad."""
     for name in ("weight", "bias", "running_mean", "running_var"):
         source, target = getattr(norm, name, None), getattr(modal, name, None)
+        if source is None and target is not None and getattr(norm, "running_mean", None) is not None:
+            target.data = target.data.to(norm.running_mean)
         if source is not None and target is not None:
             target.data = source.detach().expand_as(target).clone()
             target.requires_grad_(isinstance(target, nn.Parameter) and (learn or source.requires_grad))

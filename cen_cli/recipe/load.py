@@ -220,7 +220,7 @@ def _parse_toml(text: str, source: str) -> dict[str, Any]:
 
 
 def _option_layers(data_root: str | None) -> list[_Layer]:
-    return [] if data_root is None else [("--data-root", {"data": {"root": data_root}})]
+    return [] if data_root is None else [("--data-root", {"data": {"root": str(data_root)}})]
 
 
 def _unexpecting(layers: Sequence[_Layer]) -> list[_Layer]:

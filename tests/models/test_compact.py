@@ -277,6 +277,17 @@ class Twice(nn.Module):
         return x + self.norm(x)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_networks_of_other_types_and_sizes_are_compacted(dtype):
+    plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 30 * 30, 5))
+    like = torch.zeros(2, 3, 32, 32)
+    net = trained(cen_cli.to_cen(plain, NAMES[:2], threshold=0.01, check=like)).to(dtype)
+    compact = compacted(net, like)
+    x = torch.randn(2, 2, 3, 32, 32, dtype=dtype)
+    difference = (net(x).branches - compact(x).branches).abs().max()
+    assert difference < (1e-9 if dtype == torch.float64 else 0.1)
+
+
 def test_what_cannot_be_compacted_is_refused():
     with pytest.raises(ValueError, match="it reads what a convolution makes twice"):
         compacted(trained(cen_cli.to_cen(Twice(), NAMES[:2])))

@@ -71,6 +71,64 @@ def test_layers_in_evaluation_stay_there():
     assert not to_cen(plain.eval(), ("rgb", "depth")).training
 
 
+def test_norms_that_a_network_s_own_train_keeps_in_evaluation_keep_their_statistics():
+    class Kept(SmallNet):
+        def train(self, mode: bool = True) -> Kept:
+            super().train(mode)
+            self.stem[1].eval()
+            return self
+
+    net = to_cen(Kept().train(), ("rgb", "depth")).train()
+    before = {name: value.clone() for name, value in net.named_buffers() if name.endswith("running_mean")}
+    net({name: torch.randn(2, 3, 16, 16) for name in net.modalities})
+    moved = {name for name, value in net.named_buffers() if name in before and not torch.equal(value, before[name])}
+    assert moved == {name for name in before if not name.startswith("body.stem")}
+
+
+def test_a_norm_that_follows_its_statistics_in_its_own_way_is_refused():
+    class Turned(nn.BatchNorm2d):
+        """With the momentum of TensorFlow."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            momentum, self.momentum = self.momentum, 1 - self.momentum
+            y = super().forward(x)
+            self.momentum = momentum
+            return y
+
+    with pytest.raises(ValueError, match="Turned"):
+        to_cen(nn.Sequential(nn.Conv2d(3, 4, 3), Turned(4)), ("rgb", "depth"))
+
+
+def test_a_norm_that_still_runs_as_it_was_is_found():
+    class Listed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+            self.layers = [self.conv, self.norm]
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    with pytest.raises(ValueError, match="a BatchNorm2d that was converted still runs"):
+        to_cen(Listed(), ("rgb", "depth"), check=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_norms_without_gamma_take_the_network_s_type(dtype):
+    net = to_cen(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)).to(dtype), ("rgb", "depth"))
+    made = net({name: torch.randn(2, 3, 8, 8, dtype=dtype) for name in net.modalities})
+    assert made.branches.dtype == dtype
+
+
+def test_a_network_in_which_nothing_would_exchange_is_refused():
+    plain = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    with pytest.raises(ValueError, match="no layer would exchange"):
+        to_cen(plain, ("rgb", "depth"))
+    assert not exchange_layers(to_cen(plain, ("rgb", "depth"), exchange=False))
+
+
 def test_no_generator_is_moved(monkeypatch):
     class Subclass(nn.BatchNorm2d):
         def forward(self, x: Tensor) -> Tensor:
@@ -374,7 +432,7 @@ def test_an_output_that_holds_no_tensors_is_refused():
             return {self.norm(x)}
 
     with pytest.raises(TypeError, match="returned set: expected tensors"):
-        to_cen(Odd(), ("a",))(torch.zeros(2, 3, 4, 4))
+        to_cen(Odd(), ("a",), exchange=False)(torch.zeros(2, 3, 4, 4))
 
 
 def test_layers_are_converted_in_place():

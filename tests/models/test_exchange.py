@@ -439,3 +439,34 @@ def test_a_second_exchange_changes_nothing_where_each_channel_has_one_small_gamm
     once, replaced = exchange_channels(x, gamma, threshold, parts)
     assert (replaced.sum(0) <= 1).all()
     assert torch.equal(exchange_channels(once, gamma, threshold, parts)[0], once)
+
+
+def test_a_saved_choice_is_loaded_and_one_outside_the_parts_refused():
+    def layer(region="disjoint"):
+        return ChannelExchange(ModalBatchNorm2d(4, 2), region=region)
+
+    chosen, plain = layer(), layer()
+    chosen.fix(torch.tensor([[True, False, False, False], [False, False, False, True]]))
+    chosen.allot(torch.tensor([[1] * 4, [0] * 4]))
+    plain.load_state_dict(chosen.state_dict())
+    assert torch.equal(plain.replaced(), chosen.replaced())
+    assert torch.equal(plain.donor, chosen.donor)
+    before = plain.replaced()
+    plain.fix(~before & plain.replaceable)
+    assert not torch.equal(before, plain.replaced())
+    everywhere = layer("all")
+    everywhere.fix(torch.ones(2, 4, dtype=torch.bool))
+    with pytest.raises(RuntimeError, match="outside the part"):
+        plain.load_state_dict(everywhere.state_dict())
+
+
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_the_exchange_is_differentiated_twice_and_transformed(modalities):
+    layer = ChannelExchange(ModalBatchNorm2d(6, modalities), threshold=0.5)
+    torch.nn.init.uniform_(layer.norm.weight)
+    layer.eval()
+    x = torch.randn(modalities, 6, 2, 2, dtype=torch.float64)
+    layer.double()
+    assert torch.autograd.gradgradcheck(lambda x: layer(x).sin(), x.requires_grad_())
+    by_hand = torch.autograd.grad(layer(x).sin().sum(), x)[0]
+    assert torch.allclose(torch.func.grad(lambda x: layer(x).sin().sum())(x.detach()), by_hand)
