@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from cen_cli.runs.checkpoint import load_weights, read_tensors
 from cen_cli.runs.directory import locate
 from cen_cli.wording import one_line_each
 
+RETRIES = 2
+"""How often a checkpoint is looked for again that is being replaced while it is read."""
 COMPACT = "compact"
 """In the metadata of a compact network: which form its tensors have."""
 COMPACT_FORM = "1"
@@ -48,6 +52,8 @@ class LoadedNetwork:
     """The same of what a translation makes."""
     compact: bool = False
     """Whether it is one for inference alone, made by `cen compact`."""
+    file: Path | None = None
+    """What it was read from; None for a network that is being trained."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -94,8 +100,7 @@ def load(path: str | Path, device: str = "cpu", engine: str = "torch") -> Loaded
         UnavailableError: the packages of ONNX are not installed.
         CheckpointError: the file is damaged, does not fit its recipe or cannot be downloaded.
     """
-    file = locate(path).model_file
-    tensors, metadata = read_tensors(file)
+    file, (tensors, metadata) = _read(path)
     loaded = from_tensors(tensors, metadata, file)
     where = torch.device("cpu") if (engine, device) == ("onnx", "auto") else resolve_device(device)
     placed(loaded.network, where, loaded.recipe).eval()
@@ -106,6 +111,16 @@ def load(path: str | Path, device: str = "cpu", engine: str = "torch") -> Loaded
     return loaded
 
 
+def _read(path: str | Path) -> tuple[Path, tuple[dict[str, Tensor], dict[str, str]]]:
+    """The file that `path` names, and what it holds; looked for again where a training replaces it meanwhile."""
+    for _ in range(RETRIES if os.path.isdir(path) else 0):
+        with suppress(UsageError, CheckpointError):
+            file = locate(path).model_file
+            return file, read_tensors(file)
+    file = locate(path).model_file
+    return file, read_tensors(file)
+
+
 def from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], source: Path) -> LoadedNetwork:
     """The network, on the CPU, of which a file holds these tensors and metadata; errors as in `load`."""
     labels = _labels(metadata, source)
@@ -114,7 +129,7 @@ def from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], sou
     if compact:
         tensors = _put_compact_layers(model, tensors, metadata[COMPACT], source)
     load_weights(model, tensors, source)
-    return LoadedNetwork(model, **labels, compact=compact)
+    return LoadedNetwork(model, **labels, compact=compact, file=source)
 
 
 def _put_compact_layers(model: Network, tensors: Mapping[str, Tensor], form: str, source: Path) -> Mapping[str, Tensor]:

@@ -86,7 +86,7 @@ def _started(loader: DataLoader[Any]) -> Iterator[Any]:
 
 
 def _dead_worker(reason: str) -> WorkerError:
-    hint = "short of memory, or of shared memory (/dev/shm)? lower data.workers; 0 loads without workers"
+    hint = "short of memory, or of shared memory (/dev/shm)? lower data.workers; 0 loads without"
     return WorkerError(f"a loading worker died: {reason}", hint=hint)
 
 

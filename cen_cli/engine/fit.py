@@ -249,9 +249,9 @@ class Fit:
                 raise  # the others are in the middle of a step
             self._save()
             saved = f"{error.message}\nthe run is saved at step {self.progress.step} of {self.total_steps}"
-            raise WorkerError(
-                saved, hint=f"{error.hint}; then: {command('train', '--resume', self.directory.root)}"
-            ) from error
+            run = self.directory
+            again = command("train", run.recipe, "--resume", run.root, "--set", "data.workers=0")
+            raise WorkerError(saved, hint=f"{error.hint}: {again}") from error
 
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""

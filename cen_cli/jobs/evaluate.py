@@ -139,7 +139,7 @@ def scoring(
 ) -> Score:
     """How views such as those of `data` are scored. Raises UsageError where they have other classes."""
     builders.check_fits(model, data, source)
-    file = locate(source).model_file
+    file = model.file or locate(source).model_file
     scorer = builders.checkpoint_scorer(recipe, model.device, file, inception_weights=inception_weights)
 
     def score(views: ViewDataset) -> Evaluation:

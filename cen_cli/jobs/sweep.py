@@ -88,6 +88,11 @@ def sweep(
         UsageError: there is no such sweep, a recipe of it cannot be used, or a run in `out` had another recipe.
         Interrupted: SIGINT or SIGTERM came, and every member was saved.
     """
+    if budget is not None and shard != (1, 1):
+        raise UsageError(
+            "--budget gives the rows their seeds itself; --shard would part them",
+            hint="leave out --shard: several processes may share --out",
+        )
     grid = _grid(name, out, changes, data_root, listener, recipe)
     chosen = grid.chosen(only, shard)
     if distances := _distances(grid.sweep, inception_weights):
@@ -300,7 +305,7 @@ def _train_member(
         try:
             common: dict[str, Any] = {"inception_weights": inception_weights, "device": device, "listener": shown}
             if can_be_resumed(run):
-                resume(run.folder, data_root=run.data_root, **common)
+                resume(run.folder, data_root=run.data_root, workers=run.member.recipe.data.workers, **common)
             else:
                 train(run.member.recipe, out=run.folder, **common)
             _score(run, device, inception_weights, sweep, shown)

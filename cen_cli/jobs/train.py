@@ -88,11 +88,14 @@ def resume(
     recipe: RecipeSource | None = None,
     changes: Changes = (),
     data_root: str | None = None,
+    workers: int | None = None,
     inception_weights: Path | None = None,
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> RunSummary:
     """Continue a run as if it had not stopped, on a CPU bit for bit; without `run` the newest of the recipe's in runs/.
+
+    `workers` load its data, absent as many as `recipe`, if there is one, says in `data.workers`, else as before.
 
     Returns what `train` returns, of the whole run.
 
@@ -123,6 +126,9 @@ def resume(
                 own = own.model_copy(update={"data": own.data.model_copy(update={"root": str(data_root)})})
             environment = read_environment(directory)
             trained = builders.in_recorded_precision(own, environment, resolve_device(device))
+            asked = workers if workers is not None or wanted is None else wanted.data.workers
+            if asked is not None:
+                trained = trained.model_copy(update={"data": trained.data.model_copy(update={"workers": asked})})
             counts = environment.get("class_counts")
             job = _job(trained, device, inception_weights, listener, counts, "none")  # weights are in the checkpoint
             _check_data(job, directory)
@@ -188,10 +194,11 @@ def _check_data(job: TrainingJob, run: RunDirectory) -> None:
     """A run continues on the data it started on. Raises DataError."""
     before = read_environment(run)["data"]
     changed = [split for split, fingerprint in job.fingerprint.items() if before.get(split) != fingerprint]
+    rendered = "; rooms differ from machine to machine: copy their folder" if job.recipe.data.kind == "rooms" else ""
     if changed:
         raise DataError(
             f"the data of split {', '.join(changed)} are not those that {run.root} was started on",
-            hint="give the same files with --data-root, or start a new run",
+            hint="give the same files with --data-root, or start a new run" + rendered,
         )
 
 

@@ -11,6 +11,7 @@ from cen_cli.builders import LoadedNetwork
 from cen_cli.data.modality import SHORT_NAMES, ModalitySpec, full_name
 from cen_cli.data.sets import nyudv2, rooms, taskonomy
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
+from cen_cli.files import whole_directory
 from cen_cli.models.translator import Translator
 from cen_cli.recipe import Recipe, parse_recipe
 from cen_cli.runs.checkpoint import MODEL_FILE
@@ -120,7 +121,7 @@ def _read_run(root: Path) -> TranslationRun | None:
     try:
         recipe = parse_recipe(run.read_recipe(), source=str(run.recipe))
         progress = read_progress(run, recipe.train.epochs, recipe.train.patience)
-        saved = run.last.stat().st_mtime
+        saved = (whole_directory(run.last) or run.last).stat().st_mtime
     except (CheckpointError, RecipeError, OSError):
         return None
     return TranslationRun(root, recipe, progress.finished, saved) if recipe.task == "translation" else None

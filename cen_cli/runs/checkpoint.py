@@ -79,7 +79,7 @@ def read_tensors(path: Path, *, hint: str | None = None) -> tuple[dict[str, Tens
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, RuntimeError) as error:  # the last, of torch, where the file goes meanwhile
         raise CheckpointError(
             f"{path}: not a readable safetensors file ({error})",
             hint=hint or "the file is truncated, or of another format; give a run directory or its model.safetensors",

@@ -32,6 +32,8 @@ from cen_cli.runs.checkpoint import MODEL_FILE, PUT_BACK
 from cen_cli.wording import command
 
 LOCK = ".lock"
+OF_TRACKERS = ("tensorboard", "wandb", "mlruns")
+"""Folders that trackers make in a run."""
 
 
 class RunDirectory:
@@ -90,10 +92,14 @@ def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> Ru
     Raises UsageError where `root` holds anything else or is being trained, SaveError where it cannot be written.
     """
     check_free(root)
-    if root.exists():
-        with RunDirectory(root).held():
-            moved = root.rename(root.with_name(files.temporary_name()))  # what is half removed is nobody's run
-            shutil.rmtree(moved)
+    place = root.resolve() if root.is_symlink() else root
+    if place.exists():
+        with RunDirectory(place).held():
+            try:
+                moved = place.rename(place.with_name(files.temporary_name()))  # what is half removed is nobody's run
+                shutil.rmtree(moved)
+            except OSError as error:
+                raise unwritable(root, error) from error
 
     def fill(new: Path) -> None:
         run = RunDirectory(new)
@@ -101,7 +107,7 @@ def create_run(root: Path, *, recipe: str, environment: Mapping[str, Any]) -> Ru
         write_bytes(run.recipe, recipe.encode())
         write_json(run.environment, environment)
 
-    write_new_directory(root, fill)
+    write_new_directory(place, fill)
     return RunDirectory(root)
 
 
@@ -119,7 +125,7 @@ def _never_saved(run: RunDirectory) -> bool:
         return False
     bare = {LOCK, run.last.parent.name}
     made = {run.recipe.name, run.environment.name, run.last.parent.name}  # at once: a recipe by itself is the user's
-    own = {*bare, *made, run.events.name, run.gammas.name, run.metrics.name}
+    own = {*bare, *made, run.events.name, run.gammas.name, run.metrics.name, *OF_TRACKERS}
     names, saved = (
         {path.name for path in folder.iterdir() if not files.is_temporary(path)}
         for folder in (run.root, run.last.parent)

@@ -74,7 +74,8 @@ class GammaRecorder:
         self._spacing = int(metadata.get(_SPACING, 1))
         kept = int((tensors[STEPS] <= last_step).sum())
         self._steps = tensors[STEPS][:kept].tolist()
-        self._records = {name: list(tensors[name][:kept].unbind()) for name in self._layers}
+        kept_of = {name: tensors[name][:kept].to(layer.gamma.device) for name, layer in self._layers.items()}
+        self._records = {name: list(records.unbind()) for name, records in kept_of.items()}
 
 
 def smallest_pressed_gamma(layers: Mapping[str, ChannelExchange]) -> float | None:

@@ -124,7 +124,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_the_wait(recipe, straight, tm
     assert "error: a loading worker died" in text
     assert "the run is saved at step" in text
     assert "lower data.workers" in text
-    assert f"cen train --resume {run}" in text
+    assert f"cen train {run}/recipe.toml --resume {run} --set data.workers=0" in text
     resume(run)
     assert_same(run, straight)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cen_cli.engine import fit
 from cen_cli.errors import Interrupted, UsageError
 from cen_cli.jobs.train import dry_run, resume, train
 from cen_cli.recipe import load_recipe, parse_recipe
@@ -72,6 +73,23 @@ def test_who_listens_is_told_and_a_stopped_run_goes_on(tiny_recipe: Path, tmp_pa
         resume(tmp_path / "stopped", changes={"train.epochs": 9})
     with pytest.raises(UsageError, match=r"train.epochs differ"):
         resume(tmp_path / "stopped", recipe=tiny_recipe, changes={"train.epochs": 9}, device="cpu")
+
+
+def test_a_run_goes_on_with_fewer_loading_workers(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, seen, loader = tmp_path / "run", [], fit.training_loader
+
+    def noted(data: object, *, workers: int, **options: object) -> object:
+        seen.append(workers)
+        return loader(data, workers=workers, **options)
+
+    monkeypatch.setattr(fit, "training_loader", noted)
+    with pytest.raises(Interrupted):
+        train(tiny_recipe, changes={"data.workers": 1}, out=run, device="cpu", listener=Heard(stop_at=4))
+    resume(run, recipe=run / "recipe.toml", changes={"data.workers": 0}, device="cpu")
+    assert seen == [1, 0]
+    assert "workers = 1" in (run / "recipe.toml").read_text()
 
 
 def test_a_run_goes_on_without_the_weights_that_it_started_from(tiny_recipe: Path, tmp_path: Path) -> None:

@@ -35,7 +35,26 @@ def leave_a_part_of_the_first_checkpoint(root):
     (root / ".123-abc.new").write_text("gammas that were being written")
 
 
-@pytest.mark.parametrize("leave", [leave_nothing, leave_folders, leave_a_part_of_the_first_checkpoint])
+def leave_a_link(root):
+    (root.parent / "elsewhere").mkdir()
+    root.symlink_to(root.parent / "elsewhere")
+
+
+def test_a_link_to_an_empty_folder_is_where_the_run_goes(tmp_path):
+    leave_a_link(tmp_path / "run")
+    create_run(tmp_path / "run", recipe="new", environment={})
+    assert (tmp_path / "elsewhere" / "recipe.toml").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "run"]
+
+
+def leave_what_a_tracker_made(root):
+    run_with(root.parent, root.name, checkpoint=None)
+    (root / "tensorboard").mkdir()
+
+
+@pytest.mark.parametrize(
+    "leave", [leave_what_a_tracker_made, leave_nothing, leave_folders, leave_a_part_of_the_first_checkpoint]
+)
 def test_a_run_that_was_killed_before_it_saved_anything_is_started_again(tmp_path, leave):
     leave(tmp_path / "run")
     run = create_run(tmp_path / "run", recipe="new", environment={})

@@ -66,3 +66,14 @@ def test_records_stay_bounded_and_are_those_of_a_run_that_was_never_stopped(laye
     steps = read_tensors(tmp_path / "straight.safetensors")[0]["steps"]
     assert steps.tolist() == [0, 24, 48]
     assert (tmp_path / "straight.safetensors").read_bytes() == (tmp_path / "resumed.safetensors").read_bytes()
+
+
+def test_restored_records_lie_where_the_network_does(layers, tmp_path):
+    recorder = GammaRecorder(layers, MODALITIES)
+    recorder.record(0)
+    recorder.save(tmp_path / "gammas.safetensors")
+    elsewhere = {name: layer.to("meta") for name, layer in layers.items()}
+    resumed = GammaRecorder(elsewhere, MODALITIES)
+    resumed.restore(tmp_path / "gammas.safetensors", last_step=0)
+    resumed.record(5)
+    assert {record.device.type for records in resumed._records.values() for record in records} == {"meta"}
