@@ -35,11 +35,11 @@ SECTIONS = {
     "Commands as functions": "train resume evaluate predict translate compare sweep analyze report",
     "Trained networks": "load LoadedNetwork",
     "Networks of your own": "to_cen ModalOutput exchange_layers sparsity_penalty health set_frozen_statistics "
-    "set_norm_statistics active_dropout",
+    "set_synchronised set_norm_statistics active_dropout",
     "Layers": "exchange_channels ChannelExchange ModalBatchNorm2d ModalInstanceNorm2d PrivateCopies PrivateConv2d "
     "PrivateConvTranspose2d",
 }
-ELSEWHERE = {"__version__", "metrics"}
+ELSEWHERE = {"__version__", "errors", "metrics", "results"}
 """Public names that have no entry of their own."""
 
 
