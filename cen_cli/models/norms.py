@@ -230,7 +230,10 @@ def set_frozen_statistics(model: nn.Module, frozen: bool) -> None:
 
 
 def set_synchronised(model: nn.Module, synchronised: bool) -> None:
-    """Let every `ModalBatchNorm2d` in `model` see the batch of all processes that train together, or its own alone."""
+    """Let every `ModalBatchNorm2d` in `model` see the batch of all processes that train together, or its own alone.
+
+    `synchronised`: whether they see all of it, as `nn.SyncBatchNorm` does.
+    """
     for module in model.modules():
         if isinstance(module, ModalBatchNorm2d):
             module.synchronised = synchronised
