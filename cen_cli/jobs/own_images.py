@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cen_cli.data.decoding import SUFFIXES
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.errors import DataError, UsageError
 from cen_cli.wording import listed
 
@@ -14,8 +15,12 @@ LIST = ".txt"
 _DOMAIN = re.compile(r"_domain_\w+$")
 
 
-def find_views(images: Sequence[Path], inputs: Sequence[str]) -> dict[str, dict[str, Path]]:
+def find_views(
+    images: Sequence[Path], inputs: Sequence[str], specs: Iterable[ModalitySpec] = ()
+) -> dict[str, dict[str, Path]]:
     """The files of every view by its name and by input; `images` come in the order of `inputs`.
+
+    `specs` say which inputs are bands, and so may be read of the same files.
 
     Files of folders belong together by their stem, Taskonomy's ending `_domain_<name>` left out. Raises UsageError
     where the paths do not fit the inputs, DataError for an empty folder and for files without partner.
@@ -37,7 +42,23 @@ def find_views(images: Sequence[Path], inputs: Sequence[str]) -> dict[str, dict[
         )
     if kinds == {"file"}:
         return {_view_name(images[0]): paths}
-    return _paired(paths) if kinds == {"folder"} else _listed_views(paths)
+    if kinds == {"folder"}:
+        _check_folders(paths, {spec.name for spec in specs if spec.encoding is not None and spec.encoding.bands})
+        return _paired(paths)
+    return _listed_views(paths)
+
+
+def _check_folders(folders: Mapping[str, Path], banded: Collection[str]) -> None:
+    """Raises UsageError where several inputs, not all of them bands, would read the same files of one folder."""
+    by_folder: dict[Path, list[str]] = {}
+    for name, folder in folders.items():
+        by_folder.setdefault(folder.resolve(), []).append(name)
+    for folder, names in by_folder.items():
+        if len(names) > 1 and not all(name in banded for name in names):
+            raise UsageError(
+                f"{folder}: one folder for {' and '.join(names)}, which tells nobody whose its files are",
+                hint="give a list of files for each, a path a line (.txt), or a folder for each",
+            )
 
 
 def are_several(images: Iterable[Path]) -> bool:

@@ -75,7 +75,7 @@ def predict_views(
     `predict` does, and where `out` holds labels of another network or of other files.
     """
     loaded, folder = _load(checkpoint, inputs, device, engine), Path(out)
-    views = find_views([Path(inputs[name]) for name in loaded.modalities], loaded.modalities)
+    views = find_views([Path(inputs[name]) for name in loaded.modalities], loaded.modalities, loaded.specs)
     _claim(folder, checkpoint, {name: str(Path(inputs[name]).resolve()) for name in loaded.modalities})
     todo = {view: files for view, files in views.items() if not output_file(folder, "labels", view).exists()}
     counts, skipped, start = np.zeros(len(loaded.class_names), np.int64), list[str](), time.monotonic()

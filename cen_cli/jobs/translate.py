@@ -105,7 +105,7 @@ def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedTransl
     own = {domain(recipe, name): name for name in model.loaded.modalities}
     framed = recipe.data.kind == FRAMED
     readers = []
-    for name, paths in find_views(images, names).items():
+    for name, paths in find_views(images, names, model.loaded.specs).items():
         files = {own[domain(recipe, modality)]: path for modality, path in paths.items()}
         readers.append(partial(read_view, name, files, model.loaded.specs, crop_depth=framed))
     return _Views(readers, size=recipe.evaluation_size or recipe.data.crop)

@@ -97,6 +97,14 @@ def test_all_views_of_folders_are_labelled_as_alone_and_kept(
     assert "holds labels of another network" in refused.err
 
 
+def test_one_folder_for_two_inputs_is_refused(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
+    """Each file would be every input of a view."""
+    words = [word for name in ("rgb", "depth") for word in ("--input", f"{name}={tiny_root / 'rgb'}")]
+    refused = cen("predict", tiny_run, *words, "--out", tmp_path / "out", code=2)
+    assert "one folder for rgb and depth" in refused.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_lists_name_views_line_by_line_and_what_cannot_be_read_is_skipped(
     cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
 ) -> None:
