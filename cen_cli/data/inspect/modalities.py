@@ -22,6 +22,9 @@ from cen_cli.results import RESERVED
 from cen_cli.results.datasets import InferredModality, Meaning, Stored
 from cen_cli.wording import listed
 
+FAR, FAR_ABOVE = 5, 0.75
+"""Steps that an invalid value is away from all others; the lowest of values, as a share of the highest, above which
+their range does not begin at 0."""
 UNIT_LENGTH = 0.04
 """Distance from length 1, of the middle pixel, up to which colours are vectors of that length."""
 TOPS = (255, 1023, 4095, 16383, 65535)
@@ -207,7 +210,10 @@ def _invalid_numbers(stats: FileStatistics, named: bool) -> tuple[tuple[float, .
 
 
 def _invalid_floats(stats: FileStatistics) -> tuple[tuple[float, ...], np.ndarray, list[str]]:
-    """The same for floats: a lowest value that is frequent and far from all others; NaN needs no saying."""
+    """The same for floats: a lowest value that is frequent and far from all others; NaN needs no saying.
+
+    Far is more than a fiftieth of the way to the median, and several of the steps in which the values are stored.
+    """
     values = np.concatenate(stats.floats)
     finite = values[np.isfinite(values)]
     evidence = []
@@ -218,13 +224,20 @@ def _invalid_floats(stats: FileStatistics) -> tuple[tuple[float, ...], np.ndarra
     invalid: tuple[float, ...] = ()
     for value in dict.fromkeys((finite.min(), 0.0)) if finite.size else ():
         share, rest = float((finite == value).mean()), finite[finite != value]
-        if share > 0.0005 and rest.size and rest.min() - value > 0.02 * (np.median(rest) - value):
+        if share > 0.0005 and rest.size and _is_far(value, rest):
             invalid += (float(value),)
             evidence.append(
                 f"{share:.1%} of the pixels are {value:g}, apart from all others: nothing was measured there"
             )
             finite = rest
     return invalid, finite, evidence
+
+
+def _is_far(value: float, rest: np.ndarray) -> bool:
+    """Whether a value is far below all others."""
+    steps = np.diff(np.unique(rest))
+    step = np.median(steps) if steps.size else 0.0
+    return bool(rest.min() - value > max(0.02 * (np.median(rest) - value), FAR * step))
 
 
 def _scale(valid: np.ndarray, stored: Stored, words: set[str]) -> tuple[float | None, str, str]:
@@ -244,7 +257,12 @@ def _scale(valid: np.ndarray, stored: Stored, words: set[str]) -> tuple[float | 
 
 
 def _span(low: float, high: float) -> tuple[float, float]:
-    """A round range that holds both and, if nothing is below 0, begins there."""
+    """A round range that holds both and, if nothing is below 0 and not all far above it, begins there."""
+    if FAR_ABOVE * high < low < high:
+        step = 10.0 ** (math.floor(math.log10(high - low)) - 1)
+        around = 0.1 * (high - low)  # files that were not opened may hold others
+        ends = math.floor((low - around) / step) * step, math.ceil((high + around) / step) * step
+        return float(f"{ends[0]:.6g}"), float(f"{ends[1]:.6g}")
     lowest, highest = min(0.0, -_rounded_up(-low)), _rounded_up(high)
     return lowest, highest if highest > lowest else lowest + 1
 

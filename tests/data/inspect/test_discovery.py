@@ -208,6 +208,32 @@ def test_palette_images_are_label_maps_and_jpegs_are_not(tmp_path: Path) -> None
     assert labels.pattern == "x/{stem}.png"
 
 
+def test_the_lowest_of_coarse_values_is_a_value(tmp_path: Path) -> None:
+    """Whole degrees, of which the lowest is as near to the next as all others."""
+    for number in range(4):
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+        degrees = np.random.default_rng(number).integers(-6, 6, SIZE).astype(np.int16)
+        (tmp_path / "thermal").mkdir(exist_ok=True)
+        np.save(tmp_path / f"thermal/{number}.npy", degrees)
+    meaning = guess(infer_dataset(tmp_path), "thermal").meaning
+    assert meaning.invalid == ()
+    assert meaning.range is not None
+    assert meaning.range[0] <= -6
+
+
+def test_values_far_above_0_have_a_range_of_their_own(tmp_path: Path) -> None:
+    """Hundredths of kelvins; of a range from 0 they would take a fiftieth."""
+    for number in range(4):
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+        kelvins = np.random.default_rng(number).integers(28918, 29525, SIZE).astype(np.float32)
+        (tmp_path / "thermal").mkdir(exist_ok=True)
+        np.save(tmp_path / f"thermal/{number}.npy", kelvins)
+    found = guess(infer_dataset(tmp_path), "thermal").meaning.range
+    assert found is not None
+    assert 28700 < found[0] < 28918
+    assert 29524 < found[1] < 29700
+
+
 def test_normals_are_told_by_their_length(tmp_path: Path) -> None:
     for number in range(3):
         vectors = np.random.default_rng(number).normal(size=(*SIZE, 3))
