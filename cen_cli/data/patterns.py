@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cen_cli.data.decoding import SUFFIXES
 from cen_cli.data.listing import describe_folder
 from cen_cli.errors import DataError, IncompleteError
 from cen_cli.wording import listed, nearest
@@ -77,8 +78,8 @@ class Pattern:
         files: dict[ViewKey, str] = {}
         for name in sorted(glob.glob(self._glob, root_dir=root)):
             key = self.key(name)
-            if key is None:
-                continue
+            if key is None or (self.text.endswith("*") and not name.lower().endswith(SUFFIXES)):
+                continue  # such as boxes or coordinates beside an image
             if key in files:
                 raise DataError(
                     f"{root}: {files[key]} and {name} are both view {key.name!r} by the pattern {self.text!r}",

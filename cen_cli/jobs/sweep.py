@@ -16,6 +16,7 @@ import torch
 
 from cen_cli import builders
 from cen_cli.analysis.sweeps import Claim, RowPlan, fusion_advice, sweep_rows, sweep_verdicts
+from cen_cli.data.patterns import same_numbers
 from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import locked, write_bytes
@@ -210,11 +211,25 @@ def _distances(sweep: Sweep, inception_weights: Path | None) -> tuple[str, ...]:
 
 
 def _check_data(sweep: Sweep, left: Sequence[Member]) -> None:
-    """Open the data of members that are to be trained: what is not there stops all of them before the first one."""
-    different = {repr(member.recipe.data): member.recipe for member in left if member.recipe.data.kind != "rooms"}
-    for recipe in different.values():
-        for split in dict.fromkeys(("train", "val", sweep.split)):
-            builders.dataset(recipe, split)
+    """Open the data of members that are to be trained: what is not there stops all of them before the first one.
+
+    So do rows of a group that would be scored on different views. Raises UsageError.
+    """
+    different = {
+        (member.group, repr(member.recipe.data)): member for member in left if member.recipe.data.kind != "rooms"
+    }
+    scored: dict[str, tuple[str, set[str]]] = {}
+    for (group, _), member in different.items():
+        data = {split: builders.dataset(member.recipe, split) for split in ("train", "val", sweep.split)}
+        views = {same_numbers(name) for name in data[sweep.split].names}  # each row calls them as its first input does
+        row, first = scored.setdefault(group, (member.variant, views))
+        if views != first:
+            raise UsageError(
+                f"rows {row} and {member.variant} would be scored on different views: "
+                f"{len(first)} and {len(views)}, {len(first & views)} of them the same",
+                hint="files of some inputs are missing or called otherwise; name the views that have all of them in "
+                "data.train_list, val_list and test_list",
+            )
 
 
 def _train_all(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cen_cli.builders import load
+from cen_cli.builders import dataset, load
 from cen_cli.errors import UsageError
 from cen_cli.jobs import sweep as sweeping
 from cen_cli.jobs.compare import compare
@@ -16,7 +16,9 @@ from cen_cli.jobs.evaluate import evaluate
 from cen_cli.jobs.members import MemberRun
 from cen_cli.jobs.sweep import plan, sweep
 from cen_cli.models.cost import macs
+from cen_cli.recipe import load_recipe
 from cen_cli.results import Listener, MemberOutcome
+from tests.own import write_folder, write_recipe
 
 SWEEP = """
 title = "two rows"
@@ -103,3 +105,16 @@ def test_what_no_member_is_is_refused(grid: Path, tmp_path: Path) -> None:
         plan(grid, only=["nowhere"], out=tmp_path)
     with pytest.raises(UsageError, match="2/4"):
         plan(grid, shard=(3, 2), out=tmp_path)
+
+
+def test_rows_that_would_be_scored_on_different_views_are_refused(tmp_path: Path) -> None:
+    """A modality lacks a file of a test view, which rows without that modality keep."""
+    root = write_folder(tmp_path / "own", 12)
+    recipe = write_recipe(tmp_path / "own.toml", root)
+    name, *others = dataset(load_recipe(recipe), "test").names
+    assert others
+    (root / "height" / f"{name}.tif").unlink()
+    changes = {"data.skip_incomplete": True, "train.epochs": 1}
+    with pytest.raises(UsageError, match="would be scored on different views: 2 and 1, 1 of them the same"):
+        sweep("fusions", recipe=recipe, changes=changes, out=tmp_path / "runs", device="cpu")
+    assert not (tmp_path / "runs").exists()

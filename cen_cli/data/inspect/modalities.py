@@ -55,6 +55,8 @@ def infer_modalities(
     colours, fourth = (file_statistics(paths, bands=bands) for bands in ((1, 2, 3), (4,)))
     if len(stats.modes) == 1 and stats.types["uint8"] and len(fourth.levels) <= MOST_CLASSES:
         return [_of_usual_types(name, group, stats, paths)]
+    if fourth.low == fourth.high:  # opaque
+        return [_infer(name, group, colours, bands=(1, 2, 3))]
     return [
         _infer(name, group, colours, bands=(1, 2, 3)),
         _infer(f"{name}_4", group, fourth, bands=(4,)),

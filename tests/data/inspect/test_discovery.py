@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from cen_cli.data.inspect.discovery import infer_dataset
 from cen_cli.data.inspect.file_groups import group_files
+from cen_cli.data.patterns import Pattern
 from cen_cli.errors import DataError
 from cen_cli.results.datasets import InferredDataset, InferredModality
 from tests.own import SIZE, save, scene, write_folder
@@ -232,6 +234,27 @@ def test_values_far_above_0_have_a_range_of_their_own(tmp_path: Path) -> None:
     assert found is not None
     assert 28700 < found[0] < 28918
     assert 29524 < found[1] < 29700
+
+
+def test_files_beside_images_are_none_of_a_modality(tmp_path: Path) -> None:
+    for number in range(4):
+        save(tmp_path / f"rgb/{number}.{'png' if number % 2 else 'jpg'}", scene(number)["rgb"])
+        (tmp_path / f"rgb/{number}.txt").write_text("0 0.5 0.5 0.1 0.1")
+        save(tmp_path / f"labels/{number}.png", scene(number)["labels"])
+    found = infer_dataset(tmp_path)
+    assert (guess(found, "rgb").pattern, found.complete) == ("rgb/{stem}.*", 4)
+    assert len(Pattern("rgb/{stem}.*").find(tmp_path)) == 4
+
+
+def test_colours_of_16_bits_with_a_full_transparency_are_one_modality(tmp_path: Path) -> None:
+    for number in range(4):
+        values = np.random.default_rng(number).integers(0, 60000, (*SIZE, 4)).astype(np.uint16)
+        values[..., 3] = 65535
+        (tmp_path / "rgb").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / f"rgb/{number}.tif", values)
+        save(tmp_path / f"labels/{number}.png", scene(number)["labels"])
+    (rgb,) = infer_dataset(tmp_path).modalities
+    assert (rgb.name, rgb.bands) == ("rgb", (1, 2, 3))
 
 
 def test_normals_are_told_by_their_length(tmp_path: Path) -> None:
