@@ -137,12 +137,15 @@ class Member:
 
 
 def load_sweep(name_or_path: str) -> Sweep:
-    """Read a sweep by path or shipped name, on top of the sweep that it extends.
+    """Read a sweep by path or shipped name, on top of the sweep that it extends, less the parts that it sets to false.
 
     Raises RecipeError with every problem, UsageError for a missing file.
     """
     files = with_extended(catalog.find_sweep(name_or_path), catalog.find_sweep)
     tables: dict[str, Any] = functools.reduce(merge, (table for _, table in reversed(files)), {})
+    for part in ("variants", "groups"):
+        if isinstance(named := tables.get(part), Mapping):
+            tables[part] = {name: table for name, table in named.items() if table is not False}
     sweep, problems = check_types(tables, Sweep)
     texts = [problem.text for problem in problems]
     if sweep is not None:

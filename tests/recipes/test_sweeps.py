@@ -78,6 +78,15 @@ def test_groups_have_a_base_and_paper_numbers_each(write) -> None:
     assert paper_numbers(sweep, "b", "on") == {}
 
 
+def test_an_extending_sweep_leaves_out_rows_and_groups(write, tmp_path: Path) -> None:
+    write(SWEEP + "[variants.gone]\n[groups.a]\nset = { train.batch = 4 }\n")
+    path = tmp_path / "extending.toml"
+    path.write_text('extends = "my-sweep.toml"\nvariants.gone = false\ngroups.a = false\n')
+    found = grid(path)
+    assert [member.name for member in found] == ["on/seed-3", "off/seed-3", "on/seed-4"]
+    assert {member.recipe.train.batch for member in found} == {8}
+
+
 def test_a_base_beside_the_file_goes_before_a_shipped_one(write) -> None:
     path = write(SWEEP.replace('base = "rooms"', 'base = "own.toml"'))
     (path.parent / "own.toml").write_text('extends = "rooms"\n[train]\nbatch = 2\n')
