@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from cen_cli.data.sample import LABELS, TARGET, Batch, Sample, collate
 from cen_cli.data.sampler import EpochBatches, share
 from cen_cli.data.views import Key, ViewDataset
-from cen_cli.errors import CenError, DataError, WorkerError
+from cen_cli.errors import CenError, WorkerError
 from cen_cli.results import VOID
 from cen_cli.wording import listed
 
@@ -104,10 +104,10 @@ def training_loader(
     """Shuffled batches of `epochs` epochs from batch `start_batch` of the first on, augmented by the set's transform.
 
     An epoch's last batch is dropped where it is incomplete, unless it is the only one. `part` (i, n) loads the i-th,
-    from 0, of n equal parts of each batch. Raises DataError for a whole batch that `check_target` refuses.
+    from 0, of n equal parts of each batch.
     """
     order = EpochBatches(len(dataset), batch, seed, epoch, start_batch, part, epochs)
-    return BatchLoader(_Fetch(dataset, needs_target=part == WHOLE), order, workers)
+    return BatchLoader(_Fetch(dataset), order, workers)
 
 
 def evaluation_loader(
@@ -119,25 +119,20 @@ def evaluation_loader(
     """
     indices = range(len(dataset))
     order = share([indices[start : start + batch] for start in range(0, len(indices), batch)], part)
-    return BatchLoader(_Fetch(dataset, needs_target=False), order, workers)
+    return BatchLoader(_Fetch(dataset), order, workers)
 
 
 class _Fetch(Dataset[Any]):
     """A data set that loads whole batches, one for each size of its views; an error of ours is returned, not raised."""
 
-    def __init__(self, dataset: ViewDataset, *, needs_target: bool) -> None:
+    def __init__(self, dataset: ViewDataset) -> None:
         self._dataset = dataset
-        self._needs_target = needs_target
 
     def __getitems__(self, keys: Sequence[Key]) -> list[Batch] | CenError:
         try:
-            batches = [collate(samples) for samples in _by_size([self._dataset.sample(key) for key in keys])]
-            if self._needs_target:
-                for batch in batches:
-                    check_target(batch)
+            return [collate(samples) for samples in _by_size([self._dataset.sample(key) for key in keys])]
         except CenError as error:
             return error
-        return batches
 
 
 def _by_size(samples: Sequence[Sample]) -> Iterable[list[Sample]]:
@@ -148,17 +143,11 @@ def _by_size(samples: Sequence[Sample]) -> Iterable[list[Sample]]:
     return groups.values()
 
 
-def check_target(batch: Batch) -> None:
-    """Raises DataError for a batch without a single pixel to learn from: all void, or nothing measured in images."""
-    if bool(batch.target_valid.any()):
-        return
+def without_target(batch: Batch) -> str:
+    """What a batch without a pixel to learn from holds instead: all void, or nothing measured, and in which files."""
     files = [files.get(LABELS, files.get(TARGET, name)) for name, files in zip(batch.names, batch.files, strict=True)]
-    labels = batch.target.ndim == 3
-    what = f"every label is void ({VOID})" if labels else "nothing was measured"
-    raise DataError(
-        f"batch has no valid pixel: {what} in the crops of {listed(files)}",
-        hint=f"a larger crop or batch, or a look at these {'label maps' if labels else 'files'}",
-    )
+    what = f"every label is void ({VOID})" if batch.target.ndim == 3 else "nothing was measured"
+    return f"{what} in the crops of {listed(files)}"
 
 
 def _unchanged(batch: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from torch import Tensor, nn
 
 from cen_cli import ranks
-from cen_cli.data.loading import BatchLoader, check_target, training_loader
+from cen_cli.data.loading import BatchLoader, training_loader, without_target
 from cen_cli.data.sample import Batch
 from cen_cli.data.sampler import EpochBatches
 from cen_cli.data.views import ViewDataset
@@ -80,6 +80,7 @@ class Fit:
         self.gammas = GammaRecorder(exchange_layers(model), self.modalities)
         self.exchanging = exchanging_layers(model)
         self.losses = LossWindow()
+        self._told_of_void = False
         self.step_seconds: list[float] = []
         self.steps_per_epoch = len(EpochBatches(len(self.train_data), settings.batch, settings.seed, epoch=0))
         self.total_steps = self.steps_per_epoch * settings.epochs
@@ -195,9 +196,10 @@ class Fit:
         """The rest of the current epoch, from the batch at which it was left."""
         progress = self.progress
         started = time.monotonic()
+        learned = progress.batch > 0
         with self._saving_where_a_worker_dies():
             for batch in islice(batches, self.steps_per_epoch - progress.batch):
-                self._agree(stop, batch)
+                learned = self._agree(stop, batch) or learned
                 terms = self._step(batch)
                 progress.step += 1
                 progress.skipped += self.task.skipped
@@ -209,14 +211,20 @@ class Fit:
                 started = now
                 self.listener.on_progress(progress.epoch + 1, progress.step, self.total_steps)
                 self._after_step()
+        if not learned:
+            what = f"no batch of epoch {progress.epoch + 1} has a valid pixel: {without_target(batch)}"
+            raise ranks.common(DataError(what, hint="a larger data.crop or train.batch, or a look at these files"))
 
-    def _agree(self, stop: StopRequest, batch: Batch) -> None:
-        """Stop where any rank is asked to. Raises DataError where none of them has a pixel to learn from."""
+    def _agree(self, stop: StopRequest, batch: Batch) -> bool:
+        """Stop where any rank is asked to; else, whether one of them has a pixel to learn from."""
         number, learnable = ranks.largest(stop.signal or 0, int(bool(batch.target_valid.any())))
         if number:
             self._stop(number)
-        if not learnable:
-            check_target(batch)
+        if not learnable and not self._told_of_void:
+            self._told_of_void = True
+            what = f"step {self.progress.step + 1} learns nothing, its batch has no valid pixel"
+            self.listener.on_warning(f"{what}: {without_target(batch)}; others may follow, and are not told of")
+        return bool(learnable)
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; now and then the network is watched in it."""

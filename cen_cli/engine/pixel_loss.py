@@ -32,12 +32,9 @@ class PixelLoss:
     dice: float = 0.0
 
     def __call__(self, logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-        """A scalar; logits float32 [B, K, H, W], target int64 [B, H, W], `counted` what `count` returns of it."""
+        """A scalar, 0 where all is void; logits float32 [B, K, H, W], target int64 [B, H, W], counted by `count`."""
         loss = self._cross_entropy(logits, target)
-        if self.class_weights is None:
-            loss = loss / counted
-        else:  # a batch may hold pixels of classes alone that do not count
-            loss = loss / counted.where(counted > 0, 1.0) * (counted > 0)
+        loss = loss / counted.where(counted > 0, 1) * (counted > 0)  # 0 where no pixel counts
         return loss + self.dice * (1 - _dice(logits, target)) if self.dice else loss
 
     def count(self, target: Tensor) -> Tensor:
@@ -81,7 +78,8 @@ def _dice(logits: Tensor, target: Tensor) -> Tensor:
     labels = F.one_hot(target.where(target != VOID, 0), logits.shape[1]).movedim(-1, 1) * known
     sums = torch.stack([(shares * labels).sum((0, 2, 3)), shares.sum((0, 2, 3)), labels.sum((0, 2, 3)).float()])
     both, predicted, true = ranks.summed(sums)
-    return (2 * both / (predicted + true).clamp(min=1e-6))[true > 0].mean()
+    each = 2 * both / (predicted + true).clamp(min=1e-6)
+    return each[true > 0].mean() if bool((true > 0).any()) else both.sum() + 1
 
 
 def class_weights(pixels: Tensor, shown: Tensor, kind: str) -> Tensor:

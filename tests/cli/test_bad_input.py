@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import math
 import os
 import re
 import shutil
@@ -160,10 +162,24 @@ def test_lists_that_cannot_be_used(fails, data: Path, tmp_path: Path, name: str,
     assert not (tmp_path / "run").exists()
 
 
-def test_a_batch_without_a_valid_pixel(fails, data: Path) -> None:
-    for path in (data / "masks").iterdir():
+def test_an_epoch_without_a_valid_pixel(fails, data: Path) -> None:
+    for path in (data / "masks").glob("000*.png"):
         Image.fromarray(np.full((32, 40), 255, dtype=np.uint8)).save(path)
-    assert "batch has no valid pixel" in fails()
+    text = fails()
+    assert "no batch of epoch 1 has a valid pixel: every label is void (255) in the crops of" in text
+
+
+@pytest.mark.parametrize("dice", [0, 1])
+def test_a_batch_without_a_valid_pixel_teaches_nothing(cen: Cen, data: Path, tmp_path: Path, dice: int) -> None:
+    Image.fromarray(np.full((32, 40), 255, dtype=np.uint8)).save(data / "masks" / f"{STEM}.png")
+    recipe = write_recipe(tmp_path / "tiny.toml", data)
+    settings = ("train.batch=1", "data.crop=[32,40]", "train.log_every=1", f"loss.dice={dice}")
+    text = cen("train", recipe, "--device", "cpu", "--out", tmp_path / "run", settings=settings).err
+    assert text.count("learns nothing, its batch has no valid pixel: every label is void (255) in the crops of") == 1
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    losses = [event["losses"]["total"] for event in events if event["kind"] == "step"]
+    assert all(map(math.isfinite, losses))
+    assert min(losses) < 0.05 * max(losses)
 
 
 def test_a_validation_split_without_a_valid_pixel(fails, data: Path) -> None:

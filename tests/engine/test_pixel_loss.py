@@ -74,6 +74,18 @@ def test_the_plain_loss_is_cross_entropy_and_void_gets_no_gradient():
     torch.testing.assert_close(PLAIN(logits, target, PLAIN.count(target)), plain)
 
 
+@pytest.mark.parametrize("settings", [{}, {"focal_gamma": 1.5}, {"dice": 1.0}], ids=str)
+def test_a_void_batch_costs_nothing_and_has_no_gradient(settings):
+    logits, target = case(18)
+    logits.requires_grad_()
+    target.fill_(255)
+    loss = PixelLoss(**settings)
+    cost = loss(logits, target, loss.count(target))
+    cost.backward()
+    assert cost.item() == 0
+    assert not logits.grad.any()
+
+
 def test_a_focal_gradient_is_finite_where_a_pixel_is_certain():
     logits = torch.tensor([60.0, 0.0, -60.0]).view(1, 3, 1, 1).requires_grad_()
     target = torch.zeros(1, 1, 1, dtype=torch.long)
