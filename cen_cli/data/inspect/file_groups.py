@@ -69,13 +69,21 @@ class FileGroup:
     @functools.cached_property
     def words(self) -> set[str]:
         """The words of the pattern, in small letters; SegmentationClass has two."""
-        text = re.sub(r"\{\w+\}|(?<=[a-z])(?=[A-Z])", " ", self.pattern)
-        return set(re.split(r"[^a-z]+", text.lower()))
+        return _small_words(self.pattern)
 
     @property
     def named_labels(self) -> bool:
         """Whether the name says label maps, and nothing that is measured or drawn."""
-        return bool(self.words & LABEL_WORDS) and not self.words & (MEASUREMENT_WORDS | DRAWN_WORDS | VALIDITY_WORDS)
+        return _name_labels(self.words)
+
+
+def _small_words(pattern: str) -> set[str]:
+    text = re.sub(r"\{\w+\}|(?<=[a-z])(?=[A-Z])", " ", pattern)
+    return set(re.split(r"[^a-z]+", text.lower()))
+
+
+def _name_labels(words: set[str]) -> bool:
+    return bool(words & LABEL_WORDS) and not words & (MEASUREMENT_WORDS | DRAWN_WORDS | VALIDITY_WORDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +103,10 @@ _Cut = tuple[str, str, str]
 
 
 def group_files(paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
-    """The groups of two files or more, the largest first, and the paths that belong to none."""
+    """The groups, the largest first, and the paths that belong to none.
+
+    A group has two files or more, and a tenth of the largest one's, but for label maps, which few views may have.
+    """
     files = list(_in_folders(sorted(paths)))
     cuts = _best_cuts(files)
     by_pattern: dict[str, list[_File]] = defaultdict(list)
@@ -104,8 +115,12 @@ def group_files(paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
         folder = f"{file.folder}/" if file.folder else ""
         by_pattern[f"{folder}{prefix}{{stem}}{suffix}{file.suffix}"].append(file)
     by_pattern = _one_suffix(by_pattern)
-    least = max([2, *(len(members) // 10 for members in by_pattern.values())])
-    kept = {text: members for text, members in by_pattern.items() if len(members) >= least}
+    tenth = max((len(members) // 10 for members in by_pattern.values()), default=0)
+    kept = {
+        text: members
+        for text, members in by_pattern.items()
+        if len(members) >= 2 and (len(members) >= tenth or _name_labels(_small_words(text)))
+    }
     left = [file.path for text, members in by_pattern.items() if text not in kept for file in members]
     common = set.intersection(*(set(_words(text)) for text in kept)) if kept else set()
     groups = []

@@ -100,6 +100,13 @@ def test_a_few_files_of_another_kind_are_left_over() -> None:
 # --- what they are ----------------------------------------------------------------------------------------------------
 
 
+def test_label_maps_may_be_few() -> None:
+    paths = [f"{m}/{n:04d}.png" for n in range(40) for m in ("rgb", "depth")]
+    found, left = group_files([*paths, "labels/0003.png", "labels/0007.png"])
+    assert {group.pattern for group in found} == {"rgb/{stem}.png", "depth/{stem}.png", "labels/{stem}.png"}
+    assert left == []
+
+
 def test_a_folder_of_three_modalities_and_label_maps(tmp_path: Path) -> None:
     found = infer_dataset(write_folder(tmp_path / "own"))
     assert [modality.name for modality in found.modalities] == ["rgb", "height", "nir"]
