@@ -91,7 +91,7 @@ def _a_new_stem_learns(stage: str, frozen: int) -> Complaints:
 @rule("model.backbone model.weights model.encoder_width")
 def _encoder_width(backbone: str | None, weights: str, width: int) -> Complaints:
     if width != 64 and (backbone or "").startswith("timm/"):
-        yield "model.encoder_width", "read of ResNets alone; remove it"
+        yield "model.encoder_width", "64, its default, with timm/ encoders, which have widths of their own"
     if width != 64 and weights == "imagenet":
         wanted = '64 with model.weights = "imagenet", since published weights have that width'
         yield "model.encoder_width", f'{wanted}; or model.weights = "none"'

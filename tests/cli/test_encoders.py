@@ -58,7 +58,7 @@ def test_frozen_stages_are_counted(cen: Cen, recipe: Path) -> None:
     [
         (("model.backbone=timm/no_such_net", "model.encoder_width=64"), "has no such network"),
         (("model.backbone=resnet19",), "\"timm/NAME\" (did you mean 'resnet18'?)"),
-        (("model.backbone=timm/test_resnet", "model.encoder_width=8"), "read of ResNets alone; remove it"),
+        (("model.backbone=timm/test_resnet", "model.encoder_width=8"), "64, its default, with timm/ encoders"),
         (("model.fusion=average", "model.fusion_stage=input"), 'put side by side by model.fusion = "concat"'),
     ],
 )
