@@ -99,11 +99,13 @@ def _cell(row: SweepRow, metric: str) -> SweepCell:
 def write_cost_figure(path: Path, report: SweepReport) -> Path:
     """Scores with their spreads against multiply-accumulates, a panel per group, as PNG. Raises SaveError."""
     groups = grouped([row for row in report.rows if row.done and row.cost], attrgetter("group"))
+    places = {name: index for index, name in enumerate(dict.fromkeys(row.variant for row in report.rows))}
     figure = new_figure(6.4 * len(groups) + 0.4, 4.4)
     for axes, (group, rows) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items(), strict=True):
         metric = next(cell.metric for cell in reversed(rows[0].cells) if cell.values)
         factor = scores.metric_of(metric).factor
-        for index, row in enumerate(rows):
+        for row in rows:
+            index = places[row.variant]
             assert row.cost is not None, "those without are left out"
             cell = _cell(row, metric)
             marker = "s" if row.alone else MARKERS[index % len(MARKERS)]
