@@ -24,7 +24,7 @@ from cen_cli.models.translator import Translator
 from cen_cli.results import PictureRow
 from cen_cli.scoring.segmentation import evaluating, segment_views
 from cen_cli.scoring.test_time_augmentation import SINGLE_SCALE, MultiScaleFlip
-from cen_cli.scoring.translation import NormStatistics, Protocol, translating
+from cen_cli.scoring.translation import NormStatistics, Protocol, check_sides, translating
 
 
 def as_array(image: Tensor) -> np.ndarray:
@@ -101,8 +101,9 @@ def translate_view(
 ) -> dict[str, Tensor]:
     """What every branch and then the ensemble (of several) make of a view: float32 [3, H, W] in [-1, 1].
 
-    Height and width must be multiples of `model.size_multiple`. Raises DataError where the output holds NaN.
+    Raises DataError where height and width are no multiples of `model.size_multiple`, or the output holds NaN.
     """
+    check_sides(model, view.name, view.size)
     batch = _batch_of(view, specs, model)
     with translating(model, protocol, norm_statistics):
         output = model(batch.inputs)

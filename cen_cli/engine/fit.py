@@ -199,12 +199,14 @@ class Fit:
         learned = progress.batch > 0
         with self._saving_where_a_worker_dies():
             for batch in islice(batches, self.steps_per_epoch - progress.batch):
-                learned = self._agree(stop, batch) or learned
-                terms = self._step(batch)
+                learnable = self._agree(stop, batch)
+                learned = learned or learnable
+                terms = self._step(batch) if learnable else self.task.pass_over(progress.step)
                 progress.step += 1
                 progress.skipped += self.task.skipped
                 progress.batch += 1
-                self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
+                if terms:
+                    self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
                 now = time.monotonic()
                 progress.seconds += now - started
                 self.step_seconds.append(now - started)
@@ -333,9 +335,11 @@ class Fit:
         return improved
 
     def _log(self) -> None:
-        """Report the log interval that ends here."""
+        """Report the log interval that ends here, unless it learned nothing."""
         progress = self.progress
         averages = self.losses.close()
+        if not averages:
+            return
         replaced = count_replaced(self.exchanging, self.modalities)
         rates = self.task.learning_rates(progress.step - 1)
         scales = {name: state["scale"] for name, state in self.task.scaler_states().items()}

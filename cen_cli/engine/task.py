@@ -60,7 +60,7 @@ class NetworkTask(ABC):
             name: GradScaler(self.device.type, enabled=self.precision == "fp16") for name in self.optimizers
         }
         self.skipped = False
-        """Whether the last step left a network as it was, since its gradients were not finite."""
+        """Whether the last step left a network as it was, since its gradients were not finite or it had none."""
         self.average = self.ema and AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(self.ema))
         if asks_for_gain(self.model):
             watch_gains(self.model)
@@ -77,6 +77,12 @@ class NetworkTask(ABC):
     @abstractmethod
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Make optimiser step number `step` (0-based); returns the loss terms, detached and still on the device."""
+
+    def pass_over(self, step: int) -> dict[str, Tensor]:
+        """Count optimiser step number `step` (0-based), whose batch has no valid pixel: no loss terms, no update."""
+        self.skipped = True
+        revise_choices(self.model, step, self.schedule.total_steps, None)
+        return {}
 
     @property
     def kept(self) -> StreamNetwork:

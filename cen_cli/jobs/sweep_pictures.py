@@ -81,11 +81,14 @@ def _trajectories(grid: Sweep, rows: Rows, folder: Path, prefix: str, device: st
     return [gamma_plots.gamma_trajectories(networks, layer, Path(f"{prefix}gamma-trajectories.png"))]
 
 
+def _checkpoint(grid: Sweep, folder: Path, member: Member) -> str:
+    """The one that the table beside the picture is of."""
+    return str(folder / member.name / "checkpoints" / grid.checkpoint)
+
+
 def _networks(grid: Sweep, rows: Rows, folder: Path, device: str) -> list[NetworkGammas]:
-    return [
-        dataclasses.replace(load_exchanging(str(folder / member.name), device).as_drawn(), label=grid.label_of(variant))
-        for variant, member in rows.items()
-    ]
+    found = ((load_exchanging(_checkpoint(grid, folder, rows[each]), device), grid.label_of(each)) for each in rows)
+    return [dataclasses.replace(gammas.as_drawn(), label=label) for gammas, label in found]
 
 
 def _layer(networks: Sequence[NetworkGammas], end: str) -> str:
@@ -103,7 +106,7 @@ def _panel(grid: Sweep, panel: Panel, rows: Rows, folder: Path, prefix: str, dev
     shown = [variant for variant in panel.variants or rows if variant in rows]
     if not shown:
         return []
-    models = {grid.label_of(each): builders.load(str(folder / rows[each].name), device) for each in shown}
+    models = {grid.label_of(each): builders.load(_checkpoint(grid, folder, rows[each]), device) for each in shown}
     data = {grid.label_of(each): builders.dataset(rows[each].recipe, grid.split) for each in shown}
     branches: Branches = {grid.label_of(each): "instead" for each in panel.branches}
     wanted = Shown(panel.views, panel.by)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from cen_cli.analysis.pictures import rendered, translate_view, translated_row
 from cen_cli.data.modality import ModalitySpec
@@ -108,7 +109,8 @@ def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedTransl
     for name, paths in find_views(images, names, model.loaded.specs).items():
         files = {own[domain(recipe, modality)]: path for modality, path in paths.items()}
         readers.append(partial(read_view, name, files, model.loaded.specs, crop_depth=framed))
-    return _Views(readers, size=recipe.evaluation_size or recipe.data.crop)
+    rooms = (recipe.data.rooms.size,) * 2 if recipe.data.kind == "rooms" else None
+    return _Views(readers, size=recipe.evaluation_size or rooms)
 
 
 def _readable(views: _Views, skipped: list[str], listener: Listener) -> Iterator[RawView]:
@@ -131,19 +133,6 @@ def _check_measured(view: RawView) -> None:
     for name, image in view.inputs.items():
         if isinstance(image, DepthMap) and float(image.max()) <= 0:
             raise DataError(f"{view.files[name]}: nothing was measured, every pixel of this depth image is invalid")
-
-
-def _for_network(view: RawView, size: tuple[int, int] | None, multiple: int) -> RawView:
-    """The view as the network takes it. Raises UsageError where its sides are no multiples of `multiple`."""
-    seen = resize_view(view, size)
-    height, width = seen.size
-    if height % multiple or width % multiple:
-        near = [max(multiple, round(side / multiple) * multiple) for side in (height, width)]
-        raise UsageError(
-            f"{view.name}: {height} x {width} pixels, but the network takes multiples of {multiple}",
-            hint=f"bring the views to such a size: --set 'eval.size={near}'",
-        )
-    return seen
 
 
 # ---- translating ----
@@ -182,7 +171,7 @@ def _translate_one(
 ) -> tuple[PictureRow, list[Path]]:
     """Translate one view and write what was made of it; returns the row of the contact sheet and the files."""
     spec, protocol, network = model.target, recipe.eval.protocol, model.network
-    seen = _for_network(view, size, network.size_multiple)
+    seen = resize_view(view, size)
     statistics = recipe.eval.norm_statistics
     made = translate_view(network, model.loaded.specs, seen, protocol=protocol, norm_statistics=statistics)
     stem = view.name.replace("/", "_")
@@ -196,6 +185,8 @@ def _translate_one(
 def _write(path: Path, image: np.ndarray, spec: ModalitySpec) -> Path:
     """Write what was made as the data set stores it; `path` is without suffix."""
     encoding = spec.encoding
+    if encoding is not None and image.ndim == 3 and encoding.channels == 1 and (image == image[..., :1]).all():
+        return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(image[..., 0]))
     if encoding is None or image.ndim == 3:
         return write_translated(path.with_name(f"{path.name}.png"), image, units=spec.scale, invalid=spec.invalid)
     units, stored, invalid = encoding.scale, encoding.stored, encoding.invalid

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from PIL import Image
 
 from cen_cli.errors import SaveError
@@ -33,11 +34,15 @@ def unless_unwritable(write: Callable[[], T], on_note: Callable[[str], None] = n
 
 def write_png(out: Path, image: Image.Image) -> Path:
     """Write a picture as PNG, whole or not at all. Raises SaveError."""
-    return write_picture(out, image, "PNG")
-
-
-def write_picture(out: Path, image: Image.Image, kind: str) -> Path:
-    """Write a picture in one of Pillow's formats, whole or not at all. Raises SaveError."""
     buffer = io.BytesIO()
-    image.save(buffer, format=kind)
+    image.save(buffer, format="PNG")
+    return write_whole(buffer.getvalue(), out)
+
+
+def write_tiff(out: Path, values: np.ndarray) -> Path:
+    """Write values [H, W] of any type as TIFF, whole or not at all. Raises SaveError."""
+    import tifffile
+
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values)
     return write_whole(buffer.getvalue(), out)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from rich.console import RenderableType
 
-from cen_cli.reporting.files import write_picture, write_png
+from cen_cli.reporting.files import write_png, write_tiff
 from cen_cli.reporting.panels import branch_caption, colour_depth, depth_range
 from cen_cli.reporting.sheets import Array, enlarged, sheet
 from cen_cli.reporting.tables import facts
@@ -80,7 +80,7 @@ def write_measurement(
     """Write a measurement [H, W] as its own files store it; `path` is without suffix. Returns the file.
 
     `values` count from `floor`; of one unit there are `units` steps. Whole numbers (`stored` uint8 or uint16) become a
-    PNG, float32 a TIFF, and int16, which has no PNG, a TIFF of floats. None becomes one of the `invalid`
+    PNG; float32 and int16, which have none, a TIFF. None becomes one of the `invalid`
     values. Raises SaveError.
     """
     meant = (values.astype(np.float64) + floor) * units
@@ -92,7 +92,7 @@ def write_measurement(
         valid = np.setdiff1d(np.arange(numbers.min, numbers.max + 1), invalid)
         meant = valid[np.searchsorted(valid, np.round(meant)).clip(max=len(valid) - 1)]
     if stored in ("int16", "float32"):
-        return write_picture(path.with_name(f"{path.name}.tif"), Image.fromarray(meant.astype(np.float32)), "TIFF")
+        return write_tiff(path.with_name(f"{path.name}.tif"), meant.astype(stored))
     return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(meant.astype(stored)))
 
 

@@ -21,6 +21,7 @@ from cen_cli import ranks
 from cen_cli.data.loading import evaluation_loader
 from cen_cli.data.sample import TARGET
 from cen_cli.data.views import ViewDataset
+from cen_cli.errors import DataError
 from cen_cli.metrics.feature_cache import cached_features, content_digest, feature_key
 from cen_cli.metrics.features import distance_notes
 from cen_cli.metrics.fid import frechet_distance, frechet_interval
@@ -118,6 +119,7 @@ class TranslationScorer:
         batches = evaluation_loader(data, batch=self.batch, workers=self.workers, part=ranks.part())
         with translating(model, self.protocol, self.norm_statistics, self.precision):
             for batch in itertools.islice(batches, limit):
+                check_sides(model, batch.names[0], batch.target_valid.shape[-2:])
                 moved = batch.to(self.device)
                 with autocast(self.device, self.precision):
                     made = model(moved.inputs).named(model.branches)
@@ -161,6 +163,17 @@ class TranslationScorer:
     @property
     def _stretch(self) -> bool:
         return self.protocol == "paper"
+
+
+def check_sides(network: nn.Module, view: str, size: Sequence[int]) -> None:
+    """Raises DataError where the network cannot take a view of this height and width."""
+    multiple = getattr(network, "size_multiple", 1)
+    if any(side % multiple for side in size):
+        near = [max(multiple, round(side / multiple) * multiple) for side in size]
+        raise DataError(
+            f"{view}: {size[0]} x {size[1]} pixels, but the network takes multiples of {multiple}",
+            hint=f"bring the views to such a size: --set 'eval.size={near}', or data.resize in the recipe",
+        )
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import re
 import shutil
@@ -177,9 +176,8 @@ def test_a_batch_without_a_valid_pixel_teaches_nothing(cen: Cen, data: Path, tmp
     text = cen("train", recipe, "--device", "cpu", "--out", tmp_path / "run", settings=settings).err
     assert text.count("learns nothing, its batch has no valid pixel: every label is void (255) in the crops of") == 1
     events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
-    losses = [event["losses"]["total"] for event in events if event["kind"] == "step"]
-    assert all(map(math.isfinite, losses))
-    assert min(losses) < 0.05 * max(losses)
+    steps = [event["step"] for event in events if event["kind"] == "step"]
+    assert len(steps) == max(steps) - 2, "one batch in each of two epochs has no loss, and is counted all the same"
 
 
 def test_a_validation_split_without_a_valid_pixel(fails, data: Path) -> None:

@@ -128,6 +128,28 @@ def test_from_a_folder_to_translated_measurements(here: Path, cen: Cen) -> None:
     assert typo.err.splitlines() == ["error: --inputs cem: no such domain", "hint: did you mean 'cam'?"]
 
 
+def test_a_grey_target_is_written_grey_and_views_of_no_fitting_size_are_named(here: Path, cen: Cen) -> None:
+    for number in range(6):
+        maps = scene(number, (32, 64))
+        save(here / f"pairs/{number}_height.tif", maps["height"])
+        save(here / f"pairs/{number}_grey.png", maps["rgb"].mean(-1).astype(np.uint8))
+    cen("data", "init", here / "pairs", "--target", "grey", "--out", "g.toml")
+    settings = ("train.epochs=1", "unet.filters=4", "gan.filters=4", "gan.layers=1", "train.batch=2")
+    cen("train", "g.toml", "--out", "g", "--device", "cpu", settings=settings)
+    shutil.copy(here / "pairs/0_height.tif", "0_height.tif")
+    cen("translate", "0_height.tif", "--inputs", "height", "--ckpt", "g", "--out", "made", "--device", "cpu")
+    with Image.open(next(Path("made").glob("0*_height.png"))) as image:
+        assert image.mode == "L"
+    for number in range(6):
+        maps = scene(number, (33, 64))
+        save(here / f"pairs/{number}_height.tif", maps["height"])
+        save(here / f"pairs/{number}_grey.png", maps["rgb"].mean(-1).astype(np.uint8))
+    refused = cen("eval", "g", "--device", "cpu", code=1).err
+    assert "33 x 64 pixels, but the network takes multiples of" in refused
+    assert "eval.size=[32, 64]" in refused
+    assert "33 x 64" in cen("train", "g.toml", "--out", "h", "--device", "cpu", settings=settings, code=1).err
+
+
 def test_statistics_are_measured_in_train_and_written_once(here: Path, cen: Cen) -> None:
     root = write_folder(here / "field")
     write_recipe(Path("field.toml"), root)

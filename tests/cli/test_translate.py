@@ -195,6 +195,16 @@ def test_own_files_keep_their_size(cen: Cen, here: Path, untrained: Path) -> Non
     assert all(pixels(here / "out" / f"a_{branch}.png").shape == (50, 70, 3) for branch in BRANCHES)
 
 
+def test_own_files_are_seen_at_the_size_of_scored_views(cen: Cen, here: Path) -> None:
+    data, run = here / "rooms", write_run(here / "run", data=here / "rooms")
+    larger = ("data.rooms.size=64",)
+    cen("translate", "--ckpt", run, "--count", 1, "--out", "views", settings=larger)
+    files = [next(data.glob(f"*/test/{domain}/0000_0.png")) for domain in ("reshading", "edge_texture")]
+    cen("translate", *files, "--inputs", "shade", "texture", "--ckpt", run, "--out", "own", settings=larger)
+    own, view = (pixels(here / folder / "0000_0_ensemble.png") for folder in ("own", "views"))
+    np.testing.assert_array_equal(own, view)
+
+
 def test_the_order_of_inputs_says_which_file_is_what(cen: Cen, here: Path, untrained: Path) -> None:
     one, other = shade(here / "a.png"), texture(here / "b.png")
     cen("translate", "--inputs", "shade", "texture", "--ckpt", untrained, "--out", "one", "--", one, other)

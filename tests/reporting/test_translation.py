@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cen_cli.data.decoding import decode
 from cen_cli.reporting import translation
 from cen_cli.reporting.panels import colour_depth, depth_range
 from cen_cli.reporting.sheets import GAP, TEXT_HEIGHT, text_width
@@ -100,6 +101,13 @@ def test_measurements_are_written_as_their_files_store_them(tmp_path: Path) -> N
         with Image.open(path) as image:
             assert np.asarray(image).dtype == stored
             assert np.asarray(image).tolist() == [expected]
+
+
+def test_whole_numbers_with_a_sign_can_be_read_again(tmp_path: Path) -> None:
+    values = np.array([[0.0, 3.0, 2.0]], dtype=np.float32)
+    path = translation.write_measurement(tmp_path / "a", values, units=10.0, floor=-2.0, stored="int16", invalid=())
+    read = decode(path)
+    assert (read.mode, read.values.tolist()) == ("I;16S", [[-20, 10, 0]])
 
 
 @pytest.mark.parametrize(
