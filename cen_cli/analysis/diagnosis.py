@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cen_cli.analysis.layers import LayerState
+from cen_cli.analysis.sweeps import Written
 from cen_cli.results import COLLAPSED, GammaDiagnosis, LoggedHealth, ThresholdRow, is_better, unread_streams
 from cen_cli.wording import listed
 
@@ -64,23 +65,35 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: 
     return GammaDiagnosis("healthy", remarks, "nothing needs changing")
 
 
-def with_thresholds(diagnosis: GammaDiagnosis, rows: Sequence[ThresholdRow], own: float, metric: str) -> GammaDiagnosis:
+def with_thresholds(
+    diagnosis: GammaDiagnosis,
+    rows: Sequence[ThresholdRow],
+    own: float,
+    metric: str,
+    written: Written,
+) -> GammaDiagnosis:
     """The diagnosis with what other thresholds score: as evidence, and as a setting to try where one is better by 1%.
 
-    `own` is the network's threshold, one of the rows.
+    `own` is the network's threshold, one of the rows; `written`: a score as people read it.
     """
     values = {row.threshold: row.evaluation.metric(metric) for row in rows}
     best = own
     for threshold, value in values.items():
         if is_better(metric, value, values[best]):
             best = threshold
-    said = f"at its threshold {own:g} {metric} is {values[own]:.4g}"
+    said = f"at its threshold {own:g} {metric} is {written(metric, values[own])}"
     if abs(values[best] - values[own]) <= NOTABLE * abs(values[own]):
         said += ", and no other threshold that was tried makes it better by 1%"
         return dataclasses.replace(diagnosis, evidence=(*diagnosis.evidence, said))
-    said += f"; at {best:g} it would be {values[best]:.4g}"
-    settings = {**diagnosis.settings, "exchange.threshold": best} if best > 0 else diagnosis.settings
-    return dataclasses.replace(diagnosis, evidence=(*diagnosis.evidence, said), settings=settings)
+    said += f"; at {best:g} it would be {written(metric, values[best])}"
+    evidence = (*diagnosis.evidence, said)
+    if best == 0:
+        return dataclasses.replace(diagnosis, evidence=evidence)
+    settings = {key: value for key, value in diagnosis.settings.items() if key != "exchange.budget"}
+    advice = f"exchange.threshold = {best:g} scores better without training"
+    advice += "" if diagnosis.verdict == "healthy" else f"; or {diagnosis.advice}"
+    settings["exchange.threshold"] = best  # beside a budget it would decide nothing
+    return dataclasses.replace(diagnosis, evidence=evidence, settings=settings, advice=advice)
 
 
 def with_health(diagnosis: GammaDiagnosis, states: Sequence[LayerState], log: Sequence[LoggedHealth]) -> GammaDiagnosis:

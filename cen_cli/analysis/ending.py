@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from cen_cli.analysis.sweeps import Written
 from cen_cli.results import ENSEMBLE, Evaluation, RunSummary, SegmentationScores, is_better
 from cen_cli.wording import listed
 
@@ -14,11 +15,11 @@ NOTICEABLE = 0.01
 """Of a score: smaller differences between a branch and the ensemble turn round with another seed."""
 
 
-def ending_warnings(summary: RunSummary, *, whole_channels: bool, weighted: bool = False) -> Warned:
+def ending_warnings(summary: RunSummary, *, written: Written, whole_channels: bool, weighted: bool = False) -> Warned:
     """Nothing exchanged, classes never found, an ensemble below its best branch.
 
-    `whole_channels`: whether the network replaces channels, where gates would mix them; `weighted`: whether the loss
-    has class weights.
+    `written`: a score as people read it; `whole_channels`: whether the network replaces channels, where gates would mix
+    them; `weighted`: whether the loss has class weights.
     """
     pressed = sum(count.pressed for count in summary.replaced)
     if whole_channels and pressed and not any(count.replaced for count in summary.replaced):
@@ -28,7 +29,7 @@ def ending_warnings(summary: RunSummary, *, whole_channels: bool, weighted: bool
             "exchange.budget = 0.3 replaces a share of every layer from the first step on, whatever the gammas do",
         )
     yield from _never_found(summary.best, weighted=weighted)
-    yield from _below_a_branch(summary)
+    yield from _below_a_branch(summary, written)
 
 
 def _never_found(best: Evaluation, *, weighted: bool) -> Warned:
@@ -44,7 +45,7 @@ def _never_found(best: Evaluation, *, weighted: bool) -> Warned:
         )
 
 
-def _below_a_branch(summary: RunSummary) -> Warned:
+def _below_a_branch(summary: RunSummary, written: Written) -> Warned:
     metric, best = summary.best_by.rpartition(".")[2], summary.best
     values = {branch: best.metric(f"{branch}.{metric}") for branch in best.scores}
     ensemble = values.pop(ENSEMBLE, math.nan)
@@ -55,6 +56,7 @@ def _below_a_branch(summary: RunSummary) -> Warned:
     ]
     if above and not math.isnan(ensemble):
         yield (
-            f"the ensemble ({metric} {ensemble:.4g}) is worse than {listed(f'{b} ({values[b]:.4g})' for b in above)}",
+            f"the ensemble ({metric} {written(metric, ensemble)}) is worse than "
+            f"{listed(f'{b} ({written(metric, values[b])})' for b in above)}",
             "take that branch by itself; with longer training the ensemble's weights may follow",
         )

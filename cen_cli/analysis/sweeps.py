@@ -154,7 +154,7 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
 
     Sentences on rows of one group, by the last metric with numbers; those that are `alone` have one modality. Taken is
     the cheapest row whose paired difference to the best one is within one standard error of that difference (the rule
-    of Breiman et al. 1984); with one seed, the best, as a guess. The best is that over the seeds that all rows have.
+    of Breiman et al. 1984); with one seed, the best, as a guess. `ranked` says which row is the best.
     """
     metric, done = ranked(rows)
     alone, fused = ([row for row in done if row.alone is single] for single in (True, False))
@@ -198,7 +198,8 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
 def ranked(rows: Sequence[SweepRow]) -> tuple[str, list[SweepRow]]:
     """The last metric with numbers, and the rows that have some, the best over their common seeds first.
 
-    A row's own seeds count where no seed is common to all.
+    A row's own seeds count where no seed is common to all. Of those that have more seeds in common than all rows have,
+    as a budget leaves them, the first is the best over theirs.
     """
     metric = next((cell.metric for row in rows for cell in reversed(row.cells) if cell.values), "")
     done = [row for row in rows if metric and _cell_of(row, metric).values]
@@ -208,7 +209,13 @@ def ranked(rows: Sequence[SweepRow]) -> tuple[str, list[SweepRow]]:
         values = _cell_of(row, metric).values
         return fmean(values[seed] for seed in common or values)
 
-    return metric, sorted(done, key=level, reverse=bool(metric) and is_better(metric, 1.0, than=0.0))
+    ordered = sorted(done, key=level, reverse=bool(metric) and is_better(metric, 1.0, than=0.0))
+    for row in ordered[1:]:
+        own, best = _cell_of(row, metric).values, _cell_of(ordered[0], metric).values
+        shared = own.keys() & best.keys()
+        if len(shared) > len(common) and is_better(metric, fmean(own[each] - best[each] for each in shared), than=0.0):
+            ordered = [row, *(each for each in ordered if each is not row)]
+    return metric, ordered
 
 
 def _cell_of(row: SweepRow, metric: str) -> SweepCell:

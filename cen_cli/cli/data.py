@@ -137,8 +137,9 @@ def check(
 
     settings = load_recipe(recipe, overrides or (), data_root)
     report = job.check(settings, views=views, listener=Terminal())
-    root = ("--data-root", data_root) if data_root else ()
-    tables.print_result(report, render_check(report, command("train", recipe, *root)), json=json)
+    same = ["--data-root", data_root] if data_root else []
+    same += [word for text in overrides or () for word in ("--set", text)]
+    tables.print_result(report, render_check(report, command("train", recipe, *same)), json=json)
     if images:
         for path in job.draw_samples(settings, report, images, out or Path(f"{settings.name}-samples")):
             console.note(f"picture: {path}")

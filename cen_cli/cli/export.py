@@ -39,11 +39,12 @@ def compact(
     from cen_cli.jobs import export as job
     from cen_cli.reporting import tables
     from cen_cli.reporting.networks import render_compaction
+    from cen_cli.wording import command
 
     report = job.compact(checkpoint, out=out, rounds=rounds, data_root=data_root, device=device)
     source, written = report.files
     folder = Path(written).parent
-    following = f"cen {'eval' if report.task == 'segmentation' else 'translate --ckpt'} {folder}"
+    following = command(*(["eval"] if report.task == "segmentation" else ["translate", "--ckpt"]), folder)
     document = {"checkpoint": source, "written": written, "file_bytes": list(report.files.values())}
     document |= {**as_json(report), "next": following}
     tables.print_result(document, render_compaction(report, following), json=json)

@@ -27,7 +27,7 @@ from cen_cli.models.network import StreamNetwork
 from cen_cli.recipe import Recipe
 from cen_cli.recipe.load import override
 from cen_cli.recipe.overrides import Changes, with_options
-from cen_cli.reporting import gamma_plots
+from cen_cli.reporting import gamma_plots, scores
 from cen_cli.reporting.files import unless_unwritable
 from cen_cli.results import (
     SILENT,
@@ -89,7 +89,7 @@ def analyze(
     scored = _score_thresholds(network, recipe, scored_at, device, listener) if scored_at else []
     diagnosis = diagnose(network.states, network.modalities, recipe.exchange.penalty)
     if scored:
-        diagnosis = with_thresholds(diagnosis, scored, network.states[0].threshold, _metric(recipe))
+        diagnosis = with_thresholds(diagnosis, scored, network.states[0].threshold, _metric(recipe), scores.written)
     draw = partial(_draw, compared, shown or "", measured, Path(out or network.plots()))
     diagnosis = with_health(diagnosis, network.states, network.health)
     plots = [] if not shown else draw() if out else unless_unwritable(draw, listener.on_note) or []
@@ -144,6 +144,9 @@ def _choose(layer: str | None, compared: Sequence[ExchangingNetwork]) -> str | N
     for other in others:
         if [(state.name, state.gammas.shape) for state in other.states] != layers:
             raise UsageError(f"--against {other.source}: its exchanging layers are not those of {network.source}")
+        if other.modalities != network.modalities:
+            theirs, own = (", ".join(each.modalities) for each in (other, network))
+            raise UsageError(f"--against {other.source}: its modalities are {theirs}, not {own}, in that order")
     names = [name for name, _ in layers]
     endings = [name for name in names if layer is not None and f".{name}".endswith(f".{layer}")]
     if layer is not None and layer not in names and len(endings) == 1:

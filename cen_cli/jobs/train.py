@@ -23,6 +23,7 @@ from cen_cli.models.downloads import fetch, is_address
 from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import RecipeSource, by_key, differences
 from cen_cli.recipe.overrides import Changes
+from cen_cli.reporting import scores
 from cen_cli.results import SILENT, Bench, DryRun, Listener, RunSummary
 from cen_cli.runs.directory import RunDirectory, check_free, create_run, default_root, newest_run, open_run
 from cen_cli.runs.environment import describe_environment
@@ -255,6 +256,8 @@ def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bo
     listener.on_end(summary)
     weighted = job.recipe.loss.class_weights != "none"
     whole_channels = job.recipe.exchange.choose != "gate"
-    for text, hint in ending_warnings(summary, whole_channels=whole_channels, weighted=weighted):
+    for text, hint in ending_warnings(
+        summary, written=scores.written, whole_channels=whole_channels, weighted=weighted
+    ):
         listener.on_warning(text, hint)
     return dataclasses.replace(summary, expected=expected_of_validation(job.recipe, summary.best))

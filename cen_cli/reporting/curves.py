@@ -94,7 +94,7 @@ def _drawn(
     places = [each.step / (log.steps_per_epoch or 1) for each in logged]
     own = {branch: modality_colour(index) for index, branch in enumerate(branches)}
     marker = marker or ("." if len(places) == 1 else "")
-    left = itertools.cycle(colour for colour in COLOURS[:-1] if colour not in own.values())
+    left = itertools.cycle([colour for colour in COLOURS[:-1] if colour not in own.values()] or ["0.5"])
     for name, values in series.items():
         first = name.partition(", ")[0]
         colour = BLACK if name == ENSEMBLE else own[first] if first in own else next(left)

@@ -54,14 +54,15 @@ def render_prediction(done: Prediction) -> list[RenderableType]:
 
 
 def render_predictions(done: Predictions) -> list[RenderableType]:
-    """The classes of all label maps, how many there are, how fast they were made, and where they were written."""
+    """The classes of the label maps that were made now, how many, how fast they were made, and where they are."""
     speed = "" if done.images_per_second is None else f", {done.images_per_second:.3g} images a second"
     kept = f", {done.kept} labelled before" if done.kept else ""
     skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
     line = f"{done.labelled} views labelled{kept}{skipped}{speed}"
     table = [_share_table(done.classes)] if done.classes else []
-    return [*table, line, Text(f"wrote {done.folder}")]
+    heading = ["of the views labelled now:"] if done.kept and table else []
+    return [*heading, *table, line, Text(f"wrote {done.folder}")]
 
 
 def _share_table(classes: Sequence[ClassShare]) -> Table:
-    return new_table("class", numbers=("share",), rows=[(item.class_name, percent(item.share)) for item in classes])
+    return new_table("class", numbers=("%",), rows=[(item.class_name, percent(item.share)) for item in classes])

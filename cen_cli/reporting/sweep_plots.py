@@ -81,15 +81,21 @@ def _draw_sensitivity(axes: Axes, title: str, key: str, metric: str, points: Seq
     means = [known.factor * cell.mean for cell in cells]
     spreads = [known.factor * np.nan_to_num(cell.std) for cell in cells]
     axes.errorbar(places, means, yerr=spreads, color=KEPT, marker="o", **style)
-    axes.set(xscale="log", xlabel=KEYS_IN_WORDS.get(key, key))
-    axes.set_ylabel(score_heading(metric) + (", %" if known.percent else ""), color=KEPT)
+    axes.set(xlabel=KEYS_IN_WORDS.get(key, key))
+    least = min((place for place in places if place > 0), default=1.0)
+    axes.set_xscale("symlog", linthresh=least) if 0 in places else axes.set_xscale("log")
+    axes.set_ylabel(_axis(metric), color=KEPT)
     axes.set_title(title, fontsize=9)
     right = axes.twinx()
     shares = [100 * row.replaced for _, row in points]
     spreads = [100 * np.nan_to_num(row.replaced_std) for _, row in points]
     right.errorbar(places, shares, yerr=spreads, color=FALLEN, linestyle="--", marker="s", **style)
     right.set_ylabel("replaced of the pressed channels, %", color=FALLEN, fontsize=8)
-    right.set_ylim(-4, 104)
+    right.set_ylim(-4, np.nanmax([104, *(share + 4 for share in shares)]))  # anywhere, shares may pass 100
+
+
+def _axis(metric: str) -> str:
+    return score_heading(metric) + (", %" if scores.metric_of(metric).percent else "")
 
 
 def _cell(row: SweepRow, metric: str) -> SweepCell:
@@ -112,7 +118,7 @@ def write_cost_figure(path: Path, report: SweepReport) -> Path:
             style = {"color": f"C{index % 10}", "marker": marker, "linestyle": "none", "capsize": 3}
             spread = factor * np.nan_to_num(cell.std)
             axes.errorbar([row.cost.macs / 1e9], [factor * cell.mean], yerr=[spread], label=row.label, **style)
-        axes.set(xlabel="G MACs a view", ylabel=score_heading(metric))
+        axes.set(xlabel="G MACs a view", ylabel=_axis(metric))
         axes.set_title(report.groups.get(group, ""), fontsize=9)
         axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         plain(axes)

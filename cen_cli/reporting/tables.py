@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 
@@ -56,13 +57,31 @@ ALERT = "collapsed: lower exchange.sparsity"
 """Said of a modality that is `collapsed`."""
 
 
+FOLDED = 5
+"""The narrowest column of names that fold."""
+UNBOUNDED = 10_000
+
+
 def show(console: Console, parts: Iterable[RenderableType]) -> None:
     """Print the parts of a report; strings as they are, on one line each, without markup or wrapping."""
     for part in parts:
         if isinstance(part, str):
             console.print(part, markup=False, highlight=False, soft_wrap=True)
         else:
-            console.print(part)
+            own = console.width
+            console.width = max(own, _least_width(console, part))
+            console.print(part, crop=False)
+            console.width = own
+
+
+def _least_width(console: Console, part: RenderableType) -> int:
+    """What a table needs so that no column is cut, if it is one; where a terminal is narrower, lines run on."""
+    if not isinstance(part, Table):
+        return 0
+    folding = [column for column in part.columns if not column.no_wrap]
+    lengths = [max(cell_len(str(cell)) for cell in (column.header, *column.cells)) for column in folding]
+    whole = part.__rich_measure__(console, console.options.update(width=UNBOUNDED)).maximum
+    return whole - sum(max(length - FOLDED, 0) for length in lengths)
 
 
 def print_result(document: Any, parts: Iterable[RenderableType], *, json: bool) -> None:

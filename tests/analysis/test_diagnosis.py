@@ -6,6 +6,7 @@ from torch import nn
 
 from cen_cli.analysis.diagnosis import diagnose, with_thresholds
 from cen_cli.analysis.layers import layer_states
+from cen_cli.reporting.scores import written
 from cen_cli.results import Evaluation, SegmentationScores, ThresholdRow
 
 MODALITIES = ("rgb", "depth")
@@ -117,12 +118,25 @@ def what_if_rows(**values: float) -> list[ThresholdRow]:
 @pytest.mark.parametrize(
     ("rows", "said", "settings"),
     [
-        ({"t0": 0.3, "t1": 0.5, "t5": 0.51}, "; at 0.5 it would be 0.51", {"exchange.threshold": 0.5}),
+        ({"t0": 0.3, "t1": 0.5, "t5": 0.51}, "; at 0.5 it would be 51.00", {"exchange.threshold": 0.5}),
         ({"t0": 0.3, "t1": 0.5, "t5": 0.502}, ", and no other threshold that was tried makes it better by 1%", {}),
-        ({"t0": 0.7, "t1": 0.5, "t5": 0.1}, "; at 0 it would be 0.7", {}),
+        ({"t0": 0.7, "t1": 0.5, "t5": 0.1}, "; at 0 it would be 70.00", {}),
     ],
 )
 def test_what_other_thresholds_score_is_evidence(network, rows, said, settings) -> None:
-    found = with_thresholds(diagnose(layer_states(network), MODALITIES), what_if_rows(**rows), 0.1, "ensemble.mean_iou")
-    assert found.evidence[-1] == f"at its threshold 0.1 ensemble.mean_iou is 0.5{said}"
+    before = diagnose(layer_states(network), MODALITIES)
+    found = with_thresholds(before, what_if_rows(**rows), 0.1, "ensemble.mean_iou", written)
+    assert found.evidence[-1] == f"at its threshold 0.1 ensemble.mean_iou is 50.00{said}"
     assert found.settings == settings
+    better = "exchange.threshold = 0.5 scores better without training"
+    assert found.advice == (better if settings else before.advice)
+
+
+def test_a_better_threshold_is_not_tried_beside_a_budget(make_layer) -> None:
+    before = diagnose(layer_states(nn.Sequential(make_layer([[1.0] * 4, [1.0] * 4]))), MODALITIES)
+    assert "exchange.budget" in before.settings
+    found = with_thresholds(before, what_if_rows(t1=0.5, t5=0.6), 0.1, "ensemble.mean_iou", written)
+    assert found.settings == {key: value for key, value in before.settings.items() if key != "exchange.budget"} | {
+        "exchange.threshold": 0.5
+    }
+    assert found.advice == f"exchange.threshold = 0.5 scores better without training; or {before.advice}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from cen_cli.analysis.ending import ending_warnings
+from cen_cli.reporting.scores import written
 from cen_cli.results import Evaluation, ReplacedCount, RunSummary, SegmentationScores
 
 
@@ -19,7 +20,7 @@ def summary(ensemble: float, depth: float, replaced: int = 5, found: float = 0.4
 
 
 def said(of: RunSummary, *, whole_channels: bool = True) -> list[str]:
-    return [text for text, _ in ending_warnings(of, whole_channels=whole_channels)]
+    return [text for text, _ in ending_warnings(of, written=written, whole_channels=whole_channels)]
 
 
 def test_a_good_end_is_silent() -> None:
@@ -39,12 +40,14 @@ def test_a_class_that_is_never_found() -> None:
     hints = [
         hint
         for weighted in (False, True)
-        for _, hint in ending_warnings(summary(0.5, 0.4, found=0.0), whole_channels=True, weighted=weighted)
+        for _, hint in ending_warnings(
+            summary(0.5, 0.4, found=0.0), written=written, whole_channels=True, weighted=weighted
+        )
     ]
     assert ['"median"' in hint for hint in hints] == [True, False], "what is set already is no advice"
 
 
 def test_an_ensemble_below_a_branch() -> None:
-    assert said(summary(0.36, 0.41)) == ["the ensemble (mean_iou 0.36) is worse than depth (0.41)"]
+    assert said(summary(0.36, 0.41)) == ["the ensemble (mean_iou 36.00) is worse than depth (41.00)"]
     assert said(summary(0.36, 0.365)) != []
     assert said(summary(0.36, 0.363)) == [], "less than a hundredth of the score is no finding"

@@ -148,6 +148,11 @@ def test_a_row_that_fell_behind_is_not_the_best_for_an_easy_seed() -> None:
     assert sentences[0] == "Take concat (55.00): the best row."
 
 
+def test_further_seeds_decide_among_the_rows_that_have_them() -> None:
+    sentences = said({"concat": [0.62, 0.58, 0.58], "random": [0.61, 0.62, 0.621], "average": [0.50]})
+    assert sentences[0] == "Take random (61.70): the best row."
+
+
 def test_a_row_without_its_last_seed_may_be_the_best() -> None:
     rows = {"only rgb": [0.2, 0.2, 0.2], "concat": [0.5, 0.5, 0.5], "exchange": [0.6, 0.6]}
     assert any(sentence.startswith("Take exchange (60.00): the best row") for sentence in said(rows))

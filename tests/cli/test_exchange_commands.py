@@ -144,6 +144,17 @@ def test_analyze_draws_another_network_beside(run: Path, separate: Path, tmp_pat
         assert alone.height < 400
 
 
+def test_networks_of_other_modalities_do_not_stand_in_one_plot(run: Path, tmp_path: Path, capsys: Captured) -> None:
+    other = tmp_path / "other.safetensors"
+    tensors, metadata = read_tensors(run / "checkpoints" / "best" / "model.safetensors")
+    specs = json.loads(metadata["specs"])
+    recipe = metadata["recipe"].replace('"rgb",\n    "depth"', '"depth",\n    "rgb"')
+    assert recipe != metadata["recipe"]
+    write_tensors(other, tensors, metadata | {"recipe": recipe, "specs": json.dumps(specs[::-1])})
+    text = refusal(capsys, 2, "analyze-gammas", str(run), "--against", str(other))
+    assert "its modalities are depth, rgb, not rgb, depth, in that order" in text
+
+
 def test_networks_of_other_layers_do_not_stand_in_one_plot(
     run: Path, tiny_translation_run: Path, capsys: Captured
 ) -> None:

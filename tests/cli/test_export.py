@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import shutil
 from pathlib import Path
 
@@ -73,6 +74,12 @@ def test_it_says_what_became_of_channels_norms_and_costs(run: Path, cen: Cen) ->
     assert any(line.startswith("test views, 2 of 32 x 40 ") for line in lines)
     assert lines[-1] == f"next: cen eval {run / 'compact'}"
     assert (run / COMPACT).is_file()
+
+
+def test_the_next_command_runs_where_paths_have_spaces(run: Path, cen: Cen, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "my run")
+    following = cen("compact", copy, "--rounds", 0, "--json").document["next"]
+    assert shlex.split(following) == ["cen", "eval", str(copy / "compact")]
 
 
 def test_numbers_as_json(run: Path, cen: Cen, tmp_path: Path) -> None:

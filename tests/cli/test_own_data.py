@@ -266,6 +266,8 @@ def test_check_asks_for_the_folder_and_for_a_valid_recipe(here: Path, cen: Cen) 
     done = cen("data", "check", recipe, "--data-root", root, "--views", "2")
     assert "train: 3 views, 2 of them opened" in done.out
     assert done.out.rstrip().endswith(f"next: cen train {recipe} --data-root {root}")
+    fewer = cen("data", "check", recipe, settings=(f"data.root={root}", 'data.inputs=["rgb", "nir"]')).out.rstrip()
+    assert fewer.endswith(f'cen train {recipe} --set data.root={root} --set \'data.inputs=["rgb", "nir"]\'')
     typo = cen("data", "check", recipe, "--data-root", root, code=2, settings=('data.inputs=["rgb", "nri"]',))
     assert "(did you mean 'nir'?)" in typo.err
 

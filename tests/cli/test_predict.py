@@ -84,6 +84,9 @@ def test_all_views_of_folders_are_labelled_as_alone_and_kept(
         assert len(list((out / what).iterdir())) == views
         assert (out / what / f"{STEM}.png").read_bytes() == (tmp_path / "one" / f"{what}.png").read_bytes()
     (out / "labels" / f"{STEM}.png").unlink()
+    assert "of the views labelled now:" not in done.out
+    assert "of the views labelled now:" in cen("predict", tiny_run, *folders(tiny_root), "--out", out).out
+    (out / "labels" / f"{STEM}.png").unlink()
     again = cen("predict", tiny_run, *folders(tiny_root), "--out", out, "--json").document
     assert (again["labelled"], again["kept"]) == (1, views - 1)
     assert (out / "labels" / f"{STEM}.png").is_file()

@@ -44,6 +44,14 @@ def test_nothing_is_drawn_of_nothing(log: RunLog, tmp_path: Path) -> None:
     assert [path.stem for path in curves.draw_curves(bare, ("rgb", "depth"), tmp_path)] == ["losses", "rates"]
 
 
+def test_more_branches_than_colours_leave_one_for_the_other_terms(tmp_path: Path) -> None:
+    branches = [f"m{index}" for index in range(8)]
+    steps = tuple(
+        LoggedStep(1, 10, {name: 1.0 + n for n, name in enumerate([*branches, "total"])}, {}, ()) for _ in "a"
+    )
+    assert curves.loss_curves(RunLog(steps), branches, tmp_path / "a.png").is_file()
+
+
 def test_a_loss_that_may_be_negative_is_drawn(log: RunLog, tmp_path: Path) -> None:
     steps = [LoggedStep(1, 10, {"alignment": -0.1, "total": 5.0}, {"encoder": 0.0}, ())]
     assert curves.loss_curves(RunLog(tuple(steps)), (), tmp_path / "a.png").is_file()

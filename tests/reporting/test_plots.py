@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def test_a_panel_per_group_and_key_with_both_spreads(tmp_path: Path) -> None:
     four, one = drawn(("a task", "another"), KEYS), drawn(("a task",), KEYS[:1])
     assert four.shape[1] > 3 * one.shape[1]
     assert (one != drawn(("a task",), KEYS[:1], replaced_std=0.0)).any()
+
+
+def test_a_row_of_value_0_has_a_place_and_shares_may_pass_100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"default": 1e-3, "lambda": 1e-2, "off": 0.0}
+    rows = tuple(dataclasses.replace(row("", name, (0.4, 0.5), 0.1), replaced=1.3) for name in values)
+    report = SweepReport("t", "", "default", "val", "segmentation", rows)
+    settings = {("", name): {KEYS[0]: value} for name, value in values.items()}
+    figures = []
+    monkeypatch.setattr("cen_cli.reporting.sweep_plots.write_figure", lambda figure, path: figures.append(figure))
+    write_sweep_figure(tmp_path / "a.png", report, settings, ["ensemble.mean_iou"])
+    [scores, shares] = figures[0].axes
+    assert scores.get_xlim()[0] <= 0.0
+    assert scores.get_xscale() == "symlog"
+    assert shares.get_ylim()[1] > 130
 
 
 def test_without_a_reference_row_it_is_said(tmp_path: Path) -> None:

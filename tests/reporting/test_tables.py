@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 
+import pytest
 from rich.console import Console
 
 from cen_cli.reporting import tables
@@ -131,6 +133,19 @@ def test_four_branches_fit_into_eighty_columns(console: Console, evaluation: Eva
     lines = printed(console, tables.render_class(wide))
     assert row(lines, "wall")[1:] == ["50.00"] * 6
     assert max(len(line) for line in lines) <= 80
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_no_terminal_is_too_narrow_for_a_number_or_a_name(width: int, evaluation: Evaluation) -> None:
+    names = ("photograph", "thermal_camera", "near_infrared", "height_model", "ensemble")
+    wide = dataclasses.replace(evaluation, scores=dict.fromkeys(names, evaluation.scores["ensemble"]))
+    console = Console(width=width, file=io.StringIO())
+    tables.show(console, tables.render_class(wide))
+    text = console.file.getvalue()
+    assert "…" not in text
+    assert all(name in text for name in names)
+    assert "wall" in text
+    assert console.width == width
 
 
 def test_plan(console: Console, plan: TrainingPlan) -> None:
