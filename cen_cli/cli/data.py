@@ -146,8 +146,8 @@ def check(
     if report.errors:
         raise DataError(f"{settings.name}: training on these data would stop or go wrong")
     if statistics:
-        job.write_statistics(recipe, settings, report)
-        console.note(f"wrote mean and deviation of {', '.join(settings.data.inputs)} into {recipe}")
+        written = job.write_statistics(recipe, settings, report)
+        console.note(f"wrote mean and deviation of {', '.join(written)} into {recipe}")
 
 
 def init(

@@ -33,6 +33,9 @@ class PixelLoss:
 
     def __call__(self, logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
         """A scalar, 0 where all is void; logits float32 [B, K, H, W], target int64 [B, H, W], counted by `count`."""
+        if self.class_weights is not None:  # a class of weight 0 is left out, of smoothing and Dice too
+            known = target.where(target != VOID, 0)
+            target = target.masked_fill(self.class_weights[known] == 0, VOID)
         loss = self._cross_entropy(logits, target)
         loss = loss / counted.where(counted > 0, 1) * (counted > 0)  # 0 where no pixel counts
         return loss + self.dice * (1 - _dice(logits, target)) if self.dice else loss

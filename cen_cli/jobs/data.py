@@ -135,10 +135,11 @@ def draw_samples(recipe: Recipe, check: DataCheck, count: int, folder: Path) -> 
     return written
 
 
-def write_statistics(file: str | Path, recipe: Recipe, check: DataCheck) -> None:
-    """Write mean and deviation of the recipe's inputs, as they were measured in train, at the end of its `file`.
+def write_statistics(file: str | Path, recipe: Recipe, check: DataCheck) -> tuple[str, ...]:
+    """Write mean and deviation of the inputs, as they were measured in train, at the end of the recipe's `file`.
 
-    Raises UsageError for a shipped recipe, for a translation, and where the recipe states them already.
+    Returns the inputs; those that the recipe states already stay. Raises UsageError for a shipped recipe, for a
+    translation, and where it states all.
     """
     if not Path(file).is_file():
         raise UsageError(
@@ -148,3 +149,4 @@ def write_statistics(file: str | Path, recipe: Recipe, check: DataCheck) -> None
         raise UsageError(f"--statistics: {file}: a translation brings every image to [-1, 1]")
     text = Path(file).read_text(encoding="utf-8")
     write_bytes(Path(file), with_statistics(text, check, recipe.data.inputs).encode())
+    return tuple(name for name in recipe.data.inputs if name not in recipe.data.normalize)

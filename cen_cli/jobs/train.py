@@ -216,6 +216,11 @@ def _job(
             "train.freeze_bn = true without pretrained weights freezes statistics that nothing has measured; "
             "losses start huge and may diverge: --set train.freeze_bn=false"
         )
+    if recipe.model.frozen_stages and recipe.model.weights == "none":
+        listener.on_note(
+            f"model.frozen_stages = {recipe.model.frozen_stages} without pretrained weights keeps what was drawn at "
+            "random: --set model.frozen_stages=0"
+        )
     check_trackers(recipe.train.trackers)
     with listener.counting("rendering rooms") as progress:
         job = builders.training_job(
@@ -226,6 +231,8 @@ def _job(
             initial_weights=initial_weights,
             class_counts=class_counts,
         )
+    if said := builders.normalized_otherwise(recipe, job.task.validation.specs):
+        listener.on_note(said)
     if recipe.train.accumulate > 1:
         seen = recipe.train.batch // recipe.train.accumulate
         listener.on_note(

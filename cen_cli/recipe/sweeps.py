@@ -178,7 +178,7 @@ def on_recipe(sweep: Sweep, source: Path, recipe: RecipeSource | None = None) ->
         return sweep, tables
     if len(base.data.inputs) < 2:
         raise UsageError(f"{base.name}: one modality ({base.data.inputs[0]}) has nothing to be fused with")
-    silent = () if base.exchange.penalty > 0 else ("exchange.sparsity",)
+    silent = () if _presses(base) else ("exchange.sparsity",)
     for key in (*LEFT_TO_ROWS, *silent):
         tables = without(tables, key.split("."))
     return sweep.model_copy(update={"variants": dict(_with_alone(sweep, base))}), tables
@@ -191,13 +191,20 @@ def _with_alone(sweep: Sweep, base: Recipe) -> Iterator[tuple[str, Variant]]:
             own = row.set
             if base.model.frozen_stages and lookup(own, ("model", "fusion_stage")) == "input":
                 own = merge(own, {"model": {"frozen_stages": 0}})  # its first convolution is another
-            if base.exchange.penalty == 0 and lookup(own, ("exchange", "choose")) == "gamma":
+            choose = lookup(own, ("exchange", "choose"))
+            if base.model.fusion != "exchange" and base.model.weights == "none" and isinstance(choose, str):
+                own = merge({"exchange": {"gamma_init": 0.2}}, own)  # as in the shipped recipes
+            if choose == "gamma" and not _presses(base):
                 own = merge(own, _pressing(base))
             yield name, row.model_copy(update={"set": own})
             continue
         for modality in base.data.inputs:
             own = merge(row.set, {"data": {"inputs": [modality]}, "train": {"modality_dropout": 0.0}})
             yield f"{name}-{UNSAFE.sub('-', modality)}", Variant(label=f"{modality} {row.label}", set=own, alone=True)
+
+
+def _presses(base: Recipe) -> bool:
+    return base.model.fusion == "exchange" and base.exchange.penalty > 0
 
 
 def _pressing(base: Recipe) -> Mapping[str, Any]:
@@ -209,7 +216,8 @@ def _pressing(base: Recipe) -> Mapping[str, Any]:
         return {"exchange": {"sparsity": 1e-2}}  # rooms-translate
     if base.model.weights == "none" or base.optimizer.kind == "sgd":
         return {"exchange": {"sparsity": 3e-4}}  # rooms
-    own_rate = {"gamma_lr": 5e-3, "gamma_weight_decay": 0.0}
+    stages = len(base.schedule.stage_epochs) if base.schedule.kind == "staged" else 0
+    own_rate = {"gamma_lr": (5e-3,) * stages or 5e-3, "gamma_weight_decay": 0.0}
     return {"exchange": {"sparsity": 1.5e-4}, "optimizer": own_rate}  # nyudv2-lite0
 
 

@@ -51,6 +51,8 @@ def test_another_run_starts_from_it_and_says_what_it_left_out(cen: Cen, recipe: 
 def test_frozen_stages_are_counted(cen: Cen, recipe: Path) -> None:
     found = cen("train", recipe, "--dry-run", settings=(*SETTINGS, "model.frozen_stages=9"), code=2)
     assert "model.frozen_stages = 9: the encoder has 4" in found.err
+    random = cen("train", recipe, "--dry-run", settings=(*SETTINGS, "model.frozen_stages=1")).err
+    assert "keeps what was drawn at random: --set model.frozen_stages=0" in " ".join(random.split())
 
 
 @pytest.mark.parametrize(

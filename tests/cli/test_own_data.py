@@ -74,10 +74,17 @@ def test_a_draft_with_photographs_starts_from_weights_that_are_installed(
     drafted = load_recipe("pretrained.toml")
     assert (drafted.model.backbone, drafted.model.weights) == ("timm/tf_efficientnet_lite0", "imagenet")
     assert "gamma_init" not in Path("pretrained.toml").read_text(), "gammas are the weights' own"
+    assert {name: (each.mean, each.std) for name, each in drafted.data.normalize.items()} == {"rgb": (0.5, 0.5)}
     quick = ("train.epochs=1", "train.batch=3", "model.width=4")
     words = ("--out", "run", "--device", "cpu", "--json")
-    run = cen("train", "pretrained.toml", *words, settings=quick).document
-    assert np.isfinite(run["summary"]["last"]["scores"]["ensemble"]["mean_iou"])
+    trained = cen("train", "pretrained.toml", *words, settings=quick)
+    assert np.isfinite(trained.document["summary"]["last"]["scores"]["ensemble"]["mean_iou"])
+    assert "trained with other photographs" not in trained.err
+    assert "wrote mean and deviation of height, nir" in cen("data", "check", "pretrained.toml", "--statistics").err
+    text = Path("pretrained.toml").read_text().replace("mean = 0.5", "mean = 0.485", 1)
+    Path("pretrained.toml").write_text(text)
+    again = cen("train", "pretrained.toml", "--dry-run", settings=quick).err
+    assert "trained with other photographs: [data.normalize.rgb] mean = 0.5, std = 0.5" in " ".join(again.split())
     measured = ("--target", "rgb", "--out", "translation.toml")
     cen("data", "init", here / "field", *measured)
     assert load_recipe("translation.toml").model.arch == "unet"

@@ -94,6 +94,16 @@ def test_a_focal_gradient_is_finite_where_a_pixel_is_certain():
     assert gradient.isfinite().all()
 
 
+@pytest.mark.parametrize("settings", [{"label_smoothing": 0.1}, {"dice": 1.0}, {"focal_gamma": 2.0}], ids=str)
+def test_a_class_of_weight_0_is_void(settings):
+    logits, target = case(18)
+    weights = torch.ones(18)
+    weights[3] = 0
+    loss = PixelLoss(class_weights=weights, **settings)
+    without = target.masked_fill(target == 3, 255)
+    assert loss(logits, target, loss.count(target)) == loss(logits, without, loss.count(without))
+
+
 def test_weights_of_classes_by_how_rare_they_are():
     pixels = torch.tensor([60.0, 30.0, 10.0, 0.0], dtype=torch.float64)
     inverse = class_weights(pixels, torch.full((4,), 100.0, dtype=torch.float64), "inverse")

@@ -210,6 +210,16 @@ RANDOM = {"exchange.choose": "random", "exchange.sparsity": 0.0}
         ("rooms", {"exchange.choose": "gain", "exchange.budget": 0.3}, 3e-4, None),
         ("rooms-translate", RANDOM, 1e-2, None),
         ("nyudv2-lite0", RANDOM | {"optimizer.gamma_lr": 7e-4}, 1.5e-4, 5e-3),
+        ("nyudv2-lite0-concat", {}, 1.5e-4, 5e-3),
+        ("rooms", {"model.fusion": "concat"}, 3e-4, None),
+        (
+            "nyudv2-lite0",
+            RANDOM
+            | {"schedule.kind": "staged", "schedule.stage_epochs": [10, 10]}
+            | {key: [1e-3, 1e-4] for key in ("optimizer.encoder_lr", "optimizer.decoder_lr", "optimizer.gamma_lr")},
+            1.5e-4,
+            (5e-3, 5e-3),
+        ),
     ],
 )
 def test_the_paper_s_row_presses_gammas_where_the_recipe_presses_none(name, changes, sparsity, gamma_lr) -> None:
@@ -218,7 +228,10 @@ def test_the_paper_s_row_presses_gammas_where_the_recipe_presses_none(name, chan
     found = {member.variant: member.recipe for member in members(sweep, source, base=base)}
     assert found["paper"].exchange.sparsity == sparsity
     assert found["paper"].optimizer.gamma_lr == gamma_lr
-    assert found["exchange"].optimizer.gamma_lr == changes.get("optimizer.gamma_lr")
+    assert found["paper"].exchange.gamma_init == (0.2 if name == "rooms" else found["exchange"].exchange.gamma_init)
+    assert found["exchange"].optimizer.gamma_lr == (
+        tuple(own) if isinstance(own := changes.get("optimizer.gamma_lr"), list) else own
+    )
 
 
 @pytest.mark.parametrize("name", ["rooms-translate", "nyudv2-lite0", "nyudv2-small-none", "nyudv2-pspnet"])

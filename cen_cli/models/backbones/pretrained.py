@@ -74,6 +74,14 @@ def load_timm_weights(name: str, weights: str, network: nn.Module, parts: Sequen
     network.load_state_dict(_fitted(used, expected, file, f"timm's {name}", heads), strict=False)
 
 
+def photograph_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and deviation with which timm normalised photographs for its weights of a network; None: it has none."""
+    import timm
+
+    known = timm.get_pretrained_cfg(name)
+    return None if known is None else (tuple(known.mean), tuple(known.std))
+
+
 def packaged_file(name: str) -> Path | None:
     """The weights file of an installed package, whose code is not run."""
     match = LITE.fullmatch(name)
