@@ -65,6 +65,7 @@ class _Graphs:
     def _check(self, stack: Tensor) -> None:
         """Raises UsageError for what the graph does not do."""
         size, fewest = tuple(stack.shape[-2:]), fewest_pixels(self._network)
+        multiple = getattr(self._network, "size_multiple", 1)
         reason = ""
         if any(module.training for module in self._network.modules()):
             reason = "it does not train and draws no dropout (protocol paper)"
@@ -74,6 +75,8 @@ class _Graphs:
             reason = f"its graph of this network takes {self._only} pixels alone, not {size}"
         elif min(size) < fewest:
             reason = f"its graph takes {fewest} x {fewest} pixels or more, not {size[0]} x {size[1]}"
+        elif any(side % multiple for side in size):
+            reason = f"its graph takes multiples of {multiple} pixels, not {size[0]} x {size[1]}"
         if reason:
             raise UsageError(f"--engine onnx: {reason}", hint="use --engine torch")
 

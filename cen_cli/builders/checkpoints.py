@@ -20,6 +20,7 @@ from cen_cli.data.views import ViewDataset
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
 from cen_cli.models.compact import put_compact_layers
 from cen_cli.models.device import resolve_device
+from cen_cli.models.norms import set_norm_statistics
 from cen_cli.models.streams import ModalOutput
 from cen_cli.recipe.load import dump_toml, parse_recipe
 from cen_cli.recipe.schema import Recipe
@@ -129,6 +130,7 @@ def from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], sou
     if compact:
         tensors = _put_compact_layers(model, tensors, metadata[COMPACT], source)
     load_weights(model, tensors, source)
+    set_norm_statistics(model, labels["recipe"].eval.norm_statistics)
     return LoadedNetwork(model, **labels, compact=compact, file=source)
 
 

@@ -54,8 +54,9 @@ def mirrored(image: Tensor, spec: ModalitySpec) -> Tensor:
 def denormalize(image: Tensor, spec: ModalitySpec) -> Tensor:
     """What `normalize` would have made into `image`, float [3, H, W]: the way from a network's output to a file.
 
-    Returns uint8 [3, H, W] for images, of grey files the mean of the three in each; float32 [1, H, W] metres
-    for depth (the mean of the three channels counts; what lies beyond the range of a logarithm is brought into it).
+    Returns uint8 [3, H, W] for images, of grey files the mean of the three in each; float32 [1, H, W] metres for depth,
+    for measurements of one's own what exceeds `spec.floor` (the mean of the three channels; what lies beyond the range
+    of a logarithm is brought into it).
     """
     mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
     values = image.detach().float().cpu() * std[:, None, None] + mean[:, None, None]

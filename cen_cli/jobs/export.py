@@ -23,7 +23,6 @@ from cen_cli.files import check_free, check_new_directory, write_bytes, write_ne
 from cen_cli.models.compact import compact_sites, compact_tensors
 from cen_cli.models.device import resolve_device
 from cen_cli.models.exchange import exchanging_layers
-from cen_cli.models.norms import set_norm_statistics
 from cen_cli.recipe.load import override
 from cen_cli.results import Compaction, Export
 from cen_cli.runs.checkpoint import MODEL_FILE, write_tensors
@@ -52,7 +51,6 @@ def compact(
     check_new_directory(folder, "give another name with --out")
     loaded = builders.load(checkpoint)
     builders.check_trainable(loaded, source, "it is compact already")
-    set_norm_statistics(loaded.network, loaded.recipe.eval.norm_statistics)
     if any(layer.mixes for layer in exchanging_layers(loaded.network).values()):
         raise UsageError(
             f"{source}: its gates mix channels, which no index stands for",
@@ -97,7 +95,6 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
         raise UsageError(f"--onnx {file}: there is no folder {file.parent}", hint="make it first")
     loaded = builders.load(checkpoint)
     network = loaded.network
-    set_norm_statistics(network, loaded.recipe.eval.norm_statistics)
     size = evaluated_size(loaded)
     batches, notes = _compared_batches(loaded, data_root, source, size if takes_one_size(network) else None)
     content = onnx_file(network, builders.labels_of_network(loaded), size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cen_cli.data.decoding import SUFFIXES
@@ -20,7 +20,7 @@ def find_views(
 ) -> dict[str, dict[str, Path]]:
     """The files of every view by its name and by input; `images` come in the order of `inputs`.
 
-    `specs` say which inputs are bands, and so may be read of the same files.
+    `specs` say which inputs are bands of one file, or derived from another one, and so may be read of the same files.
 
     Files of folders belong together by their stem, Taskonomy's ending `_domain_<name>` left out. Raises UsageError
     where the paths do not fit the inputs, DataError for an empty folder and for files without partner.
@@ -43,18 +43,24 @@ def find_views(
     if kinds == {"file"}:
         return {_view_name(images[0]): paths}
     if kinds == {"folder"}:
-        _check_folders(paths, {spec.name for spec in specs if spec.encoding is not None and spec.encoding.bands})
+        _check_folders(paths, {spec.name: spec for spec in specs})
         return _paired(paths)
     return _listed_views(paths)
 
 
-def _check_folders(folders: Mapping[str, Path], banded: Collection[str]) -> None:
-    """Raises UsageError where several inputs, not all of them bands, would read the same files of one folder."""
+def _check_folders(folders: Mapping[str, Path], specs: Mapping[str, ModalitySpec]) -> None:
+    """Raises UsageError where several inputs, not bands or one and what derives from it, would read the same files."""
+
+    def banded(name: str) -> bool:
+        encoding = specs[name].encoding if name in specs else None
+        return encoding is not None and bool(encoding.bands)
+
     by_folder: dict[Path, list[str]] = {}
     for name, folder in folders.items():
         by_folder.setdefault(folder.resolve(), []).append(name)
     for folder, names in by_folder.items():
-        if len(names) > 1 and not all(name in banded for name in names):
+        stored = [name for name in names if name not in specs or not specs[name].derived]
+        if len(stored) > 1 and not all(map(banded, names)):
             raise UsageError(
                 f"{folder}: one folder for {' and '.join(names)}, which tells nobody whose its files are",
                 hint="give a list of files for each, a path a line (.txt), or a folder for each",

@@ -16,7 +16,7 @@ from cen_cli.builders import LoadedNetwork
 from cen_cli.data.transforms import resize_view
 from cen_cli.data.views import read_view
 from cen_cli.errors import DataError, UsageError
-from cen_cli.files import write_json
+from cen_cli.files import check_free, write_json
 from cen_cli.jobs.own_images import find_views
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.reporting.prediction import output_file, write_prediction
@@ -24,6 +24,8 @@ from cen_cli.results import ENSEMBLE, SILENT, ClassShare, Listener, Prediction, 
 from cen_cli.runs.directory import locate
 from cen_cli.wording import command
 
+WRITTEN = ("labels", "overlay")
+NEW_FOLDER = "give a new folder with --out DIR"
 NETWORK = "network.json"
 """In a folder of labels: which network they are of."""
 FRAMED = "nyudv2"
@@ -50,10 +52,12 @@ def predict(
         the files that were written, and the share of each class.
 
     Raises:
-        UsageError: the network translates images, or a modality is missing or unknown.
+        UsageError: the network translates images, a modality is missing or unknown, or `out` holds such files already.
         DataError: a file cannot be read, or is not what the network was trained on.
     """
     loaded = _load(checkpoint, inputs, device, engine)
+    for what in WRITTEN:
+        check_free(output_file(Path(out), what), NEW_FOLDER)
     labels, written = _label(loaded, "prediction", inputs, Path(out))
     counts = np.bincount(labels.ravel(), minlength=len(loaded.class_names))
     return Prediction(files=tuple(map(str, written)), classes=_shares(loaded, counts))
@@ -76,7 +80,7 @@ def predict_views(
     """
     loaded, folder = _load(checkpoint, inputs, device, engine), Path(out)
     views = find_views([Path(inputs[name]) for name in loaded.modalities], loaded.modalities, loaded.specs)
-    _claim(folder, checkpoint, {name: str(Path(inputs[name]).resolve()) for name in loaded.modalities})
+    _claim(folder, checkpoint, {name: str(Path(inputs[name]).resolve()) for name in loaded.modalities}, views)
     todo = {view: files for view, files in views.items() if not output_file(folder, "labels", view).exists()}
     counts, skipped, start = np.zeros(len(loaded.class_names), np.int64), list[str](), time.monotonic()
     with listener.counting("labelling") as advance:
@@ -90,6 +94,8 @@ def predict_views(
                 counts += np.bincount(labels.ravel(), minlength=len(counts))
             advance(number, len(todo))
     if skipped and len(skipped) == len(views):
+        if not (folder / "labels").exists():
+            (folder / NETWORK).unlink()
         raise DataError(f"none of the {len(skipped)} views could be read, see above; nothing was written")
     done = len(todo) - len(skipped)
     return Predictions(
@@ -142,21 +148,31 @@ def _shares(loaded: LoadedNetwork, counts: np.ndarray) -> tuple[ClassShare, ...]
     return tuple(ClassShare(loaded.class_names[index], float(counts[index] / counts.sum())) for index in largest_first)
 
 
-def _claim(folder: Path, checkpoint: str | Path, inputs: Mapping[str, str]) -> None:
+def _claim(
+    folder: Path, checkpoint: str | Path, inputs: Mapping[str, str], views: Mapping[str, Mapping[str, Path]]
+) -> None:
     """Note whose labels the folder holds. Raises UsageError where they are those of another network or other files."""
+    files = {view: sorted(str(path.resolve()) for path in paths.values()) for view, paths in views.items()}
     with locate(checkpoint).model_file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     note = folder / NETWORK
     try:
         known = json.loads(note.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        for what in WRITTEN:
+            check_free(folder / what, NEW_FOLDER)
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(note, {"checkpoint": str(checkpoint), "sha256": digest, "inputs": inputs})
+        write_json(note, {"checkpoint": str(checkpoint), "sha256": digest, "inputs": inputs, "files": files})
         return
     except (OSError, ValueError):
         known = {}
     known = known if isinstance(known, dict) else {}
-    of_others = known.get("inputs", inputs) != inputs  # notes of version 0.1 name none
+    before = known.get("files", {})  # a list may have been rewritten; notes of version 0.1 name neither
+    of_others = known.get("inputs", inputs) != inputs or any(
+        before.get(view, own) != own for view, own in files.items()
+    )
     if known.get("sha256") != digest or of_others:
         other = "other files" if known.get("sha256") == digest else "another network"
-        raise UsageError(f"{folder}: holds labels of {other} ({note.name})", hint="give a new folder with --out DIR")
+        raise UsageError(f"{folder}: holds labels of {other} ({note.name})", hint=NEW_FOLDER)
+    if before != files:
+        write_json(note, known | {"files": before | files})

@@ -106,8 +106,8 @@ def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedTransl
     own = {domain(recipe, name): name for name in model.loaded.modalities}
     framed = recipe.data.kind == FRAMED
     readers = []
-    for name, paths in find_views(images, names, model.loaded.specs).items():
-        files = {own[domain(recipe, modality)]: path for modality, path in paths.items()}
+    inputs = [own[domain(recipe, name)] for name in names]
+    for name, files in find_views(images, inputs, model.loaded.specs).items():
         readers.append(partial(read_view, name, files, model.loaded.specs, crop_depth=framed))
     rooms = (recipe.data.rooms.size,) * 2 if recipe.data.kind == "rooms" else None
     return _Views(readers, size=recipe.evaluation_size or rooms)

@@ -78,8 +78,9 @@ def test_it_says_what_became_of_channels_norms_and_costs(run: Path, cen: Cen) ->
 
 def test_the_next_command_runs_where_paths_have_spaces(run: Path, cen: Cen, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "my run")
-    following = cen("compact", copy, "--rounds", 0, "--json").document["next"]
-    assert shlex.split(following) == ["cen", "eval", str(copy / "compact")]
+    out = tmp_path / "a compact one"
+    following = cen("compact", copy, "--rounds", 0, "--out", out, "--json").document["next"]
+    assert shlex.split(following) == ["cen", "eval", str(out)]
 
 
 def test_numbers_as_json(run: Path, cen: Cen, tmp_path: Path) -> None:

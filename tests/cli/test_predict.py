@@ -100,6 +100,50 @@ def test_all_views_of_folders_are_labelled_as_alone_and_kept(
     assert "holds labels of another network" in refused.err
 
 
+def test_labels_of_the_user_s_own_are_neither_taken_nor_overwritten(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(tiny_root, tmp_path / "own")
+    (own / "labels").mkdir()
+    shutil.copy(next((own / "rgb").iterdir()), own / "labels" / f"{STEM}.png")
+    refused = cen("predict", tiny_run, *folders(own), "--out", own, code=2)
+    assert f"{own / 'labels'}: exists already, and nothing is overwritten" in refused.err
+    assert not (own / "network.json").exists()
+    (own / "labels.png").write_bytes(b"mine")
+    refused = cen("predict", tiny_run, *pair(tiny_root), "--out", own, code=2)
+    assert "labels.png: exists already" in refused.err
+    assert (own / "labels.png").read_bytes() == b"mine"
+
+
+def test_a_list_that_names_other_files_has_labels_of_its_own(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    scenes = [shutil.copytree(tiny_root, tmp_path / name) for name in ("a", "b")]
+    words = [word for name in ("rgb", "depth") for word in ("--input", f"{name}={tmp_path / name}.txt")]
+
+    def listed(scene: Path, count: int) -> None:
+        for name in ("rgb", "depth"):
+            files = sorted((scene / name).iterdir())[:count]
+            (tmp_path / f"{name}.txt").write_text("\n".join(str(path) for path in files))
+
+    listed(scenes[0], 1)
+    assert "1 views labelled" in cen("predict", tiny_run, *words, "--out", tmp_path / "out").out
+    listed(scenes[0], 2)
+    assert "1 views labelled, 1 labelled before" in cen("predict", tiny_run, *words, "--out", tmp_path / "out").out
+    listed(scenes[1], 2)
+    assert "holds labels of other files" in cen("predict", tiny_run, *words, "--out", tmp_path / "out", code=2).err
+
+
+def test_a_call_that_labelled_nothing_claims_no_folder(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(tiny_root, tmp_path / "broken")
+    for path in (broken / "depth").iterdir():
+        path.write_bytes(b"no image")
+    cen("predict", tiny_run, *folders(broken), "--out", tmp_path / "out", code=1)
+    assert "views labelled" in cen("predict", tiny_run, *folders(tiny_root), "--out", tmp_path / "out").out
+
+
 def test_one_folder_for_two_inputs_is_refused(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
     """Each file would be every input of a view."""
     words = [word for name in ("rgb", "depth") for word in ("--input", f"{name}={tiny_root / 'rgb'}")]
@@ -145,7 +189,7 @@ def test_a_network_that_has_diverged_labels_nothing(cen: Cen, tiny_run: Path, ti
 
 def test_classes_and_files_are_printed(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
     shown = cen("predict", tiny_run, *pair(tiny_root), "--out", tmp_path / "out").out
-    assert ["class", "share"] in [line.split() for line in shown.splitlines()]
+    assert ["class", "%"] in [line.split() for line in shown.splitlines()]
     assert f"wrote {tmp_path / 'out' / 'labels.png'}" in shown
 
 

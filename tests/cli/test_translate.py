@@ -17,11 +17,13 @@ from PIL import Image
 import cen_cli
 from cen_cli import builders
 from cen_cli.cli.options import spread_inputs
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.normalization import denormalize
 from cen_cli.data.sets.rooms import modality_specs
 from cen_cli.jobs import own_images
 from cen_cli.recipe.load import dump_toml, parse_recipe
-from cen_cli.runs.checkpoint import MODEL_FILE, write_checkpoint
+from cen_cli.runs.checkpoint import MODEL_FILE, read_tensors, write_checkpoint, write_tensors
+from cen_cli.scoring.translation import translating
 from tests.cli.conftest import Cen
 from tests.tiny import TRANSLATION_RECIPE
 
@@ -356,6 +358,30 @@ def test_views_of_a_size_that_the_network_cannot_take(cen: Cen, here: Path) -> N
     assert "data.rooms.size" in text, "the rooms' size is in the recipe: refused before a view is read"
     assert "--set" in text
     assert not (here / "translations").exists()
+
+
+def test_what_derives_from_another_input_may_share_its_folder(here: Path) -> None:
+    shades, _ = folders(here, count=2)
+    edge, depth = (ModalitySpec(name, "image", derived=derived) for name, derived in (("e", "edge_texture"), ("d", "")))
+    found = own_images.find_views([shades, shades], ["s", "e"], [edge])
+    assert all(files["s"] == files["e"] for files in found.values())
+    with pytest.raises(own_images.UsageError, match="one folder for s and d"):
+        own_images.find_views([shades, shades], ["s", "d"], [depth])
+
+
+def test_a_loaded_network_normalises_as_it_is_scored(here: Path) -> None:
+    run = write_run(here / "run")
+    file = run / "checkpoints" / "last" / "model.safetensors"
+    tensors, metadata = read_tensors(file)
+    recipe = metadata["recipe"].replace('norm_statistics = "instance"', 'norm_statistics = "running"')
+    assert recipe != metadata["recipe"]
+    write_tensors(here / "running.safetensors", tensors, metadata | {"recipe": recipe})
+    images = dict(zip(("shade", "texture"), torch.randn(2, 1, 3, 32, 32).unbind(0), strict=True))
+    loaded, other = builders.load(here / "running.safetensors"), builders.load(file)
+    with torch.no_grad(), translating(other.network, "strict", "running"):
+        scored = other(images).ensemble
+    with torch.no_grad():
+        assert torch.equal(loaded(images).ensemble, scored)
 
 
 def test_many_missing_partners_are_counted(here: Path) -> None:
