@@ -91,7 +91,7 @@ def test_what_a_graph_does_not_do_is_refused(onnxs, monkeypatch):
         onnxs(images())
     with pytest.raises(UsageError, match="its graph takes 8 x 8 pixels or more, not 4 x 8"):
         onnxs(images(4, 8))
-    with pytest.raises(UsageError, match="its graph takes multiples of [0-9]+ pixels, not 17 x 24"):
+    with pytest.raises(UsageError, match=r"its graph takes multiples of [0-9]+ pixels, not 17 x 24"):
         onnxs(images(17, 24))
     monkeypatch.setattr(onnxs.forward, "_only", (16, 24))
     with pytest.raises(UsageError, match=re.escape("takes (16, 24) pixels alone, not (24, 16)")):
