@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cen_cli.cli import options
 from cen_cli.cli.options import option
-from cen_cli.errors import UsageError
+from cen_cli.errors import DataError, UsageError
 
 
 def predict(
@@ -23,12 +23,13 @@ def predict(
     """Label images by a trained segmentation network.
 
     Writes label maps and overlays, and prints the share of each class. Files are stored as the training data were
-    (8-bit RGB; 16-bit depth in the data set's own unit) and are of one size. The label map, a palette PNG of class
-    indices, has that size too.
+    (8-bit RGB; 16-bit depth in the data set's own unit), and of one size unless the recipe resizes. The label map, a
+    palette PNG of class indices, has that size too.
 
     With a folder for each modality, or a text file that lists paths, every view is labelled, into labels/ and overlay/.
     Files of one view have one name in all folders, or stand in one line of all lists. What is there already is kept, so
-    an interrupted call goes on where it stopped. Of a video, give a folder of its frames.
+    an interrupted call goes on where it stopped. Views that cannot be read are skipped with a warning, and the exit
+    code is then 1. Of a video, give a folder of its frames.
 
     Examples:
         cen predict runs/rooms-261123-101500 --input rgb=a.png --input depth=b.png
@@ -44,6 +45,9 @@ def predict(
     if are_several(map(Path, files.values())):
         many = job.predict_views(checkpoint, files, out=out, device=device, engine=engine, listener=Terminal())
         tables.print_result(many, prediction.render_predictions(many), json=json)
+        if many.skipped:
+            total = many.labelled + many.kept + len(many.skipped)
+            raise DataError(f"{len(many.skipped)} of {total} views were skipped, see above; the others are written")
         return
     done = job.predict(checkpoint, files, out=out, device=device, engine=engine)
     tables.print_result(done, prediction.render_prediction(done), json=json)

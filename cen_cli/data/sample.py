@@ -54,7 +54,7 @@ class RawView:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width, the same for all modalities and the target."""
+        """Height and width, the same for all modalities and the target; the first's, where they may differ."""
         height, width = next(iter(self.inputs.values())).shape[-2:]
         return height, width
 

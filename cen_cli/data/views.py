@@ -138,13 +138,15 @@ def read_view(
     resize: tuple[int, int] | None = None,
     crop_depth: bool = False,
     frame: Frame | None = None,
+    mixed: bool = False,
 ) -> RawView:
     """Read one view from `files` (paths by modality, `LABELS` or `TARGET` where there is one) and check that it fits.
 
     `target`: the encoding of the image under `TARGET`; without it, `LABELS` are read. `read` reads what is stored of a
     modality and `labels` the label map, where they are not image files with labels 0 .. `classes` - 1. `resize`: bring
     everything to (height, width). `crop_depth`: a depth image that is larger by a border is cut to its centre. `frame`
-    is cut away. Raises DataError naming the files.
+    is cut away. `mixed`: maps may differ in size, as they may with `resize`, and stay so. Raises DataError naming the
+    files.
     """
     wanted = {spec.name: (files[spec.name], spec) for spec in specs}
     if target is not None and TARGET in files:
@@ -156,9 +158,11 @@ def read_view(
     used = {key: str(files[key]) for key in stored}
     if crop_depth:
         stored = _crop_depth(stored)
-    if resize is not None and not crop_depth and frame is None:
-        stored = _one_size(stored, used, resize)
-    _check_sizes(stored, used)
+    if (mixed or resize is not None) and not crop_depth and frame is None:
+        _check_shapes(stored, used)
+        stored = stored if resize is None else _one_size(stored, resize)
+    else:
+        _check_sizes(stored, used)
     if frame is not None:
         stored = {key: _cut(image, frame) for key, image in stored.items()}
     maps: dict[str, Any] = {
@@ -221,10 +225,15 @@ def _check_sizes(maps: Mapping[str, Tensor], files: Mapping[str, str]) -> None:
             )
 
 
-def _one_size(maps: Mapping[str, Tensor], files: Mapping[str, str], size: tuple[int, int]) -> dict[str, Tensor]:
-    """Maps that differ in size each brought to `size`. Raises DataError where they are of another shape, too."""
+def _one_size(maps: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+    """Maps that differ in size each brought to `size`."""
     if len({image.shape[-2:] for image in maps.values()}) == 1:
         return dict(maps)
+    return {name: resize_map(image, size) for name, image in maps.items()}
+
+
+def _check_shapes(maps: Mapping[str, Tensor], files: Mapping[str, str]) -> None:
+    """Raises DataError where maps differ in more than size."""
     first, reference = next(iter(_by_authority(maps).items()))
     for name, image in maps.items():
         stretched = image.shape[-2] / image.shape[-1] / (reference.shape[-2] / reference.shape[-1])
@@ -233,7 +242,6 @@ def _one_size(maps: Mapping[str, Tensor], files: Mapping[str, str], size: tuple[
                 f"shapes differ: {files[first]} is {_size(reference)}, {files[name]} is {_size(image)}",
                 hint="they do not show the same scene pixel by pixel: cut them to what both show",
             )
-    return {name: resize_map(image, size) for name, image in maps.items()}
 
 
 def _size(image: Tensor) -> str:

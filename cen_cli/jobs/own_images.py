@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cen_cli.data.decoding import SUFFIXES
+from cen_cli.data.listing import read_list
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.errors import DataError, UsageError
 from cen_cli.wording import listed
@@ -74,11 +75,10 @@ def are_several(images: Iterable[Path]) -> bool:
 
 def _listed_views(lists: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     """The views of one list for each input: a path a line, within the list's folder; line by line one view."""
-    lines = {name: _paths_of(path) for name, path in lists.items()}
-    lengths = {len(paths) for paths in lines.values()}
-    if lengths == {0} or len(lengths) > 1:
+    lines = {name: read_list(path, path.parent.joinpath) for name, path in lists.items()}
+    if len({len(paths) for paths in lines.values()}) > 1:
         counted = ", ".join(f"{lists[name]}: {len(paths)}" for name, paths in lines.items())
-        raise DataError(f"lists of as many paths, one at least, are needed; {counted}")
+        raise DataError(f"lists of as many paths are needed; {counted}")
     views: dict[str, dict[str, Path]] = {}
     for paths in zip(*lines.values(), strict=True):
         name = _view_name(paths[0])
@@ -86,14 +86,6 @@ def _listed_views(lists: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
             raise DataError(f"{next(iter(lists.values()))}: two files are called {name}", hint="rename one of them")
         views[name] = dict(zip(lines, paths, strict=True))
     return views
-
-
-def _paths_of(path: Path) -> list[Path]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error})") from None
-    return [path.parent / line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _paired(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:

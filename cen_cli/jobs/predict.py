@@ -45,7 +45,8 @@ def predict(
     The view is brought to the size at which the recipe's networks are scored, the labels back to that of the files.
 
     Args:
-        inputs: one file for each modality of the network, aligned, of one size, stored as the training data were.
+        inputs: one file for each modality of the network, aligned, stored as the training data were; of one size, or of
+            several where the recipe brings them to one.
         engine: "torch", or "onnx" for ONNX Runtime, as in `load`.
 
     Returns:
@@ -134,12 +135,15 @@ def _label(
     """The label map of one view, uint8 [H, W], and what was written of it."""
     network, classes, recipe = loaded.network, len(loaded.class_names), loaded.recipe
     assert isinstance(network, Segmenter), "checked on loading"
-    read = read_view(name, files, loaded.specs, classes=classes, crop_depth=recipe.data.kind == FRAMED)
-    seen = resize_view(read, recipe.evaluation_size)
-    row = labelled_row(network, loaded.specs, seen, size=read.size, augmentation=builders.multi_scale_flip(recipe))
+    size, framed = recipe.evaluation_size, recipe.data.kind == FRAMED
+    read = read_view(name, files, loaded.specs, classes=classes, crop_depth=framed, mixed=size is not None)
+    shown = picture(read)
+    whole = read.size if shown is None else shown.shape[:2]
+    augmentation = builders.multi_scale_flip(recipe)
+    row = labelled_row(network, loaded.specs, resize_view(read, size), size=whole, augmentation=augmentation)
     labels = row.outputs.get(ENSEMBLE, next(iter(row.outputs.values())))
     colors = builders.palette(recipe)
-    return labels, write_prediction(out, labels, picture(read), classes, colors, view=view)
+    return labels, write_prediction(out, labels, shown, classes, colors, view=view)
 
 
 def _shares(loaded: LoadedNetwork, counts: np.ndarray) -> tuple[ClassShare, ...]:
@@ -167,7 +171,8 @@ def _claim(
     except (OSError, ValueError):
         known = {}
     known = known if isinstance(known, dict) else {}
-    before = known.get("files", {})  # a list may have been rewritten; notes of version 0.1 name neither
+    before = known.get("files")  # a list may have been rewritten; notes of version 0.1 name neither
+    before = before if isinstance(before, dict) else {}
     of_others = known.get("inputs", inputs) != inputs or any(
         before.get(view, own) != own for view, own in files.items()
     )

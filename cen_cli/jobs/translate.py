@@ -104,11 +104,11 @@ class _Views:
 def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedTranslator, recipe: Recipe) -> _Views:
     """The user's own images, one view or as many as the folders hold."""
     own = {domain(recipe, name): name for name in model.loaded.modalities}
-    framed = recipe.data.kind == FRAMED
+    framed, mixed = recipe.data.kind == FRAMED, recipe.evaluation_size is not None
     readers = []
     inputs = [own[domain(recipe, name)] for name in names]
     for name, files in find_views(images, inputs, model.loaded.specs).items():
-        readers.append(partial(read_view, name, files, model.loaded.specs, crop_depth=framed))
+        readers.append(partial(read_view, name, files, model.loaded.specs, crop_depth=framed, mixed=mixed))
     rooms = (recipe.data.rooms.size,) * 2 if recipe.data.kind == "rooms" else None
     return _Views(readers, size=recipe.evaluation_size or rooms)
 

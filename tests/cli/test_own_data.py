@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import cen_cli
 from cen_cli import builders
 from cen_cli.models.backbones.pretrained import packaged_file
 from cen_cli.recipe import load_recipe
@@ -59,6 +61,29 @@ def test_from_a_folder_to_a_network_that_labels(here: Path, cen: Cen) -> None:
     with Image.open("labelled/labels.png") as image:
         assert image.size == (48, 40)
         assert set(np.unique(image)) <= {0, 1, 2}
+
+
+def test_files_of_a_view_that_differ_in_size_are_seen_as_in_training(here: Path, cen: Cen) -> None:
+    folder = write_folder(here / "field")
+    for path in (folder / "nir").iterdir():
+        with Image.open(path) as image:
+            save(path, np.asarray(image)[::2, ::2])
+    recipe = write_recipe(here / "field.toml", folder)
+    cen("train", recipe, "--out", "run", "--device", "cpu", settings=("data.resize=[32,48]",))
+    network = cen_cli.load("run")
+    data = builders.dataset(network.recipe, "val")
+    files = data.files(0)
+    words = [word for name in network.modalities for word in ("--input", f"{name}={files[name]}")]
+    cen("predict", "run", *words, "--out", "labelled")
+    with torch.inference_mode():
+        logits = network({name: image[None] for name, image in data[0].inputs.items()}).ensemble
+    expected = torch.nn.functional.interpolate(logits, size=(40, 48), mode="bicubic").argmax(1)[0]
+    with Image.open("labelled/labels.png") as labels, Image.open("labelled/overlay.png") as overlay:
+        assert np.array_equal(labels, expected.numpy())
+        assert overlay.size == (48, 40)
+    Image.new("I;16", (40, 10)).save("other.png")
+    words[words.index(f"nir={files['nir']}")] = "nir=other.png"
+    assert "shapes differ" in cen("predict", "run", *words, "--out", "other", code=1).err
 
 
 def test_a_draft_with_photographs_starts_from_weights_that_are_installed(

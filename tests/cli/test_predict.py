@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -90,6 +91,9 @@ def test_all_views_of_folders_are_labelled_as_alone_and_kept(
     again = cen("predict", tiny_run, *folders(tiny_root), "--out", out, "--json").document
     assert (again["labelled"], again["kept"]) == (1, views - 1)
     assert (out / "labels" / f"{STEM}.png").is_file()
+    note = json.loads((out / "network.json").read_text())
+    (out / "network.json").write_text(json.dumps(note | {"files": [1]}))
+    assert cen("predict", tiny_run, *folders(tiny_root), "--out", out, "--json").document["kept"] == views
     elsewhere = shutil.copytree(tiny_root, tmp_path / "elsewhere")
     refused = cen("predict", tiny_run, *folders(elsewhere), "--out", out, code=2)
     assert "holds labels of other files" in refused.err
@@ -163,8 +167,9 @@ def test_lists_name_views_line_by_line_and_what_cannot_be_read_is_skipped(
         last = "broken.png" if name == "rgb" else str(tiny_root / "depth" / names[0])
         file.write_text("\n".join(["# two views", *(str(tiny_root / name / each) for each in names), last]))
         words += ["--input", f"{name}={file}"]
-    done = cen("predict", tiny_run, *words, "--out", tmp_path / "out", "--json")
+    done = cen("predict", tiny_run, *words, "--out", tmp_path / "out", "--json", code=1)
     assert done.document["labelled"] == 2
+    assert "1 of 3 views were skipped" in done.err
     assert "broken.png: not an image file" in done.document["skipped"][0]
     assert sorted(path.name for path in (tmp_path / "out" / "labels").iterdir()) == names
     (tmp_path / "depth.txt").write_text("a.png")
