@@ -15,6 +15,7 @@ from cen_cli.errors import UsageError
 from cen_cli.models.backbones.pretrained import photograph_statistics
 from cen_cli.models.backbones.staged import PREFIX
 from cen_cli.models.choices import Choice, LargestGains, RandomShare, SmallestGammas, SoftGates, choose_channels
+from cen_cli.models.device import train_large_depthwise_in_fp32
 from cen_cli.models.downloads import fetch, is_address
 from cen_cli.models.exchange import allot_donors, exchange_layers
 from cen_cli.models.fusion.align import AlignFusion
@@ -177,8 +178,11 @@ def discriminator(recipe: Recipe) -> PatchDiscriminator | None:
 def placed(module: Any, device: torch.device, recipe: Recipe) -> Any:
     """A network on its device, its kernels with channels innermost where the recipe or, by "auto", their speed asks so.
 
-    A U-Net's maps come down to a few pixels, and instance norms take them plane by plane.
+    A U-Net's maps come down to a few pixels, and instance norms take them plane by plane. In bf16 on a CPU, what would
+    be slower in it trains in fp32.
     """
+    if device.type == "cpu" and recipe.train.precision != "fp32":
+        train_large_depthwise_in_fp32(module)
     wish = recipe.train.channels_last
     innermost = recipe.model.arch != "unet" if wish == "auto" else wish
     memory_format = torch.channels_last if innermost else torch.preserve_format

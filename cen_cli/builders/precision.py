@@ -1,8 +1,9 @@
 """What `train.precision = "auto"` means for a network: bf16 on GPUs that compute it, and on a CPU if it is faster.
 
-CPUs with instructions for bf16 (AVX512-BF16, AMX) are fast at products of matrices, and slower than in fp32 at others,
-such as depthwise convolutions. So a step of the network itself decides, with random numbers, and what it showed is kept
-in the user's cache: runs of one architecture on one machine get one answer.
+CPUs with instructions for bf16 (AVX512-BF16, AMX) are fast at products of matrices, and no faster than in fp32 at other
+things; of depthwise convolutions, whose gradients are slower, the large ones train in fp32 (`placed`). So a step of the
+network itself decides, with random numbers, and what it showed is kept in the user's cache: runs of one architecture on
+one machine get one answer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from cen_cli.builders.networks import network, placed
 from cen_cli.errors import CheckpointError, SaveError
 from cen_cli.files import read_json, write_json
 from cen_cli.models.cost import in_turn
-from cen_cli.models.device import DTYPES, Precision, autocast, computes_bf16, resolve_precision
+from cen_cli.models.device import DTYPES, LARGE, Precision, autocast, computes_bf16, resolve_precision
 from cen_cli.recipe.schema import Recipe
 from cen_cli.runs.directory import RunDirectory, locate
 from cen_cli.runs.log import read_environment
@@ -100,7 +101,7 @@ def _cache(recipe: Recipe) -> Path:
     model = recipe.model.model_dump(exclude={"fusion", "fusion_stage", "weights", "dropout"})
     subject = [model, recipe.unet.model_dump(), recipe.data.crop, recipe.data.inputs, recipe.train.channels_last]
     machine = [platform.node(), torch.backends.cpu.get_cpu_capability(), torch.__version__, torch.get_num_threads()]
-    key = hashlib.sha256(json.dumps([machine, subject], default=str).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([machine, subject, LARGE], default=str).encode()).hexdigest()[:16]
     return platformdirs.user_cache_path("cen") / "precision" / f"{key}.json"
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
 
 from cen_cli import ranks
 from cen_cli.errors import DeviceError
@@ -81,6 +84,27 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     """The autocast context of `precision`. bf16 has the range of fp32; gradients of fp16 need a scaled loss."""
     half = "bf16" if precision == "fp32" else precision  # torch takes no float32 here, not even switched off
     return torch.autocast(device.type, dtype=DTYPES[half], enabled=precision != "fp32")
+
+
+LARGE = 5
+"""Side from which on the gradient of a depthwise convolution takes several times as long in bf16 as in fp32 on CPUs."""
+
+
+def train_large_depthwise_in_fp32(network: nn.Module) -> None:
+    """Take depthwise convolutions of `LARGE` x `LARGE` and more out of autocast in training, in place.
+
+    For networks that train in bf16 on a CPU; their evaluation stays as it is.
+    """
+    for module in (each for each in network.modules() if isinstance(each, nn.Conv2d)):
+        if 1 < module.groups == module.in_channels and min(module.kernel_size) >= LARGE:
+            module.forward = partial(_in_fp32, module, module.forward)  # type: ignore[method-assign]
+
+
+def _in_fp32(module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    if not module.training:
+        return forward(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return forward(x.float())
 
 
 def _of_this_process(name: str) -> torch.device:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from cen_cli.builders.networks import placed
+from cen_cli.models.device import autocast
 from cen_cli.models.streams import PrivateCopies
 from cen_cli.recipe import dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import differences
@@ -47,6 +50,23 @@ def test_the_order_is_that_of_the_recipe_or_by_itself_the_faster_of_its_network(
     net = nn.Conv2d(6, 5, 3)
     placed(net, torch.device("cpu"), load_recipe(recipe, {"train.channels_last": wish}))
     assert net.weight.is_contiguous() is not innermost
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("bf16", torch.float32), ("fp32", torch.bfloat16)])
+def test_large_depthwise_convolutions_train_in_fp32_where_the_rest_does_in_bf16(
+    precision: str, expected: torch.dtype
+) -> None:
+    cpu, images = torch.device("cpu"), torch.randn(2, 4, 9, 9)
+    large = PrivateCopies(nn.Conv2d(4, 4, 5, padding=2, groups=4), 2)
+    small, grouped = nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 4, 5, groups=2)
+    for layer, kept in ((large, expected), (small, torch.bfloat16), (grouped, torch.bfloat16)):
+        plain = copy.deepcopy(layer)(images)
+        placed(layer, cpu, load_recipe("rooms", {"train.precision": precision}))
+        with autocast(cpu, "bf16"):
+            made = layer(images)
+            assert layer.eval()(images).dtype == torch.bfloat16
+        assert made.dtype == kept
+        torch.testing.assert_close(made.float(), plain, atol=1e-6 if kept == torch.float32 else 0.05, rtol=0)
 
 
 def test_a_run_of_the_earlier_default_keeps_its_order_and_is_no_other_recipe() -> None:
