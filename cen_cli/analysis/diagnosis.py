@@ -22,6 +22,9 @@ DEAD = 0.5
 OVERLAPPING = 0.5
 """Share of the replaced channels that another modality gave up too from which on modalities do not complement."""
 
+CLOSED = 0.01
+"""What a gate mixes in at most that counts as closed, or at least, but for this, as open."""
+
 NOTABLE = 0.01
 """Relative gain of a score from which on another threshold is proposed."""
 
@@ -121,6 +124,10 @@ def with_health(diagnosis: GammaDiagnosis, states: Sequence[LayerState], log: Se
 def _fixed(states: Sequence[LayerState], evidence: tuple[str, ...]) -> GammaDiagnosis:
     allowed = sum(int(state.replaceable.sum()) for state in states)
     said = f"{_given_up(states)[0]} of {allowed} channels that may be replaced are replaced; no threshold decides which"
+    gates = [state.mixing[state.replaceable] for state in states if state.mixing is not None]
+    if any(((each > CLOSED) & (each < 1 - CLOSED)).any() for each in gates):
+        mixed = np.concatenate(gates).mean()
+        said = f"gates mix {100 * mixed:.1f}% of the others into the channels that may be replaced, mean"
     return GammaDiagnosis("fixed", (said, *evidence), "nothing needs changing")
 
 

@@ -89,7 +89,7 @@ def paired_test(one: Mapping[int, float], other: Mapping[int, float]) -> tuple[f
     mean = float(differences.mean())
     if len(differences) < 2:
         return mean, math.nan
-    if np.ptp(differences) == 0:
+    if np.ptp(differences) <= 1e-9 * abs(mean):  # the same everywhere, but for rounding
         return mean, 1.0 if mean == 0 else 0.0
     return mean, float(stats.ttest_1samp(differences, 0.0).pvalue)
 
@@ -170,6 +170,8 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
         all_common = seeds == len(_cell_of(one, metric).values) == len(_cell_of(other, metric).values)
         over = f"over {seeds} {'' if all_common else 'common '}seeds"
         sure = f"p = {p_value:.2g} {over}" if not math.isnan(p_value) else f"{seeds} common seed"
+        if mean == 0:
+            return f"no better than {score(other)} and no worse, {sure}"
         return f"{written(metric, abs(mean))} {'better' if better else 'worse'} than {score(other)}, {sure}"
 
     pairs = [("Of the modalities, {} is {}.", *pair) for pair in list(pairwise(alone))[:1]]
@@ -186,7 +188,7 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
     instead = f", where {best.label} takes {_spent(best.cost)}" if cost and taken is not best and best.cost else ""
     said.append(f"Take {score(taken)}: {why}{cost}{instead}.")
     seeds = [len(_cell_of(row, metric).values) for row in done]
-    if max(seeds) < 2:
+    if len(_cell_of(taken, metric).values) < 2:
         said.append("One seed: this is a guess. Differences of a point or two often turn round with another seed.")
     elif min(seeds) < max(seeds):
         said.append(f"Some rows have {min(seeds)} of {max(seeds)} seeds.")

@@ -194,7 +194,7 @@ def _labels(labels: InferredLabels) -> Iterator[str]:
 
 EXCHANGE = (
     *("", "[exchange]", 'choose = "random" # from the first step on, however short the run; "gamma" needs a long one'),
-    *("share = 0.3", "sparsity = 0.0"),
+    *("budget = 0.3", "sparsity = 0.0"),
 )
 SCRATCH = "gamma_init = 0.2"
 

@@ -163,7 +163,9 @@ class NetworkTask(ABC):
             self._replace_alike()
 
     def _replace_alike(self) -> None:
-        """Let the average have the gammas themselves where a threshold decides by them: the same is replaced."""
+        """Let the average have the gates, and the gammas where a threshold decides by them: the same is replaced."""
         for own, kept in zip(*(exchange_layers(net).values() for net in (self.model, self.kept)), strict=True):
-            if own.active and own.fixed is None and own.gate is None:
+            if own.gate is not None and kept.gate is not None:
+                kept.gate.data.copy_(own.gate)
+            elif own.active and own.fixed is None:
                 kept.norm.weight.data.copy_(own.norm.weight)

@@ -17,7 +17,8 @@ Row = tuple[str, str]
 def train_within(
     seconds: float,
     rounds: Sequence[Sequence[Row]],
-    cost: Callable[[Row, int], float],
+    seconds_of: Callable[[Row], float],
+    is_done: Callable[[Row, int], bool],
     train: Callable[[Sequence[Row], int], None],
     table: Callable[[], Sequence[SweepRow]],
     listener: Listener,
@@ -26,11 +27,15 @@ def train_within(
 
     `rounds`: the rows that have an i-th seed. Where the next seed of all rows does not fit, the better half of them has
     it, and the best row of one modality alone; and so on, down to two rows, or one of each group. Rows that fell behind
-    get no further seed. `cost`: seconds that a row's i-th seed is expected to take, all jobs together; 0 where it is
-    done. Raises UsageError where not even one seed of each fits.
+    get no further seed. `seconds_of`: what a seed of a row takes to train, all jobs together, as estimated or, once one
+    is done, as it took. Raises UsageError where not even one seed of each fits.
     """
+
+    def cost(row: Row, index: int) -> float:
+        return 0.0 if is_done(row, index) else seconds_of(row)
+
     end = time.monotonic() + seconds
-    pace = 1.0  # what a round really took, starting processes and scoring included, as a multiple of what was expected
+    pace = 1.0  # what the last round took, starting processes and scoring included, as a multiple of its trainings
     ahead = {row for rows in rounds for row in rows}
     for index, rows in enumerate(rounds):
         left = (end - time.monotonic()) / pace
@@ -47,9 +52,10 @@ def train_within(
         if len(chosen) < len(rows):
             kept = ", ".join("/".join(filter(None, row)) for row in chosen)
             listener.on_note(f"budget: seed {index + 1} for the better {len(chosen)} of {len(rows)} rows: {kept}")
-        expected, began = sum(cost(row, index) for row in chosen), time.monotonic()
+        todo, began = [row for row in chosen if not is_done(row, index)], time.monotonic()
         train(chosen, index)
-        pace = max(pace, (time.monotonic() - began) / expected) if expected else pace
+        if todo:
+            pace = max(1.0, (time.monotonic() - began) / sum(map(seconds_of, todo)))
 
 
 def _better_half(rows: Sequence[Row], table: Sequence[SweepRow]) -> list[Row]:

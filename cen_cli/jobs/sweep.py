@@ -275,23 +275,24 @@ def _train_within(
     seconds: dict[Row, float] = {}
     failed: list[str] = []
 
-    def cost(row: Row, index: int) -> float:
-        outcomes = [outcome_of(run) for run in rows[row]]
-        known = next((each.seconds for each in outcomes if each.seconds is not None), None)
-        if row not in seconds and known is None:
+    def seconds_of(row: Row) -> float:
+        took = next((known for run in rows[row] if (known := outcome_of(run).seconds) is not None), None)
+        if took is None and row not in seconds:
             estimated = _estimate(rows[row][0].member.recipe, device, listener)
             if isinstance(estimated, str):
                 raise UsageError(f"{'/'.join(row)}: {estimated}")
             seconds[row] = estimated
-        expected = known if known is not None else seconds[row]
-        return 0.0 if outcomes[index].state == "done" else expected / jobs
+        return (seconds[row] if took is None else took) / jobs
+
+    def is_done(row: Row, index: int) -> bool:
+        return outcome_of(rows[row][index]).state == "done"
 
     def train_rows(taken: Sequence[Row], index: int) -> None:
         failed.extend(train([rows[row][index] for row in taken]))
 
     longest = max(map(len, rows.values()))
     rounds = [[row for row, runs in rows.items() if len(runs) > index] for index in range(longest)]
-    train_within(budget, rounds, cost, train_rows, lambda: _report(grid).rows, listener)
+    train_within(budget, rounds, seconds_of, is_done, train_rows, lambda: _report(grid).rows, listener)
     return failed
 
 

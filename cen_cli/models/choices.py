@@ -137,8 +137,8 @@ def smallest(values: Tensor, allowed: Tensor, share: float) -> Tensor:
     Of equal values the first are taken.
     """
     order = values.masked_fill(~allowed, math.inf).argsort(dim=1, stable=True)
-    counts = (share * allowed.sum(dim=1, keepdim=True)).round()
-    return (order.argsort(dim=1) < counts) & allowed
+    counts = [round(share * count) for count in allowed.sum(dim=1).tolist()]  # in float64, as the other choices
+    return (order.argsort(dim=1) < torch.tensor(counts, device=order.device)[:, None]) & allowed
 
 
 def swapped(replaced: Tensor, gain: Tensor, allowed: Tensor, share: float) -> Tensor:

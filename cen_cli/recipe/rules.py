@@ -52,6 +52,13 @@ def _budget_of_the_choice(choose: str, budget: float | None, every: int | None, 
         yield "exchange.share", f"not read beside exchange.budget = {budget}; remove one"
 
 
+@rule("exchange.replace exchange.choose exchange.budget")
+def _anywhere_by_the_threshold(replace: str, choose: str, budget: float | None) -> Complaints:
+    if replace == "anywhere" and (choose not in ("gamma", "none") or budget is not None):
+        otherwise = f"exchange.budget = {budget}" if budget is not None else f"exchange.choose = {show_value(choose)}"
+        yield "exchange.replace", f'"own-part" with {otherwise}; "anywhere" is where a threshold finds them'
+
+
 @rule("data.inputs model.fusion exchange.donors train.modality_dropout")
 def _number_of_inputs(inputs: list[str], fusion: str, donors: str, dropout: float) -> Complaints:
     one = f'one modality ("{inputs[0]}")'

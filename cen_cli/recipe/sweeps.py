@@ -21,7 +21,7 @@ from cen_cli.errors import RecipeError, UsageError
 from cen_cli.recipe import catalog, kinds
 from cen_cli.recipe.load import RecipeSource, effective, load_recipe, with_extended
 from cen_cli.recipe.overrides import Changes, as_text, with_options
-from cen_cli.recipe.paths import lookup, merge, without
+from cen_cli.recipe.paths import holds, lookup, merge, without
 from cen_cli.recipe.problems import check_types, known_keys
 from cen_cli.recipe.schema import Recipe
 from cen_cli.recipe.switches import READ_ONLY_WITH
@@ -143,11 +143,17 @@ def load_sweep(name_or_path: str) -> Sweep:
     """
     files = with_extended(catalog.find_sweep(name_or_path), catalog.find_sweep)
     tables: dict[str, Any] = functools.reduce(merge, (table for _, table in reversed(files)), {})
+    texts: list[str] = []
     for part in ("variants", "groups"):
         if isinstance(named := tables.get(part), Mapping):
+            there = [
+                name for _, table in files[1:] for name, own in (table.get(part) or {}).items() if own is not False
+            ]
+            absent = [name for name, table in named.items() if table is False and name not in there]
+            texts += [f"{part}.{name} = false: there is none to leave out{perhaps(name, there)}" for name in absent]
             tables[part] = {name: table for name, table in named.items() if table is not False}
     sweep, problems = check_types(tables, Sweep)
-    texts = [problem.text for problem in problems]
+    texts += [problem.text for problem in problems]
     if sweep is not None:
         texts += _unknown_names(sweep)
     if sweep is None or texts:
@@ -155,11 +161,13 @@ def load_sweep(name_or_path: str) -> Sweep:
     return sweep
 
 
-LEFT_TO_ROWS = (
-    *("model.fusion", "model.fusion_stage", "model.classifier", "sharing.conv", "train.best_by", "expected"),
+ROWS_DECIDE = (
+    *("model.fusion", "model.fusion_stage", "model.classifier"),
+    *(f"sharing.{key}" for key in ("conv", "private_stages", "decoder")),
     *(f"exchange.{key}" for key in ("choose", "budget", "share", "choose_every", "stages")),
+    *(f"exchange.{key}" for key in ("sparsity_scale", "region", "replace")),
 )
-"""What the base recipe of a sweep that gives advice does not decide."""
+"""Ways of fusing and of choosing channels: what another base recipe does not decide where rows differ in them."""
 
 
 def on_recipe(sweep: Sweep, source: Path, recipe: RecipeSource | None = None) -> tuple[Sweep, Mapping[str, Any] | None]:
@@ -174,14 +182,23 @@ def on_recipe(sweep: Sweep, source: Path, recipe: RecipeSource | None = None) ->
         return sweep, None
     base = load_recipe(_found(sweep.base, source) if recipe is None else recipe)
     tables = effective(base)
-    if not sweep.advice:
-        return sweep, tables
-    if len(base.data.inputs) < 2:
+    if sweep.advice and len(base.data.inputs) < 2:
         raise UsageError(f"{base.name}: one modality ({base.data.inputs[0]}) has nothing to be fused with")
+    if not (sweep.advice or _is_over_fusions(sweep)):
+        return sweep, tables
     silent = () if _presses(base) else ("exchange.sparsity",)
-    for key in (*LEFT_TO_ROWS, *silent):
+    for key in (*ROWS_DECIDE, "train.best_by", "expected", *silent):
         tables = without(tables, key.split("."))
+    if not sweep.advice:
+        return sweep, tables if _presses(base) else merge(merge(tables, _started(base)), kinds.plain(_pressing(base)))
     return sweep.model_copy(update={"variants": dict(_with_alone(sweep, base))}), tables
+
+
+def _is_over_fusions(sweep: Sweep) -> bool:
+    """Whether rows, or all of them, state a way of fusing or of choosing channels."""
+    sets = [sweep.set, *(group.set for group in sweep.groups.values()), *(row.set for row in sweep.variants.values())]
+    stated = (*ROWS_DECIDE, "exchange.sparsity", "exchange.threshold")
+    return any(holds(own, key.split(".")) for own in sets for key in stated)
 
 
 def _with_alone(sweep: Sweep, base: Recipe) -> Iterator[tuple[str, Variant]]:
@@ -192,8 +209,8 @@ def _with_alone(sweep: Sweep, base: Recipe) -> Iterator[tuple[str, Variant]]:
             if base.model.frozen_stages and lookup(own, ("model", "fusion_stage")) == "input":
                 own = merge(own, {"model": {"frozen_stages": 0}})  # its first convolution is another
             choose = lookup(own, ("exchange", "choose"))
-            if base.model.fusion != "exchange" and base.model.weights == "none" and isinstance(choose, str):
-                own = merge({"exchange": {"gamma_init": 0.2}}, own)  # as in the shipped recipes
+            if isinstance(choose, str):
+                own = merge(_started(base), own)
             if choose == "gamma" and not _presses(base):
                 own = merge(own, _pressing(base))
             yield name, row.model_copy(update={"set": own})
@@ -205,6 +222,12 @@ def _with_alone(sweep: Sweep, base: Recipe) -> Iterator[tuple[str, Variant]]:
 
 def _presses(base: Recipe) -> bool:
     return base.model.fusion == "exchange" and base.exchange.penalty > 0
+
+
+def _started(base: Recipe) -> Mapping[str, Any]:
+    """Where gammas start from scratch, as in the shipped recipes, if the base is of another fusion."""
+    own = base.model.fusion == "exchange" or base.model.weights != "none"
+    return {} if own else {"exchange": {"gamma_init": 0.2}}
 
 
 def _pressing(base: Recipe) -> Mapping[str, Any]:
@@ -240,8 +263,11 @@ def members(
     before: dict[Place, Recipe] = {}
     problems: dict[str, None] = {}
     for text in texts:
-        if text.partition("=")[0].strip() == "train.seed":
+        key = text.partition("=")[0].strip()
+        if key == "train.seed":
             problems[f"--set {text!r}: a sweep's `seeds` decide"] = None
+        elif sweep.advice and key in ROWS_DECIDE:
+            problems[f"--set {text!r}: the rows of this sweep decide it"] = None
     for name, group in _groups(sweep).items():
         start = base or _found(group.base or sweep.base, source)
         for variant, row in sweep.variants.items():
@@ -334,6 +360,9 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
         for name in names:
             if not NAME.fullmatch(name):
                 yield f"{table}.{show_value(name)}: it names a folder: letters, digits, dots, dashes and underscores"
+    labels = [sweep.label_of(name) for name in rows]
+    for label in sorted({label for label in labels if labels.count(label) > 1}):
+        yield f"label = {show_value(label)}: of {labels.count(label)} variants, which nothing tells apart"
     named_rows, named_metrics = _named(sweep)
     for key, name in named_rows:
         if name not in rows:

@@ -41,6 +41,7 @@ GAIN_LEGEND = (
     "kept, replaced: mean of -dL/da of (1 - a) own + a others, L the task's loss; positive: replacing lowers it.",
     "> 0: percent of the channels that may be replaced; correlation: rank correlation of |gamma| and gain.",
 )
+GATES_UNRECORDED = "What gates mix is not recorded: nothing over training."
 MIXED_LEGEND = "% mixed: how much of the others gates mix into the channels that may be replaced, mean."
 CHOSEN_LEGEND = "gain in, out: mean first-order gain of replaced channels, and of kept ones, as the choice sees it."
 DONOR_LEGEND = "donors: percent of the donors' |gamma| that each gives, mean over the channels."
@@ -160,6 +161,8 @@ def render_statistics(statistics: ExchangeStatistics) -> list[RenderableType]:
         return [head, "This network was built without exchange: nothing is replaced."]
     steps = render_steps(statistics.steps) if statistics.steps else []
     none = "No recorded gammas beside this checkpoint: nothing over training."
+    if any(row.mixed is not None for row in statistics.rows):
+        none = GATES_UNRECORDED
     last = f"plot: {statistics.plot}" if statistics.plot else none
     return [head, *render_exchange(statistics.rows, by=statistics.by), *steps, last]
 

@@ -223,7 +223,9 @@ def _exchange(report: RunReport) -> Iterable[html.Block]:
     if report.records:
         yield from html.blocks(exchange_tables.render_steps(report.records))
     else:
-        yield html.Words("No gammas were recorded, so there is nothing over training.")
+        gated = any(row.mixed is not None for row in report.stages)
+        none = "No gammas were recorded, so there is nothing over training."
+        yield html.Words(exchange_tables.GATES_UNRECORDED if gated else none)
     yield html.Folded("Every layer", html.blocks(exchange_tables.render_exchange(report.layers)))
 
 

@@ -175,6 +175,20 @@ def test_a_row_that_exchanged_nothing_is_named() -> None:
     ]
 
 
+def test_rows_without_a_difference_are_neither_better_nor_worse() -> None:
+    first, second, *_ = said({"only rgb": [0.3, 0.31], "only depth": [0.3, 0.31], "concat": [0.3, 0.31]})
+    assert (
+        first
+        == "Of the modalities, only rgb (30.50) is no better than only depth (30.50) and no worse, p = 1 over 2 seeds."
+    )
+    assert "worse than" not in second
+
+
+def test_a_row_of_one_seed_is_a_guess_beside_others_of_more() -> None:
+    sentences = said({"only rgb": [0.3, 0.31], "only depth": [0.2, 0.21], "concat": [0.6]})
+    assert sentences[-1].startswith("One seed: this is a guess.")
+
+
 def test_a_difference_over_fewer_seeds_than_the_means_says_so() -> None:
     first, second, *_ = said({"only rgb": [0.3, 0.31], "only depth": [0.2, 0.23, 0.5], "concat": [0.6, 0.62, 0.64]})
     assert first.startswith("Of the modalities, only rgb (30.50) is 9.00 better than only depth (31.00), p = ")

@@ -22,10 +22,14 @@ class Notes(Listener):
         self.said.append(text)
 
 
+def nothing_is_done(row: budget.Row, index: int) -> bool:
+    return False
+
+
 def trained(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, overhead: float = 1.0
+    monkeypatch: pytest.MonkeyPatch, seconds: float, overhead: float = 1.0, estimate: float = 10.0
 ) -> tuple[list[list[str]], list[str]]:
-    """What is trained within so many seconds, round by round, where every member is expected to take ten of them."""
+    """What is trained within so many seconds, round by round, where every training takes ten of them."""
     now, done, heard = [0.0], list[list[str]](), Notes()
     monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
 
@@ -38,7 +42,9 @@ def trained(
     table = sweep_rows(
         plans, [outcome(name, 0, value) for name, value in SCORES.items()], ["ensemble.mean_iou"], "best"
     )
-    budget.train_within(seconds, [ROWS] * 3, lambda row, index: 10.0, train, lambda: table, heard)
+    budget.train_within(
+        seconds, [ROWS] * 3, lambda row: 10.0 if done else estimate, nothing_is_done, train, lambda: table, heard
+    )
     return done, heard.said
 
 
@@ -54,7 +60,7 @@ def test_the_better_half_and_the_best_alone_get_another_seed(monkeypatch: pytest
 
 
 def test_rows_that_fell_behind_stay_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though the third seed turns out to be cheap."""
+    """Though the third seed costs nothing."""
     names = "abcdefgh"
     values = {name: 0.5 - 0.01 * place for place, name in enumerate(names)}
     now, done, heard = [0.0], list[list[str]](), Notes()
@@ -68,9 +74,8 @@ def test_rows_that_fell_behind_stay_there(monkeypatch: pytest.MonkeyPatch) -> No
         outcomes = [outcome(name, seed, values[name]) for seed, round_ in enumerate(done) for name in round_]
         return sweep_rows([RowPlan("", name, name, {}) for name in names], outcomes, ["ensemble.mean_iou"], "a")
 
-    budget.train_within(
-        140, [[("", name) for name in names]] * 3, lambda row, index: (10, 10, 1)[index], train, table, heard
-    )
+    rows = [("", name) for name in names]
+    budget.train_within(140, [rows] * 3, lambda row: 10.0, lambda row, index: index == 2, train, table, heard)
     assert done == [list(names), list("abcd"), list("abcd")]
 
 
@@ -87,12 +92,17 @@ def test_every_group_keeps_a_row_or_all_end(monkeypatch: pytest.MonkeyPatch, sec
     plans = [RowPlan(group, variant, variant, {}, variant == "alone") for group, variant in rows]
     scores = [outcome(variant, 0, 0.1 * place, group=group) for place, (group, variant) in enumerate(rows)]
     table = sweep_rows(plans, scores, ["ensemble.mean_iou"], "fused")
-    budget.train_within(seconds, [rows] * 2, lambda row, index: 10.0, train, lambda: table, heard)
+    budget.train_within(seconds, [rows] * 2, lambda row: 10.0, nothing_is_done, train, lambda: table, heard)
     assert done == [4, second][: 1 + bool(second)]
 
 
 def test_what_a_round_really_took_is_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(trained(monkeypatch, 75, overhead=1.5)[0]) == 1
+
+
+def test_an_estimate_that_was_too_low_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trained(monkeypatch, 120, estimate=5.0) == ([list(SCORES)] * 3, [])
+    assert len(trained(monkeypatch, 185, overhead=1.5, estimate=5.0)[0][2]) == len(SCORES)
 
 
 def test_less_than_one_seed_is_refused_with_what_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,20 @@ def test_gates_that_mix_are_told_of_and_not_compacted(tiny_recipe: Path, tmp_pat
     assert "gate" in json.loads((run / "events.jsonl").read_text().splitlines()[-2])["learning_rates"]
     with pytest.raises(UsageError, match="its gates mix channels"):
         compact(run, out=tmp_path / "compact", rounds=0)
-    assert "% mixed" in Path(report(run, images=0).report).read_text()
+    page = Path(report(run, images=0).report).read_text()
+    assert "% mixed" in page
+    assert "What gates mix is not recorded" in page
+    assert re.search(r"gates mix \d+\.\d% of the others", page)
     assert os.path.isdir(run)
+
+
+def test_averaged_weights_have_the_gates_that_were_hardened(tiny_recipe: Path, tmp_path: Path) -> None:
+    run, gates = tmp_path / "run", {"exchange.choose": "gate", "exchange.budget": 0.3}
+    train(tiny_recipe, changes=gates | {"train.ema": 0.9999, "train.epochs": 2}, out=run, device="cpu")
+    last = run / "checkpoints" / "last"
+    totals = [row for row in exchange_statistics(last).rows if row.layer == TOTAL]
+    assert [row.share_of_pressed for row in totals] == pytest.approx([0.3, 0.3], abs=0.02)
+    assert compact(last, out=tmp_path / "compact", rounds=0)
 
 
 def test_other_stages_neither_exchange_nor_are_pressed(tiny_recipe: Path) -> None:

@@ -143,6 +143,13 @@ def test_a_baseline_has_one_branch_to_be_best_by() -> None:
     assert "a score: ensemble or rgb or depth, a dot" in problem
 
 
+@pytest.mark.parametrize("way", ["exchange.choose=all", "exchange.budget=0.3"])
+def test_what_no_threshold_decides_stays_in_its_part(way: str) -> None:
+    (problem,) = problems_of("exchange.replace=anywhere", way)
+    assert problem.startswith(f'exchange.replace = "anywhere": "own-part" with {way.split("=")[0]} = ')
+    load_recipe("rooms", ["exchange.replace=anywhere"])
+
+
 def test_one_donor_is_not_divided_into_groups() -> None:
     (problem,) = problems_of("exchange.donors=groups")
     assert problem.startswith('exchange.donors = "groups": of two modalities each has one donor; "mean", or three')

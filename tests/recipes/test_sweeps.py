@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cen_cli.errors import RecipeError, UsageError
-from cen_cli.recipe import catalog
+from cen_cli.recipe import Recipe, catalog
 from cen_cli.recipe.load import load_recipe
 from cen_cli.recipe.sweeps import load_sweep, members, on_recipe, paper_numbers, value_in
 
@@ -87,6 +87,18 @@ def test_an_extending_sweep_leaves_out_rows_and_groups(write, tmp_path: Path) ->
     assert {member.recipe.train.batch for member in found} == {8}
 
 
+def test_what_is_left_out_must_be_there(write, tmp_path: Path) -> None:
+    write(SWEEP)
+    path = tmp_path / "extending.toml"
+    path.write_text('extends = "my-sweep.toml"\nvariants.of = false\ngroups.a = false\n')
+    with pytest.raises(RecipeError) as caught:
+        grid(path)
+    assert caught.value.problems == (
+        "variants.of = false: there is none to leave out (did you mean 'off'?)",
+        "groups.a = false: there is none to leave out",
+    )
+
+
 def test_a_base_beside_the_file_goes_before_a_shipped_one(write) -> None:
     path = write(SWEEP.replace('base = "rooms"', 'base = "own.toml"'))
     (path.parent / "own.toml").write_text('extends = "rooms"\n[train]\nbatch = 2\n')
@@ -117,6 +129,7 @@ def test_a_number_of_a_recipe_by_its_key(write) -> None:
         ("seeds = [3, 4]", "seed = [3, 4]", "no such key (did you mean 'seeds'?)"),
         ("[variants.on]", '[variants."on/off"]\n[variants.on]', "it names a folder: letters, digits"),
         ('title = "t"', "title = 3", "title = 3: text"),
+        ('label = "no exchange"', 'label = "on"', 'label = "on": of 2 variants'),
         (
             'title = "t"',
             'title = "t"\nfigure = { keys = ["model.arch"], metrics = ["rgb.mae"] }',
@@ -239,3 +252,52 @@ def test_every_kind_of_recipe_can_be_asked_for_its_fusion(name: str) -> None:
     source = catalog.find_sweep("fusions")
     sweep, base = on_recipe(load_sweep("fusions"), source, name)
     assert len(members(sweep, source, base=base)) == 3 * 9
+
+
+def of_rows(name: str, changes: dict[str, object], sweep_name: str = "fusions") -> dict[str, Recipe]:
+    """The first seed of each row of a sweep on a recipe."""
+    source = catalog.find_sweep(sweep_name)
+    sweep, base = on_recipe(load_sweep(sweep_name), source, load_recipe(name, changes))
+    return {each.variant: each.recipe for each in members(sweep, source, base=base) if each.seed == 0}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sharing.private_stages": 2},
+        {"sharing.decoder": "private"},
+        {"sharing.conv": "private", "sharing.decoder": "shared"},
+        {"exchange.sparsity_scale": "layer"},
+        {"exchange.region": "all"},
+        {"exchange.replace": "anywhere"},
+    ],
+)
+def test_rows_are_what_their_labels_say_whatever_the_recipe_fuses_by(changes: dict[str, object]) -> None:
+    assert of_rows("rooms", changes) == of_rows("rooms", {})
+
+
+@pytest.mark.parametrize("changes", [RANDOM | {"exchange.budget": 0.3}, {"model.fusion": "concat"}])
+def test_a_table_of_the_paper_presses_its_gammas_on_any_recipe(changes: dict[str, object]) -> None:
+    found = of_rows("rooms", changes, "table7-rooms")
+    lambdas = {name: recipe.exchange.penalty for name, recipe in found.items() if recipe.model.fusion == "exchange"}
+    assert lambdas == {
+        name: recipe.exchange.penalty
+        for name, recipe in of_rows("rooms", {}, "table7-rooms").items()
+        if recipe.model.fusion == "exchange"
+    }
+    assert all(recipe.exchange.choose in ("gamma", "none") for recipe in found.values())
+    assert found.keys() == of_rows("rooms", {}, "table7-rooms").keys()
+    assert len(of_rows("own-data", {"data.root": "there"}, "controls-rooms")) == 6
+
+
+def test_a_sweep_over_something_else_keeps_the_recipe_s_choice() -> None:
+    found = of_rows("rooms", RANDOM | {"exchange.budget": 0.3}, "losses-rooms")
+    assert {recipe.exchange.budget for recipe in found.values()} == {0.3}
+
+
+def test_a_setting_that_the_rows_decide_is_refused() -> None:
+    source = catalog.find_sweep("fusions")
+    sweep, base = on_recipe(load_sweep("fusions"), source, "rooms")
+    with pytest.raises(RecipeError) as caught:
+        members(sweep, source, {"exchange.budget": 0.5}, base=base)
+    assert caught.value.problems == ("--set 'exchange.budget=0.5': the rows of this sweep decide it",)
