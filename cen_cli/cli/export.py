@@ -58,10 +58,10 @@ def export(
 ) -> None:
     """Write a trained network as one ONNX file.
 
-    It takes any batch, and images of any size that the network takes. Inputs are named after the modalities, outputs
-    branch_NAME for each branch and ensemble. What the file says is compared with what the network says, in float32, at
-    two sizes and two batch sizes, on random images and on real ones where the recipe's data are at hand: where it
-    differs by more than 1e-4, nothing is written and the exit code is 1.
+    It takes any batch, and images of any size that the network takes; with a timm encoder, of one size. Inputs are
+    named after the modalities, outputs branch_NAME for each branch and ensemble. What the file says is compared with
+    what the network says, in float32, at two sizes and two batch sizes, on random images and on real ones where the
+    recipe's data are at hand: where it differs by more than 1e-4, nothing is written and the exit code is 1.
 
     Needs the extra packages onnx, onnxscript and onnxruntime. A compact network (cen compact) makes a faster file.
 
