@@ -18,7 +18,8 @@ from torch import Tensor
 from cen_cli import ranks
 from cen_cli.results import VOID
 
-PIXEL_LIST_CLASSES = 16  # from this many classes on, a list of pixels is the faster form (docs/benchmarks.md)
+PIXEL_LIST_CLASSES = 16
+"""From this many classes on a CPU is faster over a list of pixels than over maps (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class PixelLoss:
         if self.class_weights is not None:  # a class of weight 0 is left out, of smoothing and Dice too
             known = target.where(target != VOID, 0)
             target = target.masked_fill(self.class_weights[known] == 0, VOID)
+        logits, target = _arranged(logits, target)
         loss = self._cross_entropy(logits, target)
         loss = loss / counted.where(counted > 0, 1) * (counted > 0)  # 0 where no pixel counts
         return loss + self.dice * (1 - _dice(logits, target)) if self.dice else loss
@@ -48,13 +50,7 @@ class PixelLoss:
         return ranks.per_rank((self.class_weights[target.where(known, 0)] * known).sum())
 
     def _cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The sum over the pixels.
-
-        On a CPU torch's softmax is fast over a list of pixels only where the classes fill one vector register of 16
-        floats: there it is two to three times as fast as over maps, and with fewer classes three times as slow.
-        """
-        if logits.shape[1] >= PIXEL_LIST_CLASSES:
-            logits, target = logits.movedim(1, -1).flatten(0, 2), target.flatten()
+        """The sum over the pixels."""
         reduction = "none" if self.focal_gamma else "sum"
         losses = F.cross_entropy(
             logits,
@@ -74,13 +70,33 @@ class PixelLoss:
 PLAIN = PixelLoss()
 
 
+def for_pixels(logits: Tensor) -> Tensor:
+    """Maps [B, K, h, w] in the memory order in which a list of their pixels needs no copy, where the loss takes one."""
+    return logits.contiguous(memory_format=torch.channels_last) if logits.shape[1] >= PIXEL_LIST_CLASSES else logits
+
+
+def _arranged(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps as they are, or as a list of pixels [B*H*W, K] with their labels; the classes stay the second dimension.
+
+    On a CPU torch's softmax is fast over a list of pixels only where the classes fill one vector register of 16
+    floats: there it is two to three times as fast as over maps, and with fewer classes three times as slow.
+    """
+    if logits.shape[1] < PIXEL_LIST_CLASSES:
+        return logits, target
+    return logits.movedim(1, -1).flatten(0, 2), target.flatten()
+
+
 def _dice(logits: Tensor, target: Tensor) -> Tensor:
-    """The mean of D_c over the classes that some rank's part of the batch holds: a scalar."""
-    known = (target != VOID).unsqueeze(1)
-    shares = logits.softmax(1) * known
-    labels = F.one_hot(target.where(target != VOID, 0), logits.shape[1]).movedim(-1, 1) * known
-    sums = torch.stack([(shares * labels).sum((0, 2, 3)), shares.sum((0, 2, 3)), labels.sum((0, 2, 3)).float()])
-    both, predicted, true = ranks.summed(sums)
+    """The mean of D_c over the classes that some rank's part of the batch holds: a scalar. Maps or a list of pixels."""
+    classes = logits.shape[1]
+    known = target != VOID
+    labels = target.where(known, 0)
+    shares = logits.softmax(1)
+    of_label = shares.gather(1, labels.unsqueeze(1)).squeeze(1) * known
+    both = shares.new_zeros(classes).index_add(0, labels.flatten(), of_label.flatten())
+    predicted = known.flatten().float() @ shares.movedim(1, -1).reshape(-1, classes)
+    true = torch.bincount(target[known], minlength=classes).float()
+    both, predicted, true = ranks.summed(torch.stack([both, predicted, true]))
     each = 2 * both / (predicted + true).clamp(min=1e-6)
     return each[true > 0].mean() if bool((true > 0).any()) else both.sum() + 1
 

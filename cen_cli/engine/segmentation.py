@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cen_cli.data.sample import Batch
-from cen_cli.engine.pixel_loss import PLAIN, PixelLoss
+from cen_cli.engine.pixel_loss import PLAIN, PixelLoss, for_pixels
 from cen_cli.engine.task import NetworkTask
 from cen_cli.models.streams import ModalOutput
 from cen_cli.results import ENSEMBLE
@@ -57,7 +57,7 @@ def auxiliary_loss(auxiliary: Tensor, target: Tensor, loss: PixelLoss = PLAIN, c
 
 def _resized(logits: Tensor, target: Tensor) -> Tensor:
     """[B, K, h, w] -> float32 at the label's size."""
-    return F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
+    return F.interpolate(for_pixels(logits.float()), size=target.shape[-2:], mode="bilinear", align_corners=False)
 
 
 @dataclass(kw_only=True, eq=False)
