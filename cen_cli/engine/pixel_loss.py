@@ -38,9 +38,11 @@ class PixelLoss:
             known = target.where(target != VOID, 0)
             target = target.masked_fill(self.class_weights[known] == 0, VOID)
         logits, target = _arranged(logits, target)
-        loss = self._cross_entropy(logits, target)
+        log_shares = logits.log_softmax(1)
+        surprise = F.nll_loss(log_shares, target, ignore_index=VOID, reduction="none")  # -log q_p, 0 where void
+        loss = self._cross_entropy(log_shares, target, surprise)
         loss = loss / counted.where(counted > 0, 1) * (counted > 0)  # 0 where no pixel counts
-        return loss + self.dice * (1 - _dice(logits, target)) if self.dice else loss
+        return loss + self.dice * (1 - _dice(log_shares, target, surprise)) if self.dice else loss
 
     def count(self, target: Tensor) -> Tensor:
         """The pixels that are not void, each with its weight; on average where several ranks share a batch."""
@@ -49,22 +51,24 @@ class PixelLoss:
             return ranks.per_rank(known.sum())
         return ranks.per_rank((self.class_weights[target.where(known, 0)] * known).sum())
 
-    def _cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _cross_entropy(self, log_shares: Tensor, target: Tensor, surprise: Tensor) -> Tensor:
         """The sum over the pixels."""
-        reduction = "none" if self.focal_gamma else "sum"
-        losses = F.cross_entropy(
-            logits,
-            target,
-            weight=self.class_weights,
-            ignore_index=VOID,
-            reduction=reduction,
-            label_smoothing=self.label_smoothing,
-        )
-        if not self.focal_gamma:
-            return losses
-        surprise = F.cross_entropy(logits, target, ignore_index=VOID, reduction="none")  # -log q_p
-        doubt = (-torch.expm1(-surprise)).clamp(min=1e-6)  # 1 - q_p; a power below 1 is infinitely steep at 0
-        return (losses * doubt**self.focal_gamma).sum()
+        losses = surprise
+        if self.label_smoothing:
+            losses = F.cross_entropy(
+                log_shares,  # as good as the logits: their softmax is the same
+                target,
+                weight=self.class_weights,
+                ignore_index=VOID,
+                reduction="none",
+                label_smoothing=self.label_smoothing,
+            )
+        elif self.class_weights is not None:
+            losses = surprise * self.class_weights[target.where(target != VOID, 0)]
+        if self.focal_gamma:
+            doubt = (-torch.expm1(-surprise)).clamp(min=1e-6)  # 1 - q_p; a power below 1 is infinitely steep at 0
+            losses = losses * doubt**self.focal_gamma
+        return losses.sum()
 
 
 PLAIN = PixelLoss()
@@ -86,16 +90,17 @@ def _arranged(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return logits.movedim(1, -1).flatten(0, 2), target.flatten()
 
 
-def _dice(logits: Tensor, target: Tensor) -> Tensor:
-    """The mean of D_c over the classes that some rank's part of the batch holds: a scalar. Maps or a list of pixels."""
-    classes = logits.shape[1]
+def _dice(log_shares: Tensor, target: Tensor, surprise: Tensor) -> Tensor:
+    """The mean of D_c over the classes that some rank's part of the batch holds: a scalar.
+
+    `log_shares`: log q, as maps or as a list of pixels; `surprise`: -log q_p, which spares writing the labels as maps.
+    """
+    classes = log_shares.shape[1]
     known = target != VOID
-    labels = target.where(known, 0)
-    shares = logits.softmax(1)
-    of_label = shares.gather(1, labels.unsqueeze(1)).squeeze(1) * known
-    both = shares.new_zeros(classes).index_add(0, labels.flatten(), of_label.flatten())
-    predicted = known.flatten().float() @ shares.movedim(1, -1).reshape(-1, classes)
-    true = torch.bincount(target[known], minlength=classes).float()
+    labels, of_label = target[known], (-surprise[known]).exp()
+    both = of_label.new_zeros(classes).index_add(0, labels, of_label)
+    predicted = known.flatten().float() @ log_shares.exp().movedim(1, -1).reshape(-1, classes)
+    true = torch.bincount(labels, minlength=classes).float()
     both, predicted, true = ranks.summed(torch.stack([both, predicted, true]))
     each = 2 * both / (predicted + true).clamp(min=1e-6)
     return each[true > 0].mean() if bool((true > 0).any()) else both.sum() + 1
