@@ -22,7 +22,6 @@ from cen_cli.data.sample import Batch
 from cen_cli.engine.pixel_loss import PLAIN, PixelLoss, for_pixels
 from cen_cli.engine.task import NetworkTask
 from cen_cli.models.streams import ModalOutput
-from cen_cli.results import ENSEMBLE
 
 MODEL = "model"
 
@@ -37,15 +36,9 @@ def segmentation_losses(
     """The loss of each branch, and of the ensemble where there is more than one; target int64 [B, H, W].
 
     `counted`: what the sum over the pixels is divided by, as `loss.count` has it; absent, that of `target`.
-    Resizing is linear, so the ensemble is summed from the resized branches instead of being resized itself.
     """
-    resized = [_resized(logits, target) for logits in output.branches]
     counted = loss.count(target) if counted is None else counted
-    losses = {name: loss(logits, target, counted) for name, logits in zip(branches, resized, strict=True)}
-    if len(branches) > 1:
-        parts = [weight * logits.detach() for weight, logits in zip(output.weights, resized, strict=True)]
-        losses[ENSEMBLE] = loss(sum(parts[1:], start=parts[0]), target, counted)
-    return losses
+    return {name: loss(_resized(logits, target), target, counted) for name, logits in output.named(branches).items()}
 
 
 def auxiliary_loss(auxiliary: Tensor, target: Tensor, loss: PixelLoss = PLAIN, counted: Tensor | None = None) -> Tensor:
