@@ -52,19 +52,15 @@ class PixelLoss:
         return ranks.per_rank((self.class_weights[target.where(known, 0)] * known).sum())
 
     def _cross_entropy(self, log_shares: Tensor, target: Tensor, surprise: Tensor) -> Tensor:
-        """The sum over the pixels."""
+        """The sum over the pixels: that of `F.cross_entropy`, from what the other terms need too."""
+        known, classes = target != VOID, log_shares.shape[1]
         losses = surprise
+        if self.class_weights is not None:
+            losses = losses * self.class_weights[target.where(known, 0)]
         if self.label_smoothing:
-            losses = F.cross_entropy(
-                log_shares,  # as good as the logits: their softmax is the same
-                target,
-                weight=self.class_weights,
-                ignore_index=VOID,
-                reduction="none",
-                label_smoothing=self.label_smoothing,
-            )
-        elif self.class_weights is not None:
-            losses = surprise * self.class_weights[target.where(target != VOID, 0)]
+            weights = log_shares.new_ones(classes) if self.class_weights is None else self.class_weights
+            of_all = -(log_shares.movedim(1, -1) @ weights).where(known, 0) / classes
+            losses = torch.lerp(losses, of_all, self.label_smoothing)
         if self.focal_gamma:
             doubt = (-torch.expm1(-surprise)).clamp(min=1e-6)  # 1 - q_p; a power below 1 is infinitely steep at 0
             losses = losses * doubt**self.focal_gamma
