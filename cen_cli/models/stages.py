@@ -31,17 +31,18 @@ def freeze_first_stages(encoder: Encoder, count: int) -> None:
 def exchange_only_in(encoder: Encoder, stages: Sequence[int]) -> None:
     """Leave exchange and penalty to these stages, counted from 1, in place; the norms of the others stay.
 
-    Raises UsageError where the encoder has fewer, and where none of them exchanges.
+    Raises UsageError where the encoder has fewer, and where one of them exchanges nothing.
     """
     shown = f"exchange.stages = {list(stages)}"
     _check_stages(encoder, max(stages, default=0), shown)
     for number, stage in enumerate(encoder.stages(), start=1):
         if number not in stages:
             _leave_out_exchange(encoder, stage)
-    if not exchange_layers(encoder):
-        raise UsageError(
-            f"{shown}: nothing exchanges there", hint="a stage that is not frozen, see model.frozen_stages"
-        )
+        elif not any(exchange_layers(module) for module in stage):
+            raise UsageError(
+                f"{shown}: nothing exchanges in stage {number}",
+                hint="stages with exchanging norms that are not frozen, see model.frozen_stages",
+            )
 
 
 def make_first_stages_private(encoder: Encoder, modalities: int, count: int) -> None:

@@ -129,7 +129,11 @@ def test_keys_that_do_not_apply_are_refused(changes: dict, message: str, tiny_re
 
 @pytest.mark.parametrize(
     ("stages", "frozen", "message"),
-    [([5], 0, "encoder has 4"), ([1], 1, "nothing exchanges"), (None, 4, "nothing is left that exchanges")],
+    [
+        ([5], 0, "encoder has 4"),
+        ([1, 2], 1, "nothing exchanges in stage 1"),
+        (None, 4, "nothing is left that exchanges"),
+    ],
 )
 def test_stages_that_cannot_exchange_are_refused(stages, frozen, message, tiny_recipe: Path) -> None:
     changes = {"model.frozen_stages": frozen} | ({"exchange.stages": stages} if stages else {})
