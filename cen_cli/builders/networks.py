@@ -90,11 +90,21 @@ def _set_exchange(built: Network, recipe: Recipe) -> None:
         exchange_only_in(built.encoder, exchange.stages)
     choice = _choice(exchange)
     if choice is not None:
+        _check_share(built, exchange)
         choose_channels(built, choice, seed)
     if exchange.donors == "groups":
         allot_donors(built, seed)
     if exchange.sparsity_scale == "layer" and exchange.penalty > 0:
         scale_by_gradients(built)
+
+
+def _check_share(built: Network, exchange: Exchange) -> None:
+    """Raises UsageError where the share to replace is no channel in any layer."""
+    key, share = ("share", exchange.share) if exchange.budget is None else ("budget", exchange.budget)
+    largest = max(int(layer.replaceable.sum(1).max()) for layer in exchange_layers(built).values())
+    if exchange.choose != "all" and round(share * largest) == 0:
+        what = f"exchange.{key} = {share}: no layer may replace more than {largest} channels"
+        raise UsageError(f"{what}, and that share of them is none", hint="a larger share, or a wider network")
 
 
 def _choice(exchange: Exchange) -> Choice | None:

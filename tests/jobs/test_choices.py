@@ -139,3 +139,17 @@ def test_stages_that_cannot_exchange_are_refused(stages, frozen, message, tiny_r
     changes = {"model.frozen_stages": frozen} | ({"exchange.stages": stages} if stages else {})
     with pytest.raises(UsageError, match=message):
         dry_run(tiny_recipe, changes=changes, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exchange.choose": "random", "exchange.share": 1e-3},
+        {"exchange.choose": "gamma", "exchange.budget": 1e-3},
+        {"exchange.choose": "gate", "exchange.budget": 1e-3},
+    ],
+    ids=str,
+)
+def test_a_share_that_replaces_no_channel_is_refused(changes: dict, tiny_recipe: Path) -> None:
+    with pytest.raises(UsageError, match=r"no layer may replace more than .* that share of them is none"):
+        dry_run(tiny_recipe, changes=changes, device="cpu")
