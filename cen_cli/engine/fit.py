@@ -197,7 +197,7 @@ class Fit:
         progress = self.progress
         started = time.monotonic()
         learned = progress.batch > 0
-        with self._saving_where_a_worker_dies():
+        with self._saving_where_data_fail():
             for batch in islice(batches, self.steps_per_epoch - progress.batch):
                 learnable = self._agree(stop, batch)
                 learned = learned or learnable
@@ -250,18 +250,21 @@ class Fit:
             self.directory.append_event(event)
 
     @contextmanager
-    def _saving_where_a_worker_dies(self) -> Iterator[None]:
-        """Between two batches of the loader inside the run can be saved, whatever became of its workers."""
+    def _saving_where_data_fail(self) -> Iterator[None]:
+        """Between two batches of the loader inside the run can be saved, whatever became of its files and workers."""
         try:
             yield
-        except WorkerError as error:
+        except DataError as error:
             if ranks.count() > 1:
                 raise  # the others are in the middle of a step
             self._save()
             saved = f"{error.message}\nthe run is saved at step {self.progress.step} of {self.total_steps}"
             run = self.directory
-            again = command("train", run.recipe, "--resume", run.root, "--set", "data.workers=0")
-            raise WorkerError(saved, hint=f"{error.hint}: {again}") from error
+            if isinstance(error, WorkerError):
+                again = command("train", run.recipe, "--resume", run.root, "--set", "data.workers=0")
+                raise WorkerError(saved, hint=f"{error.hint}: {again}") from error
+            again = f"with the files that it started on it goes on: {command('train', '--resume', run.root)}"
+            raise DataError(saved, hint=f"{error.hint}; {again}" if error.hint else again) from error
 
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""
@@ -295,7 +298,7 @@ class Fit:
 
         started = time.monotonic()
         try:
-            with self._saving_where_a_worker_dies():
+            with self._saving_where_data_fail():
                 evaluation = self.task.validate(after_batch=leave_between_batches)
         except ranks.Left:
             self._stop(*ranks.largest(stop.signal or 0))

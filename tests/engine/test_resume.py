@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from cen_cli.engine.segmentation import SegmentationTask
 from cen_cli.engine.task import NetworkTask
-from cen_cli.errors import WorkerError
+from cen_cli.errors import DataError, WorkerError
 from cen_cli.jobs.train import train
 from cen_cli.runs.checkpoint import read_tensors
 from tests.tiny import write_nyudv2, write_recipe
@@ -153,6 +154,26 @@ def test_a_worker_that_dies_during_a_validation_costs_nothing(recipe, straight, 
         changed.setattr(NetworkTask, "validate", dies)
         with pytest.raises(WorkerError, match=f"the run is saved at step 16 of {LAST_STEP}"):
             train(recipe, changes=KEYS, out=tmp_path / "run", device="cpu")
+    resume(tmp_path / "run")
+    assert_same(tmp_path / "run", straight)
+
+
+@pytest.mark.parametrize(("during", "step"), [("step", 5), ("validate", 16)])
+def test_files_that_cannot_be_read_for_a_while_cost_nothing(recipe, straight, tmp_path, monkeypatch, during, step):
+    folder, away = recipe.parent / "data" / "depth", recipe.parent / "away"
+    task = SegmentationTask if during == "step" else NetworkTask
+    whole = getattr(task, during)
+
+    def unplugged(self, *arguments, **options):
+        if "limit" not in options if during == "validate" else arguments[-1] == step - 1:
+            folder.rename(away)
+        return whole(self, *arguments, **options)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(task, during, unplugged)
+        with pytest.raises(DataError, match=f"depth.*no such file\nthe run is saved at step {step} of {LAST_STEP}"):
+            train(recipe, changes=KEYS, out=tmp_path / "run", device="cpu")
+    away.rename(folder)
     resume(tmp_path / "run")
     assert_same(tmp_path / "run", straight)
 
