@@ -263,7 +263,7 @@ class Fit:
             if isinstance(error, WorkerError):
                 again = command("train", run.recipe, "--resume", run.root, "--set", "data.workers=0")
                 raise WorkerError(saved, hint=f"{error.hint}: {again}") from error
-            again = f"with the files that it started on it goes on: {command('train', '--resume', run.root)}"
+            again = f"if files have changed since it started, bring them back: {command('train', '--resume', run.root)}"
             raise DataError(saved, hint=f"{error.hint}; {again}" if error.hint else again) from error
 
     def _after_step(self) -> None:
