@@ -61,6 +61,10 @@ def last_logged(run: Path) -> int:
         return 0
 
 
+def saved_at(run: Path) -> int:
+    return json.loads((run / "checkpoints" / "last" / "state.json").read_text())["progress"]["step"]
+
+
 def resume(run: Path) -> None:
     options = ["--device", "cpu", "--json"]
     subprocess.run([*COMMAND, "--resume", str(run), *options], env=ENVIRONMENT, check=True, timeout=120)
@@ -96,8 +100,7 @@ def test_killed_in_the_middle_of_an_epoch(recipe, straight, tmp_path, workers):
 def test_stopped_by_a_signal_it_saves_and_exits(recipe, straight, tmp_path, number, code):
     run = tmp_path / "run"
     assert stop_after(recipe, run, 18, number, workers=0) == code
-    stopped_at = json.loads((run / "checkpoints" / "last" / "state.json").read_text())["progress"]["step"]
-    assert last_logged(run) == stopped_at < LAST_STEP
+    assert last_logged(run) == saved_at(run) < LAST_STEP
     resume(run)
     assert_same(run, straight)
 
@@ -154,6 +157,7 @@ def test_a_worker_that_dies_during_a_validation_costs_nothing(recipe, straight, 
         changed.setattr(NetworkTask, "validate", dies)
         with pytest.raises(WorkerError, match=f"the run is saved at step 16 of {LAST_STEP}"):
             train(recipe, changes=KEYS, out=tmp_path / "run", device="cpu")
+    assert saved_at(tmp_path / "run") == 16
     resume(tmp_path / "run")
     assert_same(tmp_path / "run", straight)
 
@@ -174,6 +178,7 @@ def test_files_that_cannot_be_read_for_a_while_cost_nothing(recipe, straight, tm
         with pytest.raises(DataError, match=f"depth.*no such file\nthe run is saved at step {step} of {LAST_STEP}"):
             train(recipe, changes=KEYS, out=tmp_path / "run", device="cpu")
     away.rename(folder)
+    assert saved_at(tmp_path / "run") == step
     resume(tmp_path / "run")
     assert_same(tmp_path / "run", straight)
 
