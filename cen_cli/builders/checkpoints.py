@@ -24,14 +24,12 @@ from cen_cli.models.norms import set_norm_statistics
 from cen_cli.models.streams import ModalOutput
 from cen_cli.recipe.load import dump_toml, parse_recipe
 from cen_cli.recipe.schema import Recipe
-from cen_cli.runs.checkpoint import load_weights, read_tensors
+from cen_cli.runs.checkpoint import COMPACT, load_weights, read_tensors
 from cen_cli.runs.directory import locate
 from cen_cli.wording import one_line_each
 
 RETRIES = 2
 """How often a checkpoint is looked for again that is being replaced while it is read."""
-COMPACT = "compact"
-"""In the metadata of a compact network: which form its tensors have."""
 COMPACT_FORM = "1"
 
 

@@ -11,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from cen_cli.errors import CheckpointError
+from cen_cli.models.fusion.blocks import InputConcat
+from cen_cli.models.fusion.placement import Junction
 from cen_cli.models.norms import ModalNorm
 from cen_cli.models.streams import current_state
 from cen_cli.runs.checkpoint import FORMAT, check_finite
@@ -84,8 +86,23 @@ def start_from(
             f"{source}: does not fit the recipe's model: {listed(problems, separator='; ')}",
             hint="model and sharing must be those of the run whose weights are taken, but for classes and modalities",
         )
-    stand_ins = [f"{name} starts from {STAND_IN}" for name, origin in named.items() if name != origin]
-    return ", ".join([f"{source} without its classifier and ensemble", *stand_ins])
+    by_place = [str(name) for name in [*trained, *modalities[len(trained) :]]]
+    starts = [
+        f"{name} starts from {_start(network, STAND_IN, displaced)}"
+        for name, displaced in zip(named, by_place, strict=False)
+        if name not in trained
+    ]
+    return ", ".join([f"{source} without its classifier and ensemble", *starts])
+
+
+def _start(network: nn.Module, stand_in: str, displaced: str) -> str:
+    """From what a new modality starts: fusing convolutions, of all modalities side by side, know places alone."""
+    parts = dict(network.named_modules())
+    if any(isinstance(part, InputConcat) and name.startswith("encoder.") for name, part in parts.items()):
+        return displaced
+    blocks = [part.block for part in parts.values() if isinstance(part, Junction) and part.block is not None]
+    fusing = any(True for block in blocks for _ in block.parameters())
+    return f"{stand_in}, in the fusing blocks from {displaced}" if fusing else stand_in
 
 
 CHOSEN = ("fixed", "gate", "gain", "donor")

@@ -11,10 +11,18 @@ import torch
 
 from cen_cli.builders.fine_tuning import keep_choices, own_checkpoint, start_from
 from cen_cli.data.modality import ModalitySpec
-from cen_cli.errors import UsageError
+from cen_cli.errors import CheckpointError, UsageError
 from cen_cli.models.backbones.pretrained import photograph_statistics
 from cen_cli.models.backbones.staged import PREFIX
-from cen_cli.models.choices import Choice, LargestGains, RandomShare, SmallestGammas, SoftGates, choose_channels
+from cen_cli.models.choices import (
+    Choice,
+    LargestGains,
+    RandomShare,
+    SmallestGammas,
+    SoftGates,
+    check_share,
+    choose_channels,
+)
 from cen_cli.models.device import train_large_depthwise_in_fp32
 from cen_cli.models.downloads import fetch, is_address
 from cen_cli.models.exchange import allot_donors, exchange_layers
@@ -30,7 +38,7 @@ from cen_cli.models.translator import Translator, unet_translator
 from cen_cli.recipe.load import parse_recipe
 from cen_cli.recipe.schema import Exchange, Recipe
 from cen_cli.recipe.wording import show_value
-from cen_cli.runs.checkpoint import read_tensors
+from cen_cli.runs.checkpoint import COMPACT, read_tensors
 
 Network = Segmenter | Translator
 
@@ -51,6 +59,9 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
     make_first_stages_private(built.encoder, len(recipe.data.inputs), recipe.sharing.private_stages or 0)
     if trained is not None:
         tensors, labels = read_tensors(trained)
+        if COMPACT in labels:
+            hint = "give the run, or the checkpoint, that it was made of"
+            raise CheckpointError(f"{trained}: a compact network, made for inference, is no start", hint=hint)
         built.start = start_from(built, built.modalities, tensors, json.loads(labels["modalities"]), trained)
     freeze_first_stages(built.encoder, recipe.model.frozen_stages)
     if recipe.model.fusion == "exchange":
@@ -101,10 +112,10 @@ def _set_exchange(built: Network, recipe: Recipe) -> None:
 def _check_share(built: Network, exchange: Exchange) -> None:
     """Raises UsageError where the share to replace is no channel in any layer."""
     key, share = ("share", exchange.share) if exchange.budget is None else ("budget", exchange.budget)
-    largest = max(int(layer.replaceable.sum(1).max()) for layer in exchange_layers(built).values())
-    if exchange.choose != "all" and round(share * largest) == 0:
-        what = f"exchange.{key} = {share}: no layer may replace more than {largest} channels"
-        raise UsageError(f"{what}, and that share of them is none", hint="a larger share, or a wider network")
+    try:
+        check_share(built, 1.0 if exchange.choose == "all" else share)
+    except ValueError as error:
+        raise UsageError(f"exchange.{key}: {error}", hint="a larger share, or a wider network") from error
 
 
 def _choice(exchange: Exchange) -> Choice | None:

@@ -167,6 +167,13 @@ def choose_channels(model: nn.Module, choice: Choice, seed: int) -> None:
         layer.choice.begin(layer, generator)
 
 
+def check_share(model: nn.Module, share: float) -> None:
+    """Raise ValueError where the share to replace is no channel in any exchanging layer of `model`."""
+    largest = max(int(layer.replaceable.sum(1).max()) for layer in exchange_layers(model).values())
+    if round(share * largest) == 0:
+        raise ValueError(f"a share of {share} is no channel: no layer may replace more than {largest}")
+
+
 def watch_gains(model: nn.Module) -> dict[str, Tensor]:
     """Let the next backward passes leave dL/da of every channel in the `grad` of each layer's probe: by layer, [M, C].
 

@@ -14,7 +14,8 @@ concatenation, exchanges behind another norm there, or behind none: `exchange_la
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as changed
 from functools import partial
 from types import UnionType
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_leaves
 
-from cen_cli.models.choices import SHARE, RandomShare, choose_channels
+from cen_cli.models.choices import SHARE, RandomShare, check_share, choose_channels
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import THRESHOLD, ChannelExchange, Region, Replace, exchange_layers
 from cen_cli.models.known_norms import known_norms, modal_layer, norm_channels
@@ -63,6 +64,17 @@ class ModalNetwork(nn.Module):
         self.modalities = checked_names(modalities)
         self.ensemble = LearnedEnsemble(len(self.modalities))
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that weight decay is to leave alone, as timm's optimisers ask for them.
+
+        Those of the modal norms, which are tables [M, C] and so no vectors to a rule that goes by dimensions, of the
+        ensemble, and what the network itself names.
+        """
+        norms = {name for name, module in self.named_modules() if isinstance(module, ModalNorm | LearnedEnsemble)}
+        of_body: Callable[[], Iterable[str]] = getattr(self.body, "no_weight_decay", tuple)
+        named = {f"body.{name}" for name in of_body()}
+        return {name for name, _ in self.named_parameters() if name.rpartition(".")[0] in norms or name in named}
+
     def forward(self, inputs: Mapping[str, Tensor] | Tensor) -> ModalOutputs:
         """Run every modality's stream.
 
@@ -79,17 +91,14 @@ class ModalNetwork(nn.Module):
         if isinstance(outputs, list | tuple):
             combined = [self._combined(output) for output in outputs]
             return combined if isinstance(outputs, list) else tuple(combined)
-        raise TypeError(
-            f"the converted network returned {type(outputs).__name__}: expected tensors, or mappings, "
-            "lists or tuples of them"
-        )
+        raise _no_maps(outputs)
 
 
 def to_cen(
     model: nn.Module,
     modalities: Sequence[str],
     *,
-    share: float = SHARE,
+    share: float | None = None,
     threshold: float | None = None,
     region: Region = "disjoint",
     replace: Replace = "own-part",
@@ -105,30 +114,37 @@ def to_cen(
     Args:
         model: a CNN of one input, with norms that are known (`known_norms`), that treats samples alone.
         modalities: names of its M >= 1 inputs, each brought to the channels that `model` takes.
-        share: this share of each modality's part of the channels is replaced, drawn once, the same in every call.
+        share: this share of each modality's part of the channels is replaced, drawn once, the same in every call; it is
+            rounded to whole channels in each layer. None: 0.3.
         threshold: in place of that, channels with |gamma| below it are, as in the paper; a penalty on the gammas has to
-            press them there (`sparsity_penalty`).
+            press them there (`sparsity_penalty`). At least 0.
         region: "disjoint": each modality's gammas are pressed in its own part of the channels; "all": everywhere.
         replace: "own-part": a channel is replaced only where it is pressed; "anywhere": wherever gamma is small.
         conv: "private" gives each modality its own copy of every convolution (nn.Conv2d, nn.ConvTranspose2d and their
-            subclasses; other layers stay shared).
+            subclasses) and, in networks of layer norms, of every nn.Linear; other layers stay shared.
         norm: what norms share: "private" nothing, "shared" all, "statistics-private" gamma and beta,
             "affine-private" mean and variance.
         exchange: False keeps the norms pressed but exchanges nothing.
         gamma_init: initial gamma of the exchanging norms; None keeps the model's own.
         after: (name, convolution) -> whether the norm that follows this convolution exchanges.
         check: True compares every branch, before anything is exchanged, with `model` in evaluation, on random images
-            [2, C, 64, 64] with the channels of its first convolution; a tensor [B, C, H, W] gives their shape.
+            [2, C, 64, 64] with the channels of its first convolution, in float32; a tensor [B, C, H, W] gives their
+            shape.
 
     Raises:
         ValueError: no norm to convert, gammas shared while exchanging, a layer that cannot be converted, bad names, a
-            share that is not in (0, 1]; a branch that differs (`check`).
+            share that is not in (0, 1] or no channel anywhere, a threshold that is not finite or below 0, both of
+            them; a branch that differs, or images that `model` does not take (`check`).
         TypeError: `model` is no network, but for example its name.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: a network (torch.nn.Module) such as torchvision.models.resnet18(), not {model!r}")
     names = checked_names(modalities)
+    if share is not None and threshold is not None:
+        raise ValueError(f"share = {share} and threshold = {threshold}: one of them decides what is replaced")
     theta = THRESHOLD if threshold is None else threshold
+    if not 0 <= theta < math.inf:
+        raise ValueError(f"threshold = {threshold}: at least 0, and finite")
     settings = StreamSettings(theta, region, replace, conv, norm, exchange, gamma_init)
     if not isinstance(check, bool) or check:
         _check_equal(model, names, settings, None if isinstance(check, bool) else check.shape)
@@ -140,7 +156,9 @@ def to_cen(
         if isinstance(layer, _NormBase) and not layer.training:
             set_frozen_statistics(body.get_submodule(name), True)
     if threshold is None and exchange:
-        choose_channels(body, RandomShare(share), seed=0)
+        random = RandomShare(SHARE if share is None else share)
+        check_share(body, random.share)
+        choose_channels(body, random, seed=0)
     made = _on_device_of(model, ModalNetwork(body, names))
     made.training = made.ensemble.training = model.training  # layers keep theirs: norms may be frozen by `eval()`
     return made
@@ -153,9 +171,17 @@ def _on_device_of(model: nn.Module, made: Network) -> Network:
 
 
 def convert_layers(
-    module: nn.Module, modalities: int, settings: StreamSettings, *, after: After = larger_than_one
+    module: nn.Module,
+    modalities: int,
+    settings: StreamSettings,
+    *,
+    after: After = larger_than_one,
+    linear: bool = False,
 ) -> None:
-    """Convert the layers of `module` in place, for `modalities` streams; `after` and errors as in `to_cen`."""
+    """Convert the layers of `module` in place, for `modalities` streams; `after` and errors as in `to_cen`.
+
+    `linear`: private streams have copies of every nn.Linear too, without any layer norm as well.
+    """
     if settings.exchange and settings.affine == "shared" and modalities > 1:
         raise ValueError(f"norm = {settings.norm!r} leaves one gamma for all modalities: nothing to exchange by")
     norms = known_norms(module, allow_others=settings.norm == "shared")
@@ -180,17 +206,28 @@ def convert_layers(
         raise ValueError(
             "no batch or instance norm, no layer norm behind a convolution: there is no gamma to exchange by"
         )
+    _refuse_tied(module, replacements)
     replace_layers(module, replacements)
     if settings.conv == "private":
-        make_convolutions_private(module, modalities)
+        linear = linear or any(kind.modal is ModalLayerNorm2d for _, kind in norms.values())
+        make_convolutions_private(module, modalities, linear=linear)
 
 
-def make_convolutions_private(module: nn.Module, modalities: int) -> None:
-    """Give each of `modalities` streams a copy, in place, of every nn.Conv2d and nn.ConvTranspose2d, subclasses too."""
-    convolutions = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, Convolution)]
+def make_convolutions_private(module: nn.Module, modalities: int, *, linear: bool) -> None:
+    """Give each of `modalities` streams a copy, in place, of every convolution (`is_convolution`)."""
+    convolutions = [(name, layer) for name, layer in module.named_modules() if is_convolution(layer, linear=linear)]
     for name, layer in convolutions:
         _refuse_hooks(name, layer)
+    _refuse_tied(module, [layer for _, layer in convolutions])
     replace_layers(module, {layer: PrivateCopies(layer, modalities) for _, layer in convolutions})
+
+
+def is_convolution(layer: nn.Module, *, linear: bool) -> bool:
+    """Whether it is an nn.Conv2d or nn.ConvTranspose2d, subclasses too.
+
+    `linear`: or an nn.Linear, which on maps [N, H, W, C] is a convolution of 1 x 1.
+    """
+    return isinstance(layer, Convolution) or (linear and type(layer) is nn.Linear)
 
 
 def replace_layers(module: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> None:
@@ -235,6 +272,21 @@ def _refuse_hooks(name: str, layer: nn.Module) -> None:
         raise ValueError(f"{name}: {type(layer).__name__} has hooks, which do not outlive conversion; remove them")
 
 
+def _refuse_tied(module: nn.Module, layers: Iterable[nn.Module]) -> None:
+    """ValueError where a parameter of a layer that is to be replaced is another layer's too: they would part."""
+    replaced = set(layers)
+    owners: dict[nn.Parameter, list[str]] = {}
+    for name, layer in module.named_modules():
+        for parameter in layer.parameters(recurse=False):
+            owners.setdefault(parameter, []).append(name)
+    for name, layer in module.named_modules():
+        tied = [owners[parameter] for parameter in layer.parameters(recurse=False) if len(owners[parameter]) > 1]
+        if layer in replaced and tied:
+            raise ValueError(
+                f"{name}: {' and '.join(tied[0])} have one parameter in common, and would get two; untie it"
+            )
+
+
 def _exchanged(norm: ModalNorm, settings: StreamSettings) -> ChannelExchange:
     """The norm, followed by the exchange of its channels."""
     if settings.gamma_init is not None:
@@ -257,17 +309,24 @@ def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSetting
     if shape is None:
         channels = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
         shape = (2, channels, CHECKED_SIDE, CHECKED_SIDE)
-    body = copy.deepcopy(model).eval()
+    body = copy.deepcopy(model).eval().float()
     device = next((parameter.device for parameter in body.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(shape, generator=generator).to(device) for _ in names]
-    expected = [tree_leaves(body(x)) for x in inputs]
+    try:
+        outputs = [body(x) for x in inputs]
+    except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"it cannot be checked on images {list(shape)}, as the network fails on them ({error}); check=a tensor "
+            "[B, C, H, W] gives another shape"
+        ) from error
+    expected = [_leaves(output) for output in outputs]
     converted = [layer for layer, _ in known_norms(body, allow_others=settings.norm == "shared").values()]
     convert_layers(body, len(names), changed(settings, exchange=False, gamma_init=None))
     _on_device_of(model, body)
     for layer in converted:
         layer.register_forward_pre_hook(_still_runs)
-    stacks = [split_modalities(leaf, len(names)) for leaf in tree_leaves(body(torch.cat(inputs)))]
+    stacks = [split_modalities(leaf, len(names)) for leaf in _leaves(body(torch.cat(inputs)))]
     for m, name in enumerate(names):
         for wanted, stack in zip(expected[m], stacks, strict=True):
             difference = (stack[m] - wanted).abs().max().item()
@@ -277,6 +336,19 @@ def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSetting
                     f"images {list(shape)}. It mixes the images of a batch, draws at random in evaluation, or reads a "
                     "layer without calling it"
                 )
+
+
+def _leaves(outputs: Any) -> list[Tensor]:
+    """The tensors that a network returned; TypeError where it returned something else as well."""
+    for leaf in (leaves := tree_leaves(outputs)):
+        if not isinstance(leaf, Tensor):
+            raise _no_maps(leaf)
+    return leaves
+
+
+def _no_maps(output: object) -> TypeError:
+    what = type(output).__name__
+    return TypeError(f"the network returned {what}: expected tensors, or mappings, lists or tuples of them")
 
 
 def _still_runs(layer: nn.Module, _: object) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from cen_cli.errors import UsageError
 from cen_cli.models.backbones.encoder import Encoder
-from cen_cli.models.conversion import Convolution, replace_layers
+from cen_cli.models.conversion import is_convolution, replace_layers
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.norms import set_frozen_statistics
 from cen_cli.models.streams import PrivateCopies
@@ -52,7 +52,7 @@ def make_first_stages_private(encoder: Encoder, modalities: int, count: int) -> 
     """
     _check_stages(encoder, count, f"sharing.private_stages = {count}")
     for module in (module for stage in encoder.stages()[:count] for module in stage):
-        convolutions = [layer for layer in module.modules() if isinstance(layer, Convolution)]
+        convolutions = [layer for layer in module.modules() if is_convolution(layer, linear=True)]
         replace_layers(encoder, {layer: PrivateCopies(layer, modalities) for layer in convolutions})
 
 

@@ -89,6 +89,8 @@ def split_modalities(x: Tensor, modalities: int) -> Tensor:
 
 def check_divisible(x: Tensor, modalities: int) -> None:
     """Raise ValueError unless the batch axis of `x` holds the same number of samples (at least one) per modality."""
+    if x.dim() == 0:
+        raise ValueError("a single number for all images, such as a loss, has no modalities: return it elsewhere")
     if x.shape[0] % modalities or x.shape[0] == 0:
         raise ValueError(
             f"x.shape[0] = {x.shape[0]} cannot be shared out among {modalities} modalities: "
@@ -127,11 +129,18 @@ class PrivateCopies(nn.Module):
         return torch.cat([layer(stream) for layer, stream in zip(self.copies, streams, strict=True)])
 
     def update_state(self, tensors: dict[str, Tensor], prefix: str) -> None:
-        """Bring a state of earlier versions, which stacked the copies' tensors to [M, ...], under today's names."""
+        """Bring a state of another form under today's names.
+
+        Earlier versions stacked the copies' tensors to [M, ...]. A tensor of the layer as it was, which its streams
+        shared, becomes that of every copy.
+        """
         for name in ("weight", "bias"):
-            stack = tensors.pop(prefix + name, None)
-            for m, row in enumerate(() if stack is None else stack.unbind()):
-                tensors[f"{prefix}copies.{m}.{name}"] = row
+            own, stored = getattr(self.layer, name, None), tensors.get(prefix + name)
+            if own is None or stored is None:
+                continue
+            del tensors[prefix + name]
+            rows = self.modalities * (stored,) if stored.dim() == own.dim() else stored.unbind()
+            tensors |= {f"{prefix}copies.{m}.{name}": row for m, row in enumerate(rows)}
 
 
 class PrivateConv2d(PrivateCopies):

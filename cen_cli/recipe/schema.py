@@ -197,7 +197,8 @@ class Gan(Table):
 class Sharing(Table):
     """What the streams share (S-Tables 7, 8 and 9)."""
 
-    conv: Literal["shared", "private"] = Field(default="shared", description="Convolutions.")
+    conv: Literal["shared", "private"] = "shared"
+    """Convolutions, and linear layers of an encoder: ConvNeXt's 1x1 convolutions are such."""
     private_stages: Positive | None = None
     """First stages of the encoder (layers of a U-Net) whose convolutions are private all the same, the stem with the
     first. Absent: none."""

@@ -13,7 +13,7 @@ from cen_cli.errors import CheckpointError
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.segmenter import refinenet_segmenter
 from cen_cli.recipe.load import dump_toml, load_recipe
-from cen_cli.runs.checkpoint import write_tensors
+from cen_cli.runs.checkpoint import COMPACT, write_tensors
 from tests.streams import built
 
 
@@ -94,6 +94,34 @@ def test_without_a_stand_in_the_modality_is_named(tmp_path):
     trained, new = segmenter(("depth",)), segmenter(("normal",))
     with pytest.raises(CheckpointError, match="no modality 'normal' to start from, and no 'rgb'"):
         start_from(new, new.modalities, trained.state_dict(), trained.modalities, tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("fusion", "start"),
+    [
+        ({"model.fusion_stage": "input"}, "normal starts from depth"),
+        ({"model.fusion_stage": "all"}, "normal starts from rgb, in the fusing blocks from depth"),
+        ({"model.fusion": "average"}, "normal starts from rgb"),
+    ],
+)
+def test_where_streams_fuse_a_new_modality_takes_the_place_of_another(fusion, start, tmp_path):
+    trained, new = a_start(tmp_path, {"model.fusion": "concat", **fusion}, {"data.inputs": ["rgb", "normal"]})
+    assert new.start.endswith(f"without its classifier and ensemble, {start}")
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(trained.encoder(x)[-1], new.encoder(x)[-1]) == ("rgb" not in start)
+
+
+def test_a_run_with_shared_convolutions_starts_private_ones(tmp_path):
+    trained, new = a_start(tmp_path, {}, {"sharing.conv": "private"})
+    x = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(trained.encoder(x)[-1], new.encoder(x)[-1])
+
+
+def test_a_compact_network_is_no_start(tmp_path):
+    file = tmp_path / "model.safetensors"
+    write_tensors(file, {"a": torch.zeros(1)}, {"modalities": json.dumps(["rgb"]), "recipe": "", COMPACT: "1"})
+    with pytest.raises(CheckpointError, match="a compact network, made for inference"):
+        network(load_recipe("rooms", {"model.weights": str(file)}), 3)
 
 
 def test_another_network_is_refused(tmp_path):

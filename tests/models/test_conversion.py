@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 import torchvision
+from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
 from cen_cli.models.conversion import convert_layers, to_cen
@@ -240,8 +241,46 @@ def test_by_default_a_random_share_of_each_part_is_exchanged_the_same_in_every_c
     assert {name for name in net.state_dict() if name.endswith("fixed")}
     by_gamma = to_cen(SmallNet(), ("rgb", "depth"), threshold=0.5)
     assert all(layer.fixed is None and not layer.replaced().any() for layer in exchange_layers(by_gamma).values())
-    with pytest.raises(ValueError, match="share = 0: above 0, at most 1"):
-        to_cen(SmallNet(), ("rgb", "depth"), share=0)
+    assert less.state_dict().keys() == to_cen(SmallNet(), ("rgb", "depth")).state_dict().keys(), "30% by itself"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"share": 0}, "share = 0: above 0, at most 1"),
+        ({"share": 0.05}, "a share of 0.05 is no channel: no layer may replace more than 5"),
+        ({"share": 0.5, "threshold": 0.1}, "share = 0.5 and threshold = 0.1: one of them"),
+        ({"threshold": -1.0}, "threshold = -1.0: at least 0"),
+        ({"threshold": float("nan")}, "threshold = nan: at least 0"),
+    ],
+)
+def test_a_choice_that_would_replace_nothing_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        to_cen(SmallNet(), ("rgb", "depth"), **settings)
+
+
+@pytest.mark.parametrize(("layer", "conv"), [("1", "shared"), ("0", "private")])
+def test_layers_that_have_a_parameter_in_common_are_refused(layer, conv):
+    net = nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
+    other = str(int(layer) + 2)
+    net.get_submodule(other).weight = net.get_submodule(layer).weight
+    with pytest.raises(ValueError, match=f"^{layer}: {layer} and {other} have one parameter in common"):
+        to_cen(net, ("a", "b"), conv=conv)
+
+
+def test_optimisers_are_told_what_not_to_decay():
+    class Own(SmallNet):
+        def no_weight_decay(self) -> set[str]:
+            return {"head.weight"}
+
+    net = to_cen(Own(), ("a", "b"))
+    tables = {
+        f"body.{name}.{part}" for name in ("stem.1.norm", "point.1", "wide.1.norm") for part in ("weight", "bias")
+    }
+    assert net.no_weight_decay() == {*tables, "ensemble.alpha", "body.head.weight"}
+    undecayed, decayed = create_optimizer_v2(net, weight_decay=0.1).param_groups
+    assert (undecayed["weight_decay"], decayed["weight_decay"]) == (0.0, 0.1)
+    assert len(decayed["params"]) == 3, "the kernels"
 
 
 def test_settings_reach_the_layers():
@@ -372,6 +411,29 @@ def test_a_network_that_mixes_a_batch_is_found_out():
 
     with pytest.raises(ValueError, match=r"stream 'a' differs by .* mixes the images of a batch"):
         to_cen(Mixing(), ("a", "b"), check=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_conversion_is_checked_whatever_the_type(dtype):
+    to_cen(SmallNet().to(dtype), ("a", "b"), check=True)
+
+
+def test_images_that_a_network_does_not_take_are_named():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 6 * 6, 5))
+    with pytest.raises(ValueError, match=r"cannot be checked on images \[2, 3, 64, 64\].*check=a tensor"):
+        to_cen(net, ("a", "b"), check=True)
+    to_cen(net, ("a", "b"), check=torch.zeros(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_number_for_the_whole_batch_has_no_branches(check):
+    class WithLoss(SmallNet):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            y = super().forward(x)
+            return y, y.mean()
+
+    with pytest.raises(ValueError, match="a single number for all images"):
+        to_cen(WithLoss(), ("a", "b"), check=check)(torch.zeros(2, 3, 8, 8))
 
 
 def test_hooks_would_be_lost():

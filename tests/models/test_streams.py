@@ -101,6 +101,13 @@ def test_kernels_that_were_stacked_are_loaded():
     assert set(current_state(net, stacked)) == set(net.state_dict())
 
 
+def test_a_layer_that_was_shared_becomes_every_copy_s():
+    shared, private = nn.Sequential(nn.Linear(4, 6)), nn.Sequential(PrivateCopies(nn.Linear(4, 6), 2))
+    private.load_state_dict(shared.state_dict())
+    x = torch.randn(6, 4)
+    torch.testing.assert_close(private(x), shared(x))
+
+
 def test_images_of_another_number_of_channels_are_refused():
     assert stack_images(inputs("a", shape=(2, 3, 4, 5)), ("a",)).shape == (2, 3, 4, 5)
     with pytest.raises(ValueError, match=r"3 channels \(repeat a single one\), got shape \(2, 1, 4, 5\)"):

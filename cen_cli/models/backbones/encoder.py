@@ -44,6 +44,10 @@ class Encoder(nn.Module):
             features.append(feature)
         return tuple(features)
 
+    def first_convolutions(self) -> list[nn.Conv2d]:
+        """Those that take the image."""
+        return [next(layer for layer in self.modules() if isinstance(layer, nn.Conv2d))]
+
     def fuse(
         self,
         modalities: int,
@@ -53,13 +57,13 @@ class Encoder(nn.Module):
     ) -> None:
         """Make M private streams, in place, that a baseline fuses; `points` as in `place`, `norm` of its blocks."""
         junctions, streams = place(fusion, points, self.channels, modalities, partial(norm, modalities=1))
-        if fusion.stage == "input":  # one network of M images side by side: its first convolution takes them all
-            first = next(layer for layer in self.modules() if isinstance(layer, nn.Conv2d))
-            replace_layers(self, {first: InputConcat(first, modalities)})
+        if fusion.stage == "input":  # one network of M images side by side
+            replace_layers(self, {conv: InputConcat(conv, modalities) for conv in self.first_convolutions()})
         for number, names in enumerate(self.stage_names):
             stage = nn.ModuleDict({name: self.get_submodule(name) for name in names})
             private = number < streams
-            convert_layers(stage, modalities if private else 1, PRIVATE if private else MERGED, after=nowhere)
+            settings = PRIVATE if private else MERGED
+            convert_layers(stage, modalities if private else 1, settings, after=nowhere, linear=True)
             for name, module in stage.items():
                 setattr(self, name, module)
         self.junctions = nn.ModuleList(junctions)

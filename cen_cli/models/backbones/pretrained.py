@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -135,7 +136,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
     for key in WRAPPED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise CheckpointError(
             f"{file}: not a state dict (names to tensors)", hint="save the network's state_dict() alone"
         )
@@ -162,6 +165,19 @@ def _fitted(
             problems.append(f"missing tensor {key}")
         elif kept[key].shape != value.shape:
             problems.append(f"{key} has shape {list(kept[key].shape)}, expected {list(value.shape)}")
+        elif odd := _unusable(kept[key], value):
+            problems.append(f"{key} holds {odd}")
     if problems:
         raise CheckpointError(f"{file}: does not fit {name}: {listed(problems, most=3, separator='; ')}")
     return kept
+
+
+def _unusable(tensor: Tensor, expected: Tensor) -> str:
+    """What a tensor holds that a network cannot start from; or ""."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        return "no plain numbers"
+    if not expected.is_floating_point():
+        return ""
+    if not tensor.is_floating_point():
+        return f"{tensor.dtype}".removeprefix("torch.")
+    return "" if bool(tensor.float().isfinite().all()) else "NaN or infinity"

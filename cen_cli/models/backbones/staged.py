@@ -37,6 +37,30 @@ INSTALL = "pip install '.[timm]'"
 class StagedEncoder(Encoder):
     """Any network that is a chain of stages, `stage1`, `stage2`, ..."""
 
+    def first_convolutions(self) -> list[nn.Conv2d]:
+        """Those that take the image: several where a stem has parallel branches, as RepVGG's."""
+        readers: list[nn.Conv2d] = []
+        image = torch.zeros(PROBE)
+
+        def note(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if inputs[0] is image and isinstance(conv, nn.Conv2d):
+                readers.append(conv)
+
+        hooks = [layer.register_forward_pre_hook(note) for layer in self.modules() if isinstance(layer, nn.Conv2d)]
+        self.probe(image)
+        for hook in hooks:
+            hook.remove()
+        return readers or super().first_convolutions()
+
+    @torch.no_grad()
+    def probe(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The maps of images in evaluation."""
+        training = self.training
+        try:
+            return self.eval()(images)
+        finally:
+            self.train(training)
+
 
 def timm_encoder(
     name: str,
@@ -53,16 +77,18 @@ def timm_encoder(
     and for what `to_cen` refuses; CheckpointError where weights cannot be had or do not fit.
     """
     whole, modules, channels = _network(name, dilated=dilated)
-    if weights is not None and weights != "none":
-        load_timm_weights(name, weights, whole, [module for stage in _chain(whole, modules) for module in stage])
-        settings = replace(settings, gamma_init=None)
     try:
         encoder = _cut(whole, modules, channels)
+        if weights is not None and weights != "none":
+            load_timm_weights(name, weights, whole, [module for stage in _chain(whole, modules) for module in stage])
+            settings = replace(settings, gamma_init=None)
         if fusion is None:
-            convert_layers(encoder, modalities, settings)
+            convert_layers(encoder, modalities, settings, linear=True)
         else:
             last = len(channels)
             encoder.fuse(modalities, fusion, {"early": max(last // 2, 1), "middle": max(last - 1, 1), "late": last})
+            if len(encoder.probe(torch.zeros(modalities, *PROBE[1:]))[-1]) != 1:
+                raise ValueError("its stem takes images past its convolutions: they cannot be fused at the input")
     except ValueError as error:
         raise UsageError(f'model.backbone = "{PREFIX}{name}": {error}') from error
     return encoder
@@ -124,7 +150,7 @@ def _cut(whole: nn.Module, ends: Sequence[str], channels: tuple[int, ...]) -> St
             hooks.append(tap.register_forward_hook(lambda _, __, output: tapped.append(output.clone())))
         whole.forward_features(image)  # type: ignore[operator]  # all of timm's networks have it
         expected = tuple(tapped)
-        alike = all(torch.equal(made, tap) for made, tap in zip(encoder.eval()(image), expected, strict=True))
+        alike = all(torch.equal(made, tap) for made, tap in zip(encoder.probe(image), expected, strict=True))
     except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
         alike = False
     finally:

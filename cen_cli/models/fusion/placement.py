@@ -1,6 +1,7 @@
 """Where the fusion baselines merge their streams (S Section 2): behind one stage of an encoder, or behind all of them.
 
-Until they merge, streams are private networks, with convolutions and norms of their own.
+Until they merge, streams are private networks, with convolutions, linear layers and norms of their own. What is left,
+less than 1% of the parameters, they share: layer scales, and group norms, which are not converted.
 
     one point   stage 1 (M) --> ... --> stage p (M) --> block --> stage p+1 (one) --> ... --> stage L (one)
                    | mean over M            fused |                    |                        |

@@ -9,19 +9,22 @@ import pytest
 import skimage.data
 import timm
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
 from cen_cli.errors import CheckpointError, UsageError
 from cen_cli.models.backbones import pretrained
+from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.backbones.pretrained import load_timm_weights
-from cen_cli.models.backbones.staged import timm_encoder
+from cen_cli.models.backbones.resnet import resnet_encoder
+from cen_cli.models.backbones.staged import StagedEncoder, timm_encoder
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.fusion.blocks import AverageFusion, ConcatFusion, InputConcat
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
-from cen_cli.models.stages import freeze_first_stages
+from cen_cli.models.stages import freeze_first_stages, make_first_stages_private
 from cen_cli.models.streams import PrivateCopies
 
 LITE = "tf_efficientnet_lite0"
@@ -30,7 +33,9 @@ STREAMS = StreamSettings(threshold=1e-9)
 
 
 @pytest.mark.parametrize("conv", ["shared", "private"])
-@pytest.mark.parametrize("name", [LITE, "convnext_atto", "regnety_002", "densenet121", "mobilenetv3_small_050"])
+@pytest.mark.parametrize(
+    "name", [LITE, "convnext_atto", "test_convnext", "regnety_002", "densenet121", "mobilenetv3_small_050"]
+)
 def test_streams_make_the_maps_that_timm_makes(name, conv, tmp_path):
     torch.manual_seed(0)
     whole = timm.create_model(name).eval()
@@ -65,7 +70,22 @@ def test_baselines_fuse_behind_stages(stage):
     assert net.eval()(torch.randn(2, 1, 3, 64, 64)).branches.shape == (1, 1, 3, 16, 16)
 
 
-@pytest.mark.parametrize("backbone", [f"timm/{SMALL}", f"timm/{LITE}", "resnet18"])
+@pytest.mark.parametrize("streams", ["baseline", "private", "first stages"])
+def test_private_streams_share_no_linear_layer(streams):
+    """ConvNeXt's convolutions of 1 x 1 are such: nine tenths of its parameters."""
+    fusion = Fusion(lambda channels, modalities, make_norm: AverageFusion(modalities), "all")
+    conv = "private" if streams == "private" else "shared"
+    settings = StreamSettings(threshold=1e-9, conv=conv)
+    encoder = timm_encoder("test_convnext", 2, settings, fusion=fusion if streams == "baseline" else None)
+    if streams == "first stages":
+        make_first_stages_private(encoder, 2, len(encoder.channels))
+    inside = {id(layer) for each in encoder.modules() if isinstance(each, PrivateCopies) for layer in each.modules()}
+    linear = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)]
+    assert linear
+    assert all(id(layer) in inside for layer in linear)
+
+
+@pytest.mark.parametrize("backbone", [f"timm/{SMALL}", f"timm/{LITE}", "timm/repvgg_a0", "resnet18"])
 def test_at_the_input_one_network_takes_all_images(backbone):
     fusion = Fusion(lambda channels, modalities, make_norm: ConcatFusion(channels, modalities), "input")
     torch.manual_seed(0)
@@ -216,3 +236,36 @@ def test_weights_of_another_network_are_refused(tmp_path):
     save_file(timm.create_model(SMALL).state_dict(), tmp_path / "net.safetensors")
     with pytest.raises(CheckpointError, match="does not fit timm's tf_efficientnet_lite0: "):
         timm_encoder(LITE, 2, STREAMS, weights=str(tmp_path / "net.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        (lambda kernel: kernel * float("nan"), "NaN or infinity"),
+        (lambda kernel: kernel.to(torch.int32), "int32"),
+        (lambda kernel: kernel.to_sparse(), "no plain numbers"),
+        (lambda kernel: kernel.to("meta"), "no plain numbers"),
+    ],
+    ids=["nan", "int", "sparse", "meta"],
+)
+@pytest.mark.parametrize("name", [SMALL, "resnet18"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, name, odd, message):
+    state = (timm.create_model(SMALL) if name == SMALL else torchvision.models.resnet18()).state_dict()
+    first = next(iter(state))
+    torch.save({**state, first: odd(state[first])}, tmp_path / "net.pth")
+    make = timm_encoder if name == SMALL else resnet_encoder
+    with pytest.raises(CheckpointError, match=f"{first} holds {message}"):
+        make(name, 2, STREAMS, weights=str(tmp_path / "net.pth"))
+
+
+def test_a_file_of_numbered_tensors_is_no_state_dict(tmp_path):
+    torch.save({0: torch.zeros(2)}, tmp_path / "net.pth")
+    with pytest.raises(CheckpointError, match="not a state dict"):
+        timm_encoder(SMALL, 2, STREAMS, weights=str(tmp_path / "net.pth"))
+
+
+def test_a_stem_that_takes_images_past_its_convolutions_is_refused(monkeypatch):
+    fusion = Fusion(lambda channels, modalities, make_norm: ConcatFusion(channels, modalities), "input")
+    monkeypatch.setattr(StagedEncoder, "first_convolutions", Encoder.first_convolutions)  # as if the rest were none
+    with pytest.raises(UsageError, match="its stem takes images past its convolutions"):
+        timm_encoder("repvgg_a0", 2, STREAMS, fusion=fusion)
