@@ -7,8 +7,9 @@ that of the task loss's gradient g with respect to gamma: with sigma the root me
 the probability is 2 Phi(lambda / sigma) - 1, and the event that it speaks of is |g| < lambda: the penalty's pull to 0
 is stronger than the task's away from it. Half of the batches give sigma, the other half show how often it happens.
 
-The theorem speaks of networks without exchange. In a network with exchange a replaced channel's own gamma gets no
-gradient at all and is attracted with certainty; such gammas are counted apart, and left out of what is observed.
+The theorem speaks of networks without exchange. In a network with exchange a replaced channel's own gamma, unless it
+gives to another stream, gets no gradient at all and is attracted with certainty; such gammas are counted apart, and
+left out of what is observed.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class _Gammas:
     events: Mask
     """|g| < lambda in the observed batches."""
     live: Mask
-    """Those whose channel is not replaced, which have a gradient."""
+    """Those whose channel some stream reads, which have a gradient."""
     below: Mask
     fell: Mask
     stayed: Mask
@@ -107,18 +108,19 @@ def _measured(
     history: GammaHistory | None,
 ) -> _Gammas:
     """Of one layer and modality."""
-    sparsity *= state.scale
     pressed = state.pressed[m]
+    times = state.pressed.sum(axis=0)[pressed] if state.shared_gamma else 1
+    pull = sparsity * state.scale * times
     own = gradients[:, m, pressed].astype(np.float64)  # [batches, n]
     spread = np.sqrt(np.square(own[::2]).mean(axis=0))
-    ratio = np.divide(sparsity, spread, out=np.full_like(spread, np.inf), where=spread > 0)
+    ratio = np.divide(pull, spread, out=np.full_like(spread, np.inf), where=spread > 0)
     fell = returned = np.zeros_like(state.pressed)
     if history is not None:
         fell, returned, _ = fates_of_gammas(history, state)
     return _Gammas(
         predicted=attraction_probability(ratio),
-        events=np.abs(own[1::2]) < sparsity,
-        live=~state.replaced[m, pressed],
+        events=np.abs(own[1::2]) < pull,
+        live=state.read[m, pressed],
         below=state.below[m, pressed],
         fell=fell[m, pressed],
         stayed=(fell & ~returned)[m, pressed],

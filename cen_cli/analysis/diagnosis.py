@@ -62,9 +62,9 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: 
     if (shares < FEW).all():
         return _no_effect(states, evidence)
     if dead > DEAD * replaced:
-        return _not_complementary("dead", remarks, "most donors are as dead as the channels that they replace")
+        return _not_complementary("dead", states, remarks, "most donors are as dead as the channels that they replace")
     if several > OVERLAPPING * replaced:
-        return _not_complementary("overlapping", remarks, "modalities give up the same channels")
+        return _not_complementary("overlapping", states, remarks, "modalities give up the same channels")
     return GammaDiagnosis("healthy", remarks, "nothing needs changing")
 
 
@@ -91,7 +91,9 @@ def with_thresholds(
     said += f"; at {best:g} it would be {written(metric, values[best])}"
     evidence = (*diagnosis.evidence, said)
     if best == 0:
-        return dataclasses.replace(diagnosis, evidence=evidence)
+        advice = 'the network is better where nothing is exchanged: compare it with one of exchange.choose = "none"'
+        advice += "" if diagnosis.verdict == "healthy" else f"; or {diagnosis.advice}"
+        return dataclasses.replace(diagnosis, evidence=evidence, advice=advice)
     settings = {key: value for key, value in diagnosis.settings.items() if key != "exchange.budget"}
     advice = f"exchange.threshold = {best:g} scores better without training"
     advice += "" if diagnosis.verdict == "healthy" else f"; or {diagnosis.advice}"
@@ -153,9 +155,17 @@ def _no_effect(states: Sequence[LayerState], evidence: tuple[str, ...]) -> Gamma
     return GammaDiagnosis("no effect", (*evidence, distance), advice, {"exchange.budget": 0.3})
 
 
-def _not_complementary(verdict: str, evidence: tuple[str, ...], why: str) -> GammaDiagnosis:
-    advice = f'{why}: press each modality in its own part (exchange.region = "disjoint"), or lower exchange.sparsity'
-    return GammaDiagnosis(verdict, evidence, advice)
+def _not_complementary(
+    verdict: str, states: Sequence[LayerState], evidence: tuple[str, ...], why: str
+) -> GammaDiagnosis:
+    if any((state.pressed.sum(axis=0) > 1).any() for state in states):
+        what = 'press each modality in its own part (exchange.region = "disjoint"), or lower exchange.sparsity'
+    else:
+        what = (
+            "the penalty presses no donor, so the task, optimizer.gamma_weight_decay or the weights that the network "
+            "started from made them small; or lower exchange.sparsity"
+        )
+    return GammaDiagnosis(verdict, evidence, f"{why}: {what}")
 
 
 # --- evidence -----------------------------------------------------------------------------------------------------

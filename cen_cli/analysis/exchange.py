@@ -11,7 +11,7 @@ the pressed part are replaced too, and such a share can pass 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from torch import nn
 
 from cen_cli.analysis.gammas import GammaHistory, check_history
-from cen_cli.analysis.layers import LayerState, Mask, layer_states, mean, stage_of
+from cen_cli.analysis.layers import Floats, LayerState, Mask, layer_states, mean, stage_of
 from cen_cli.results import TOTAL, ExchangeRow, ReplacedAtStep, ReplacedCount
 
 
@@ -41,17 +41,14 @@ def rows_of_states(
         groups[TOTAL] = list(states)
     return [
         ExchangeRow(
-            count.modality,
-            count.replaced,
-            count.pressed,
-            count.channels,
-            name,
+            **vars(count),
+            layer=name,
             donors=_donors(group, m, modalities),
             mixed=_mixed(group, m),
             gain=_gain(group, m),
         )
         for name, group in groups.items()
-        for m, count in enumerate(_counts([(state.replaced, state.pressed) for state in group], modalities))
+        for m, count in enumerate(_counts([_masks(state, state.gammas) for state in group], modalities))
     ]
 
 
@@ -99,11 +96,22 @@ def _parts_of_donors(gammas: npt.NDArray[np.float32], m: int) -> npt.NDArray[np.
     return magnitudes / np.maximum(magnitudes.sum(axis=0), np.finfo(np.float64).tiny)
 
 
-def _counts(masks: Iterable[tuple[Mask, Mask]], modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:
-    """Sum (replaced, pressed) masks [M, C] of several layers per modality."""
-    totals = np.sum([[r.sum(axis=1), p.sum(axis=1), [r.shape[1]] * len(r)] for r, p in masks], axis=0)  # [3, M]
+_Masks = tuple[Mask, Mask, Mask]
+"""Bool [M, C] each: replaced, pressed, fallen."""
+
+
+def _masks(state: LayerState, gammas: Floats) -> _Masks:
+    """Of a layer that has these |gamma|."""
+    return state.replaced_with(gammas), state.pressed, state.fallen_with(gammas)
+
+
+def _counts(masks: Sequence[_Masks], modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:
+    """Sum the masks of several layers per modality."""
+    replaced, pressed, fallen = np.sum([[mask.sum(axis=1) for mask in layer] for layer in masks], axis=0).tolist()
+    channels = sum(layer[0].shape[1] for layer in masks)
     return tuple(
-        ReplacedCount(modality, *(int(value) for value in totals[:, m])) for m, modality in enumerate(modalities)
+        ReplacedCount(modality, replaced[m], pressed[m], channels, fallen=fallen[m])
+        for m, modality in enumerate(modalities)
     )
 
 
@@ -126,11 +134,13 @@ def replaced_at_steps(
     """Replaced channels of the whole network in a few records, evenly spaced from the first to the last."""
     check_history(history, states)
     chosen = np.unique(np.linspace(0, len(history.steps) - 1, records).round().astype(int)).tolist()
-    replaced = [(_replaced_then(history, state), state.pressed) for state in states]
+    gammas = [np.abs(history.layers[state.name]) for state in states]
     return tuple(
         ReplacedAtStep(
             step=int(history.steps[record]),
-            replaced=_counts([(masks[record], pressed) for masks, pressed in replaced], history.modalities),
+            replaced=_counts(
+                [_masks(state, then[record]) for state, then in zip(states, gammas, strict=True)], history.modalities
+            ),
             epoch=None if steps_per_epoch is None else int(history.steps[record]) / steps_per_epoch,
         )
         for record in chosen

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from cen_cli.models.choices import LargestGains
-from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.exchange import computed_channels, exchange_layers
 from cen_cli.models.sparsity import layer_scales
 from cen_cli.results import below_threshold
 
@@ -46,6 +47,8 @@ class LayerState:
     """The first-order gains by which channels were chosen, [M, C]; None where they were not."""
     scale: float = 1.0
     """What the penalty's lambda is multiplied by in this layer (`exchange.sparsity_scale`)."""
+    shared_gamma: bool = False
+    """Whether the modalities have one gamma, pressed once for each of them that presses the channel."""
 
     def under(self, gammas: Floats) -> Mask:
         """Which of these, signed or not, are below the threshold, [..., M, C]."""
@@ -67,6 +70,16 @@ class LayerState:
         if self.donor is None:
             return self.replaced & self.below.all(axis=0)
         return self.replaced & self.below & np.take_along_axis(self.below, self.donor, axis=0)
+
+    @property
+    def read(self) -> Mask:
+        """The channels whose own values some stream reads, which are not replaced or give to others, [M, C]."""
+        donor = None if self.donor is None else torch.from_numpy(self.donor)
+        return computed_channels(torch.from_numpy(self.replaced), donor).numpy()
+
+    def fallen_with(self, gammas: Floats) -> Mask:
+        """Which of these |gamma|, [..., M, C], are pressed and below a threshold that decides what is replaced."""
+        return self.under(gammas) & self.pressed & (self.fixed is None)
 
     def replaced_with(self, gammas: Floats) -> Mask:
         """The channels that it would replace with these |gamma|, [..., M, C]."""
@@ -91,6 +104,7 @@ def layer_states(model: nn.Module) -> tuple[LayerState, ...]:
             mixing=_array(None if layer.gate is None else layer.mixing),
             gain=_array(layer.choice.gain if isinstance(layer.choice, LargestGains) else None),
             scale=scale,
+            shared_gamma=len(layer.norm.weight) < layer.modalities,
         )
         for (name, layer), scale in zip(layers.items(), scales, strict=True)
     )

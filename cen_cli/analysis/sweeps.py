@@ -157,7 +157,7 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
     of Breiman et al. 1984); with one seed, the best, as a guess. `ranked` says which row is the best.
     """
     metric, done = ranked(rows)
-    alone, fused = ([row for row in done if row.alone is single] for single in (True, False))
+    alone, fused = (_best_first([row for row in done if row.alone is single], metric) for single in (True, False))
     if not fused:
         return ("Nothing to advise yet: no row that fuses has been trained.",)
 
@@ -198,13 +198,17 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
 
 
 def ranked(rows: Sequence[SweepRow]) -> tuple[str, list[SweepRow]]:
-    """The last metric with numbers, and the rows that have some, the best over their common seeds first.
+    """The last metric with numbers, and the rows that have some, the best first."""
+    metric = next((cell.metric for row in rows for cell in reversed(row.cells) if cell.values), "")
+    return metric, _best_first([row for row in rows if metric and _cell_of(row, metric).values], metric)
+
+
+def _best_first(done: Sequence[SweepRow], metric: str) -> list[SweepRow]:
+    """Rows with numbers, the best over their common seeds first.
 
     A row's own seeds count where no seed is common to all. Of those that have more seeds in common than all rows have,
     as a budget leaves them, the first is the best over theirs.
     """
-    metric = next((cell.metric for row in rows for cell in reversed(row.cells) if cell.values), "")
-    done = [row for row in rows if metric and _cell_of(row, metric).values]
     common = set.intersection(*(set(_cell_of(row, metric).values) for row in done)) if done else set()
 
     def level(row: SweepRow) -> float:
@@ -217,7 +221,7 @@ def ranked(rows: Sequence[SweepRow]) -> tuple[str, list[SweepRow]]:
         shared = own.keys() & best.keys()
         if len(shared) > len(common) and is_better(metric, fmean(own[each] - best[each] for each in shared), than=0.0):
             ordered = [row, *(each for each in ordered if each is not row)]
-    return metric, ordered
+    return ordered
 
 
 def _cell_of(row: SweepRow, metric: str) -> SweepCell:

@@ -76,7 +76,8 @@ def compare(
         firsts = {name: run for run, name in reversed(names.items())}
         drawn = {name: models[run] for name, run in reversed(firsts.items())}
         seen = {name: data[run] for name, run in firsts.items()}
-        draw_views(drawn, seen, shown, Path(out), dict.fromkeys(drawn, "before") if branches else {})
+        ways = {name: recipes[run] for name, run in firsts.items()}
+        draw_views(drawn, seen, ways, shown, Path(out), dict.fromkeys(drawn, "before") if branches else {})
     return report
 
 
@@ -182,12 +183,16 @@ def _report(
 def draw_views(
     models: Mapping[str, LoadedNetwork],
     data: Mapping[str, ViewDataset],
+    recipes: Mapping[str, Recipe],
     shown: Shown,
     path: Path,
     branches: Branches,
 ) -> Path:
-    """Views and what networks make of them, into a PNG; `data` by network, with the inputs that each takes."""
-    makers = {name: row_maker(model, model.recipe) for name, model in models.items()}
+    """Views and what networks make of them, into a PNG.
+
+    All by network: `data`, with the inputs that each takes; `recipes`, by which it is evaluated.
+    """
+    makers = {name: row_maker(model, recipes[name]) for name, model in models.items()}
     rows = compared_views(makers, data, shown, branches)
     first = next(iter(data.values()))
     return write_png(path, draw_rows(rows, next(iter(models.values())), first.class_names))

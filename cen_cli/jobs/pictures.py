@@ -17,15 +17,12 @@ from cen_cli.recipe import Recipe
 from cen_cli.reporting.panels import segmentation_panel
 from cen_cli.reporting.translation import contact_sheet
 from cen_cli.results import PictureRow
-from cen_cli.scoring.test_time_augmentation import SINGLE_SCALE, MultiScaleFlip
-from cen_cli.scoring.translation import Protocol
 
 
-def row_maker(
-    loaded: LoadedNetwork, recipe: Recipe, protocol: Protocol = "strict", augmentation: MultiScaleFlip = SINGLE_SCALE
-) -> MakeRow:
-    """What makes a row of a view by a network; `protocol` is of a translation, `augmentation` of a segmentation."""
+def row_maker(loaded: LoadedNetwork, recipe: Recipe, *, training: bool = False) -> MakeRow:
+    """What makes a row of a view by a network, as the recipe's evaluation, or its validations in `training`, do."""
     network, specs, target = loaded.network, loaded.specs, loaded.target
+    protocol, augmentation = recipe.eval.protocol, builders.multi_scale_flip(recipe, training=training)
 
     def row(view: RawView) -> PictureRow:
         if not isinstance(network, Translator):
@@ -60,5 +57,5 @@ def picture_of_views(
     training: bool = False,
 ) -> Image.Image:
     """A row per view with inputs, truth, branches and ensemble, as the recipe's evaluation or validation makes them."""
-    make = row_maker(loaded, recipe, recipe.eval.protocol, builders.multi_scale_flip(recipe, training=training))
+    make = row_maker(loaded, recipe, training=training)
     return draw_rows([make(data.view(index)) for index in views], loaded, data.class_names, longest=longest)

@@ -44,7 +44,16 @@ from cen_cli.recipe.load import RecipeSource
 from cen_cli.recipe.overrides import Changes
 from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, on_recipe, paper_numbers
 from cen_cli.reporting import scores
-from cen_cli.results import SILENT, Listener, NetworkCost, PlannedMember, SweepReport, SweepRow
+from cen_cli.results import (
+    SILENT,
+    Listener,
+    MemberOutcome,
+    NetworkCost,
+    PlannedMember,
+    ReplacedCount,
+    SweepReport,
+    SweepRow,
+)
 from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
 
@@ -343,17 +352,26 @@ def _score(run: MemberRun, device: str, inception_weights: Path | None, sweep: S
     recipe = evaluated_recipe(model, changes, run.data_root, str(folder))
     data = dataset(recipe, listener)
     evaluation = scoring(model, data, recipe, str(folder), inception_weights, listener)(data)
-    replaced = count_replaced(exchanging_layers(model.network), model.modalities)
     seconds = read_state(directory.last)["progress"]["seconds"]
-    write_outcome(run.folder, evaluation, replaced, seconds, _cost(model, recipe.eval.window or data.view(0).size))
+    cost = _cost(model, recipe, data.view(0).size)
+    write_outcome(run.folder, evaluation, _replaced(model), seconds, cost)
+
+
+def _replaced(model: builders.LoadedNetwork) -> tuple[ReplacedCount, ...]:
+    """Of a network that replaces channels; one whose gates mix to the end has none to count."""
+    mixes = model.recipe.exchange.choose == "gate" and model.recipe.exchange.budget is None
+    return () if mixes else count_replaced(exchanging_layers(model.network), model.modalities)
 
 
 @torch.no_grad()
-def _cost(model: builders.LoadedNetwork, size: tuple[int, int]) -> NetworkCost:
-    """What one view of this size costs."""
+def _cost(model: builders.LoadedNetwork, recipe: Recipe, size: tuple[int, int]) -> NetworkCost:
+    """What one view of this size costs, in all its windows, at one scale and not mirrored."""
     parameters = [*model.network.parameters()]
-    view = torch.zeros(len(model.modalities), 3, *size, device=parameters[0].device)
-    return NetworkCost(sum(parameter.numel() for parameter in parameters), macs(lambda: model.network(view)))
+    windows = [*builders.multi_scale_flip(recipe).windows(size)]  # all of one size
+    rows, columns = windows[0]
+    view = torch.zeros(len(model.modalities), 3, rows.stop, columns.stop, device=parameters[0].device)
+    each = macs(lambda: model.network(view))
+    return NetworkCost(sum(parameter.numel() for parameter in parameters), len(windows) * each)
 
 
 def _estimate(recipe: Recipe, device: str, listener: Listener) -> float | str:
@@ -395,9 +413,20 @@ def _report(grid: _Grid) -> SweepReport:
         rows=table,
         verdicts=sweep_verdicts(claims, outcomes, list(groups) or [""]),
         groups=groups,
-        notes=tuple(dict.fromkeys(note for each in outcomes if each.evaluation for note in each.evaluation.notes)),
+        notes=_notes(sweep, outcomes),
         advice=_advice(table) if sweep.advice else (),
     )
+
+
+def _notes(sweep: Sweep, outcomes: Sequence[MemberOutcome]) -> tuple[str, ...]:
+    """What is to be noted of how members were scored; with its rows, where it is not so of all."""
+    ways = {(each.group, each.variant, each.seed): each.evaluation.notes for each in outcomes if each.evaluation}
+    notes = []
+    for note in dict.fromkeys(note for way in ways.values() for note in way):
+        noted = [place for place, way in ways.items() if note in way]
+        rows = dict.fromkeys("/".join(filter(None, (group, sweep.label_of(row)))) for group, row, _ in noted)
+        notes.append(note if len(noted) == len(ways) else f"{', '.join(rows)}: {note}")
+    return tuple(notes)
 
 
 def _advice(table: Sequence[SweepRow]) -> tuple[str, ...]:

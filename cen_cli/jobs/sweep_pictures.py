@@ -110,4 +110,5 @@ def _panel(grid: Sweep, panel: Panel, rows: Rows, folder: Path, prefix: str, dev
     data = {grid.label_of(each): builders.dataset(rows[each].recipe, grid.split) for each in shown}
     branches: Branches = {grid.label_of(each): "instead" for each in panel.branches}
     wanted = Shown(panel.views, panel.by)
-    return [draw_views(models, data, wanted, Path(f"{prefix}panel.png"), branches)]
+    recipes = {grid.label_of(each): rows[each].recipe for each in shown}
+    return [draw_views(models, data, recipes, wanted, Path(f"{prefix}panel.png"), branches)]

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from cen_cli.models.conversion import CHECKED_SIDE, Convolution, convolutions_and_norms, replace_layers
-from cen_cli.models.exchange import ChannelExchange, exchanging_layers
+from cen_cli.models.exchange import ChannelExchange, computed_channels, exchanging_layers
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.norms import BatchOrInstanceNorm, ModalBatchNorm2d, ModalInstanceNorm2d
 from cen_cli.models.streams import PrivateCopies, split_modalities
@@ -43,20 +43,6 @@ that of weights of 16 bits."""
 TABLES = ("weight", "bias", "running_mean", "running_var")
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def computed_channels(replaced: Tensor, donor: Tensor | None = None) -> Tensor:
-    """Bool [M, C]: the channels that some stream reads, where those of `replaced`, bool [M, C], are replaced.
-
-    All other streams give to a replaced channel, or the one that `donor`, int [M, C], names.
-    """
-    if donor is None:
-        donors = replaced.sum(0) - replaced.int() > 0
-    else:
-        donors = torch.zeros_like(replaced)
-        streams, channels = replaced.nonzero(as_tuple=True)
-        donors[donor[streams, channels], channels] = True
-    return ~replaced | donors
 
 
 class CompactConvolution(nn.Module):

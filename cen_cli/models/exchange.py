@@ -378,6 +378,20 @@ def _as_saved(layer: ChannelExchange, state: Mapping[str, Tensor], prefix: str, 
         others[-1].append(f"{prefix.rstrip('.')}: {error}")  # torch's list of messages
 
 
+def computed_channels(replaced: Tensor, donor: Tensor | None = None) -> Tensor:
+    """Bool [M, C]: the channels that some stream reads, where those of `replaced`, bool [M, C], are replaced.
+
+    All other streams give to a replaced channel, or the one that `donor`, int [M, C], names.
+    """
+    if donor is None:
+        donors = replaced.sum(0) - replaced.int() > 0
+    else:
+        donors = torch.zeros_like(replaced)
+        streams, channels = replaced.nonzero(as_tuple=True)
+        donors[donor[streams, channels], channels] = True
+    return ~replaced | donors
+
+
 def count_replaced(layers: Mapping[str, ChannelExchange], modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:
     """Replaced, pressed and all channels per modality over all exchanging layers; one transfer from the device."""
     if not layers:

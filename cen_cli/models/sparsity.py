@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cen_cli.models.exchange import ChannelExchange, exchange_layers
+from cen_cli.models.exchange import ChannelExchange, computed_channels, exchange_layers
 
 MEMORY = 0.98
 """What the running mean square of a layer's gradients keeps of itself in a step."""
@@ -61,7 +61,7 @@ def layer_scales(layers: Sequence[ChannelExchange]) -> Tensor | None:
 def follow_gradients(model: nn.Module, weight: float) -> None:
     """Take in the task's gradients of a step, behind its backward pass: those of the loss less the penalty's.
 
-    `weight` is lambda. Counted are pressed gammas whose channel is not replaced, for the task reaches no others.
+    `weight` is lambda. Counted are pressed gammas whose channel some stream reads, for the task reaches no others.
     """
     layers = list(exchange_layers(model).values())
     scales = layer_scales(layers)
@@ -70,6 +70,6 @@ def follow_gradients(model: nn.Module, weight: float) -> None:
         if scales is None or square is None or gamma.grad is None:
             continue
         penalty = weight * scales[index] * layer.pressed.float().sum_to_size(gamma.shape) * gamma.sign()
-        counted = (layer.pressed & ~layer.replaced()).float()
+        counted = (layer.pressed & computed_channels(layer.replaced(), layer.donor)).float()
         squares = (gamma.grad - penalty).square().float().expand_as(counted) * counted
         square.lerp_(squares.sum() / counted.sum().clamp_min(1), (1 - MEMORY) * counted.any())

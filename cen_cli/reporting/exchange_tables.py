@@ -35,7 +35,7 @@ EXCHANGE_LEGEND = (
 ATTRACTION_LEGEND = (
     "predicted: mean of 2 Phi(lambda / sigma) - 1; observed: share of batches with |gradient| < lambda; percent.",
     "Brier: mean squared error of the prediction; constant: of the observed share said of every gamma alike.",
-    "replaced: gammas that get no gradient, as their channel is replaced; they are not among the others.",
+    "replaced: gammas without a gradient: their channel is replaced, and gives to no other; not among the others.",
 )
 GAIN_LEGEND = (
     "kept, replaced: mean of -dL/da of (1 - a) own + a others, L the task's loss; positive: replacing lowers it.",

@@ -31,13 +31,13 @@ class AttractionRow:
     brier_constant: float
     """The same of the observed share as everybody's prediction: what a useful prediction has to be below."""
     replaced: int
-    """Pressed gammas without a gradient, as their channel is replaced: attracted with certainty."""
+    """Pressed gammas without a gradient, as their channel is replaced and gives to none: attracted with certainty."""
     fell: int = 0
     """Pressed gammas that were once recorded below the threshold, replaced ones among them."""
     stayed: int = 0
     """Of these, those that were below it in every later record."""
     predicted_of_fallen: float = float("nan")
-    """Mean predicted probability of the fallen ones; that of replaced ones is 1."""
+    """Mean predicted probability of the fallen ones; that of those without a gradient is 1."""
     brier_of_fallen: float = float("nan")
     """Mean squared difference between their prediction and whether they stayed."""
 
@@ -64,7 +64,7 @@ class Attraction:
     sparsity: float
     """lambda."""
     batches: int
-    """Batches that the predictions rest on; as many others were observed."""
+    """Batches that the predictions rest on; as many others, or one fewer, were observed."""
     rows: tuple[AttractionRow, ...]
     bins: tuple[CalibrationBin, ...]
     """Over all modalities, ten of equal width; empty ones are left out."""

@@ -13,7 +13,9 @@ from torch import nn
 from cen_cli.analysis.attraction import attraction, attraction_probability, gamma_gradients
 from cen_cli.analysis.gammas import GammaHistory
 from cen_cli.analysis.layers import layer_states
-from cen_cli.models.sparsity import scale_by_gradients
+from cen_cli.models.exchange import ChannelExchange
+from cen_cli.models.norms import ModalBatchNorm2d
+from cen_cli.models.sparsity import scale_by_gradients, sparsity_penalty
 
 MODALITIES = ("rgb", "depth")
 
@@ -60,6 +62,26 @@ def test_calibrated_predictions_of_normal_gradients(make_layer):
         assert item.low <= item.predicted <= item.high
         assert item.observed == pytest.approx(item.predicted, abs=0.05)
     assert math.isnan(rgb.predicted_of_fallen)
+
+
+def test_gammas_of_swapped_channels_have_gradients(make_layer):
+    """Where both streams replace a channel, each gives to the other."""
+    layer = make_layer([[0.01, 0.01, 1.0], [0.01, 1.0, 1.0]], region="all")
+    weight = torch.randn(4, 3, 3, 3)
+    net = nn.Sequential(layer)
+    gradients = gamma_gradients(net, lambda batch: (net(batch) * weight).sum(), [torch.randn(4, 3, 3, 3)] * 4)
+    assert (np.abs(gradients["0"]).max(0) > 0).tolist() == [[True, False, True], [True, True, True]]
+    rgb, depth = attraction(gradients, layer_states(net), MODALITIES, 1.0).rows
+    assert (rgb.gammas, rgb.replaced, depth.gammas, depth.replaced) == (2, 1, 3, 0)
+
+
+def test_a_gamma_that_all_modalities_press_is_pulled_by_all():
+    norm = ModalBatchNorm2d(2, 2, affine="shared")
+    net = nn.Sequential(ChannelExchange(norm, threshold=0.1, region="all", active=False))
+    sparsity_penalty(net).backward()
+    assert norm.weight.grad.tolist() == [[2, 2]]
+    gradients = np.full((4, 2, 2), 1.5, np.float32)
+    assert attraction({"0": gradients}, layer_states(net), MODALITIES, 1.0).rows[0].observed == 1, "1.5 < 2 lambda"
 
 
 def test_predictions_rest_on_other_batches_than_observations(make_layer):

@@ -83,6 +83,13 @@ def test_channels_that_all_modalities_gave_up_are_dead(make_layer) -> None:
     assert 'exchange.region = "disjoint"' in found.advice
 
 
+def test_donors_that_nothing_presses_are_small_for_another_reason(make_layer) -> None:
+    found = diagnose(layer_states(make_layer([[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]])), MODALITIES)
+    assert found.verdict == "dead"
+    assert "the penalty presses no donor" in found.advice
+    assert "disjoint" not in found.advice
+
+
 def test_a_channel_whose_only_donor_is_dead_is_dead(make_layer) -> None:
     """Of the two that `a` gives up, the first would take from `b`, which gave it up too; `c` has it."""
     gammas = [[0.0, 0.0, 1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0, 1.0, 1.0], [1.0] * 6]
@@ -129,7 +136,8 @@ def test_what_other_thresholds_score_is_evidence(network, rows, said, settings) 
     assert found.evidence[-1] == f"at its threshold 0.1 ensemble.mean_iou is 50.00{said}"
     assert found.settings == settings
     better = "exchange.threshold = 0.5 scores better without training"
-    assert found.advice == (better if settings else before.advice)
+    without = 'the network is better where nothing is exchanged: compare it with one of exchange.choose = "none"'
+    assert found.advice == (better if settings else without if "at 0" in said else before.advice)
 
 
 def test_a_better_threshold_is_not_tried_beside_a_budget(make_layer) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -18,9 +20,8 @@ def test_totals_are_the_counts_of_the_training_loop(network: nn.Module) -> None:
     counts = count_replaced(exchange_layers(network), MODALITIES)
     assert counts == (ReplacedCount("rgb", 2, 3, 6, fallen=2), ReplacedCount("depth", 1, 3, 6, fallen=1))
     totals = [row for row in exchange_rows(network, MODALITIES) if row.layer == TOTAL]
-    assert [(row.modality, row.replaced, row.pressed, row.channels) for row in totals] == [
-        (count.modality, count.replaced, count.pressed, count.channels) for count in counts
-    ]
+    fields = [field.name for field in dataclasses.fields(ReplacedCount)]
+    assert [[getattr(row, name) for name in fields] for row in totals] == [[*vars(count).values()] for count in counts]
 
 
 def test_a_network_without_exchanging_layers_has_no_rows() -> None:
@@ -104,6 +105,7 @@ def test_a_few_records_are_evenly_spaced(network: nn.Module, history: GammaHisto
     assert [record.step for record in records] == [0, 100, 200]
     assert [record.replaced[0].replaced for record in records] == [0, 3, 3]
     assert [record.replaced[0].pressed for record in records] == [3, 3, 3]
+    assert [record.replaced[0].collapsed for record in records] == [False, True, True]
     assert [record.epoch for record in records] == [None, None, None]
 
 

@@ -153,6 +153,11 @@ def test_further_seeds_decide_among_the_rows_that_have_them() -> None:
     assert sentences[0] == "Take random (61.70): the best row."
 
 
+def test_the_best_fusion_is_the_best_of_those_with_more_seeds() -> None:
+    rows = {"only rgb": [0.7, 0.71, 0.7], "concat": [0.6, 0.5, 0.5], "random": [0.59, 0.62, 0.63], "average": [0.4]}
+    assert said(rows)[0].startswith("The best fusion, random (61.33), is 9.00 worse than only rgb (70.33), p = ")
+
+
 def test_a_row_without_its_last_seed_may_be_the_best() -> None:
     rows = {"only rgb": [0.2, 0.2, 0.2], "concat": [0.5, 0.5, 0.5], "exchange": [0.6, 0.6]}
     assert any(sentence.startswith("Take exchange (60.00): the best row") for sentence in said(rows))

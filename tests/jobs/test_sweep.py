@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cen_cli.builders import dataset, load
+from cen_cli.builders import LoadedNetwork, dataset, load, network
 from cen_cli.errors import UsageError
 from cen_cli.jobs import sweep as sweeping
 from cen_cli.jobs.compare import compare
@@ -17,7 +17,8 @@ from cen_cli.jobs.members import MemberRun
 from cen_cli.jobs.sweep import plan, sweep
 from cen_cli.models.cost import macs
 from cen_cli.recipe import load_recipe
-from cen_cli.results import Listener, MemberOutcome
+from cen_cli.recipe.sweeps import load_sweep
+from cen_cli.results import Evaluation, Listener, MemberOutcome, SegmentationScores
 from tests.own import write_folder, write_recipe
 
 SWEEP = """
@@ -64,11 +65,16 @@ def test_a_grid_is_trained_and_reported(
     (cell,) = report.rows[0].cells
     scored = evaluate(tmp_path / "runs" / "on" / "seed-0" / "checkpoints" / "last", split="val", device="cpu")
     assert cell.values == {0: scored.evaluation.metric("ensemble.mean_iou")}
-    network = load(tmp_path / "runs" / "on" / "seed-0").network
+    trained = load(tmp_path / "runs" / "on" / "seed-0").network
     cost = report.rows[0].cost
-    assert cost.parameters == sum(parameter.numel() for parameter in network.parameters())
-    assert cost.macs == macs(lambda: network(torch.zeros(2, 3, 32, 40))), "of a view as it is scored"
+    assert cost.parameters == sum(parameter.numel() for parameter in trained.parameters())
+    assert cost.macs == macs(lambda: trained(torch.zeros(2, 3, 32, 40))), "of a view as it is scored"
     assert report.rows[1].cost is None
+    windows = {(99, 99): ((32, 40), 1), (32, 20): ((32, 20), 3)}  # of the second, two thirds apart
+    for window, (size, count) in windows.items():
+        split = load_recipe(tiny_recipe, {"eval.window": list(window)})
+        in_windows = sweeping._cost(load(tmp_path / "runs" / "on" / "seed-0"), split, (32, 40)).macs
+        assert in_windows == count * macs(lambda size=size: trained(torch.zeros(2, 3, *size)))
     assert sweep(grid, show=True, **ways) == report
     assert capfd.readouterr() == ("", "")
 
@@ -96,6 +102,24 @@ def test_a_member_that_was_done_since_it_was_planned_is_left_alone(
     assert sweep(grid, listener=heard, **ways).failed == ()
     assert heard.members == [("on", "done", 1)]
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_gates_that_mix_to_the_end_replace_nothing_that_is_counted(tiny_recipe: Path) -> None:
+    gates = {"exchange.choose": "gate"}
+    for changes, counted in (({}, 2), (gates, 0), ({**gates, "exchange.budget": 0.3}, 2)):
+        recipe = load_recipe(tiny_recipe, changes)
+        made = LoadedNetwork(network(recipe, 5), recipe, (), (), None)
+        assert len(sweeping._replaced(made)) == counted
+
+
+def test_a_note_that_is_not_of_all_rows_names_its_own(grid: Path) -> None:
+    def scored(row: str, *notes: str) -> MemberOutcome:
+        scores = {"ensemble": SegmentationScores(0, 0, 0, (), ())}
+        evaluation = Evaluation("segmentation", "val", "strict", 1, scores, {}, notes=notes)
+        return MemberOutcome("", row, 0, row, "done", evaluation)
+
+    outcomes = [scored("on", "windows", "mirrored"), scored("off", "windows")]
+    assert sweeping._notes(load_sweep(str(grid)), outcomes) == ("windows", "on: mirrored")
 
 
 def test_what_no_member_is_is_refused(grid: Path, tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ from cen_cli.models.compact import (
     compact_sites,
     compact_tensors,
     compacted,
-    computed_channels,
     put_compact_layers,
 )
-from cen_cli.models.exchange import allot_donors, exchange_layers
+from cen_cli.models.exchange import allot_donors, computed_channels, exchange_layers
 from cen_cli.models.fusion.blocks import ConcatFusion, SelfAttentionFusion
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.norms import ModalBatchNorm2d, ModalInstanceNorm2d, set_norm_statistics
