@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import cen_cli
+from cen_cli.jobs import pictures
 from tests.cli.conftest import Cen
 
 
@@ -101,7 +102,7 @@ def test_views_by_name_and_by_light(cen: Cen, tiny_run: Path, tmp_path: Path) ->
 
 
 def test_other_views_are_not_compared_and_other_sizes_and_ways_are_told_of(
-    cen: Cen, train: Cen, tiny_run: Path, tiny_recipe: Path, tmp_path: Path
+    cen: Cen, train: Cen, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = {"large": "data.resize=[64, 64]", "flipped": "eval.flip=true"}
     for name, setting in runs.items():
@@ -112,7 +113,17 @@ def test_other_views_are_not_compared_and_other_sizes_and_ways_are_told_of(
     assert f"{tmp_path / 'large'}: views of 64 x 64 pixels" in ended.out
     refused = cen("compare", tiny_run, tmp_path / "large", *words, "--images", "1", "--out", tmp_path / "a.png", code=2)
     assert "sees views as 64 x 64 pixels" in refused.err
-    assert "flipped: scales 1, each with its mirror image" in cen("compare", tiny_run, tmp_path / "flipped", *words).out
+    ways: list[bool] = []
+    drawn = pictures.labelled_row
+    monkeypatch.setattr(
+        pictures,
+        "labelled_row",
+        lambda *given, augmentation: ways.append(augmentation.flip) or drawn(*given, augmentation=augmentation),
+    )
+    shown = ("--images", "1", "--out", tmp_path / "b.png")
+    ended = cen("compare", tiny_run, tmp_path / "flipped", *words, *shown)
+    assert "flipped: scales 1, each with its mirror image" in ended.out
+    assert set(ways) == {False, True}, "each is drawn as it is scored"
 
     other = tmp_path / "other"
     shutil.copytree(Path(cen_cli.load(tiny_run).recipe.data.root), other)
