@@ -122,7 +122,7 @@ def training_job(
         checkpoint_activations(model.encoder)
     model = placed(model, device, recipe)
     if class_counts is None and recipe.loss.class_weights in ("inverse", "median"):
-        class_counts = count_classes(dataset(recipe, "train")).tolist()
+        class_counts = count_classes(train_data).tolist()
     own: dict[str, Any] = {}
     if recipe.task == "segmentation":
         own["accumulate"] = recipe.train.accumulate
@@ -273,9 +273,11 @@ def _check_batch_norm(recipe: Recipe, views: int) -> None:
 
 def _check_coarsest_map(recipe: Recipe, batch: int) -> None:
     height, width = (-(-side // COARSEST_STRIDE) for side in recipe.data.crop)
-    learns_statistics = not recipe.train.freeze_bn or recipe.model.decoder_norm == "batch"
+    fused_there = recipe.model.fusion == "self-attention" and recipe.model.fusion_stage in ("late", "all")
+    never_frozen = recipe.model.decoder_norm == "batch" or fused_there
+    learns_statistics = not recipe.train.freeze_bn or never_frozen
     if batch * height * width == 1 and learns_statistics:
-        frozen = ", or train.freeze_bn = true" if recipe.model.decoder_norm == "none" else ""
+        frozen = "" if never_frozen else ", or train.freeze_bn = true"
         seen = "" if batch == recipe.train.batch else f", of which a norm sees {batch} at a time,"
         raise UsageError(
             f"train.batch = {recipe.train.batch}{seen} and data.crop = {list(recipe.data.crop)} leave batch norm one "
@@ -345,7 +347,7 @@ def _first_exchange(recipe: Recipe, model: Network, schedule: Schedule, rate: Ra
     smallest = smallest_pressed_gamma(layers)
     if smallest is None:
         return None
-    if any(layer.choice is not None for layer in layers.values()):
+    if any(layer.choice is not None or layer.replaced().any() for layer in layers.values()):
         return 0
     return first_exchange_step(
         schedule,

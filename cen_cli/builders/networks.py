@@ -11,6 +11,7 @@ import torch
 
 from cen_cli.builders.fine_tuning import keep_choices, own_checkpoint, start_from
 from cen_cli.data.modality import ModalitySpec
+from cen_cli.data.sampler import mixed_seed
 from cen_cli.errors import CheckpointError, UsageError
 from cen_cli.models.backbones.pretrained import photograph_statistics
 from cen_cli.models.backbones.staged import PREFIX
@@ -41,6 +42,9 @@ from cen_cli.recipe.wording import show_value
 from cen_cli.runs.checkpoint import COMPACT, read_tensors
 
 Network = Segmenter | Translator
+
+DONORS = 1
+"""Sets what allots donors apart from what draws the channels."""
 
 
 def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Network:
@@ -104,7 +108,7 @@ def _set_exchange(built: Network, recipe: Recipe) -> None:
         _check_share(built, exchange)
         choose_channels(built, choice, seed)
     if exchange.donors == "groups":
-        allot_donors(built, seed)
+        allot_donors(built, mixed_seed(seed, DONORS))
     if exchange.sparsity_scale == "layer" and exchange.penalty > 0:
         scale_by_gradients(built)
 

@@ -31,6 +31,7 @@ from cen_cli.engine.signals import StopRequest
 from cen_cli.engine.task import NetworkTask
 from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
 from cen_cli.files import link_or_copy, write_directory, write_json
+from cen_cli.models.choices import hardening_step
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
 from cen_cli.models.health import watching
 from cen_cli.results import (
@@ -84,6 +85,8 @@ class Fit:
         self.step_seconds: list[float] = []
         self.steps_per_epoch = len(EpochBatches(len(self.train_data), settings.batch, settings.seed, epoch=0))
         self.total_steps = self.steps_per_epoch * settings.epochs
+        self.hardened = hardening_step(model, self.total_steps) or 0
+        """The step before which it is not yet the network that it will be, and no best one."""
 
     def run(self, stop: StopRequest) -> RunSummary:
         """Train to the end. Raises Interrupted (after saving), DivergedError, DataError or SaveError."""
@@ -100,11 +103,12 @@ class Fit:
 
     def _settled(self) -> bool:
         """Whether no better score is to be expected."""
-        settled = self.settings.patience is not None and self.progress.worse >= self.settings.patience
+        patience, progress = self.settings.patience, self.progress
+        settled = patience is not None and progress.worse >= patience and progress.step >= self.hardened
         if settled:
             self.listener.on_note(
-                f"training ends after epoch {self.progress.epoch}: no better {self.settings.best_by} for "
-                f"train.patience = {self.settings.patience}"
+                f"training ends after epoch {progress.epoch}: no better {self.settings.best_by} for "
+                f"train.patience = {patience}"
             )
         return settled
 
@@ -313,7 +317,8 @@ class Fit:
                     hint="check the label maps, or the target images, of the validation split",
                 )
             )
-        improved = progress.best_value is None or is_better(self.settings.best_by, value, than=progress.best_value)
+        before = None if progress.best_step < self.hardened <= progress.step else progress.best_value
+        improved = before is None or is_better(self.settings.best_by, value, than=before)
         progress.last = as_json(evaluation)
         progress.worse = 0 if improved else progress.worse + 1
         if improved:

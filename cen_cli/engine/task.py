@@ -82,6 +82,7 @@ class NetworkTask(ABC):
         """Count optimiser step number `step` (0-based), whose batch has no valid pixel: no loss terms, no update."""
         self.skipped = True
         revise_choices(self.model, step, self.schedule.total_steps, None)
+        self._choose_alike()
         return {}
 
     @property
@@ -146,6 +147,8 @@ class NetworkTask(ABC):
         revise_choices(network, step, self.schedule.total_steps, None if self.skipped else scale)
         set_rates(optimizer, self.schedule, self.rates, step)
         if self.skipped:
+            if network is self.model:
+                self._choose_alike()
             if scaler.get_scale() >= 1:
                 return
             raise ranks.common(
@@ -160,6 +163,13 @@ class NetworkTask(ABC):
         optimizer.step()
         if self.average and network is self.model:
             self.average.update_parameters(network)
+            self._replace_alike()
+
+    def _choose_alike(self) -> None:
+        """After a step without an update, in which channels may be chosen anew, let the average replace the same."""
+        if self.average:
+            for own, kept in zip(self.model.buffers(), self.average.module.buffers(), strict=True):
+                kept.copy_(own)
             self._replace_alike()
 
     def _replace_alike(self) -> None:

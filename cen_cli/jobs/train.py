@@ -262,7 +262,7 @@ def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bo
         summary = fit.run(StopRequest())
     listener.on_end(summary)
     weighted = job.recipe.loss.class_weights != "none"
-    whole_channels = job.recipe.exchange.choose != "gate"
+    whole_channels = job.recipe.exchange.choose != "gate" or job.recipe.exchange.budget is not None
     for text, hint in ending_warnings(
         summary, written=scores.written, whole_channels=whole_channels, weighted=weighted
     ):

@@ -174,6 +174,13 @@ def check_share(model: nn.Module, share: float) -> None:
         raise ValueError(f"a share of {share} is no channel: no layer may replace more than {largest}")
 
 
+def hardening_step(model: nn.Module, total: int) -> int | None:
+    """After how many of `total` optimiser steps gates that mix until then are hardened; None where there are none."""
+    choices = (layer.choice for layer in exchanging_layers(model).values())
+    hardened = any(isinstance(choice, SoftGates) and choice.share is not None for choice in choices)
+    return int(SETTLED * total) + 1 if hardened else None
+
+
 def watch_gains(model: nn.Module) -> dict[str, Tensor]:
     """Let the next backward passes leave dL/da of every channel in the `grad` of each layer's probe: by layer, [M, C].
 

@@ -56,7 +56,8 @@ class Watch:
 
     def begins(self, network: nn.Module, inputs: tuple[Any, ...]) -> None:
         """The network is about to run: note how many samples each of its streams has."""
-        self._running, self._passes = True, self._passes + 1
+        self._running = True
+        self._passes += torch.is_grad_enabled()  # else nothing of it is kept
         images = inputs[0]
         if isinstance(images, Mapping):
             self._per_stream = len(next(iter(images.values())))

@@ -77,6 +77,12 @@ def _dice_of_a_whole_batch(accumulate: int, dice: float) -> Complaints:
         yield "train.accumulate", f"loss.dice = {dice} is of a whole batch; 1, or no loss.dice"
 
 
+@rule("train.accumulate model.fusion model.alignment")
+def _alignment_of_a_whole_batch(accumulate: int, fusion: str, alignment: float) -> Complaints:
+    if accumulate > 1 and fusion == "align" and alignment > 0:
+        yield "train.accumulate", f"model.alignment = {alignment} is of a whole batch; 1, or model.alignment = 0"
+
+
 @rule("train.checkpoint_activations train.compile")
 def _compiled_otherwise(checkpointed: bool, compiled: bool) -> Complaints:
     if checkpointed and compiled:
@@ -113,9 +119,12 @@ def _stages_fill_the_run(kind: str, stages: list[int], constant: int, epochs: in
         yield "schedule.constant_epochs", f"fewer than train.epochs = {epochs}"
 
 
-@rule("schedule.kind schedule.stage_epochs optimizer.encoder_lr optimizer.decoder_lr optimizer.gamma_lr")
+@rule(
+    "schedule.kind schedule.stage_epochs optimizer.encoder_lr optimizer.decoder_lr optimizer.gamma_lr "
+    "optimizer.discriminator_lr"
+)
 def _rates_by_stage(kind: str, stages: list[int], *rates: Any) -> Complaints:
-    for name, rate in zip(("encoder_lr", "decoder_lr", "gamma_lr"), rates, strict=True):
+    for name, rate in zip(("encoder_lr", "decoder_lr", "gamma_lr", "discriminator_lr"), rates, strict=True):
         if kind == "staged" and rate is not None and (not isinstance(rate, list) or len(rate) != len(stages)):
             yield f"optimizer.{name}", f"a list of {len(stages)}, one for each stage of schedule.stage_epochs"
         if kind != "staged" and isinstance(rate, list):

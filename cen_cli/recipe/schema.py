@@ -274,7 +274,7 @@ class Optimizer(Table):
     """Weight decay of all parameters but the ensemble's weights."""
     gamma_weight_decay: NonNegative | None = None
     """Weight decay of the exchanging norms' gammas. Absent: weight_decay."""
-    discriminator_lr: AboveZero | None = None
+    discriminator_lr: Rate | None = None
     """Learning rate of the discriminator. Absent: encoder_lr."""
     clip_norm: AboveZero | None = None
     """Largest norm of the gradient; longer ones are shortened to it. Absent: no limit."""

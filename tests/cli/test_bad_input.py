@@ -56,8 +56,11 @@ def test_all_mistakes_of_a_recipe_at_once(train: Cen) -> None:
 
 
 def test_an_impossible_batch_norm_is_refused_before_training(train: Cen) -> None:
-    text = train(settings=("train.batch=1",), code=2).err
-    assert "train.batch = 1 and data.crop = [32, 32] leave batch norm one value per channel" in text
+    blocks = ("train.freeze_bn=true", "model.fusion=self-attention")  # whose norms have nothing to be frozen at
+    for further in ((), blocks):
+        text = train(settings=("train.batch=1", *further), code=2).err
+        assert "train.batch = 1 and data.crop = [32, 32] leave batch norm one value per channel" in text
+    assert "or train.freeze_bn" not in text
 
 
 def test_one_view_in_a_step_is_enough_where_maps_are_larger_or_statistics_frozen(train: Cen) -> None:

@@ -17,6 +17,7 @@ from cen_cli.jobs.export import compact
 from cen_cli.jobs.report import report
 from cen_cli.jobs.train import dry_run, resume, train
 from cen_cli.models.exchange import exchange_layers
+from cen_cli.recipe import load_recipe
 from cen_cli.results import TOTAL, RunSummary
 from cen_cli.runs.checkpoint import read_tensors
 from tests.jobs.test_train import Heard
@@ -90,6 +91,43 @@ def test_averaged_weights_have_the_gates_that_were_hardened(tiny_recipe: Path, t
     totals = [row for row in exchange_statistics(last).rows if row.layer == TOTAL]
     assert [row.share_of_pressed for row in totals] == pytest.approx([0.3, 0.3], abs=0.02)
     assert compact(last, out=tmp_path / "compact", rounds=0)
+
+
+def test_no_network_is_the_best_or_the_last_before_its_gates_are_hardened(tiny_recipe: Path, tmp_path: Path) -> None:
+    changes = {"exchange.choose": "gate", "exchange.budget": 0.3, "train.epochs": 4, "train.patience": 1}
+    summary = train(tiny_recipe, changes=changes, out=tmp_path / "run", device="cpu")
+    assert summary.best_step == summary.steps == 16, "hardened in step 13, validated every four"
+    assert share(summary) == pytest.approx(0.3, abs=0.02)
+
+
+def test_an_average_chooses_alike_in_a_step_without_an_update(tiny_recipe: Path) -> None:
+    recipe = load_recipe(tiny_recipe, {"exchange.choose": "gate", "exchange.budget": 0.3, "train.ema": 0.9})
+    task = builders.training_job(recipe, device_name="cpu").task
+    task.pass_over(int(0.75 * task.schedule.total_steps))
+    both = [exchange_layers(net).values() for net in (task.model, task.kept)]
+    for own, kept in zip(*both, strict=True):
+        assert own.replaced().any()
+        assert torch.equal(own.replaced(), kept.replaced())
+
+
+def test_donors_are_drawn_apart_from_the_channels(tiny_recipe: Path) -> None:
+    names = ["rgb", "depth", "hha", "normal"]
+    changes = {"data.inputs": names, "exchange.choose": "random", "exchange.budget": 0.3, "exchange.donors": "groups"}
+    net = builders.network(load_recipe("rooms", {**changes, "exchange.sparsity": 0.0}), 5)
+    falling = []
+    for layer in exchange_layers(net).values():
+        for m, replaced in enumerate(layer.replaced()):
+            counts = torch.bincount(layer.donor[m, replaced], minlength=4).tolist()
+            others = [count for other, count in enumerate(counts) if other != m]
+            falling.append(others == sorted(others, reverse=True))
+    assert not all(falling), "the first modalities give no more than the last"
+
+
+def test_classes_are_counted_on_what_is_trained_on(tiny_recipe: Path) -> None:
+    weighted = {"loss.class_weights": "median"}
+    recipes = (load_recipe(tiny_recipe, weighted | changes) for changes in ({}, {"eval.size": [64, 80]}))
+    one, other = (builders.training_job(recipe, device_name="cpu").class_counts for recipe in recipes)
+    assert one == other
 
 
 def test_other_stages_neither_exchange_nor_are_pressed(tiny_recipe: Path) -> None:

@@ -93,6 +93,18 @@ def test_a_batch_in_parts_is_seen_as_a_whole() -> None:
             assert getattr(several, value) == pytest.approx(getattr(one, value), rel=1e-5)
 
 
+def test_a_pass_without_gradients_is_none() -> None:
+    """As the discriminator's step makes one of the generator."""
+    network = Shut(0.0).eval()
+    with watching(network) as watch:
+        with torch.no_grad():
+            network(images())
+        network(images()).sum().backward()
+    with watching(network) as alone:
+        network(images()).sum().backward()
+    assert watch.health() == alone.health()
+
+
 def test_a_stream_that_gets_nothing_is_seen_beside_one_that_does() -> None:
     """The other stream's gradient must not hide it: here the loss reads the first modality alone."""
     torch.manual_seed(0)

@@ -157,6 +157,12 @@ def test_one_donor_is_not_divided_into_groups() -> None:
     assert groups.exchange.donors == "groups"
 
 
+def test_alignment_is_of_a_whole_batch() -> None:
+    (problem,) = problems_of("train.accumulate=2", "model.fusion=align")
+    assert problem.startswith("train.accumulate = 2: model.alignment = 1.0 is of a whole batch")
+    load_recipe("rooms", ["train.accumulate=2", "model.fusion=align", "model.alignment=0"])
+
+
 def test_stages_sum_to_the_epochs() -> None:
     (problem,) = problems_of("train.epochs=10", recipe="nyudv2")
     assert problem == (
@@ -171,6 +177,13 @@ def test_staged_needs_a_rate_per_stage_for_every_group_that_has_one() -> None:
         "optimizer.decoder_lr = [0.001, 0.0001]: a list of 3, one for each stage of schedule.stage_epochs",
         "optimizer.gamma_lr = 0.001: a list of 3, one for each stage of schedule.stage_epochs",
     ]
+
+
+def test_the_discriminator_s_rate_falls_as_the_others() -> None:
+    stages = ["schedule.kind=staged", "schedule.stage_epochs=[4, 6]", "optimizer.encoder_lr=[2e-4, 1e-5]"]
+    stages += ["optimizer.decoder_lr=[2e-4, 1e-5]", "optimizer.discriminator_lr=2e-4", "train.epochs=10"]
+    found = problems_of(*stages, recipe="rooms-translate")
+    assert "optimizer.discriminator_lr = 0.0002: a list of 2, one for each stage of schedule.stage_epochs" in found
 
 
 def test_list_of_rates_needs_stages() -> None:
