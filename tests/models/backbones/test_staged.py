@@ -70,13 +70,14 @@ def test_baselines_fuse_behind_stages(stage):
     assert net.eval()(torch.randn(2, 1, 3, 64, 64)).branches.shape == (1, 1, 3, 16, 16)
 
 
+@pytest.mark.parametrize("name", ["test_convnext", "fastvit_sa12"])
 @pytest.mark.parametrize("streams", ["baseline", "private", "first stages"])
-def test_private_streams_share_no_linear_layer(streams):
-    """ConvNeXt's convolutions of 1 x 1 are such: nine tenths of its parameters."""
+def test_private_streams_share_no_linear_layer(name, streams):
+    """ConvNeXt's convolutions of 1 x 1 are such, nine tenths of its parameters; FastViT has batch norms beside them."""
     fusion = Fusion(lambda channels, modalities, make_norm: AverageFusion(modalities), "all")
     conv = "private" if streams == "private" else "shared"
     settings = StreamSettings(threshold=1e-9, conv=conv)
-    encoder = timm_encoder("test_convnext", 2, settings, fusion=fusion if streams == "baseline" else None)
+    encoder = timm_encoder(name, 2, settings, fusion=fusion if streams == "baseline" else None)
     if streams == "first stages":
         make_first_stages_private(encoder, 2, len(encoder.channels))
     inside = {id(layer) for each in encoder.modules() if isinstance(each, PrivateCopies) for layer in each.modules()}
