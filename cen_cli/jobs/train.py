@@ -233,6 +233,13 @@ def _job(
         )
     if said := builders.normalized_otherwise(recipe, job.task.validation.specs):
         listener.on_note(said)
+    if recipe.schedule.warmup_steps >= job.plan.total_steps:
+        listener.on_note(
+            f"schedule.warmup_steps = {recipe.schedule.warmup_steps} of {job.plan.total_steps} steps in all: learning "
+            "rates rise to the end and never reach the recipe's; a few per cent of the steps are usual"
+        )
+    if recipe.train.freeze_bn and not any(getattr(each, "frozen", False) for each in job.task.kept.modules()):
+        listener.on_note("train.freeze_bn = true freezes nothing: the encoder has no batch norms")
     if recipe.train.accumulate > 1:
         seen = recipe.train.batch // recipe.train.accumulate
         listener.on_note(

@@ -522,3 +522,16 @@ def test_a_recipe_elsewhere_with_the_same_settings_continues_the_run(cen: Cen, t
 def test_frozen_statistics_that_nothing_has_measured_are_pointed_out(train: Cen, frozen: bool) -> None:
     text = train("--dry-run", settings=(f"train.freeze_bn={str(frozen).lower()}",)).err
     assert ("freezes statistics that nothing has measured" in text) == frozen
+    assert "freezes nothing" not in text
+
+
+def test_an_encoder_without_batch_norms_has_none_to_freeze(train: Cen) -> None:
+    settings = ("train.freeze_bn=true", "model.backbone=timm/convnext_atto", "model.encoder_width=64")
+    text = train("--dry-run", settings=settings).err
+    assert "train.freeze_bn = true freezes nothing" in text
+
+
+@pytest.mark.parametrize("steps", [1, 1000])
+def test_a_warm_up_as_long_as_the_run_is_pointed_out(train: Cen, steps: int) -> None:
+    text = train("--dry-run", settings=(f"schedule.warmup_steps={steps}",)).err
+    assert ("never reach the recipe's" in text) == (steps == 1000)
