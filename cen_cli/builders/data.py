@@ -15,7 +15,7 @@ from cen_cli.data.sets.rooms import Rooms, domains_of
 from cen_cli.data.sets.sunrgbd import SUNRGBD
 from cen_cli.data.sets.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, EvalTransform, TrainTransform
-from cen_cli.data.views import Reading, ViewDataset
+from cen_cli.data.views import FileViews, Reading
 from cen_cli.errors import CenError, UnavailableError, UsageError
 from cen_cli.recipe import folders
 from cen_cli.recipe.schema import Recipe
@@ -32,7 +32,7 @@ ROOTS = {
 """By `data.kind`: what a data set that is not built in is called, and what its root is."""
 
 
-def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Advance = unheard) -> ViewDataset:
+def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Advance = unheard) -> FileViews:
     """The recipe's data set: `split` is train, val or test; `training` turns augmentation on.
 
     `progress` is told (views done, views in all) while the built-in rooms are rendered. Raises DataError, or UsageError
@@ -72,7 +72,7 @@ def dataset(recipe: Recipe, split: str, *, training: bool = False, progress: Adv
             return _folders(recipe, split, reading)
 
 
-def at_hand(recipe: Recipe, split: str) -> ViewDataset | None:
+def at_hand(recipe: Recipe, split: str) -> FileViews | None:
     """The recipe's data set where its files are on this machine and need not be rendered first; else None."""
     try:
         return dataset(recipe, split, progress=_refuse_rendering)
@@ -85,7 +85,7 @@ def _refuse_rendering(done: int, total: int) -> None:
         raise UnavailableError(f"{total - done} views have not been rendered yet")
 
 
-def _rooms(recipe: Recipe, split: str, reading: Reading, progress: Advance) -> ViewDataset:
+def _rooms(recipe: Recipe, split: str, reading: Reading, progress: Advance) -> FileViews:
     data = recipe.data
     settings = RoomsSettings(**data.rooms.model_dump())
     domains = domains_of(data.inputs, data.target)
@@ -95,7 +95,7 @@ def _rooms(recipe: Recipe, split: str, reading: Reading, progress: Advance) -> V
     return Rooms(folder, split, data.inputs, data.target, **reading)
 
 
-def _folders(recipe: Recipe, split: str, reading: Reading) -> ViewDataset:
+def _folders(recipe: Recipe, split: str, reading: Reading) -> FileViews:
     data, keys = recipe.data, recipe.data.folders
     return Folders(
         Path(data.root),

@@ -61,6 +61,8 @@ class TrainingJob:
     settings: FitSettings
     fingerprint: dict[str, str]
     """By split: the fingerprint of the files that are learned from and validated on."""
+    arrangement: dict[str, str]
+    """By split: the digest of the order of its views, and of which files belong together."""
     class_counts: list[list[int]] | None = None
     """As `count_classes` returns them, where class weights are made from them."""
 
@@ -166,7 +168,8 @@ def training_job(
         start=model.start,
     )
     fingerprint = {"train": train_data.fingerprint(), "val": validation.fingerprint()}
-    return TrainingJob(asked, task, train_data, plan, _fit_settings(recipe), fingerprint, class_counts)
+    arrangement = {"train": train_data.arrangement(), "val": validation.arrangement()}
+    return TrainingJob(asked, task, train_data, plan, _fit_settings(recipe), fingerprint, arrangement, class_counts)
 
 
 def _pixel_loss(

@@ -1,9 +1,10 @@
 """Image files -> the values they store: only raster formats that hold their own pixels, nothing rounded or turned.
 
 PNG, JPEG, TIFF, BMP and WebP are opened, none of the others that Pillow knows: some of those start programs. Pillow
-keeps the high bytes alone of colours of 16 bits, and no TIFF of more than four bands: by the file's own header,
-imagecodecs decodes PNGs of that kind, and tifffile TIFFs. Grey PNGs of 2 and 4 bits are spread to 8, as that format
-means them. NumPy's arrays (.npy) count as images of the mode that their type and shape correspond to.
+keeps the high bytes alone of colours of 16 bits, and of TIFFs neither signs of 8 bits nor bands beyond colours and
+transparency: by the file's own header, imagecodecs decodes PNGs of that kind, and tifffile TIFFs. Pages of one TIFF are
+bands, where all are of one size and type. Grey PNGs of 2 and 4 bits are spread to 8, as that format means them. NumPy's
+arrays (.npy) count as images of the mode that their type and shape correspond to.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -29,8 +30,8 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 """Pillow's names of the formats that are opened. JPEG includes MPO, which some cameras write as .jpg."""
 LOSSY = ("JPEG", "MPO", "WEBP")
 """Formats that may change stored values."""
-SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I")
-"""Modes of whole numbers of one band that may be above 255."""
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B")
+"""Modes of whole numbers of one band, from 0 to 65535."""
 STORED = {"L": "uint8", "RGB": "uint8", "RGB;16": "uint16", "I;16S": "int16", "F": "float32", "RGB;F": "float32"}
 STORED |= dict.fromkeys(SIXTEEN_BIT, "uint16")
 """The type of the values, by mode, where a modality can have it."""
@@ -54,8 +55,12 @@ _BITS = {"uint8": "8-bit", "uint16": "16-bit", "int16": "16-bit with a sign", "f
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
 """Modes of pictures of 8 bits, which can be turned into one another."""
 _ORIENTATION = 0x0112
-_BITS_PER_SAMPLE, _SAMPLES, _SAMPLE_FORMAT = 258, 277, 339
+_BITS_PER_SAMPLE, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 277, 338, 339
 _SIGNED = 2
+_TRANSPARENCY = ((1,), (2,))
+"""Of `_EXTRA_SAMPLES`: colours multiplied by it, and not."""
+_NO_BAND = 1 | 4
+"""Of a page's kind: a smaller copy of another one, or its mask."""
 _READING_FAILED = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, struct.error, zlib.error)
 
 
@@ -83,12 +88,14 @@ def decode(path: str | Path, *, convert: Literal["L", "RGB"] | None = None) -> D
     if os.fspath(path).lower().endswith(".npy"):
         return _decode_array(path)
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        # a stream, since Pillow maps files that have a name to memory, and turned TIFFs with rows of a wrong length
+        with open(path, "rb") as stream, Image.open(stream, formats=FORMATS) as image:
             orientation = image.getexif().get(_ORIENTATION, 1)
             if _loses_bits(path, image):
                 return _png_of_16_bits(path, orientation) if image.format == "PNG" else _tiff(path)
             chosen = image.convert(convert) if convert and image.mode in EIGHT_BIT else image
-            mode, values = _mode(chosen), np.array(chosen)
+            values = np.array(chosen)
+            mode = _mode(chosen, values)
             values = values.astype(np.int16) if mode == "I;16S" else values
             upright = values if image.format == "TIFF" else _turn(values, orientation)  # Pillow turns TIFFs itself
             return Decoded(mode, image.format or "", upright, orientation != 1)
@@ -143,16 +150,21 @@ def _loses_bits(path: str | Path, image: Image.Image) -> bool:
         return depth == 16 and colours != 0
     if image.format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
-        return tags.get(_SAMPLES, 1) > 1 and max(tags.get(_BITS_PER_SAMPLE, (1,))) > 8
+        bits, more = max(tags.get(_BITS_PER_SAMPLE, (1,))), tags.get(_EXTRA_SAMPLES)
+        if bits == 8 and tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
+            return True
+        if tags.get(_SAMPLES, 1) > 1 and (bits > 8 or (more is not None and tuple(more) not in _TRANSPARENCY)):
+            return True
+        return getattr(image, "n_frames", 1) > 1 and _has_bands_as_pages(path)
     return False
 
 
-def _mode(image: Image.Image) -> str:
+def _mode(image: Image.Image, values: np.ndarray) -> str:
     if image.format == "TIFF" and image.mode == "I":
         tags = image.tag_v2  # type: ignore[attr-defined]
         if tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED and tags.get(_BITS_PER_SAMPLE, (1,))[0] == 16:
             return "I;16S"
-    return image.mode
+    return mode_of(values) or "I" if image.mode == "I" else image.mode
 
 
 def _turn(values: np.ndarray, orientation: int) -> np.ndarray:
@@ -196,18 +208,32 @@ def _is_tiff(path: str | Path) -> bool:
         return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+def _has_bands_as_pages(path: str | Path) -> bool:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        return len(_pages_alike(file)) > 1
+
+
+def _pages_alike(file: Any) -> list[Any]:
+    """The first page, and all that are of its size and type, but copies and masks of others."""
+    first, *more = file.pages
+    kind = (first.shape, first.dtype)
+    return [first, *(page for page in more if (page.shape, page.dtype) == kind and not page.subfiletype & _NO_BAND)]
+
+
 def _tiff(path: str | Path) -> Decoded:
-    """The first page of a TIFF; other files that one may name are not opened."""
+    """The pages of a TIFF; other files that one may name are not opened."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as file:
-            page = file.pages.first
+            page, *more = pages = _pages_alike(file)
             if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or 0):
                 raise _too_large(path, page.imagewidth * page.imagelength)
             orientation = page.tags.valueof(_ORIENTATION, 1)
-            values = page.asarray()
-            values = np.moveaxis(values, page.axes.index("S"), -1) if "S" in page.axes else values
+            values = np.stack([each.asarray() for each in pages], axis=-1) if more else page.asarray()
+            values = np.moveaxis(values, page.axes.index("S"), -1) if "S" in page.axes and not more else values
     except (tifffile.TiffFileError, RuntimeError, *_READING_FAILED) as error:
         raise _damaged(path, error) from None
     return _as_image(path, _turn(values, orientation), "TIFF", turned=orientation != 1)
@@ -233,6 +259,7 @@ def _decode_array(path: str | Path) -> Decoded:
 def _as_image(path: str | Path, values: np.ndarray, kind: str, *, turned: bool = False) -> Decoded:
     """Values of any type as the nearest that images have. Raises DataError where there is none."""
     mode = mode_of(values)
+    mode = f"{values.dtype} x 4" if mode == "RGBA" and kind == "TIFF" else mode  # by its header no transparency
     if not mode:
         raise DataError(
             f"{path}: the {'array' if kind == 'NPY' else 'image'} is {values.dtype} {list(values.shape)}, expected "

@@ -110,13 +110,14 @@ class Pattern:
 def find_together(root: Path, patterns: Mapping[str, Pattern]) -> dict[str, dict[ViewKey, str]]:
     """The files of every pattern by view, where numbers in the names may be padded differently (`dsm_02`, `top_2`).
 
-    Views are called as the first pattern that has them calls them. Raises DataError as `Pattern.find` does.
+    Views are called as the last pattern that has them calls them, which is that of labels or target whatever the
+    inputs. Raises DataError as `Pattern.find` does.
     """
     matched = {name: pattern.find(root) for name, pattern in patterns.items()}
     if any(len({padded_alike(key) for key in files}) < len(files) for files in matched.values()):
         return matched  # 1.png and 01.png are two views
     called: dict[ViewKey, ViewKey] = {}
-    for files in matched.values():
+    for files in reversed(matched.values()):
         for key in files:
             called.setdefault(padded_alike(key), key)
     return {name: {called[padded_alike(key)]: path for key, path in files.items()} for name, files in matched.items()}

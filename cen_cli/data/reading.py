@@ -168,7 +168,12 @@ def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False
     meant = values.astype(np.float32) / np.float32(encoding.scale)
     span = encoding.high - encoding.low
     if not measured:
-        unit = np.clip((np.nan_to_num(meant) - np.float32(encoding.low)) / np.float32(span), 0, 1)
+        if not np.isfinite(meant).all():
+            raise DataError(
+                f"{path}: {1 - np.isfinite(meant).mean():.2%} of the values are NaN or infinite, which no image means",
+                hint='kind = "measurement" in the recipe\'s table of the modality leaves such pixels out',
+            )
+        unit = np.clip((meant - np.float32(encoding.low)) / np.float32(span), 0, 1)
         return tensors.Image(_planes(unit))
     above = np.clip(meant - np.float32(encoding.low), _TINY * span, span)
     above[~measured_pixels(values, encoding.invalid)] = 0.0
@@ -237,7 +242,7 @@ def stored_labels(path: str | Path, *, color: bool, lossy: bool = False) -> np.n
     """
     decoded = without_alpha(decode(path))
     mode, values = decoded.mode, decoded.values
-    wanted = ("RGB",) if color else ("1", "L", "P", "F", *SIXTEEN_BIT)
+    wanted = ("RGB",) if color else ("1", "L", "P", "F", "I", *SIXTEEN_BIT)
     if mode not in wanted:
         expected = "8-bit RGB" if color else "grey or palette"
         other = "index" if color else "color"

@@ -361,6 +361,11 @@ class FileViews(ViewDataset):
         digest.update(json.dumps(settings).encode())
         return digest.hexdigest()
 
+    def arrangement(self) -> str:
+        """SHA-256 over the views in their order, each with the files that belong together."""
+        views = [[view.name, view.files] for view in self.views]
+        return hashlib.sha256(json.dumps(views, sort_keys=True).encode()).hexdigest()
+
     def _read(self, index: int) -> RawView:
         return read_view(
             self.views[index].name,

@@ -70,6 +70,7 @@ def train(
 
         def create() -> RunDirectory:
             environment = describe_environment(job.task.device, job.task.precision, job.fingerprint)
+            environment["arrangement"] = job.arrangement
             if job.plan.bf16_over_fp32 is not None:
                 environment["bf16_over_fp32"] = job.plan.bf16_over_fp32
             if job.class_counts is not None:
@@ -193,8 +194,13 @@ def _check_same(own: Recipe, wanted: Recipe, run: RunDirectory) -> None:
 
 def _check_data(job: TrainingJob, run: RunDirectory) -> None:
     """A run continues on the data it started on. Raises DataError."""
-    before = read_environment(run)["data"]
-    changed = [split for split, fingerprint in job.fingerprint.items() if before.get(split) != fingerprint]
+    environment = read_environment(run)
+    arranged = environment.get("arrangement", job.arrangement)  # runs of version 0.1 have none
+    changed = [
+        split
+        for split, fingerprint in job.fingerprint.items()
+        if environment["data"].get(split) != fingerprint or arranged.get(split) != job.arrangement[split]
+    ]
     rendered = "; rooms differ from machine to machine: copy their folder" if job.recipe.data.kind == "rooms" else ""
     if changed:
         raise DataError(

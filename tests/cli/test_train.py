@@ -513,6 +513,16 @@ def test_a_run_continues_on_its_own_data_only(cen: Cen, tiny_run: Path, tiny_roo
     assert f"the data of split val are not those that {run} was started on" in cen(*words, code=1).err
 
 
+def test_a_run_does_not_continue_on_views_in_another_order(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    moved, run = shutil.copytree(tiny_root, tmp_path / "moved"), copy_of(tiny_run, tmp_path / "run")
+    lines = (moved / "train.txt").read_text().splitlines()
+    (moved / "train.txt").write_text("\n".join(reversed(lines)))
+    text = cen("train", "--resume", run, "--device", "cpu", "--data-root", moved, code=1).err
+    assert f"the data of split train are not those that {run} was started on" in text
+
+
 def test_a_recipe_elsewhere_with_the_same_settings_continues_the_run(cen: Cen, tiny_run: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "tiny.toml", write_nyudv2(tmp_path / "data"))
     assert cen("train", recipe, "--resume", tiny_run, "--json").document["summary"]["steps"] == 8

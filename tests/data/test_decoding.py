@@ -83,6 +83,64 @@ def test_bands_in_planes_of_their_own_come_last(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode(tmp_path / "a.tif").values, values.transpose(1, 2, 0))
 
 
+@pytest.mark.parametrize(
+    ("shape", "photometric", "kind"),
+    [
+        ((6, 7, 4), "rgb", "8-bit of 4 bands"),
+        ((6, 7, 5), "rgb", "8-bit of 5 bands"),
+        ((6, 7, 2), "minisblack", "2 bands"),
+    ],
+)
+def test_bands_that_no_header_calls_transparency_are_kept(
+    tmp_path: Path, shape: tuple[int, ...], photometric: str, kind: str
+) -> None:
+    values = values_of(shape, "uint8")
+    extra = ["unspecified"] * (shape[-1] - (3 if photometric == "rgb" else 1))
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric=photometric, planarconfig="contig", extrasamples=extra)
+    decoded = decode(tmp_path / "a.tif")
+    np.testing.assert_array_equal(decoded.values, values)
+    assert describe_mode(decoded.mode).endswith(kind)
+
+
+def test_transparency_is_none_of_the_colours(tmp_path: Path) -> None:
+    values = values_of((6, 7, 4), "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["unassalpha"])
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif", convert="RGB").values, values[..., :3])
+
+
+def test_bytes_with_a_sign_keep_it(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[-5, 7]], np.int8))
+    decoded = decode(tmp_path / "a.tif")
+    assert (decoded.values.tolist(), decoded.mode) == ([[-5, 7]], "I;16S")
+
+
+def test_pages_of_one_size_are_bands(tmp_path: Path) -> None:
+    values = values_of((5, 6, 7), "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack")
+    decoded = decode(tmp_path / "a.tif")
+    np.testing.assert_array_equal(decoded.values, values.transpose(1, 2, 0))
+    assert describe_mode(decoded.mode) == "16-bit of 5 bands"
+
+
+def test_copies_of_a_page_are_no_bands(tmp_path: Path) -> None:
+    values = values_of((6, 7), "uint8")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page, kind in ((values, 0), (values[::2, ::2], 1), (255 - values, 1)):
+            writer.write(page, photometric="minisblack", subfiletype=kind, metadata=None)
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif").values, values)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_grey_tiffs_are_turned_as_they_say(tmp_path: Path, orientation: int, dtype: str) -> None:
+    stored, path = values_of((48, 64), dtype), tmp_path / "a.tif"
+    tifffile.imwrite(path, stored, photometric="minisblack", extratags=[(0x0112, "H", 1, orientation, True)])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(decode(path).values, decode(tmp_path / "a.png").values)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(("suffix", "dtype"), [("jpg", "uint8"), ("png", "uint8"), ("tif", "uint8"), ("tif", "uint16")])
 def test_images_are_turned_as_they_say(tmp_path: Path, orientation: int, suffix: str, dtype: str) -> None:

@@ -18,6 +18,7 @@ from cen_cli.data.reading import (
     read_encoded,
     read_image,
     read_labels,
+    read_units,
 )
 from cen_cli.data.tensors import DepthMap
 from cen_cli.errors import DataError
@@ -271,6 +272,29 @@ def test_whole_numbers_with_a_sign_are_read_where_no_value_is_negative(tmp_path)
     np.save(tmp_path / "c.npy", np.array([[0, 40000]], np.uint16))
     with pytest.raises(DataError, match="expected 16-bit grey with a sign"):
         read_encoded(tmp_path / "c.npy", encoding, measured=True)
+
+
+@pytest.mark.parametrize("values", [[[-9999, 7]], [[0, 100_000]]])
+def test_whole_numbers_beyond_16_bits_are_refused(tmp_path, values):
+    tifffile.imwrite(tmp_path / "a.tif", np.array(values, np.int32))
+    with pytest.raises(DataError, match="expected 16-bit grey"):
+        read_encoded(tmp_path / "a.tif", Encoding("uint16", 1, 0, 60000), measured=True)
+    with pytest.raises(DataError, match="expected 16-bit grey"):
+        read_units(tmp_path / "a.tif")
+
+
+def test_whole_numbers_of_32_bits_within_16_are_read(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 60000]], np.int32))
+    assert read_units(tmp_path / "a.tif").tolist() == [[0, 60000]]
+
+
+def test_an_image_has_no_pixel_that_is_no_number(tmp_path):
+    encoding = Encoding("float32", 1, 280, 310)
+    np.save(tmp_path / "a.npy", np.array([[280, np.nan, 310, 295]], np.float32))
+    with pytest.raises(DataError, match=r"25\.00% of the values are NaN or infinite") as caught:
+        read_encoded(tmp_path / "a.npy", encoding)
+    assert 'kind = "measurement"' in (caught.value.hint or "")
+    assert read_encoded(tmp_path / "a.npy", encoding, measured=True)[0, 0, 1] == 0
 
 
 def test_a_modality_reads_its_own_bands(tmp_path, write):

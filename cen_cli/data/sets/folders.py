@@ -178,7 +178,8 @@ def _keys_of_split(
         return _of_folders(root, split, complete if skip and complete else everything, division)
     if split == "test" and not division.shares[2]:
         split = "val"
-    return _divided(split, everything, division.shares, division.seed)
+    learnable = [key for key in everything if key in next(reversed(matched.values()))]
+    return _divided(split, learnable if skip and learnable else everything, division.shares, division.seed)
 
 
 def _divided(split: str, keys: Sequence[ViewKey], shares: tuple[float, float, float], seed: int) -> list[ViewKey]:

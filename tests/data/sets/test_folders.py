@@ -480,9 +480,47 @@ def test_numbers_may_be_padded_differently(tmp_path: Path) -> None:
         save(tmp_path / f"b/dsm_{number:03d}.npy", np.zeros((2, 2), np.uint8))
     patterns = {"a": Pattern("a/top_{stem}.npy"), "b": Pattern("b/dsm_{stem}.npy")}
     found = find_together(tmp_path, patterns)
-    assert {key.stem for key in found["b"]} == {key.stem for key in found["a"]} == {"2", "11"}
+    assert {key.stem for key in found["b"]} == {key.stem for key in found["a"]} == {"002", "011"}
     save(tmp_path / "a/top_02.npy", np.zeros((2, 2), np.uint8))
     assert {key.stem for key in find_together(tmp_path, patterns)["b"]} == {"002", "011"}
+
+
+def of_names(root: Path, inputs: str, *, skip: bool = False) -> dict[str, list[str]]:
+    modalities = {name: FolderModality(f"{name}/{{stem}}.npy", "image", 1) for name in "ab"}
+    labels = dataclasses.replace(LABELS, pattern="m/{stem}.npy")
+    given = {"modalities": modalities, "labels": labels, "skip_incomplete": skip}
+    splits = {split: Folders(root, split, tuple(inputs), **given) for split in ("train", "val", "test")}
+    return {split: [view.files["labels"] for view in data.views] for split, data in splits.items()}
+
+
+def test_views_are_divided_alike_whatever_the_inputs_and_their_padding(tmp_path: Path) -> None:
+    for number in range(1, 21):
+        for name in (f"a/top_{number}", f"b/top_{number:02d}", f"m/top_{number:02d}"):
+            save(tmp_path / f"{name}.npy", np.zeros((2, 2), np.uint8))
+    parts = of_names(tmp_path, "ab")
+    assert of_names(tmp_path, "ba") == of_names(tmp_path, "b") == parts
+    assert {split: len(views) for split, views in parts.items()} == {"train": 16, "val": 2, "test": 2}
+
+
+def test_views_without_labels_have_no_say_in_how_the_others_are_divided(tmp_path: Path) -> None:
+    for number in range(60):
+        for name in ("a", "b", "m") if number % 2 else ("a",):
+            save(tmp_path / f"{name}/{number:02d}.npy", np.zeros((2, 2), np.uint8))
+    parts = of_names(tmp_path, "ab", skip=True)
+    assert of_names(tmp_path, "a", skip=True) == of_names(tmp_path, "b", skip=True) == parts
+    assert {split: len(views) for split, views in parts.items()} == {"train": 24, "val": 3, "test": 3}
+
+
+def test_the_arrangement_tells_which_files_belong_together(tmp_path: Path) -> None:
+    for name in ("a/1", "a/2"):
+        save(tmp_path / f"{name}.npy", np.zeros((2, 2), np.uint8))
+    modality = FolderModality("a/{stem}.npy", "image", 1)
+    found = []
+    for lines in ("1\n2\n", "2\n1\n"):
+        (tmp_path / "list").write_text(lines)
+        found.append(Folders(tmp_path, "train", "a", modalities={"a": modality}, division=Division("list", "list")))
+    assert found[0].fingerprint() == found[1].fingerprint()
+    assert found[0].arrangement() != found[1].arrangement()
 
 
 def test_scenes_within_scenes_are_one_group(tmp_path: Path) -> None:

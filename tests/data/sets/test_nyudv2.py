@@ -54,6 +54,13 @@ def test_another_list_takes_the_place_of_the_split(write_nyudv2):
     assert [view.name for view in NYUDv2(root, "train", list_file="few.txt").views] == ["000002"]
 
 
+def test_a_view_is_listed_once(write_nyudv2):
+    root = write_nyudv2()
+    (root / "few.txt").write_text("rgb/000002.png\tmasks/000002.png\tdepth/000002.png\n" * 2)
+    with pytest.raises(DataError, match=r"few\.txt, line 2: .* names what line 1 names already"):
+        NYUDv2(root, "train", list_file="few.txt")
+
+
 def test_forty_class_names():
     assert len(CLASS_NAMES) == len(set(CLASS_NAMES)) == 40
 

@@ -85,7 +85,7 @@ def _by_columns(path: Path, columns: Mapping[str, str]) -> list[ViewFiles]:
     if absent:
         raise DataError(f"{path}: lists name files of rgb, masks and depth, and none of {absent[0]}", hint=SOURCE)
     views = []
-    for line in read_list(path, _fields):
+    for line in read_list(path, _fields, unique=True):
         files = dict(zip(_COLUMNS, line, strict=True))
         views.append(ViewFiles(Path(files["rgb"]).stem, {key: files[column] for key, column in columns.items()}))
     return views
@@ -106,7 +106,7 @@ def _by_name(root: Path, path: Path, columns: Mapping[str, str]) -> list[ViewFil
             stem,
             {key: f"{_FOLDERS[column]}/{names[column].get(stem, f'{stem}.png')}" for key, column in columns.items()},
         )
-        for stem in read_list(path, lambda line: Path(line.split()[0]).stem)
+        for stem in read_list(path, lambda line: Path(line.split()[0]).stem, unique=True)
     ]
 
 
@@ -114,4 +114,8 @@ def _names_by_stem(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         what = f"NYUDv2: no folder {folder}; of {folder.parent}: {describe_folder(folder.parent)}"
         raise DataError(what, hint=SOURCE)
-    return {path.stem: path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
+    names: dict[str, str] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _SUFFIXES and names.setdefault(path.stem, path.name) != path.name:
+            raise DataError(f"{folder}: {names[path.stem]} and {path.name} are of one view", hint="keep one of them")
+    return names

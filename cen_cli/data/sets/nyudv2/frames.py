@@ -51,7 +51,7 @@ def find_frames(path: Path, split: str, columns: Mapping[str, str], *, depth: De
         raise DataError(f"{path}: this file holds no {absent[0]}, only rgb, depth and labels")
     count = file.count([arrays[column] for column in columns.values()])
     if list_file:
-        numbers = read_list(path.parent / list_file, partial(_frame_number, count=count))
+        numbers = read_list(path.parent / list_file, partial(_frame_number, count=count), unique=True)
     else:
         numbers = [number for number in FRAMES_OF[split] if number <= count]
     if not numbers:

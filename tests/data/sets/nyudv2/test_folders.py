@@ -71,6 +71,18 @@ class TestNamedAlike:
         with pytest.raises(DataError, match=r"train\.txt: 1 of 12 listed files are not there, the first: .*HHA/2\.png"):
             NYUDv2(root, "train", ["rgb", "hha"])
 
+    def test_two_files_of_one_view_are_refused(self, write_named):
+        root = write_named()
+        save(root / "HHA/2.png", np.zeros((*SIZE, 3), np.uint8))
+        with pytest.raises(DataError, match=r"HHA: 2\.jpg and 2\.png are of one view"):
+            NYUDv2(root, "train", ["rgb", "hha"])
+
+    def test_a_view_is_listed_once(self, write_named):
+        root = write_named()
+        (root / "train.txt").write_text((root / "train.txt").read_text() * 2)
+        with pytest.raises(DataError, match=r"train\.txt, line 5: .* names what line 1 names already"):
+            NYUDv2(root, "train", ["rgb", "hha"])
+
     def test_depth_stretched_to_8_bits_is_refused(self, write_named):
         root = write_named()
         save(root / "Depth/0.png", np.zeros(SIZE, np.uint8))

@@ -125,6 +125,11 @@ def test_lists_name_frames(mat, tmp_path, line):
 
 
 class TestWhatIsRefused:
+    def test_a_frame_that_is_listed_twice(self, mat):
+        (mat.parent / "few.txt").write_text("7\n000007\n")
+        with pytest.raises(DataError, match=r"few\.txt, line 2: '000007' names what line 1 names already"):
+            NYUDv2(mat, "train", list_file="few.txt")
+
     def test_a_file_that_is_no_hdf5(self, tmp_path):
         (tmp_path / "nyu.mat").write_bytes(b"MATLAB 5.0 MAT-file")
         with pytest.raises(DataError, match=r"nyu\.mat: not a MATLAB v7\.3 file, .* or a truncated one \(19 bytes"):
