@@ -10,6 +10,7 @@ from .jobs.analyze import analyze as analyze
 from .jobs.compare import compare as compare
 from .jobs.evaluate import evaluate as evaluate
 from .jobs.predict import predict as predict
+from .jobs.predict import predict_views as predict_views
 from .jobs.report import report as report
 from .jobs.sweep import sweep as sweep
 from .jobs.train import resume as resume

@@ -32,7 +32,7 @@ of modalities, B the batch, C channels, K classes or channels of the output, H a
 its supplement; other words are in the [glossary](glossary.md).
 """
 SECTIONS = {
-    "Commands as functions": "train resume evaluate predict translate compare sweep analyze report",
+    "Commands as functions": "train resume evaluate predict predict_views translate compare sweep analyze report",
     "Trained networks": "load LoadedNetwork",
     "Networks of your own": "to_cen ModalOutput exchange_layers sparsity_penalty health set_frozen_statistics "
     "set_synchronised set_norm_statistics active_dropout",

@@ -158,6 +158,7 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
     """
     metric, done = ranked(rows)
     alone, fused = (_best_first([row for row in done if row.alone is single], metric) for single in (True, False))
+    fused.sort(key=lambda row: row is not done[0])  # the best row of all is the best fusion, if it is one
     if not fused:
         return ("Nothing to advise yet: no row that fuses has been trained.",)
 

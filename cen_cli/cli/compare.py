@@ -7,7 +7,6 @@ from typing import Annotated
 
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, flag, option
-from cen_cli.errors import UsageError
 from cen_cli.results import as_json
 
 
@@ -51,13 +50,11 @@ def compare(
     from cen_cli.reporting.progress import Terminal
 
     drawn = images > 0 or bool(views)
-    if not drawn and (by or branches):
-        raise UsageError("--by and --branches are of the picture", hint="--images N or --views NAME draws it")
     report = job.compare(
         runs,
         split=split,
         images=images,
-        by=by or ("difference",),
+        by=by or (),
         views=views or (),
         branches=branches,
         out=out,

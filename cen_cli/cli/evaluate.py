@@ -87,11 +87,11 @@ def evaluate(
     from cen_cli.recipe.overrides import with_options
     from cen_cli.reporting.progress import Terminal
 
-    _check(without, fill, seed, robustness=robustness, pictures=save_images, distances=inception_weights is not None)
+    _check(without, fill, robustness=robustness, pictures=save_images, distances=inception_weights is not None)
     _check_files(confusion, out, robustness=robustness, pictures=save_images)
     numbers = None if scales is None else _scales(scales)
     changes = with_options(overrides or (), eval__protocol=protocol, eval__flip=flip, eval__scales=numbers)
-    common: dict[str, Any] = {"split": split, "changes": changes, "seed": seed or 0, "data_root": data_root}
+    common: dict[str, Any] = {"split": split, "changes": changes, "seed": seed, "data_root": data_root}
     common |= {"device": device, "engine": engine, "listener": Terminal()}
     if robustness:
         _robustness(checkpoint, {**common, "fills": fill or tuple(Fill)}, out, json=json)
@@ -99,7 +99,7 @@ def evaluate(
     report = job.evaluate(
         checkpoint,
         without=without or (),
-        fill=fill[0] if fill else Fill.ZERO,
+        fill=fill[0] if fill else None,
         pictures=save_images,
         out=out,
         inception_weights=inception_weights,
@@ -122,7 +122,6 @@ def _scales(text: str) -> list[float] | str:
 def _check(
     without: list[str] | None,
     fills: list[Fill] | None,
-    seed: int | None,
     *,
     robustness: bool,
     pictures: int,
@@ -131,12 +130,10 @@ def _check(
     """Raises UsageError for options that do not go together, or would do nothing."""
     if robustness and without:
         raise UsageError("--robustness leaves out every subset of the modalities; give it or --without")
-    if (robustness or without) and pictures:
-        raise UsageError("--save-images shows whole inputs; leave it out, or --robustness and --without")
+    if robustness and pictures:
+        raise UsageError("--save-images shows whole inputs; leave it out, or --robustness")
     if robustness and distances:
         raise UsageError("--robustness computes no FID and no KID; leave --inception-weights out")
-    if not (robustness or without) and (fills or seed is not None):
-        raise UsageError(f"{'--fill' if fills else '--seed'} is read only with --without MODALITY or --robustness")
     if without and len(fills or ()) > 1:
         raise UsageError("--without takes one --fill", hint="--robustness compares them")
 

@@ -59,7 +59,7 @@ def sweep(
         raise UsageError("--show prints results, --dry-run what is to be trained", hint="leave out one of them")
     if time and not dry_run:
         raise UsageError("--time estimates without training", hint="give it with --dry-run")
-    if budget is not None and (show or dry_run):
+    if budget is not None and dry_run:
         raise UsageError("--budget is for training, and nothing is to be trained", hint="leave it out")
     common: dict[str, Any] = {"recipe": recipe, "out": out, "changes": overrides or (), "data_root": data_root}
     common["device"] = device

@@ -99,18 +99,17 @@ class Fit:
             while self.progress.epoch < self.settings.epochs and not self._settled():
                 self._train_epoch(batches, stop)
                 self._finish_epoch(stop)
+        if self._settled():
+            self.listener.on_note(
+                f"training ends after epoch {self.progress.epoch}: no better {self.settings.best_by} for "
+                f"train.patience = {self.settings.patience}"
+            )
         return self.summary()
 
     def _settled(self) -> bool:
         """Whether no better score is to be expected."""
         patience, progress = self.settings.patience, self.progress
-        settled = patience is not None and progress.worse >= patience and progress.step >= self.hardened
-        if settled:
-            self.listener.on_note(
-                f"training ends after epoch {progress.epoch}: no better {self.settings.best_by} for "
-                f"train.patience = {patience}"
-            )
-        return settled
+        return patience is not None and progress.worse >= patience and progress.best_step >= self.hardened
 
     def _beside(self) -> dict[str, nn.Module]:
         """Networks whose weights a resumed run needs beside those that are kept."""
@@ -391,6 +390,7 @@ class Fit:
         state["rng_of_other_ranks"] = others
         state["ranks"] = ranks.count()
         state["scalers"] = self.task.scaler_states()
+        state["settled"] = self._settled()
         self.gammas.save(self.directory.gammas)
         write_checkpoint(
             self.directory.best if best else self.directory.last,

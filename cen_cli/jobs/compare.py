@@ -14,9 +14,9 @@ from cen_cli.analysis.sweeps import RowPlan, sweep_rows
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
-from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
+from cen_cli.jobs.arguments import several
+from cen_cli.jobs.evaluate import dataset, evaluated_recipe, replaced_channels, scoring
 from cen_cli.jobs.pictures import draw_rows, row_maker
-from cen_cli.models.exchange import count_replaced, exchanging_layers
 from cen_cli.recipe import Recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.schema import BEST_BY
@@ -31,8 +31,8 @@ def compare(
     *,
     split: str | None = None,
     images: int = 0,
-    by: Sequence[str] = ("difference",),
-    views: Sequence[str] = (),
+    by: str | Sequence[str] = (),
+    views: str | Sequence[str] = (),
     branches: bool = False,
     out: str | Path = "comparison.png",
     inception_weights: Path | None = None,
@@ -47,7 +47,8 @@ def compare(
             one run as two.
         split: "train", "val" or "test"; absent, the first recipe's `eval.split`.
         images: so many views are drawn into the file `out`.
-        by: which: "difference" for those on which the networks differ most, "darkest", "brightest"; of each `images`.
+        by: which: "difference", the default, for those on which the networks differ most, "darkest", "brightest"; of
+            each `images`.
         views: the names of the views that are drawn instead.
         branches: draw what each branch makes, too.
 
@@ -57,7 +58,10 @@ def compare(
     Raises:
         UsageError: fewer than two runs, one given twice, some that do not learn the same, or a name that no view has.
     """
-    shown = _shown(images, by, views)
+    runs, views, drawn = several(runs), several(views), bool(images or views)
+    if not drawn and (by or branches):
+        raise UsageError("--by and --branches are of the picture", hint="--images N or --views NAME draws it")
+    shown = _shown(images, several(by) or ("difference",), views)
     _check_distinct(runs)
     models = {str(run): builders.load(run, device) for run in runs}
     _check_comparable(models)
@@ -66,18 +70,18 @@ def compare(
     chosen = split or next(iter(models.values())).recipe.eval.split
     recipes = {run: evaluated_recipe(model, {"eval.split": chosen}, data_root, run) for run, model in models.items()}
     data = {run: dataset(recipe, listener) for run, recipe in recipes.items()}
-    sizes = _sizes_of_same_views(data, drawn=bool(images or views))
+    sizes = _sizes_of_same_views(data, drawn=drawn)
     for run, model in models.items():
         evaluation = scoring(model, data[run], recipes[run], run, inception_weights, listener)(data[run])
-        replaced = count_replaced(exchanging_layers(model.network), model.modalities)
+        replaced = replaced_channels(model)
         outcomes.append(MemberOutcome("", names[run], recipes[run].train.seed, run, "done", evaluation, replaced))
     report = _report(outcomes, names, next(iter(models.values())).recipe, sizes)
-    if images or views:
+    if drawn:
         firsts = {name: run for run, name in reversed(names.items())}
-        drawn = {name: models[run] for name, run in reversed(firsts.items())}
+        networks = {name: models[run] for name, run in reversed(firsts.items())}
         seen = {name: data[run] for name, run in firsts.items()}
         ways = {name: recipes[run] for name, run in firsts.items()}
-        draw_views(drawn, seen, ways, shown, Path(out), dict.fromkeys(drawn, "before") if branches else {})
+        draw_views(networks, seen, ways, shown, Path(out), dict.fromkeys(networks, "before") if branches else {})
     return report
 
 

@@ -12,15 +12,17 @@ from cen_cli.builders import LoadedNetwork
 from cen_cli.data.altered.missing import Missing, stand_ins
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
+from cen_cli.jobs.arguments import fill_of, several
 from cen_cli.jobs.expected import expected_scores
 from cen_cli.jobs.pictures import picture_of_views
+from cen_cli.models.exchange import count_replaced, exchanging_layers
 from cen_cli.recipe import Recipe
 from cen_cli.recipe.load import override
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.recipe.schema import BEST_BY
 from cen_cli.recipe.wording import perhaps
 from cen_cli.reporting.files import unless_unwritable, write_png
-from cen_cli.results import SILENT, Advance, Evaluation, EvaluationReport, Fill, Listener, Robustness
+from cen_cli.results import SILENT, Advance, Evaluation, EvaluationReport, Fill, Listener, ReplacedCount, Robustness
 from cen_cli.runs.directory import locate
 from cen_cli.scoring.segmentation import AfterBatch
 
@@ -32,9 +34,9 @@ def evaluate(
     *,
     split: str | None = None,
     changes: Changes = (),
-    without: Sequence[str] = (),
-    fill: Fill = Fill.ZERO,
-    seed: int = 0,
+    without: str | Sequence[str] = (),
+    fill: str | None = None,
+    seed: int | None = None,
     pictures: int = 0,
     out: str | Path | None = None,
     data_root: str | None = None,
@@ -47,23 +49,30 @@ def evaluate(
 
     Args:
         split: "train", "val" or "test"; absent, the recipe's `eval.split`.
-        without: modalities that are taken to be missing; nothing is expected then.
-        fill: what stands in for them: zeros, the mean, noise, or another view's image.
-        seed: of the noise, and of which view lends its image.
+        without: modalities that are taken to be missing; nothing is expected, and no picture drawn then.
+        fill: what stands in for them: "zero", absent too; "mean", "noise", or "other" for another view's image.
+        seed: of the noise, and of which view lends its image; absent, 0.
         pictures: so many of the first views are drawn into the folder `out`, absent images/ of the run.
         engine: "torch", or "onnx" for ONNX Runtime, as in `load`.
 
     Returns:
         scores per branch, of the ensemble and per class, in [0, 1] or the metric's own unit.
     """
-    source = str(checkpoint)
+    source, without = str(checkpoint), several(without)
+    if without and pictures:
+        raise UsageError("--save-images shows whole inputs; leave it out, or --without")
+    if not without and (fill is not None or seed is not None):
+        raise UsageError(f"--{'seed' if fill is None else 'fill'} is read only with --without MODALITY or --robustness")
+    stand_in = fill_of(fill or Fill.ZERO)
     model = builders.load(checkpoint, device, engine)
     recipe = evaluated_recipe(model, with_options(changes, eval__split=split), data_root, source)
     data = dataset(recipe, listener)
     score = scoring(model, data, recipe, source, inception_weights, listener)
     if without:
         missing = _missing(model, without)
-        return EvaluationReport(score_altered(data, Missing(missing, fill, stand_ins(data, [fill], seed=seed)), score))
+        return EvaluationReport(
+            score_altered(data, Missing(missing, stand_in, stand_ins(data, [stand_in], seed=seed or 0)), score)
+        )
     evaluation, images = score(data), None
     if pictures:
         picture = picture_of_views(model, data, recipe, range(min(pictures, len(data))))
@@ -78,15 +87,15 @@ def robustness(
     *,
     split: str | None = None,
     changes: Changes = (),
-    fills: Sequence[Fill] = tuple(Fill),
-    seed: int = 0,
+    fills: str | Sequence[str] = tuple(Fill),
+    seed: int | None = None,
     data_root: str | None = None,
     device: str = "auto",
     engine: str = "torch",
     listener: Listener = SILENT,
 ) -> Robustness:
     """Score a network with every subset of its modalities missing, and with each one corrupted; no FID and no KID."""
-    source = str(checkpoint)
+    source, words = str(checkpoint), [fill_of(word) for word in several(fills)]
     model = builders.load(checkpoint, device, engine)
     distances = False if model.task == "translation" else None
     options = with_options(changes, eval__split=split, eval__distances=distances)
@@ -94,7 +103,7 @@ def robustness(
     data = dataset(recipe, listener)
     builders.check_fits(model, data, source)
     scorer = builders.checkpoint_scorer(recipe, model.device, locate(checkpoint).model_file)
-    plan = plan_robustness(data, tuple(dict.fromkeys(fills)), seed=seed)
+    plan = plan_robustness(data, tuple(dict.fromkeys(words)), seed=seed or 0)
     with listener.counting("evaluating") as advance:
         counts = counted_evaluations(advance, len(data), plan.evaluations)
 
@@ -114,6 +123,13 @@ def default_folder(checkpoint: str | Path, name: str) -> Path:
     """Where plots or images of a checkpoint go: a folder of this name in its run, or beside it."""
     located = locate(checkpoint)
     return (located.run or located.model_file.parent) / name
+
+
+def replaced_channels(model: LoadedNetwork) -> tuple[ReplacedCount, ...]:
+    """Of a network that tells: a compact one has no exchange left to count, and gates that mix replace no channel."""
+    layers = exchanging_layers(model.network)
+    mixes = any(layer.mixes for layer in layers.values())
+    return () if model.compact or mixes else count_replaced(layers, model.modalities)
 
 
 def evaluated_recipe(model: LoadedNetwork, changes: Changes, data_root: str | None, source: str) -> Recipe:

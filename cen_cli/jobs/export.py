@@ -63,7 +63,8 @@ def compact(
             hint=f"{command('exchange-stats', source)} shows what is replaced",
         )
     tensors, metadata = compact_tensors(loaded.network), builders.labels_of_network(loaded, compact=True)
-    made = builders.from_tensors(tensors, metadata, located.model_file).network.eval()
+    compact = builders.from_tensors(tensors, metadata, located.model_file).network.eval()
+    made = builders.placed(compact, loaded.device, loaded.recipe)
     batches, notes = _compared_batches(loaded, data_root, source)
     report = compaction_report(
         loaded.network,

@@ -57,6 +57,9 @@ def predict(
         DataError: a file cannot be read, or is not what the network was trained on.
     """
     loaded = _load(checkpoint, inputs, device, engine)
+    if folders := [name for name in loaded.modalities if Path(inputs[name]).is_dir()]:
+        hint = "from Python predict_views labels all views of folders and lists; the command takes either by itself"
+        raise UsageError(f"--input {folders[0]}={inputs[folders[0]]}: a folder, and one file is one view", hint=hint)
     for what in WRITTEN:
         check_free(output_file(Path(out), what), NEW_FOLDER)
     labels, written = _label(loaded, "prediction", inputs, Path(out))
@@ -73,11 +76,20 @@ def predict_views(
     engine: str = "torch",
     listener: Listener = SILENT,
 ) -> Predictions:
-    """Label all views of folders or lists of files, one for each modality, and write what `predict` does of each.
+    """Label all views of folders or lists of files, and write what `predict` does of each.
 
-    Views that `out` holds already are kept, so that an interrupted call goes on; those that cannot be read are left out
-    and stand in `skipped`. Raises DataError where none can be, and for lists that do not fit together; UsageError as
-    `predict` does, and where `out` holds labels of another network or of other files.
+    Views that `out` holds already are kept, so that an interrupted call goes on.
+
+    Args:
+        inputs: one folder, or one text file with a file a line, for each modality of the network.
+        engine: "torch", or "onnx" for ONNX Runtime, as in `load`.
+
+    Returns:
+        where the files are, and the share of each class; views that could not be read stand in `skipped`.
+
+    Raises:
+        UsageError: as `predict`, and where `out` holds labels of another network or of other files.
+        DataError: none of the views can be read, or lists do not fit together.
     """
     loaded, folder = _load(checkpoint, inputs, device, engine), Path(out)
     views = find_views([Path(inputs[name]) for name in loaded.modalities], loaded.modalities, loaded.specs)

@@ -87,7 +87,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, 
     states, history, modalities = network.states, network.history, network.modalities
     known = network.exchange_history
     several = states if len(modalities) > 1 else ()
-    best = log.best(builders.best_by(recipe))
+    best = log.validation_at(progress.best_step)
     data_recipe = override(recipe, [], data_root=data_root, source=str(run.recipe))
     views, absent = _views(network.loaded, data_recipe, images, listener)
     epoch = log.steps_per_epoch

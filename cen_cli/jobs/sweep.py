@@ -20,8 +20,9 @@ from cen_cli.data.patterns import same_numbers
 from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import locked, write_bytes
+from cen_cli.jobs.arguments import several
 from cen_cli.jobs.budget import Row, train_within
-from cen_cli.jobs.evaluate import dataset, evaluated_recipe, scoring
+from cen_cli.jobs.evaluate import dataset, evaluated_recipe, replaced_channels, scoring
 from cen_cli.jobs.members import (
     BUSY,
     LOOK,
@@ -37,7 +38,6 @@ from cen_cli.jobs.members import (
 from cen_cli.jobs.sweep_pictures import draw
 from cen_cli.jobs.train import resume, train
 from cen_cli.models.cost import macs
-from cen_cli.models.exchange import count_replaced, exchanging_layers
 from cen_cli.processes import end_with_parent
 from cen_cli.recipe import Recipe, catalog
 from cen_cli.recipe.load import RecipeSource
@@ -50,7 +50,6 @@ from cen_cli.results import (
     MemberOutcome,
     NetworkCost,
     PlannedMember,
-    ReplacedCount,
     SweepReport,
     SweepRow,
 )
@@ -70,7 +69,7 @@ def sweep(
     show: bool = False,
     budget: float | None = None,
     shard: tuple[int, int] = (1, 1),
-    only: Sequence[str] = ("*",),
+    only: str | Sequence[str] = ("*",),
     jobs: int = 1,
     data_root: str | None = None,
     inception_weights: Path | None = None,
@@ -98,13 +97,15 @@ def sweep(
         UsageError: there is no such sweep, a recipe of it cannot be used, or a run in `out` had another recipe.
         Interrupted: SIGINT or SIGTERM came, and every member was saved.
     """
+    if show and budget is not None:
+        raise UsageError("--budget is for training, and nothing is to be trained", hint="leave it out")
     if budget is not None and shard != (1, 1):
         raise UsageError(
             "--budget gives the rows their seeds itself; --shard would part them",
             hint="leave out --shard: several processes may share --out",
         )
     grid = _grid(name, out, changes, data_root, listener, recipe)
-    chosen = grid.chosen(only, shard)
+    chosen = grid.chosen(several(only), shard)
     if distances := _distances(grid.sweep, inception_weights):
         chosen = [dataclasses.replace(run, distances=distances) for run in chosen]
     if show and not grid.folder.is_dir():
@@ -354,13 +355,7 @@ def _score(run: MemberRun, device: str, inception_weights: Path | None, sweep: S
     evaluation = scoring(model, data, recipe, str(folder), inception_weights, listener)(data)
     seconds = read_state(directory.last)["progress"]["seconds"]
     cost = _cost(model, recipe, data.view(0).size)
-    write_outcome(run.folder, evaluation, _replaced(model), seconds, cost)
-
-
-def _replaced(model: builders.LoadedNetwork) -> tuple[ReplacedCount, ...]:
-    """Of a network that replaces channels; one whose gates mix to the end has none to count."""
-    mixes = model.recipe.exchange.choose == "gate" and model.recipe.exchange.budget is None
-    return () if mixes else count_replaced(exchanging_layers(model.network), model.modalities)
+    write_outcome(run.folder, evaluation, replaced_channels(model), seconds, cost)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from cen_cli.data.transforms import resize_view
 from cen_cli.data.views import read_view
 from cen_cli.errors import DataError, UsageError
 from cen_cli.files import check_free
+from cen_cli.jobs.arguments import several
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe
 from cen_cli.jobs.own_images import find_views
 from cen_cli.jobs.predict import FRAMED
@@ -34,9 +35,9 @@ CONTACT_SHEET = "contact_sheet.png"
 
 
 def translate(
-    images: Sequence[str | Path] = (),
+    images: str | Path | Sequence[str | Path] = (),
     *,
-    inputs: Sequence[str] = (),
+    inputs: str | Sequence[str] = (),
     target: str | None = None,
     checkpoint: str | Path | None = None,
     split: str | None = None,
@@ -67,7 +68,8 @@ def translate(
         UsageError: no network fits, or the request contradicts itself.
         DataError: none of the views can be read.
     """
-    if images and split:
+    files, inputs = several(images), several(inputs)
+    if files and split:
         raise UsageError("--split names views of the recipe's data set, and images of your own are given")
     names = domain_names(inputs, target, None if checkpoint is None else str(checkpoint))
     source = str(checkpoint or find_run(names, target).root)
@@ -77,8 +79,8 @@ def translate(
     recipe = evaluated_recipe(model.loaded, with_options(changes, eval__split=split), data_root, source)
     folder = Path(out or Path("translations") / name_of(source))
     check_free(folder, "give a new folder with --out DIR")
-    if images:
-        views = _own_views([Path(image) for image in images], names or model.loaded.modalities, model, recipe)
+    if files:
+        views = _own_views([Path(file) for file in files], names or model.loaded.modalities, model, recipe)
     else:
         data = dataset(recipe, listener)
         views = _Views([partial(data.view, index) for index in range(len(data))])

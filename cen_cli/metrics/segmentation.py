@@ -21,6 +21,8 @@ def confusion_matrix(prediction: Tensor, target: Tensor, classes: int, ignore: i
     value must lie in 0 .. classes - 1 (ValueError on the CPU; elsewhere it is not checked, as that would wait for the
     device). Matrices of batches add up to that of the split.
     """
+    if not (isinstance(prediction, Tensor) and isinstance(target, Tensor)):
+        raise TypeError("prediction and target: tensors; torch.from_numpy makes them of arrays")
     if prediction.shape != target.shape:
         raise ValueError(f"prediction is of shape {tuple(prediction.shape)}, target of {tuple(target.shape)}")
     counted = target != ignore

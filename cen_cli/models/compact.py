@@ -202,17 +202,19 @@ def compact_sites(network: nn.Module, like: Tensor | None = None) -> list[Site]:
     return [site for site in sites if site.norm_name in following]
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def _following(network: nn.Module, sites: Sequence[Site], like: Tensor | None) -> set[str]:
     """The norms, by name, that read what the convolution of their site has made, and always do."""
-    made: dict[str, Any] = {}
+    made: dict[str, tuple[Any, int]] = {}
     reads: dict[str, bool] = {}
 
     def has_made(name: str, output: Any) -> None:
-        made[name] = output
+        made[name] = output, output._version
 
     def has_read(name: str, x: Any) -> None:
-        reads[name] = reads.get(name, True) and made.get(name) is x
+        output, version = made.get(name, (None, 0))
+        reads[name] = reads.get(name, True) and output is x and x._version == version  # nothing changed it in place
 
     modes = {module: module.training for module in network.modules()}
     with ExitStack() as hooks:

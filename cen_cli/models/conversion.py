@@ -134,7 +134,8 @@ def to_cen(
     Raises:
         ValueError: no norm to convert, gammas shared while exchanging, a layer that cannot be converted, bad names, a
             share that is not in (0, 1] or no channel anywhere, a threshold that is not finite or below 0, both of
-            them; a branch that differs, or images that `model` does not take (`check`).
+            them; a gamma_init that is not finite and above 0; a branch that differs, or images that `model` does not
+            take (`check`).
         TypeError: `model` is no network, but for example its name.
     """
     if not isinstance(model, nn.Module):
@@ -145,6 +146,8 @@ def to_cen(
     theta = THRESHOLD if threshold is None else threshold
     if not 0 <= theta < math.inf:
         raise ValueError(f"threshold = {threshold}: at least 0, and finite")
+    if gamma_init is not None and not 0 < gamma_init < math.inf:
+        raise ValueError(f"gamma_init = {gamma_init}: above 0, and finite")
     settings = StreamSettings(theta, region, replace, conv, norm, exchange, gamma_init)
     if not isinstance(check, bool) or check:
         _check_equal(model, names, settings, None if isinstance(check, bool) else check.shape)

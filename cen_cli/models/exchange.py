@@ -369,6 +369,8 @@ def exchanging_layers(model: nn.Module) -> dict[str, ChannelExchange]:
 def _as_saved(layer: ChannelExchange, state: Mapping[str, Tensor], prefix: str, *others: Any) -> None:
     """Before a state is loaded: make room for the choice and the donors that it holds."""
     fixed, donor = state.get(f"{prefix}fixed"), state.get(f"{prefix}donor")
+    if fixed is not None and not layer.active:
+        others[-1].append(f"{prefix}fixed: a choice of channels, and this network is made to exchange nothing")
     try:
         if fixed is not None:
             layer.fix(fixed)

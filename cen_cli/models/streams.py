@@ -46,7 +46,7 @@ def stack_modalities(inputs: Mapping[str, Tensor] | Tensor, modalities: Sequence
 
     `inputs` maps each of the M modalities to a tensor [B, C, H, W], all of one shape; or it is stacked already, as
     [M, B, C, H, W] or as [M*B, C, H, W] (modality-major). Returns [M*B, C, H, W]; channels_last inputs stay so.
-    Raises ValueError naming the modality or the shape that does not fit.
+    Raises ValueError naming the modality or the shape that does not fit, TypeError for what names no modality.
     """
     if isinstance(inputs, Tensor):
         count = len(modalities)
@@ -59,6 +59,9 @@ def stack_modalities(inputs: Mapping[str, Tensor] | Tensor, modalities: Sequence
             f"expected a stack [{count}, B, C, H, W] or [{count}*B, C, H, W] of {', '.join(modalities)}, "
             f"got shape {tuple(inputs.shape)}"
         )
+    if not isinstance(inputs, Mapping):
+        wanted = f"expected inputs by name, {{name: tensor}} for {', '.join(modalities)}, or a stack of them"
+        raise TypeError(f"{wanted}, not a {type(inputs).__name__}")
     missing = [name for name in modalities if name not in inputs]
     unknown = [name for name in inputs if name not in modalities]
     if missing or unknown:

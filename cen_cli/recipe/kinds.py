@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+import os
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -93,9 +95,13 @@ def _constraints(metadata: Iterable[Any]) -> Iterator[Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value of a recipe as TOML holds it: tables become dicts, tuples become lists."""
+    """A value of a recipe as TOML holds it: tables become dicts, tuples lists, paths texts, all numbers plain ones."""
     if isinstance(value, Table):
         return {name: plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
     return [plain(inner) for inner in value] if isinstance(value, (tuple, list)) else value

@@ -19,7 +19,7 @@ _LIST = """texts in a list need quotes, and a shell takes them away: --set 'data
 
 Change = str | tuple[str, Any]
 """`table.key=value`, or a dotted key and its value."""
-Changes = Mapping[str, Any] | Iterable[Change]
+Changes = str | Mapping[str, Any] | Iterable[Change]
 
 
 def with_options(changes: Changes, **options: Any) -> list[Change]:
@@ -47,7 +47,9 @@ def parse_overrides(changes: Changes) -> tuple[dict[str, Any], list[str]]:
 
 
 def _listed(changes: Changes) -> list[Change]:
-    return [*changes.items()] if isinstance(changes, Mapping) else [*changes]
+    if isinstance(changes, Mapping):
+        return [*changes.items()]
+    return [changes] if isinstance(changes, str) else [*changes]
 
 
 def _parse_pair(key: str, value: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Problem:
 
 def show_value(value: Any) -> str:
     """A value on one line, much as TOML writes it, cut after 60 characters."""
-    shown = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else json.dumps(value, default=str)
+    shown = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else json.dumps(value, default=repr)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 

@@ -77,12 +77,14 @@ def gamma_trajectories(networks: Sequence[NetworkGammas], layer: str, out: Path)
             channels = np.flatnonzero(pressed[m])
             _trajectories(axes, network.steps, values[:, m, channels[:FIRST_CHANNELS]], network.threshold)
             count = min(len(channels), FIRST_CHANNELS)
-            axes.set_title(f"{modality}: {count} of {len(channels)} pressed channels", fontsize=9)
+            what = "pressed channels" if network.penalised else "channels of its part"
+            axes.set_title(f"{modality}: {count} of {len(channels)} {what}", fontsize=9)
         for axes in row[len(network.modalities) :]:
             axes.set_visible(False)
         row[0].set_ylabel("|gamma|" if len(drawn) == 1 else f"{network.label}\n|gamma|", fontsize=9)
     grid[0, 0].set_ylim(0, 1.05 * highest)
-    figure.suptitle(f"{layer}: pressed gammas over training", fontsize=10)
+    which = "pressed gammas" if any(network.penalised for network in drawn) else "gammas"
+    figure.suptitle(f"{layer}: {which} over training", fontsize=10)
     handles = _trajectory_legend({network.threshold for network in drawn})
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return write_figure(figure, out)

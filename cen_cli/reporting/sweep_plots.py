@@ -84,6 +84,8 @@ def _draw_sensitivity(axes: Axes, title: str, key: str, metric: str, points: Seq
     axes.set(xlabel=KEYS_IN_WORDS.get(key, key))
     least = min((place for place in places if place > 0), default=1.0)
     axes.set_xscale("symlog", linthresh=least) if 0 in places else axes.set_xscale("log")
+    if len({*places}) == 1 and least in places:  # a logarithmic axis of one point has no ends
+        axes.set_xlim(least / 10, least * 10)
     axes.set_ylabel(_axis(metric), color=KEPT)
     axes.set_title(title, fontsize=9)
     right = axes.twinx()

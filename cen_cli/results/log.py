@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from cen_cli.results.channels import ReplacedCount
-from cen_cli.results.scores import Evaluation, lower_is_better
+from cen_cli.results.scores import Evaluation
 
 ALL = 0.99
 """Share of a layer's units from which on it counts as dead: a last one may still flicker."""
@@ -103,6 +103,8 @@ class RunProgress:
     """Of training and validating, over all its starts."""
     settled: bool = False
     """Whether train.patience has ended it."""
+    best_step: int = 0
+    """Of its best checkpoint; 0 where no validation is over."""
 
     @property
     def finished(self) -> bool:
@@ -123,7 +125,6 @@ class RunLog:
         """Optimiser steps of one epoch; None before the first validation, which is what tells where an epoch ends."""
         return next((validation.step // validation.epoch for validation in self.validations), None)
 
-    def best(self, metric: str) -> LoggedValidation | None:
-        """The validation that is best by `branch.metric`, the earlier of two equal ones; None where there is none."""
-        sign = 1 if lower_is_better(metric) else -1
-        return min(self.validations, key=lambda each: sign * each.evaluation.metric(metric), default=None)
+    def validation_at(self, step: int) -> LoggedValidation | None:
+        """The validation after so many steps; None where there was none."""
+        return next((each for each in self.validations if each.step == step), None)

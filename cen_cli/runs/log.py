@@ -54,8 +54,10 @@ def read_progress(run: RunDirectory, epochs: int, patience: int | None = None) -
     try:
         progress = state["progress"]
         known = {"epochs": progress["epoch"], "steps": progress["step"], "seconds": progress["seconds"]}
-        settled = patience is not None and progress.get("worse", 0) >= patience
-        return from_json(RunProgress, {**known, "of_epochs": epochs, "settled": settled})
+        worse = patience is not None and progress.get("worse", 0) >= patience
+        settled = state.get("settled", worse)  # older runs do not say so
+        best_step = progress.get("best_step", 0)
+        return from_json(RunProgress, {**known, "of_epochs": epochs, "settled": settled, "best_step": best_step})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{run.last}: not the state of a training run ({_reason(error)})", hint=PUT_BACK

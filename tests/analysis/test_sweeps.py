@@ -158,6 +158,16 @@ def test_the_best_fusion_is_the_best_of_those_with_more_seeds() -> None:
     assert said(rows)[0].startswith("The best fusion, random (61.33), is 9.00 worse than only rgb (70.33), p = ")
 
 
+def test_the_best_fusion_is_the_row_that_is_taken() -> None:
+    outcomes = [outcome("only", seed, value) for seed, value in enumerate((0.6, 0.16, 0.5))]
+    outcomes += [outcome("concat", seed, value) for seed, value in enumerate((0.41, 0.56, 0.91))]
+    outcomes += [outcome("attention", 0, 0.45), *(outcome("exchange", n, v) for n, v in enumerate((0.28, 0.3, 0.05)))]
+    plans = [RowPlan("", name, name, {}, name == "only") for name in ("only", "concat", "attention", "exchange")]
+    first, second, *_ = fusion_advice(sweep_rows(plans, outcomes, [IOU], "concat"), scores.written)
+    assert first.startswith("The best fusion, concat (62.67), is ")
+    assert second == "Take concat (62.67): the best row."
+
+
 def test_a_row_without_its_last_seed_may_be_the_best() -> None:
     rows = {"only rgb": [0.2, 0.2, 0.2], "concat": [0.5, 0.5, 0.5], "exchange": [0.6, 0.6]}
     assert any(sentence.startswith("Take exchange (60.00): the best row") for sentence in said(rows))

@@ -100,6 +100,40 @@ def test_no_network_is_the_best_or_the_last_before_its_gates_are_hardened(tiny_r
     assert share(summary) == pytest.approx(0.3, abs=0.02)
 
 
+STILL = {"optimizer.encoder_lr": 1e-12, "optimizer.decoder_lr": 1e-12, "optimizer.gamma_lr": 1e-12}
+HARDENED = {"exchange.choose": "gate", "exchange.budget": 0.3, "train.freeze_bn": True}
+
+
+def test_patience_waits_for_a_validation_of_the_hardened_network(tiny_recipe: Path, tmp_path: Path) -> None:
+    changes = HARDENED | STILL | {"train.epochs": 12, "train.validate_every": 3, "train.patience": 2}
+    summary = train(tiny_recipe, changes=changes, out=tmp_path / "run", device="cpu")
+    assert summary.best_step == summary.steps == 48, "hardened in step 37, between two validations"
+    assert share(summary) == pytest.approx(0.3, abs=0.02)
+
+
+def test_a_run_that_is_stopped_before_its_gates_are_hardened_is_not_finished(tiny_recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    changes = HARDENED | STILL | {"train.epochs": 4, "train.patience": 1, "train.log_every": 2}
+    with pytest.raises(Interrupted):
+        train(tiny_recipe, changes=changes, out=run, device="cpu", listener=Heard(stop_at=10))
+    assert report(run, images=0).headline.startswith("Not finished: 2 of 4 epochs")
+    assert resume(run, device="cpu").steps == 16
+    assert not report(run, images=0).headline.startswith("Not finished")
+
+
+def test_a_report_is_of_the_best_checkpoint_not_of_what_came_before_it(tiny_recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    changes = {"exchange.choose": "gate", "exchange.budget": 0.3, "train.epochs": 4}
+    train(tiny_recipe, changes=changes, out=run, device="cpu")
+    lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    first = next(line for line in lines if line["kind"] == "validation")
+    first["evaluation"]["scores"]["ensemble"]["mean_iou"] = 1.0  # better than the hardened network, as may be
+    (run / "events.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    page = Path(report(run, images=0).report).read_text()
+    assert "epoch 4, step 16" in page
+    assert "epoch 1, step 4" not in page
+
+
 def test_an_average_chooses_alike_in_a_step_without_an_update(tiny_recipe: Path) -> None:
     recipe = load_recipe(tiny_recipe, {"exchange.choose": "gate", "exchange.budget": 0.3, "train.ema": 0.9})
     task = builders.training_job(recipe, device_name="cpu").task

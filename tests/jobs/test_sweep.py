@@ -12,10 +12,11 @@ from cen_cli.builders import LoadedNetwork, dataset, load, network
 from cen_cli.errors import UsageError
 from cen_cli.jobs import sweep as sweeping
 from cen_cli.jobs.compare import compare
-from cen_cli.jobs.evaluate import evaluate
+from cen_cli.jobs.evaluate import evaluate, replaced_channels
 from cen_cli.jobs.members import MemberRun
 from cen_cli.jobs.sweep import plan, sweep
 from cen_cli.models.cost import macs
+from cen_cli.models.exchange import exchange_layers
 from cen_cli.recipe import load_recipe
 from cen_cli.recipe.sweeps import load_sweep
 from cen_cli.results import Evaluation, Listener, MemberOutcome, SegmentationScores
@@ -109,7 +110,11 @@ def test_gates_that_mix_to_the_end_replace_nothing_that_is_counted(tiny_recipe: 
     for changes, counted in (({}, 2), (gates, 0), ({**gates, "exchange.budget": 0.3}, 2)):
         recipe = load_recipe(tiny_recipe, changes)
         made = LoadedNetwork(network(recipe, 5), recipe, (), (), None)
-        assert len(sweeping._replaced(made)) == counted
+        for layer in exchange_layers(made.network).values():
+            if layer.choice is not None:
+                layer.choice.revise(layer, 75, 100)  # where gates with a budget are hardened
+        assert len(replaced_channels(made)) == counted
+    assert replaced_channels(dataclasses.replace(made, compact=True)) == ()
 
 
 def test_a_note_that_is_not_of_all_rows_names_its_own(grid: Path) -> None:

@@ -256,6 +256,15 @@ def test_a_network_of_one_s_own(norm):
     assert_equal(net, compact)
 
 
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_norm_behind_an_activation_is_left_alone(inplace):
+    torch.manual_seed(0)
+    blocks = [[nn.Conv2d(i, 6, 3), nn.BatchNorm2d(6)] for i in (3, 6)]
+    blocks[1].insert(1, nn.ReLU(inplace=inplace))
+    net = trained(cen_cli.to_cen(nn.Sequential(*blocks[0], *blocks[1]), NAMES[:2], threshold=0.01))
+    assert_equal(net, compacted(net))
+
+
 @pytest.mark.parametrize("name", ["densenet121", "resnetv2_18d", "res2net50_26w_4s"])
 def test_norms_that_follow_no_convolution_are_left_alone(name):
     """They see sums, concatenations or maps behind an activation, or are registered in another order than they run."""

@@ -509,3 +509,16 @@ def test_a_converted_network_is_traced_as_one_graph():
     x = {"a": torch.randn(1, 3, 8, 8), "b": torch.randn(1, 3, 8, 8)}
     compiled = torch.compile(net, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(x).ensemble, net(x).ensemble)
+
+
+@pytest.mark.parametrize("gamma_init", [float("nan"), 0.0, float("inf")])
+def test_a_gamma_to_start_from_is_a_number_above_0(gamma_init):
+    with pytest.raises(ValueError, match="above 0, and finite"):
+        to_cen(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), ("a", "b"), gamma_init=gamma_init)
+
+
+def test_a_choice_is_not_loaded_where_nothing_is_exchanged():
+    plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+    state = to_cen(plain, ("a", "b")).state_dict()
+    with pytest.raises(RuntimeError, match="a choice of channels, and this network is made to exchange nothing"):
+        to_cen(plain, ("a", "b"), exchange=False).load_state_dict(state)

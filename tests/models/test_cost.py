@@ -7,6 +7,11 @@ import torch
 from cen_cli.models import cost
 
 
+def test_attention_is_counted():
+    q = torch.zeros(1, 1, 10, 4)
+    assert cost.macs(lambda: torch.nn.functional.scaled_dot_product_attention(q, q, q)) == 2 * 10 * 10 * 4
+
+
 def test_both_run_in_turn_in_every_round(monkeypatch):
     calls: list[str] = []
     clock = iter(range(1000))

@@ -64,6 +64,18 @@ def test_trajectories(tmp_path: Path, records: int, modalities: int) -> None:
     assert {figures.KEPT, figures.FALLEN, "#000000"} <= colours(pixels)
 
 
+@pytest.mark.parametrize("penalised", [True, False])
+def test_trajectories_say_whether_anything_is_pressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, penalised: bool
+) -> None:
+    drawn = []
+    monkeypatch.setattr(gamma_plots, "write_figure", lambda figure, out: drawn.append(figure))
+    values = network(gammas(2, 2, 12), penalised=penalised)
+    gamma_plots.gamma_trajectories([values], "layer", tmp_path / "a.png")
+    titles = [drawn[0].get_suptitle(), *(axes.get_title() for axes in drawn[0].axes)]
+    assert ["pressed" in title for title in titles] == [penalised] * 3
+
+
 def test_trajectories_of_every_panel_fit_under_one_axis(tmp_path: Path) -> None:
     values = np.full((2, 2, 2), 0.5)
     values[:, 1, 1] = 50

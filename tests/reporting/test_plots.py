@@ -69,6 +69,15 @@ def test_a_row_of_value_0_has_a_place_and_shares_may_pass_100(tmp_path: Path, mo
     assert shares.get_ylim()[1] > 130
 
 
+def test_the_reference_row_alone_is_within_its_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = SweepReport("t", "", "default", "val", "segmentation", (row("", "default", (0.4, 0.5), 0.1),))
+    figures = []
+    monkeypatch.setattr("cen_cli.reporting.sweep_plots.write_figure", lambda figure, path: figures.append(figure))
+    write_sweep_figure(tmp_path / "a.png", report, {("", "default"): {KEYS[0]: 1e-2}}, ["ensemble.mean_iou"])
+    low, high = figures[0].axes[0].get_xlim()
+    assert low < 5e-3 < 2e-2 < high
+
+
 def test_without_a_reference_row_it_is_said(tmp_path: Path) -> None:
     rows = (row("", "lambda", (0.4, 0.5), 0.1),)
     report = SweepReport("t", "", "default", "val", "segmentation", rows)

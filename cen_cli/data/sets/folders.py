@@ -178,7 +178,8 @@ def _keys_of_split(
         return _of_folders(root, split, complete if skip and complete else everything, division)
     if split == "test" and not division.shares[2]:
         split = "val"
-    learnable = [key for key in everything if key in next(reversed(matched.values()))]
+    learned = matched[list(patterns)[-1]]
+    learnable = [key for key in everything if key in learned]
     return _divided(split, learnable if skip and learnable else everything, division.shares, division.seed)
 
 
