@@ -2,11 +2,12 @@
 
     MMD^2 = mean k(x, x') + mean k(y, y') - 2 mean k(x, y),    k = the mean of 11 Gaussian kernels
 
-The kernels' bandwidths are a geometric series, 2^-5 to 2^5 times the median squared distance between samples. The
-means over one set leave out the pairs of a sample with itself (the unbiased, quadratic-time estimate), so the result is
-0 in expectation for sets of one distribution, and may be negative. A set of one sample has no other pair; there the
-biased estimate stands in, which is 0 only where both samples are equal. Between two single samples the only distance
-would be its own median; the sum of their squared norms, which is what two unlike samples are apart, takes its place.
+The kernels' bandwidths are a geometric series, 2^-5 to 2^5 times the median squared distance between samples, so each
+kernel is the square of the next wider one. The means over one set leave out the pairs of a sample with itself (the
+unbiased, quadratic-time estimate), so the result is 0 in expectation for sets of one distribution, and may be negative.
+A set of one sample has no other pair; there the biased estimate stands in, which is 0 only where both samples are
+equal. Between two single samples the only distance would be its own median; the sum of their squared norms, which is
+what two unlike samples are apart, takes its place.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ def multi_kernel_mmd(x: Tensor, y: Tensor) -> Tensor:
     samples = torch.cat([x, y])
     norms = samples.square().sum(1)
     distances = (norms[:, None] + norms[None] - 2 * samples @ samples.T).clamp_min(0)  # [N + N', N + N'], squared
-    exponents = torch.arange(KERNELS, device=distances.device) - KERNELS // 2
-    bandwidths = _scale(samples, distances) * 2.0**exponents
-    kernel = torch.exp(-distances[..., None] / bandwidths).mean(-1)
+    widest = _scale(samples, distances) * 2.0 ** (KERNELS // 2)
+    kernel = one = torch.exp(distances / -widest)
+    for _ in range(KERNELS - 1):
+        one = one.square()  # the kernel of half the bandwidth
+        kernel = kernel + one
+    kernel = kernel / KERNELS
     n = len(x)
     within = _mean_of_pairs(kernel[:n, :n]) + _mean_of_pairs(kernel[n:, n:])
     return within - 2 * kernel[:n, n:].mean()
