@@ -286,7 +286,12 @@ def _text(value: str) -> str:
 
 
 def _list(values: Iterable[str | float], digits: int = 10) -> str:
-    return "[" + ", ".join(_text(value) if isinstance(value, str) else f"{value:.{digits}g}" for value in values) + "]"
+    return "[" + ", ".join(_text(value) if isinstance(value, str) else _number(value, digits) for value in values) + "]"
+
+
+def _number(value: float, digits: int) -> str:
+    """A number; beyond 32 bits all of it, with a point, since recipes hold no larger whole numbers."""
+    return f"{value:.{digits}g}" if abs(value) < 2**31 else repr(float(value))
 
 
 def comment(text: str) -> list[str]:

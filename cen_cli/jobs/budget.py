@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Sequence
 from math import ceil
@@ -22,17 +23,18 @@ def train_within(
     train: Callable[[Sequence[Row], int], None],
     table: Callable[[], Sequence[SweepRow]],
     listener: Listener,
+    jobs: int = 1,
 ) -> None:
     """Train the first seed of every row, then the next ones as far as `seconds` reach (successive halving).
 
     `rounds`: the rows that have an i-th seed. Where the next seed of all rows does not fit, the better half of them has
     it, and the best row of one modality alone; and so on, down to two rows, or one of each group. Rows that fell behind
-    get no further seed. `seconds_of`: what a seed of a row takes to train, all jobs together, as estimated or, once one
-    is done, as it took. Raises UsageError where not even one seed of each fits.
+    get no further seed. `seconds_of`: what a seed of a row takes to train, as estimated or, once one is done, as it
+    took; `jobs` are trained at a time. Raises UsageError where not even one seed of each fits.
     """
 
-    def cost(row: Row, index: int) -> float:
-        return 0.0 if is_done(row, index) else seconds_of(row)
+    def cost(rows: Sequence[Row], index: int) -> float:
+        return _elapsed([seconds_of(row) for row in rows if not is_done(row, index)], jobs)
 
     end = time.monotonic() + seconds
     pace = 1.0  # what the last round took, starting processes and scoring included, as a multiple of its trainings
@@ -40,9 +42,9 @@ def train_within(
     for index, rows in enumerate(rounds):
         left = (end - time.monotonic()) / pace
         chosen = [row for row in rows if row in ahead]
-        if index == 0 and sum(cost(row, 0) for row in rows) > left:
-            raise _too_short(seconds, sum(cost(row, 0) for row in rows))
-        while index and chosen and sum(cost(row, index) for row in chosen) > left:
+        if index == 0 and cost(rows, 0) > left:
+            raise _too_short(seconds, cost(rows, 0))
+        while index and chosen and cost(chosen, index) > left:
             fewer = _better_half(chosen, table())
             chosen = fewer if len(fewer) < len(chosen) else []
         ahead &= set(chosen)
@@ -55,7 +57,15 @@ def train_within(
         todo, began = [row for row in chosen if not is_done(row, index)], time.monotonic()
         train(chosen, index)
         if todo:
-            pace = max(1.0, (time.monotonic() - began) / sum(map(seconds_of, todo)))
+            pace = max(1.0, (time.monotonic() - began) / _elapsed([*map(seconds_of, todo)], jobs))
+
+
+def _elapsed(trainings: Sequence[float], jobs: int) -> float:
+    """Seconds until the last of so many trainings ends, where each begins as soon as one of the `jobs` is free."""
+    ends = [0.0] * jobs
+    for training in trainings:
+        heapq.heapreplace(ends, ends[0] + training)
+    return max(ends)
 
 
 def _better_half(rows: Sequence[Row], table: Sequence[SweepRow]) -> list[Row]:

@@ -292,7 +292,7 @@ def _train_within(
             if isinstance(estimated, str):
                 raise UsageError(f"{'/'.join(row)}: {estimated}")
             seconds[row] = estimated
-        return (seconds[row] if took is None else took) / jobs
+        return seconds[row] if took is None else took
 
     def is_done(row: Row, index: int) -> bool:
         return outcome_of(rows[row][index]).state == "done"
@@ -302,7 +302,7 @@ def _train_within(
 
     longest = max(map(len, rows.values()))
     rounds = [[row for row, runs in rows.items() if len(runs) > index] for index in range(longest)]
-    train_within(budget, rounds, seconds_of, is_done, train_rows, lambda: _report(grid).rows, listener)
+    train_within(budget, rounds, seconds_of, is_done, train_rows, lambda: _report(grid).rows, listener, jobs)
     return failed
 
 

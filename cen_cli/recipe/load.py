@@ -49,7 +49,7 @@ _SAME_SCORES = (
 RecipeSource = str | Path | Mapping[str, Any] | Recipe
 """A recipe's path, the name of a shipped one, its tables, or the recipe itself."""
 
-_LARGEST_SEED, _LARGEST_COUNT, _LARGEST_FLOAT = 2**63, 2**31, 3.4e38
+_LARGEST_SEED, _LARGEST_COUNT, _LARGEST_FLOAT = 2**63, 2**31, 3.4028236e38
 _LONGEST = 1 << 20
 """Bytes of a file of recipes; what is larger is none."""
 
@@ -261,7 +261,7 @@ def _is_too_large(path: Keys, value: Any) -> bool:
 
 
 def _too_large(path: Keys) -> str:
-    limit = "a whole number below 2^63" if path[-1] == "seed" else "numbers below 2^31, or 3.4e38 with a point"
+    limit = "a whole number below 2^63" if path[-1] == "seed" else "numbers below 2^31, or 3.4028236e38 with a point"
     return f"{dotted(path)}: too large; {limit}"
 
 

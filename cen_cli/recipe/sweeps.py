@@ -20,8 +20,8 @@ from pydantic import AfterValidator, Field
 from cen_cli.errors import RecipeError, UsageError
 from cen_cli.recipe import catalog, kinds
 from cen_cli.recipe.load import RecipeSource, effective, load_recipe, with_extended
-from cen_cli.recipe.overrides import Changes, as_text, with_options
-from cen_cli.recipe.paths import holds, lookup, merge, without
+from cen_cli.recipe.overrides import Change, Changes, as_text, parse_overrides, with_options
+from cen_cli.recipe.paths import dotted, holds, leaves, lookup, merge, without
 from cen_cli.recipe.problems import check_types, known_keys
 from cen_cli.recipe.schema import Recipe
 from cen_cli.recipe.switches import READ_ONLY_WITH
@@ -208,11 +208,11 @@ def _with_alone(sweep: Sweep, base: Recipe) -> Iterator[tuple[str, Variant]]:
             own = row.set
             if base.model.frozen_stages and lookup(own, ("model", "fusion_stage")) == "input":
                 own = merge(own, {"model": {"frozen_stages": 0}})  # its first convolution is another
-            choose = lookup(own, ("exchange", "choose"))
-            if isinstance(choose, str):
+            stated = merge(sweep.set, own)
+            if (lookup(stated, ("model", "fusion")) or "exchange") == "exchange":
+                choose = lookup(stated, ("exchange", "choose")) or "gamma"
                 own = merge(_started(base), own)
-            if choose == "gamma" and not _presses(base):
-                own = merge(own, _pressing(base))
+                own = merge(own, _pressing(base)) if choose == "gamma" and not _presses(base) else own
             yield name, row.model_copy(update={"set": own})
             continue
         for modality in base.data.inputs:
@@ -257,7 +257,7 @@ def members(
     file: base recipes are found beside it, or by shipped name, unless `base` has their tables. Raises RecipeError with
     the problems of every row that is no valid recipe.
     """
-    changes = with_options(overrides)
+    changes = [each for change in with_options(overrides) for each in _by_key(change)]
     texts = [as_text(change) for change in changes]
     by_row: dict[Place, Member] = {}
     before: dict[Place, Recipe] = {}
@@ -302,6 +302,15 @@ def members(
     return tuple(by_row[place] for place in order)
 
 
+def _by_key(change: Change) -> list[Change]:
+    """A change of a whole table as one of each of its keys."""
+    table, problems = parse_overrides([change])
+    keys = leaves(table)
+    if problems or [dotted(path) for path in keys] == [as_text(change).partition("=")[0].strip()]:
+        return [change]
+    return [(dotted(path), value) for path, value in keys.items()]
+
+
 def _twins(by_row: Mapping[Place, Member], before: Mapping[Place, Recipe]) -> Iterator[str]:
     """Rows that the overrides make one recipe, other than `before`: labels would tell of a difference that is gone."""
     seen: dict[str, Place] = {}
@@ -339,9 +348,11 @@ def _found(base: str, source: Path) -> str:
 def _is_unread(recipe: Recipe, override: str, overrides: Sequence[str]) -> bool:
     """Whether the recipe has a switch, set by no override, under which the key of an override is not read.
 
-    Nor is a dropout of modalities where there is one.
+    Nor is a dropout of modalities where there is one, or the normalisation of one that it does not take.
     """
     key = override.partition("=")[0].strip()
+    if key.startswith("data.normalize.") and key.split(".")[2] not in recipe.data.inputs:
+        return True
     if key == "train.modality_dropout" and len(recipe.data.inputs) == 1:
         return True
     switched = {text.partition("=")[0].strip() for text in overrides}

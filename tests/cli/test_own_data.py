@@ -124,6 +124,19 @@ def test_a_draft_without_photographs_starts_from_nothing(here: Path, cen: Cen, m
     assert "pretrained" not in Path("draft.toml").read_text()
 
 
+def test_the_lowest_float_as_in_many_rasters_is_no_height(here: Path, cen: Cen) -> None:
+    root = write_folder(here / "field")
+    for file in (root / "height").iterdir():
+        values = np.asarray(Image.open(file))
+        Image.fromarray(np.where(values == -9999, np.finfo(np.float32).min, values)).save(file)
+    cen("data", "init", root, "--out", "draft.toml")
+    (height,) = load_recipe("draft.toml").data.folders.modalities["height"].invalid
+    assert np.float32(height) == np.finfo(np.float32).min
+    checked = cen("data", "check", "draft.toml", "--json").document
+    (found,) = (each for each in checked["splits"][0]["modalities"] if each["name"] == "height")
+    assert found["invalid"] > 0.05
+
+
 def test_the_template_trains_on_a_folder_in_its_layout(here: Path, cen: Cen) -> None:
     root = write_folder(here / "field", views=8)
     assert "no errors" in cen("data", "check", "own-data", "--data-root", root).out

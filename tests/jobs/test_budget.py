@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from cen_cli.analysis.sweeps import RowPlan, sweep_rows
@@ -27,7 +29,7 @@ def nothing_is_done(row: budget.Row, index: int) -> bool:
 
 
 def trained(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, overhead: float = 1.0, estimate: float = 10.0
+    monkeypatch: pytest.MonkeyPatch, seconds: float, overhead: float = 1.0, estimate: float = 10.0, jobs: int = 1
 ) -> tuple[list[list[str]], list[str]]:
     """What is trained within so many seconds, round by round, where every training takes ten of them."""
     now, done, heard = [0.0], list[list[str]](), Notes()
@@ -36,14 +38,14 @@ def trained(
     def train(rows, index) -> None:
         assert index == len(done)
         done.append([name for _, name in rows])
-        now[0] += 10 * overhead * len(rows)
+        now[0] += 10 * overhead * math.ceil(len(rows) / jobs)
 
     plans = [RowPlan("", name, name, {}, name == "alone") for name in SCORES]
     table = sweep_rows(
         plans, [outcome(name, 0, value) for name, value in SCORES.items()], ["ensemble.mean_iou"], "best"
     )
     budget.train_within(
-        seconds, [ROWS] * 3, lambda row: 10.0 if done else estimate, nothing_is_done, train, lambda: table, heard
+        seconds, [ROWS] * 3, lambda row: 10.0 if done else estimate, nothing_is_done, train, lambda: table, heard, jobs
     )
     return done, heard.said
 
@@ -103,6 +105,21 @@ def test_what_a_round_really_took_is_reckoned_with(monkeypatch: pytest.MonkeyPat
 def test_an_estimate_that_was_too_low_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trained(monkeypatch, 120, estimate=5.0) == ([list(SCORES)] * 3, [])
     assert len(trained(monkeypatch, 185, overhead=1.5, estimate=5.0)[0][2]) == len(SCORES)
+
+
+@pytest.mark.parametrize(
+    ("trainings", "jobs", "elapsed"),
+    [([4, 4, 4], 1, 12), ([4, 4, 4], 2, 8), ([4, 1, 1, 1], 2, 4), ([9], 8, 9), ([], 2, 0)],
+)
+def test_trainings_side_by_side_end_with_the_last(trainings: list[float], jobs: int, elapsed: float) -> None:
+    assert budget._elapsed(trainings, jobs) == elapsed
+
+
+def test_a_round_of_fewer_rows_than_jobs_takes_as_long_as_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [len(rows) for rows in trained(monkeypatch, 19, jobs=4)[0]] == [4]
+    assert [len(rows) for rows in trained(monkeypatch, 29, jobs=4)[0]] == [4, 4]
+    with pytest.raises(UsageError, match="one seed of every row"):
+        trained(monkeypatch, 19, jobs=3)
 
 
 def test_less_than_one_seed_is_refused_with_what_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,6 +290,19 @@ def test_a_table_of_the_paper_presses_its_gammas_on_any_recipe(changes: dict[str
     assert len(of_rows("own-data", {"data.root": "there"}, "controls-rooms")) == 6
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("rooms", {"model.fusion": "none"}, (3e-4, 0.2, None)),
+        ("rooms", RANDOM | {"exchange.budget": 0.3}, (3e-4, 0.2, None)),
+        ("nyudv2-lite0-random", {"optimizer.gamma_lr": 7e-4}, (1.5e-4, 1.0, 5e-3)),
+    ],
+)
+def test_a_row_by_gamma_presses_its_gammas_though_it_does_not_say_so(name, changes, expected) -> None:
+    row = of_rows(name, changes, "fusions-nyudv2-lite0")["exchange"]
+    assert (row.exchange.sparsity, row.exchange.gamma_init, row.optimizer.gamma_lr) == expected
+
+
 def test_a_sweep_over_something_else_keeps_the_recipe_s_choice() -> None:
     found = of_rows("rooms", RANDOM | {"exchange.budget": 0.3}, "losses-rooms")
     assert {recipe.exchange.budget for recipe in found.values()} == {0.3}
@@ -301,3 +314,17 @@ def test_a_setting_that_the_rows_decide_is_refused() -> None:
     with pytest.raises(RecipeError) as caught:
         members(sweep, source, {"exchange.budget": 0.5}, base=base)
     assert caught.value.problems == ("--set 'exchange.budget=0.5': the rows of this sweep decide it",)
+    with pytest.raises(RecipeError) as caught:
+        members(sweep, source, ["exchange={budget = 0.5, threshold = 0.1}", "train={seed = 7}"], base=base)
+    assert caught.value.problems == (
+        "--set 'exchange.budget=0.5': the rows of this sweep decide it",
+        "--set 'train.seed=7': a sweep's `seeds` decide",
+    )
+
+
+def test_the_normalisation_of_a_modality_goes_to_the_rows_that_take_it() -> None:
+    source = catalog.find_sweep("fusions")
+    sweep, base = on_recipe(load_sweep("fusions"), source, "rooms")
+    found = members(sweep, source, {"data.normalize.depth": {"mean": 0.5, "std": 0.25}}, base=base)
+    assert {each.variant for each in found if each.unread} == {"alone-rgb"}
+    assert all(("depth" in each.recipe.data.normalize) is not bool(each.unread) for each in found)
