@@ -2,14 +2,16 @@
 
 PNG, JPEG, TIFF, BMP and WebP are opened, none of the others that Pillow knows: some of those start programs. Pillow
 keeps the high bytes alone of colours of 16 bits, and of TIFFs neither signs of 8 bits nor bands beyond colours and
-transparency: by the file's own header, imagecodecs decodes PNGs of that kind, and tifffile TIFFs. Pages of one TIFF are
-bands, where all are of one size and type. Grey PNGs of 2 and 4 bits are spread to 8, as that format means them. NumPy's
-arrays (.npy) count as images of the mode that their type and shape correspond to.
+transparency: by the file's own header, imagecodecs decodes PNGs of that kind, and tifffile TIFFs. Of a TIFF of several
+pages the first counts; if it is grey, those of its size and type are further bands. Grey PNGs of 2 and 4 bits are
+spread to 8, as that format means them. NumPy's arrays (.npy) count as images of the mode that their type and shape
+correspond to.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import re
 import stat
@@ -59,9 +61,21 @@ _BITS_PER_SAMPLE, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 277, 338, 339
 _SIGNED = 2
 _TRANSPARENCY = ((1,), (2,))
 """Of `_EXTRA_SAMPLES`: colours multiplied by it, and not."""
+_GREY = (0, 1)
+"""Of a page's colours: grey, with 0 for white or for black."""
 _NO_BAND = 1 | 4
 """Of a page's kind: a smaller copy of another one, or its mask."""
-_READING_FAILED = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, struct.error, zlib.error)
+_READING_FAILED = (
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +169,8 @@ def _loses_bits(path: str | Path, image: Image.Image) -> bool:
             return True
         if tags.get(_SAMPLES, 1) > 1 and (bits > 8 or (more is not None and tuple(more) not in _TRANSPARENCY)):
             return True
-        return getattr(image, "n_frames", 1) > 1 and _has_bands_as_pages(path)
+        grey = image.mode in ("L", "F", "I", *SIXTEEN_BIT)
+        return grey and getattr(image, "n_frames", 1) > 1 and _has_bands_as_pages(path)
     return False
 
 
@@ -211,24 +226,35 @@ def _is_tiff(path: str | Path) -> bool:
 def _has_bands_as_pages(path: str | Path) -> bool:
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
-        return len(_pages_alike(file)) > 1
+    try:
+        with tifffile.TiffFile(path) as file:
+            return len(_bands(file)) > 1
+    except tifffile.TiffFileError as error:
+        raise _damaged(path, error) from None
 
 
-def _pages_alike(file: Any) -> list[Any]:
-    """The first page, and all that are of its size and type, but copies and masks of others."""
-    first, *more = file.pages
-    kind = (first.shape, first.dtype)
-    return [first, *(page for page in more if (page.shape, page.dtype) == kind and not page.subfiletype & _NO_BAND)]
+def _bands(file: Any) -> list[Any]:
+    """The first page and, if it is grey, all that are of its size and type, but copies and masks of others."""
+    first = file.pages.first
+    found, seen = [first], {first.offset}
+    if first.samplesperpixel > 1 or first.bitspersample == 1 or first.photometric not in _GREY:
+        return found
+    for page in itertools.islice(file.pages, 1, None):
+        if page.offset in seen:  # a chain that goes round
+            break
+        seen.add(page.offset)
+        if (page.shape, page.dtype) == (first.shape, first.dtype) and not page.subfiletype & _NO_BAND:
+            found.append(page)
+    return found
 
 
 def _tiff(path: str | Path) -> Decoded:
-    """The pages of a TIFF; other files that one may name are not opened."""
+    """What a TIFF stores; other files that one may name are not opened."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as file:
-            page, *more = pages = _pages_alike(file)
+            page, *more = pages = _bands(file)
             if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or 0):
                 raise _too_large(path, page.imagewidth * page.imagelength)
             orientation = page.tags.valueof(_ORIENTATION, 1)
@@ -236,7 +262,7 @@ def _tiff(path: str | Path) -> Decoded:
             values = np.moveaxis(values, page.axes.index("S"), -1) if "S" in page.axes and not more else values
     except (tifffile.TiffFileError, RuntimeError, *_READING_FAILED) as error:
         raise _damaged(path, error) from None
-    return _as_image(path, _turn(values, orientation), "TIFF", turned=orientation != 1)
+    return _as_image(path, _turn(values, orientation), "TIFF", turned=orientation != 1, bands_last=bool(more))
 
 
 def _decode_array(path: str | Path) -> Decoded:
@@ -256,9 +282,11 @@ def _decode_array(path: str | Path) -> Decoded:
     return _as_image(path, values, "NPY")
 
 
-def _as_image(path: str | Path, values: np.ndarray, kind: str, *, turned: bool = False) -> Decoded:
+def _as_image(
+    path: str | Path, values: np.ndarray, kind: str, *, turned: bool = False, bands_last: bool = False
+) -> Decoded:
     """Values of any type as the nearest that images have. Raises DataError where there is none."""
-    mode = mode_of(values)
+    mode = mode_of(values, bands_last=bands_last)
     mode = f"{values.dtype} x 4" if mode == "RGBA" and kind == "TIFF" else mode  # by its header no transparency
     if not mode:
         raise DataError(
@@ -270,12 +298,15 @@ def _as_image(path: str | Path, values: np.ndarray, kind: str, *, turned: bool =
     return Decoded(mode, kind, values.astype(stored if stored in _BITS else values.dtype), turned)
 
 
-def mode_of(values: np.ndarray) -> str:
-    """Pillow's mode for such an array, or one like it; nothing where there is none, or for bands that come first."""
+def mode_of(values: np.ndarray, *, bands_last: bool = False) -> str:
+    """Pillow's mode for such an array, or one like it; nothing where there is none, or for bands that come first.
+
+    `bands_last`: they are known to come last, however many there are.
+    """
     kind = _type(values) if values.ndim in (2, 3) and 0 not in values.shape else ""
     if values.ndim == 2:
         return {"bool": "1", "uint8": "L", "uint16": "I;16", "int16": "I;16S", "float32": "F"}.get(kind, "")
-    if not kind or kind == "bool" or values.shape[-1] > max(4, values.shape[0]):
+    if not kind or kind == "bool" or (values.shape[-1] > max(4, values.shape[0]) and not bands_last):
         return ""
     colours = {3: {"uint8": "RGB", "uint16": "RGB;16", "float32": "RGB;F"}, 4: {"uint8": "RGBA"}}
     return colours.get(values.shape[-1], {}).get(kind, f"{kind} x {values.shape[-1]}")
@@ -290,5 +321,7 @@ def _type(values: np.ndarray) -> str:
     if values.dtype == np.uint8:
         return "uint8"
     low, high = int(values.min()), int(values.max())
+    if values.dtype == np.int8 and low >= 0:
+        return "uint8"
     fitting = (name for name in ("uint16", "int16") if np.iinfo(name).min <= low and high <= np.iinfo(name).max)
     return next(fitting, "")

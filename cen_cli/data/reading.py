@@ -171,7 +171,8 @@ def read_encoded(path: str | Path, encoding: Encoding, *, measured: bool = False
         if not np.isfinite(meant).all():
             raise DataError(
                 f"{path}: {1 - np.isfinite(meant).mean():.2%} of the values are NaN or infinite, which no image means",
-                hint='kind = "measurement" in the recipe\'s table of the modality leaves such pixels out',
+                hint='kind = "measurement" in the recipe\'s table of the modality leaves such pixels out (of several '
+                "`bands` each is a modality then)",
             )
         unit = np.clip((meant - np.float32(encoding.low)) / np.float32(span), 0, 1)
         return tensors.Image(_planes(unit))
@@ -242,7 +243,7 @@ def stored_labels(path: str | Path, *, color: bool, lossy: bool = False) -> np.n
     """
     decoded = without_alpha(decode(path))
     mode, values = decoded.mode, decoded.values
-    wanted = ("RGB",) if color else ("1", "L", "P", "F", "I", *SIXTEEN_BIT)
+    wanted = ("RGB",) if color else ("1", "L", "P", "F", "I", "I;16S", *SIXTEEN_BIT)
     if mode not in wanted:
         expected = "8-bit RGB" if color else "grey or palette"
         other = "index" if color else "color"

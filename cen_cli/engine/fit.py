@@ -99,7 +99,7 @@ class Fit:
             while self.progress.epoch < self.settings.epochs and not self._settled():
                 self._train_epoch(batches, stop)
                 self._finish_epoch(stop)
-        if self._settled():
+        if self.progress.epoch < self.settings.epochs:
             self.listener.on_note(
                 f"training ends after epoch {self.progress.epoch}: no better {self.settings.best_by} for "
                 f"train.patience = {self.settings.patience}"

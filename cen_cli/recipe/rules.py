@@ -59,14 +59,12 @@ def _anywhere_by_the_threshold(replace: str, choose: str, budget: float | None) 
         yield "exchange.replace", f'"own-part" with {otherwise}; "anywhere" is where a threshold finds them'
 
 
-@rule("data.inputs model.fusion model.classifier exchange.donors train.modality_dropout")
-def _number_of_inputs(inputs: list[str], fusion: str, classifier: str, donors: str, dropout: float) -> Complaints:
+@rule("data.inputs model.fusion exchange.donors train.modality_dropout")
+def _number_of_inputs(inputs: list[str], fusion: str, donors: str, dropout: float) -> Complaints:
     one = f'one modality ("{inputs[0]}")'
     if len(inputs) == 1 and fusion != "none":
         what = "exchange" if fusion == "exchange" else "be fused"
         yield "model.fusion", f'{one} has nothing to {what} with; model.fusion = "none", or two or more data.inputs'
-    if len(inputs) == 1 and classifier == "concat":
-        yield "model.classifier", f'{one} has no maps of others beside its own; "each", or two or more data.inputs'
     if len(inputs) == 1 and dropout > 0:
         yield "train.modality_dropout", f"{one} always stays; 0, or two or more data.inputs"
     if len(inputs) == 2 and fusion == "exchange" and donors == "groups":

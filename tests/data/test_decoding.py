@@ -112,6 +112,8 @@ def test_bytes_with_a_sign_keep_it(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.array([[-5, 7]], np.int8))
     decoded = decode(tmp_path / "a.tif")
     assert (decoded.values.tolist(), decoded.mode) == ([[-5, 7]], "I;16S")
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 7]], np.int8))
+    assert (decode(tmp_path / "a.tif").values.dtype, decode(tmp_path / "a.tif").mode) == (np.uint8, "L")
 
 
 def test_pages_of_one_size_are_bands(tmp_path: Path) -> None:
@@ -120,6 +122,46 @@ def test_pages_of_one_size_are_bands(tmp_path: Path) -> None:
     decoded = decode(tmp_path / "a.tif")
     np.testing.assert_array_equal(decoded.values, values.transpose(1, 2, 0))
     assert describe_mode(decoded.mode) == "16-bit of 5 bands"
+
+
+def test_more_bands_than_rows_are_read(tmp_path: Path) -> None:
+    values = values_of((9, 4, 5), "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack")
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif").values, values.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize(("shape", "photometric"), [((2, 6, 7, 3), "rgb"), ((2, 16, 16), "palette")])
+def test_of_pages_of_colours_the_first_counts(tmp_path: Path, shape: tuple[int, ...], photometric: str) -> None:
+    values = values_of(shape, "uint8")
+    colours = np.arange(3 * 256, dtype=np.uint16).reshape(3, 256) if photometric == "palette" else None
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in values:
+            writer.write(page, photometric=photometric, colormap=colours, metadata=None)
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif").values, values[0])
+
+
+def test_pages_in_a_circle_end(tmp_path: Path) -> None:
+    values, path = values_of((2, 6, 7), "uint8"), tmp_path / "a.tif"
+    tifffile.imwrite(path, values, photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        first, second = (page.offset for page in file.pages)
+    data = bytearray(path.read_bytes())
+    after = second + 2 + 12 * struct.unpack_from("<H", data, second)[0]
+    struct.pack_into("<I", data, after, first)
+    path.write_bytes(data)
+    np.testing.assert_array_equal(decode(path).values, values.transpose(1, 2, 0))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's own words
+def test_a_damaged_later_page_is_named(tmp_path: Path) -> None:
+    values, path = values_of((2, 6, 7), "uint8"), tmp_path / "a.tif"
+    tifffile.imwrite(path, values, photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        second = file.pages[1].offset
+    for length in (second - 10, second + 20):
+        path.write_bytes(path.read_bytes()[:length])
+        with pytest.raises(DataError, match=r"a\.tif: "):
+            decode(path)
 
 
 def test_copies_of_a_page_are_no_bands(tmp_path: Path) -> None:

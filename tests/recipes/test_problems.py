@@ -129,11 +129,6 @@ def test_one_modality_is_never_dropped() -> None:
     assert problem == ('train.modality_dropout = 0.2: one modality ("rgb") always stays; 0, or two or more data.inputs')
 
 
-def test_one_modality_has_no_others_to_be_classified_with() -> None:
-    (problem,) = problems_of("model.classifier=concat", recipe="rooms-rgb")
-    assert problem.startswith('model.classifier = "concat": one modality ("rgb") has no maps of others beside its own')
-
-
 def test_one_modality_has_nothing_to_exchange_with() -> None:
     (problem,) = problems_of('data.inputs=["rgb"]')
     assert problem.startswith('model.fusion = "exchange": one modality ("rgb") has nothing to exchange with')

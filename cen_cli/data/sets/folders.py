@@ -22,7 +22,7 @@ from typing import Literal, Unpack
 
 from cen_cli.data.listing import read_list, root_of
 from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, Encoding, LabelEncoding, ModalitySpec
-from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together
+from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together, same_numbers
 from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import LABELS, TARGET
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
@@ -173,14 +173,14 @@ def _keys_of_split(
         hint = f"one a line, by what the pattern calls it, such as {everything[0].name}, or by one of its files"
         names = _Names(root, everything, matched, patterns)
         return read_list(root / division.list_of(split), names.of_line, hint=hint, unique=True)
+    with_target = [key for key in everything if key in matched[list(patterns)[-1]]]
+    learnable = with_target if skip and with_target else everything
     if any(key.split for key in everything):
         complete = [key for key in everything if all(key in files for files in matched.values())]
-        return _of_folders(root, split, complete if skip and complete else everything, division)
+        return _of_folders(root, split, complete if skip and complete else everything, learnable, division)
     if split == "test" and not division.shares[2]:
         split = "val"
-    learned = matched[list(patterns)[-1]]
-    learnable = [key for key in everything if key in learned]
-    return _divided(split, learnable if skip and learnable else everything, division.shares, division.seed)
+    return _divided(split, learnable, division.shares, division.seed)
 
 
 def _divided(split: str, keys: Sequence[ViewKey], shares: tuple[float, float, float], seed: int) -> list[ViewKey]:
@@ -188,11 +188,13 @@ def _divided(split: str, keys: Sequence[ViewKey], shares: tuple[float, float, fl
     return [key for key in keys if parts[key.group or key.stem] == split]
 
 
-def _of_folders(root: Path, split: str, everything: Sequence[ViewKey], division: Division) -> list[ViewKey]:
+def _of_folders(
+    root: Path, split: str, everything: Sequence[ViewKey], learnable: Sequence[ViewKey], division: Division
+) -> list[ViewKey]:
     """The views of the split by {split}; without any of test those of val, without any of val a share of train."""
     there = {key.split for key in everything}
     if "train" in there and "val" not in there and (split in ("train", "val") or "test" not in there):
-        train = [key for key in everything if key.split == "train"]
+        train = [key for key in learnable if key.split == "train"]
         _, share, _ = division.shares
         return _divided("train" if split == "train" else "val", train, (1 - share, share, 0.0), division.seed)
     wanted = "val" if split == "test" and "test" not in there else split
@@ -211,6 +213,10 @@ class _Names:
     ) -> None:
         self._root, self._patterns = f"{root.as_posix()}/", patterns
         self._views = {key.name: key for key in everything}
+        unpadded: dict[str, set[ViewKey]] = {}
+        for key in everything:
+            unpadded.setdefault(same_numbers(key.name), set()).add(key)
+        self._unpadded = {name: keys.pop() for name, keys in unpadded.items() if len(keys) == 1}
         files = [(path, key) for part in matched.values() for key, path in part.items()]
         self._files = dict(files)
         ends: dict[str, set[ViewKey]] = {}
@@ -234,8 +240,8 @@ class _Names:
         return key
 
     def _view(self, text: str) -> ViewKey | None:
-        """The view that is called so, or one of whose files is."""
-        return self._views.get(text) or self._file(text)
+        """The view that is called so, with numbers padded in any way, or one of whose files is."""
+        return self._views.get(text) or self._file(text) or self._unpadded.get(same_numbers(text))
 
     def _file(self, text: str) -> ViewKey | None:
         """The view of a file: by its path within the root, with backslashes or a slash before it, or its name alone."""

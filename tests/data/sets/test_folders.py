@@ -511,6 +511,31 @@ def test_views_without_labels_have_no_say_in_how_the_others_are_divided(tmp_path
     assert {split: len(views) for split, views in parts.items()} == {"train": 24, "val": 3, "test": 3}
 
 
+def test_lists_call_views_by_any_padding(tmp_path: Path) -> None:
+    for number in range(1, 5):
+        for name in (f"a/{number}", f"b/{number:03d}", f"m/{number:03d}"):
+            save(tmp_path / f"{name}.npy", np.zeros((2, 2), np.uint8))
+    modalities = {name: FolderModality(f"{name}/{{stem}}.npy", "image", 1) for name in "ab"}
+    labels = dataclasses.replace(LABELS, pattern="m/{stem}.npy")
+    for lines in ("1\n2\n", "001\n02\n", "a/1.npy\nb/002.npy\n"):
+        (tmp_path / "list").write_text(lines)
+        listed = {"modalities": modalities, "labels": labels, "division": Division("list", "list")}
+        assert [view.name for view in Folders(tmp_path, "train", ("a", "b"), **listed).views] == ["001", "002"]
+
+
+def test_the_share_of_train_that_is_val_is_the_same_whatever_the_inputs(tmp_path: Path) -> None:
+    for number in range(60):
+        for name in ("a", "m", *(["b"] if number % 3 == 0 else [])):
+            save(tmp_path / f"train/{name}/{number:02d}.npy", np.zeros((2, 2), np.uint8))
+    modalities = {name: FolderModality(f"{{split}}/{name}/{{stem}}.npy", "image", 1) for name in "ab"}
+    labels = dataclasses.replace(LABELS, pattern="{split}/m/{stem}.npy")
+    given = {"modalities": modalities, "labels": labels, "skip_incomplete": True}
+    names = {
+        inputs: {view.name for view in Folders(tmp_path, "val", tuple(inputs), **given).views} for inputs in ("a", "ab")
+    }
+    assert names["ab"] < names["a"]
+
+
 def test_the_arrangement_tells_which_files_belong_together(tmp_path: Path) -> None:
     for name in ("a/1", "a/2"):
         save(tmp_path / f"{name}.npy", np.zeros((2, 2), np.uint8))
