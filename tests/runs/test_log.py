@@ -11,7 +11,7 @@ import pytest
 from cen_cli.errors import CheckpointError
 from cen_cli.results import RunLog
 from cen_cli.runs.directory import RunDirectory
-from cen_cli.runs.log import read_log
+from cen_cli.runs.log import read_log, read_progress
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_the_log_holds_what_the_run_wrote(tiny_run: Path, run: RunDirectory) -> 
     assert set(log.steps[0].losses) == {"rgb", "depth", "ensemble", "sparsity", "total"}
     assert [count.modality for count in log.steps[-1].replaced] == ["rgb", "depth"]
     assert log.steps_per_epoch == 4
-    best = log.best(metrics["best_by"])
+    best = log.validation_at(read_progress(RunDirectory(tiny_run), 2).best_step)
     assert best is not None
     assert best.step == metrics["best_step"]
     assert best.evaluation.metric("ensemble.mean_iou") == metrics["best"]["scores"]["ensemble"]["mean_iou"]
@@ -45,7 +45,7 @@ def test_a_run_that_has_not_logged_anything_has_an_empty_log(tmp_path: Path) -> 
     log = read_log(RunDirectory(tmp_path))
     assert log == RunLog()
     assert log.steps_per_epoch is None
-    assert log.best("ensemble.mean_iou") is None
+    assert log.validation_at(0) is None
 
 
 @pytest.mark.parametrize(
