@@ -6,15 +6,18 @@ import errno
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import cen_cli
 from cen_cli import files
 from cen_cli.analysis import equality, export
 from cen_cli.cli.app import main
+from cen_cli.jobs import export as export_job
 from cen_cli.models.compact import CompactConvolution
 from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
@@ -288,3 +291,22 @@ def test_real_images_are_compared(run: Path, nyudv2_root: Path, cen: Cen, tmp_pa
     real = [line for line in found["compared"] if line["images"].startswith("test views")]
     assert len(real) == 2
     assert all(line["difference"] < 1e-4 for line in real)
+
+
+def test_a_compact_network_is_timed_in_the_layout_in_which_it_is_loaded(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[torch.nn.Module] = []
+    report = export_job.compaction_report
+
+    def noted(model: Any, made: Any, *arguments: Any, **options: Any) -> Any:
+        timed.append(made)
+        return report(model, made, *arguments, **options)
+
+    monkeypatch.setattr(export_job, "compaction_report", noted)
+    export_job.compact(run, out=tmp_path / "small", rounds=0)
+    ours, loaded = (
+        {name: kernel.stride() for name, kernel in network.state_dict().items() if kernel.dim() == 4}
+        for network in (timed[0], cen_cli.load(tmp_path / "small").network)
+    )
+    assert ours == loaded
