@@ -122,7 +122,8 @@ def replaced_shares(history: GammaHistory, states: Sequence[LayerState]) -> npt.
     """Replaced share of the pressed part in every record, layer and modality: [R, L, M], layers in network order."""
     check_history(history, states)
     shares = [
-        _replaced_then(history, state).sum(axis=2) / np.maximum(state.pressed.sum(axis=1), 1)  # [R, M]
+        state.replaced_with(np.abs(history.layers[state.name])).sum(axis=2)
+        / np.maximum(state.pressed.sum(axis=1), 1)  # [R, M]
         for state in states
     ]
     return np.stack(shares, axis=1)
@@ -145,8 +146,3 @@ def replaced_at_steps(
         )
         for record in chosen
     )
-
-
-def _replaced_then(history: GammaHistory, state: LayerState) -> Mask:
-    """Which channels of a layer were replaced in every record: [R, M, C]."""
-    return state.replaced_with(np.abs(history.layers[state.name]))

@@ -163,12 +163,12 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
         return ("Nothing to advise yet: no row that fuses has been trained.",)
 
     def score(row: SweepRow) -> str:
-        return f"{row.label} ({written(metric, _cell_of(row, metric).mean)})"
+        return f"{row.label} ({written(metric, row.cell(metric).mean)})"
 
     def compared(one: SweepRow, other: SweepRow) -> str:
         mean, p_value, seeds = _compared(one, other, metric)
         better = is_better(metric, mean, than=0.0)
-        all_common = seeds == len(_cell_of(one, metric).values) == len(_cell_of(other, metric).values)
+        all_common = seeds == len(one.cell(metric).values) == len(other.cell(metric).values)
         over = f"over {seeds} {'' if all_common else 'common '}seeds"
         sure = f"p = {p_value:.2g} {over}" if not math.isnan(p_value) else f"{seeds} common seed"
         if mean == 0:
@@ -188,8 +188,8 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
     cost = f"; {_spent(taken.cost)}" if taken.cost else ""
     instead = f", where {best.label} takes {_spent(best.cost)}" if cost and taken is not best and best.cost else ""
     said.append(f"Take {score(taken)}: {why}{cost}{instead}.")
-    seeds = [len(_cell_of(row, metric).values) for row in done]
-    if len(_cell_of(taken, metric).values) < 2:
+    seeds = [len(row.cell(metric).values) for row in done]
+    if len(taken.cell(metric).values) < 2:
         said.append("One seed: this is a guess. Differences of a point or two often turn round with another seed.")
     elif min(seeds) < max(seeds):
         said.append(f"Some rows have {min(seeds)} of {max(seeds)} seeds.")
@@ -201,7 +201,7 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
 def ranked(rows: Sequence[SweepRow]) -> tuple[str, list[SweepRow]]:
     """The last metric with numbers, and the rows that have some, the best first."""
     metric = next((cell.metric for row in rows for cell in reversed(row.cells) if cell.values), "")
-    return metric, _best_first([row for row in rows if metric and _cell_of(row, metric).values], metric)
+    return metric, _best_first([row for row in rows if metric and row.cell(metric).values], metric)
 
 
 def _best_first(done: Sequence[SweepRow], metric: str) -> list[SweepRow]:
@@ -210,34 +210,30 @@ def _best_first(done: Sequence[SweepRow], metric: str) -> list[SweepRow]:
     A row's own seeds count where no seed is common to all. Of those that have more seeds in common than all rows have,
     as a budget leaves them, the first is the best over theirs.
     """
-    common = set.intersection(*(set(_cell_of(row, metric).values) for row in done)) if done else set()
+    common = set.intersection(*(set(row.cell(metric).values) for row in done)) if done else set()
 
     def level(row: SweepRow) -> float:
-        values = _cell_of(row, metric).values
+        values = row.cell(metric).values
         return fmean(values[seed] for seed in common or values)
 
     ordered = sorted(done, key=level, reverse=bool(metric) and is_better(metric, 1.0, than=0.0))
     for row in ordered[1:]:
-        own, best = _cell_of(row, metric).values, _cell_of(ordered[0], metric).values
+        own, best = row.cell(metric).values, ordered[0].cell(metric).values
         shared = own.keys() & best.keys()
         if len(shared) > len(common) and is_better(metric, fmean(own[each] - best[each] for each in shared), than=0.0):
             ordered = [row, *(each for each in ordered if each is not row)]
     return ordered
 
 
-def _cell_of(row: SweepRow, metric: str) -> SweepCell:
-    return next(cell for cell in row.cells if cell.metric == metric)
-
-
 def _compared(one: SweepRow, other: SweepRow, metric: str) -> tuple[float, float, int]:
     """Mean difference over common seeds, its p-value, and how many they are."""
-    first, second = _cell_of(one, metric).values, _cell_of(other, metric).values
+    first, second = one.cell(metric).values, other.cell(metric).values
     return *paired_test(first, second), len(first.keys() & second.keys())
 
 
 def _as_good(row: SweepRow, best: SweepRow, metric: str) -> bool:
     """Whether the row is within a standard error of the best one; with one seed nothing else is."""
-    first, second = _cell_of(row, metric).values, _cell_of(best, metric).values
+    first, second = row.cell(metric).values, best.cell(metric).values
     differences = np.array([first[seed] - second[seed] for seed in first.keys() & second.keys()])
     if row is best or len(differences) < 2:
         return row is best

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import textwrap
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -296,9 +297,7 @@ def _number(value: float, digits: int) -> str:
 
 def comment(text: str) -> list[str]:
     """A sentence as lines of comment."""
-    lines = ["#"]
-    for word in text.split():
-        if len(lines[-1]) + len(word) >= WIDTH:
-            lines.append("#")
-        lines[-1] += f" {word}"
-    return lines
+    words = " ".join(text.split())
+    return textwrap.wrap(
+        words, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False, break_on_hyphens=False
+    )

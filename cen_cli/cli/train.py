@@ -79,7 +79,7 @@ def train(
     if not ranks.leads():
         return
     document = {"summary": summary, "expected": summary.expected}
-    tables.print_result(document, tables.render_summary(summary, summary.expected), json=json)
+    tables.print_result(document, tables.render_summary(summary), json=json)
     check_expected(summary.expected)
 
 

@@ -41,10 +41,6 @@ class BatchLoader:
             generator=torch.Generator().manual_seed(0),
         )
 
-    def __len__(self) -> int:
-        """How many times is fetched: the number of batches where all views have one size."""
-        return len(self._loader)
-
     def __iter__(self) -> Iterator[Batch]:
         batches = _started(self._loader)
         while (item := self._next(batches)) is not None:

@@ -37,6 +37,7 @@ from cen_cli.models.health import watching
 from cen_cli.results import (
     Evaluation,
     Listener,
+    LoggedStep,
     ReplacedCount,
     RunSummary,
     StepReport,
@@ -349,23 +350,13 @@ class Fit:
             return
         replaced = count_replaced(self.exchanging, self.modalities)
         rates = self.task.learning_rates(progress.step - 1)
+        logged = LoggedStep(progress.epoch + 1, progress.step, averages, rates, replaced)
         scales = {name: state["scale"] for name, state in self.task.scaler_states().items()}
-        self._write_event(
-            {
-                "kind": "step",
-                "epoch": progress.epoch + 1,
-                "step": progress.step,
-                "losses": averages,
-                "learning_rates": rates,
-                "replaced": as_json(replaced),
-                **({"loss_scales": scales, "skipped": progress.skipped} if scales else {}),
-            }
-        )
+        scaled = {"loss_scales": scales, "skipped": progress.skipped} if scales else {}
+        self._write_event({"kind": "step", **as_json(logged), **scaled})
         speed = self.settings.batch * len(self.step_seconds) / max(sum(self.step_seconds), 1e-9)
         self.step_seconds.clear()
-        self.listener.on_step(
-            StepReport(progress.epoch + 1, progress.step, averages, rates, replaced, self.total_steps, speed)
-        )
+        self.listener.on_step(StepReport(**vars(logged), total_steps=self.total_steps, samples_per_second=speed))
 
     def _save(self, *, best: bool = False) -> None:
         """Write the gammas, then the checkpoint; the best one first, so that `last` never speaks of one not there."""

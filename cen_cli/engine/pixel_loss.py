@@ -67,9 +67,6 @@ class PixelLoss:
         return losses.sum()
 
 
-PLAIN = PixelLoss()
-
-
 def for_pixels(logits: Tensor) -> Tensor:
     """Maps [B, K, h, w] in the memory order in which a list of their pixels needs no copy, where the loss takes one."""
     return logits.contiguous(memory_format=torch.channels_last) if logits.shape[1] >= PIXEL_LIST_CLASSES else logits

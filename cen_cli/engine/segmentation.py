@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cen_cli.data.sample import Batch
-from cen_cli.engine.pixel_loss import PLAIN, PixelLoss, for_pixels
+from cen_cli.engine.pixel_loss import PixelLoss, for_pixels
 from cen_cli.engine.task import NetworkTask
 from cen_cli.models.streams import ModalOutput
 
@@ -27,23 +27,17 @@ MODEL = "model"
 
 
 def segmentation_losses(
-    output: ModalOutput,
-    target: Tensor,
-    branches: tuple[str, ...],
-    loss: PixelLoss = PLAIN,
-    counted: Tensor | None = None,
+    output: ModalOutput, target: Tensor, branches: tuple[str, ...], loss: PixelLoss, counted: Tensor
 ) -> dict[str, Tensor]:
     """The loss of each branch, and of the ensemble where there is more than one; target int64 [B, H, W].
 
-    `counted`: what the sum over the pixels is divided by, as `loss.count` has it; absent, that of `target`.
+    `counted`: what the sum over the pixels is divided by, as `loss.count` has it.
     """
-    counted = loss.count(target) if counted is None else counted
     return {name: loss(_resized(logits, target), target, counted) for name, logits in output.named(branches).items()}
 
 
-def auxiliary_loss(auxiliary: Tensor, target: Tensor, loss: PixelLoss = PLAIN, counted: Tensor | None = None) -> Tensor:
+def auxiliary_loss(auxiliary: Tensor, target: Tensor, loss: PixelLoss, counted: Tensor) -> Tensor:
     """The loss of the auxiliary logits [M, B, K, h, w], summed over the branches; `target`, `counted` as above."""
-    counted = loss.count(target) if counted is None else counted
     losses = [loss(_resized(logits, target), target, counted) for logits in auxiliary]
     return torch.stack(losses).sum()
 
@@ -58,7 +52,7 @@ class SegmentationTask(NetworkTask):
     """One optimiser step and one validation of a segmentation network; its optimiser is called `MODEL`."""
 
     auxiliary_weight: float
-    loss: PixelLoss = PLAIN
+    loss: PixelLoss
 
     def losses(self, batch: Batch, counted: Tensor | None = None) -> dict[str, Tensor]:
         """All loss terms of a batch that is on the device; `total` is their sum. Raises nothing; NaN is found later.
@@ -66,9 +60,10 @@ class SegmentationTask(NetworkTask):
         `counted`: of the whole batch, where this is a part of it; the terms of the parts then add up to the whole's.
         """
         output = self.output(batch)
-        terms = segmentation_losses(output, batch.target, self.model.branches, self.loss, counted)
+        divisor = self.loss.count(batch.target) if counted is None else counted
+        terms = segmentation_losses(output, batch.target, self.model.branches, self.loss, divisor)
         if output.auxiliary is not None:
-            auxiliary = auxiliary_loss(output.auxiliary, batch.target, self.loss, counted)
+            auxiliary = auxiliary_loss(output.auxiliary, batch.target, self.loss, divisor)
             terms["auxiliary"] = self.auxiliary_weight * auxiliary
         return self.with_total(terms, share=1.0 if counted is None else 1 / self.accumulate)
 

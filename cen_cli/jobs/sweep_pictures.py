@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from cen_cli.analysis.comparison import Branches, Shown
 from cen_cli.errors import CenError
 from cen_cli.jobs.compare import draw_views
 from cen_cli.jobs.exchanging import load_exchanging
-from cen_cli.recipe.sweeps import Member, Panel, Sweep, value_in
+from cen_cli.recipe.sweeps import Member, Panel, Sweep
 from cen_cli.reporting import gamma_plots
 from cen_cli.reporting.gamma_plots import NetworkGammas
 from cen_cli.reporting.sweep_plots import write_cost_figure, write_sweep_figure
@@ -46,7 +47,10 @@ def _pictures(
     pictures: list[Callable[[], list[Path]]] = []
     if grid.figure is not None and done:
         keys = grid.figure.keys
-        values = {(each.group, each.variant): {key: value_in(each.recipe, key) for key in keys} for each in members_in}
+        values = {
+            (each.group, each.variant): {key: float(operator.attrgetter(key)(each.recipe)) for key in keys}
+            for each in members_in
+        }
         metrics = grid.figure.metrics
         pictures.append(lambda: [write_sweep_figure(folder / "figure.png", report, values, metrics)])
     if grid.advice and any(row.done and row.cost for row in report.rows):

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cen_cli.analysis.pictures import rendered, translate_view, translated_row
+from cen_cli.builders import LoadedNetwork
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView
 from cen_cli.data.tensors import DepthMap
@@ -22,11 +23,12 @@ from cen_cli.jobs.arguments import several
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe
 from cen_cli.jobs.own_images import find_views
 from cen_cli.jobs.predict import FRAMED
-from cen_cli.jobs.translators import LoadedTranslator, domain, domain_names, find_run, load_translator, name_of
+from cen_cli.jobs.translators import domain, domain_names, find_run, load_translator, name_of
+from cen_cli.models.translator import Translator
 from cen_cli.recipe import Recipe
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.reporting.files import write_png
-from cen_cli.reporting.translation import contact_sheet, write_measurement, write_translated
+from cen_cli.reporting.translation import contact_sheet, stored_depth, write_measurement
 from cen_cli.results import SILENT, Listener, PictureRow, Translations
 
 MOST_ROWS = 16
@@ -76,15 +78,15 @@ def translate(
     if not checkpoint:
         listener.on_note(f"network: {source}, the newest finished run that fits")
     model = load_translator(source, device, names, target, engine)
-    recipe = evaluated_recipe(model.loaded, with_options(changes, eval__split=split), data_root, source)
+    recipe = evaluated_recipe(model, with_options(changes, eval__split=split), data_root, source)
     folder = Path(out or Path("translations") / name_of(source))
     check_free(folder, "give a new folder with --out DIR")
     if files:
-        views = _own_views([Path(file) for file in files], names or model.loaded.modalities, model, recipe)
+        views = _own_views([Path(file) for file in files], names or model.modalities, model, recipe)
     else:
         data = dataset(recipe, listener)
         views = _Views([partial(data.view, index) for index in range(len(data))])
-    return _translate_all(model, recipe, views.first(count), folder, listener)
+    return _translate_all(model, source, recipe, views.first(count), folder, listener)
 
 
 # ---- views ----
@@ -103,14 +105,14 @@ class _Views:
         return dataclasses.replace(self, readers=self.readers[:count])
 
 
-def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedTranslator, recipe: Recipe) -> _Views:
+def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedNetwork, recipe: Recipe) -> _Views:
     """The user's own images, one view or as many as the folders hold."""
-    own = {domain(recipe, name): name for name in model.loaded.modalities}
+    own = {domain(recipe, name): name for name in model.modalities}
     framed, mixed = recipe.data.kind == FRAMED, recipe.evaluation_size is not None
     readers = []
     inputs = [own[domain(recipe, name)] for name in names]
-    for name, files in find_views(images, inputs, model.loaded.specs).items():
-        readers.append(partial(read_view, name, files, model.loaded.specs, crop_depth=framed, mixed=mixed))
+    for name, files in find_views(images, inputs, model.specs).items():
+        readers.append(partial(read_view, name, files, model.specs, crop_depth=framed, mixed=mixed))
     rooms = (recipe.data.rooms.size,) * 2 if recipe.data.kind == "rooms" else None
     return _Views(readers, size=recipe.evaluation_size or rooms)
 
@@ -141,7 +143,7 @@ def _check_measured(view: RawView) -> None:
 
 
 def _translate_all(
-    model: LoadedTranslator, recipe: Recipe, views: _Views, folder: Path, listener: Listener
+    model: LoadedNetwork, source: str, recipe: Recipe, views: _Views, folder: Path, listener: Listener
 ) -> Translations:
     """Translate the views into the folder. Raises DataError where not one of them could be read."""
     files: list[Path] = []
@@ -157,9 +159,9 @@ def _translate_all(
         raise DataError(f"none of the {len(skipped)} views could be read, see above; nothing was written")
     sheet = write_png(folder / CONTACT_SHEET, contact_sheet(rows))
     return Translations(
-        network=model.source,
-        inputs=model.loaded.modalities,
-        target=model.target.name,
+        network=source,
+        inputs=model.modalities,
+        target=str(recipe.data.target),
         protocol=recipe.eval.protocol,
         files=tuple(map(str, files)),
         contact_sheet=str(sheet),
@@ -169,13 +171,15 @@ def _translate_all(
 
 
 def _translate_one(
-    model: LoadedTranslator, recipe: Recipe, view: RawView, size: tuple[int, int] | None, folder: Path
+    model: LoadedNetwork, recipe: Recipe, view: RawView, size: tuple[int, int] | None, folder: Path
 ) -> tuple[PictureRow, list[Path]]:
     """Translate one view and write what was made of it; returns the row of the contact sheet and the files."""
     spec, protocol, network = model.target, recipe.eval.protocol, model.network
+    assert isinstance(network, Translator), "as `load_translator` sees to"
+    assert spec is not None, "a translation network has a target"
     seen = resize_view(view, size)
     statistics = recipe.eval.norm_statistics
-    made = translate_view(network, model.loaded.specs, seen, protocol=protocol, norm_statistics=statistics)
+    made = translate_view(network, model.specs, seen, protocol=protocol, norm_statistics=statistics)
     stem = view.name.replace("/", "_")
     files = [
         _write(folder / f"{stem}_{branch}", rendered(image, spec, protocol=protocol, size=view.size), spec)
@@ -190,6 +194,7 @@ def _write(path: Path, image: np.ndarray, spec: ModalitySpec) -> Path:
     if encoding is not None and image.ndim == 3 and encoding.channels == 1 and (image == image[..., :1]).all():
         return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(image[..., 0]))
     if encoding is None or image.ndim == 3:
-        return write_translated(path.with_name(f"{path.name}.png"), image, units=spec.scale, invalid=spec.invalid)
+        image = image if image.ndim == 3 else stored_depth(image, spec.scale, spec.invalid)
+        return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(image))
     units, stored, invalid = encoding.scale, encoding.stored, encoding.invalid
     return write_measurement(path, image, units=units, floor=spec.floor, stored=stored, invalid=invalid)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from cen_cli import builders
 from cen_cli.builders import LoadedNetwork
-from cen_cli.data.modality import SHORT_NAMES, ModalitySpec, full_name
+from cen_cli.data.modality import SHORT_NAMES, full_name
 from cen_cli.data.sets import nyudv2, rooms, taskonomy
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
 from cen_cli.files import whole_directory
-from cen_cli.models.translator import Translator
 from cen_cli.recipe import Recipe, parse_recipe
 from cen_cli.runs.checkpoint import MODEL_FILE
 from cen_cli.runs.directory import RunDirectory, locate
@@ -144,36 +143,25 @@ def find_run(inputs: Sequence[str], target: str | None) -> TranslationRun:
 # --- networks -------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class LoadedTranslator:
-    """A trained translation network, with how it was trained and what its files hold."""
-
-    source: str
-    loaded: LoadedNetwork
-    network: Translator
-    target: ModalitySpec
-
-
 def load_translator(
     source: str, device: str, inputs: Sequence[str], target: str | None, engine: str = "torch"
-) -> LoadedTranslator:
+) -> LoadedNetwork:
     """The network of a run or checkpoint, in eval mode.
 
     Raises UsageError where it labels images, or does not take what was asked for (any inputs, where none are named).
     """
     loaded = builders.load(source, device, engine)
-    network, made = loaded.network, loaded.target
-    if not isinstance(network, Translator) or made is None:
+    if loaded.target is None:
         files = (word for name in loaded.modalities for word in ("--input", f"{name}=FILE"))
         raise UsageError(
             f"{source}: this network labels images", hint=f"use it with: {command('predict', source, *files)}"
         )
     asked = inputs or loaded.modalities
     if takes(loaded.recipe, asked, target):
-        return LoadedTranslator(source, loaded, network, made)
+        return loaded
     fitting = [run for run in translation_runs() if takes(run.recipe, asked, target)]
     raise UsageError(
-        f"{source}: translates {described(loaded.modalities, made.name)}, not {described(asked, target)}",
+        f"{source}: translates {described(loaded.modalities, loaded.target.name)}, not {described(asked, target)}",
         hint=f"what fits: {listed(fitting, MOST_LISTED)}" if fitting else f"no run in {RUNS}/ fits",
     )
 

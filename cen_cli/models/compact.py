@@ -233,7 +233,7 @@ def _following(network: nn.Module, sites: Sequence[Site], like: Tensor | None) -
 def _sites(network: nn.Module) -> Iterator[Site]:
     """Ordinary convolutions and the batch or instance norms of all their channels."""
     norms = ModalBatchNorm2d | ModalInstanceNorm2d | ChannelExchange
-    for (conv_name, placed), (norm_name, layer) in convolutions_and_norms(network, Convolution, norms):
+    for (conv_name, placed), (norm_name, layer) in convolutions_and_norms(network, norms):
         conv: Any = placed.layer if isinstance(placed, PrivateCopies) else placed
         norm: Any = layer.norm if isinstance(layer, ChannelExchange) else layer
         ordinary = type(conv) in (nn.Conv2d, nn.ConvTranspose2d) and conv.groups == 1

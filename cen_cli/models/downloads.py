@@ -32,7 +32,6 @@ _HUB = re.compile(r"hf://([^/@]+/[^/@]+)/([^@]+)(?:@(.+))?")
 class Fetched(NamedTuple):
     """A file that came from an address."""
 
-    address: str
     file: Path
     sha256: str
 
@@ -75,7 +74,7 @@ def fetch(address: str) -> Fetched:
         raise CheckpointError(
             f"{address}: what came is no whole safetensors file ({error})", hint=f"delete {file} to download it again"
         ) from error
-    return Fetched(address, file, sha256)
+    return Fetched(file, sha256)
 
 
 def _path(place: str) -> str:

@@ -141,7 +141,10 @@ def changed_from_defaults(recipe: Recipe) -> dict[str, Any]:
 
 
 def with_extended(path: Path, find: Find = catalog.find) -> list[tuple[Path, dict[str, Any]]]:
-    """A file and its tables, then the file that it extends, and so on. Raises as `read_toml`."""
+    """A file and its tables, then the file that it extends, and so on.
+
+    Raises UsageError where a file cannot be read, RecipeError where it is not TOML in UTF-8.
+    """
     chain: list[tuple[Path, dict[str, Any]]] = []
     current: Path | None = path
     while current is not None:
@@ -149,7 +152,7 @@ def with_extended(path: Path, find: Find = catalog.find) -> list[tuple[Path, dic
         if current.resolve() in links:
             names = " -> ".join(link.name for link in [*links[links.index(current.resolve()) :], current])
             raise RecipeError(str(path), [f"extends = {show_value(current.name)}: files in a circle: {names}"])
-        table = read_toml(current)
+        table = _parse_toml(_read(current), str(current))
         chain.append((current, table))
         current = _base_of(current, table.pop("extends", None), find)
     return chain
@@ -184,11 +187,6 @@ def _base_of(path: Path, base: Any, find: Find = catalog.find) -> Path | None:
         return find(base)
     except UsageError as error:
         raise RecipeError(str(path), [f"extends = {show_value(base)}: {error.message}"], hint=error.hint) from error
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a file. Raises UsageError where it cannot be read, RecipeError where it is not TOML in UTF-8."""
-    return _parse_toml(_read(path), str(path))
 
 
 def _read(path: Path) -> str:

@@ -330,11 +330,6 @@ def paper_numbers(sweep: Sweep, group: str, variant: str) -> Numbers:
     return stated.get(variant, {})
 
 
-def value_in(recipe: Recipe, key: str) -> float:
-    """The number at a dotted key of a member's recipe: a figure's place on its axis."""
-    return float(operator.attrgetter(key)(recipe))
-
-
 def _groups(sweep: Sweep) -> Mapping[str, Group]:
     return sweep.groups or {"": Group()}
 

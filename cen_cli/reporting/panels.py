@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cen_cli.reporting.sheets import BACKGROUND, GAP, INK, TEXT_HEIGHT, Array, sheet, stack, text, text_width
+from cen_cli.reporting.sheets import BACKGROUND, GAP, INK, TEXT_HEIGHT, Array, sheet, text, text_width
 from cen_cli.results import VOID, PictureRow
 
 Palette = Sequence[Sequence[int]]
@@ -115,7 +115,7 @@ def segmentation_panel(
     parts = [sheet(drawn, [row.name for row in rows], [row.frame for row in rows], longest=longest)]
     if class_names:
         parts.append(_legend(_present(rows, len(class_names)), class_names, colours, parts[0].width))
-    return stack(parts)
+    return Image.fromarray(np.vstack([np.asarray(part) for part in parts]))
 
 
 def _pictures(row: PictureRow, palette: Palette) -> dict[str, Array]:

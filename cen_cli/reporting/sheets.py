@@ -103,16 +103,6 @@ def _draw_frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[
     draw.rectangle((place[0] + 1, place[1] + 1, place[2] - 1, place[3] - 1), outline=BACKGROUND, width=1)
 
 
-def stack(parts: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of equal width below each other."""
-    whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), BACKGROUND)
-    top = 0
-    for part in parts:
-        whole.paste(part, (0, top))
-        top += part.height
-    return whole
-
-
 def _font() -> Any:
     return ImageFont.load_default(size=12)
 

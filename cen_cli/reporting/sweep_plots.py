@@ -14,7 +14,7 @@ from cen_cli.reporting import scores
 from cen_cli.reporting.figures import FALLEN, KEPT, new_figure, plain, write_figure
 from cen_cli.reporting.sweeps import score_heading
 from cen_cli.reporting.tables import grouped
-from cen_cli.results import SweepCell, SweepReport, SweepRow
+from cen_cli.results import SweepReport, SweepRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ def _varied(
 
 def _draw_sensitivity(axes: Axes, title: str, key: str, metric: str, points: Sequence[Point]) -> None:
     places = [place for place, _ in points]
-    cells = [_cell(row, metric) for _, row in points]
+    cells = [row.cell(metric) for _, row in points]
     known = scores.metric_of(metric)
     style: dict[str, Any] = {"markersize": 4, "capsize": 3}
     means = [known.factor * cell.mean for cell in cells]
@@ -100,10 +100,6 @@ def _axis(metric: str) -> str:
     return score_heading(metric) + (", %" if scores.metric_of(metric).percent else "")
 
 
-def _cell(row: SweepRow, metric: str) -> SweepCell:
-    return next(cell for cell in row.cells if cell.metric == metric)
-
-
 def write_cost_figure(path: Path, report: SweepReport) -> Path:
     """Scores with their spreads against multiply-accumulates, a panel per group, as PNG. Raises SaveError."""
     groups = grouped([row for row in report.rows if row.done and row.cost], attrgetter("group"))
@@ -115,7 +111,7 @@ def write_cost_figure(path: Path, report: SweepReport) -> Path:
         for row in rows:
             index = places[row.variant]
             assert row.cost is not None, "those without are left out"
-            cell = _cell(row, metric)
+            cell = row.cell(metric)
             marker = "s" if row.alone else MARKERS[index % len(MARKERS)]
             style = {"color": f"C{index % 10}", "marker": marker, "linestyle": "none", "capsize": 3}
             spread = factor * np.nan_to_num(cell.std)

@@ -251,10 +251,10 @@ def render_dry_run(dry: DryRun) -> list[RenderableType]:
     return [*render_plan(dry.plan), "", facts(rows), "Dry run: nothing was written."]
 
 
-def render_summary(summary: RunSummary, expected: Sequence[ExpectedScore] = ()) -> list[RenderableType]:
+def render_summary(summary: RunSummary) -> list[RenderableType]:
     """How a run ended: its best scores beside the expected ones, the last ones, replaced channels, the next command."""
     best = f"best by {summary.best_by}, step {formats.count(summary.best_step)}: {_measured(summary.best)}"
-    parts = render_evaluation(summary.best, expected, title=best)
+    parts = render_evaluation(summary.best, summary.expected, title=best)
     if summary.best_step != summary.steps:
         last = f"last, step {formats.count(summary.steps)}: {_measured(summary.last)}"
         parts = [last, *score_tables(summary.last), *parts]

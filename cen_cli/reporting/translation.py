@@ -59,14 +59,6 @@ def _picture(image: Array, span: tuple[float, float] | None = None) -> Array:
     return enlarged(picture, -(-LEGIBLE // max(picture.shape[:2])))
 
 
-def write_translated(path: Path, image: Array, *, units: float = 1.0, invalid: int = 0) -> Path:
-    """Write a translated image as PNG: a picture with 8 bits, a depth map with 16.
-
-    Depth is stored in `units` per metre, `invalid` where it is 0. Raises SaveError.
-    """
-    return write_png(path, Image.fromarray(image if image.ndim == 3 else stored_depth(image, units, invalid)))
-
-
 def stored_depth(depth: Array, units: float, invalid: int) -> Array:
     """Depth in metres as uint16 in `units` per metre; what is 0 metres is `invalid`, and nothing else is."""
     values = np.clip(np.round(depth.astype(np.float64) * units), 1, SIXTEEN_BITS)

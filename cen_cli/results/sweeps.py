@@ -88,6 +88,10 @@ class SweepRow:
     alone: bool = False
     """Whether it has one modality alone."""
 
+    def cell(self, metric: str) -> SweepCell:
+        """The row's scores of a metric that the sweep has."""
+        return next(cell for cell in self.cells if cell.metric == metric)
+
 
 @dataclasses.dataclass(frozen=True)
 class SweepVerdict:

@@ -62,8 +62,7 @@ class GammaRecorder:
         if self._layers and self._steps:
             tensors = {name: torch.stack(records) for name, records in self._records.items()}
             steps = torch.tensor(self._steps, dtype=torch.int64)
-            metadata = {"modalities": json.dumps(self._modalities), "layers": json.dumps(list(self._layers))}
-            metadata[_SPACING] = str(self._spacing)
+            metadata = {"modalities": json.dumps(self._modalities), _SPACING: str(self._spacing)}
             write_tensors(path, {STEPS: steps, **tensors}, metadata)
 
     def restore(self, path: Path, last_step: int) -> None:

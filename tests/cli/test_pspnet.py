@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cen_cli.cli.app import main
+from cen_cli.engine.pixel_loss import PixelLoss
 from cen_cli.engine.segmentation import SegmentationTask, auxiliary_loss, segmentation_losses
 from cen_cli.models.streams import ModalOutput
 from cen_cli.runs.checkpoint import read_tensors
@@ -54,8 +55,10 @@ def test_the_auxiliary_loss_is_that_of_the_branches_own_kind() -> None:
     labels = torch.randint(0, 5, (3, 16, 24))
     labels[0, :4] = 255
     output = ModalOutput(logits, logits.mean(0), torch.tensor([0.5, 0.5]))
-    losses = segmentation_losses(output, labels, ("rgb", "depth"))
-    torch.testing.assert_close(auxiliary_loss(logits, labels), losses["rgb"] + losses["depth"])
+    loss = PixelLoss()
+    counted = loss.count(labels)
+    losses = segmentation_losses(output, labels, ("rgb", "depth"), loss, counted)
+    torch.testing.assert_close(auxiliary_loss(logits, labels, loss, counted), losses["rgb"] + losses["depth"])
 
 
 def test_a_finished_run_is_evaluated_and_counted(cen: Cen, run: Path) -> None:

@@ -43,7 +43,6 @@ class TestTraining:
     def test_batches_hold_samples(self, rooms):
         batches = list(training_loader(rooms, 4, seed=0, epoch=1))
         assert [len(batch.names) for batch in batches] == [4, 4]
-        assert len(training_loader(rooms, 4, seed=0, epoch=1)) == 2
         batch = batches[0]
         assert batch.inputs["rgb"].dtype == batch.target.dtype == torch.uint8
         taken = batch.to("cpu")
@@ -67,7 +66,6 @@ class TestTraining:
     def test_entered_in_its_middle_an_epoch_goes_on_as_it_would_have(self, rooms, workers, start):
         whole = list(training_loader(rooms, 2, seed=3, epoch=4))
         late = training_loader(rooms, 2, workers, seed=3, epoch=4, start_batch=start)
-        assert len(late) == 5 - start
         assert same(list(late), whole[start:])
 
     def test_workers_go_on_from_epoch_to_epoch(self, rooms):

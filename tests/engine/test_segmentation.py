@@ -4,10 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from cen_cli.engine.pixel_loss import PixelLoss
 from cen_cli.engine.segmentation import segmentation_losses
 from cen_cli.models.streams import ModalOutput
 from cen_cli.results import Evaluation, SegmentationScores, as_json
 from cen_cli.scoring.segmentation import evaluating, predict_labels
+
+CROSS_ENTROPY = PixelLoss()
 
 
 def output(modalities: int, classes: int = 5) -> ModalOutput:
@@ -27,7 +30,7 @@ def target(classes: int = 5) -> torch.Tensor:
 @pytest.mark.parametrize("classes", [5, 15, 16, 40])
 def test_losses_equal_their_definition(classes):
     out, labels = output(3, classes), target(classes)
-    losses = segmentation_losses(out, labels, ("a", "b", "c"))
+    losses = segmentation_losses(out, labels, ("a", "b", "c"), CROSS_ENTROPY, CROSS_ENTROPY.count(labels))
     resize = lambda logits: F.interpolate(logits, size=(16, 24), mode="bilinear", align_corners=False)  # noqa: E731
     for name, branch in zip("abc", out.branches, strict=True):
         torch.testing.assert_close(losses[name], F.cross_entropy(resize(branch), labels, ignore_index=255))
@@ -36,14 +39,16 @@ def test_losses_equal_their_definition(classes):
 
 def test_the_ensembles_loss_trains_its_weights_and_no_branch():
     out, labels = output(2), target()
-    losses = segmentation_losses(out, labels, ("a", "b"))
+    losses = segmentation_losses(out, labels, ("a", "b"), CROSS_ENTROPY, CROSS_ENTROPY.count(labels))
     gradients = torch.autograd.grad(losses["ensemble"], [out.branches, out.weights], allow_unused=True)
     assert gradients[0] is None
     assert gradients[1].abs().min() > 0
 
 
 def test_one_modality_has_no_ensemble_loss():
-    assert list(segmentation_losses(output(1), target(), ("a",))) == ["a"]
+    labels = target()
+    losses = segmentation_losses(output(1), labels, ("a",), CROSS_ENTROPY, CROSS_ENTROPY.count(labels))
+    assert list(losses) == ["a"]
 
 
 def test_label_maps_of_branches_and_ensemble():

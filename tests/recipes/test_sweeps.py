@@ -9,7 +9,7 @@ import pytest
 from cen_cli.errors import RecipeError, UsageError
 from cen_cli.recipe import Recipe, catalog
 from cen_cli.recipe.load import load_recipe
-from cen_cli.recipe.sweeps import load_sweep, members, on_recipe, paper_numbers, value_in
+from cen_cli.recipe.sweeps import load_sweep, members, on_recipe, paper_numbers
 
 SWEEP = """
 title = "t"
@@ -103,10 +103,6 @@ def test_a_base_beside_the_file_goes_before_a_shipped_one(write) -> None:
     path = write(SWEEP.replace('base = "rooms"', 'base = "own.toml"'))
     (path.parent / "own.toml").write_text('extends = "rooms"\n[train]\nbatch = 2\n')
     assert {member.recipe.train.batch for member in grid(path)} == {2}
-
-
-def test_a_number_of_a_recipe_by_its_key(write) -> None:
-    assert value_in(grid(write(SWEEP))[0].recipe, "exchange.sparsity") == 3e-4
 
 
 @pytest.mark.parametrize(

@@ -6,23 +6,11 @@
 Nothing here imports torch.
 """
 
+# ruff: noqa: F401 (what is imported here is offered)
+
 from __future__ import annotations
 
 from cen_cli.data.rooms.encoding import DEPTH_INVALID, DEPTH_UNITS, EDGE_UNITS
 from cen_cli.data.rooms.render import render_view
 from cen_cli.data.rooms.settings import CLASS_NAMES, DOMAINS, PALETTE, RENDERER_VERSION, RoomsSettings
 from cen_cli.data.rooms.storage import default_folder, prepare
-
-__all__ = [
-    "CLASS_NAMES",
-    "DEPTH_INVALID",
-    "DEPTH_UNITS",
-    "DOMAINS",
-    "EDGE_UNITS",
-    "PALETTE",
-    "RENDERER_VERSION",
-    "RoomsSettings",
-    "default_folder",
-    "prepare",
-    "render_view",
-]
