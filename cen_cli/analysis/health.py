@@ -29,8 +29,10 @@ def health(network: nn.Module, batch: Batch | Inputs, loss: Callable[[Any], Tens
         for each part the share of dead units and of positive values, in [0, 1], of its worst layer, and the norm of the
         gradient that arrives.
     """
-    opened = copy.deepcopy(network).train()
-    inputs = batch.inputs if isinstance(batch, Batch) else batch
+    opened = copy.deepcopy(network)
+    opened.train()
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    inputs = batch.to(device).inputs if isinstance(batch, Batch) else batch
     with torch.enable_grad(), watching(opened) as watch:
         output = opened(inputs)
         value = loss(output) if loss is not None else torch.stack([x.square().mean() for x in _tensors(output)]).sum()

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from cen_cli.errors import CheckpointError
+from cen_cli.models.exchange import below_threshold, exchanging_layers
 from cen_cli.models.fusion.blocks import InputConcat
 from cen_cli.models.fusion.placement import Junction
 from cen_cli.models.norms import ModalNorm
@@ -21,8 +22,12 @@ from cen_cli.wording import listed
 
 STAND_IN = "rgb"
 """The modality whose norms and copies a modality starts from that the trained network has not."""
+CHOSEN = ("fixed", "gate", "gain", "donor")
+"""What a network remembers of the channels that it chose."""
 HEADS = re.compile(r"decoder\.classifier\..*|decoder\.auxiliary\.2\..*|ensemble\..*")
 """What belongs to the classes, or to the modalities as they were."""
+LEFT_OUT = re.compile(rf"{HEADS.pattern}|decoder\.auxiliary\..*|.*\.copies\.\d+\..*|.*\.({'|'.join(CHOSEN)})")
+"""What a new network need not take: heads, the copies of modalities that it has not, choices of channels."""
 
 
 def own_checkpoint(weights: str) -> Path | None:
@@ -66,11 +71,15 @@ def start_from(
     rows = [trained.index(origin) for origin in named.values()]
     tables = {name for name, module in network.named_modules() if isinstance(module, ModalNorm)}
     stored, problems = current_state(network, tensors), []
+    taken: set[str] = set()
     for name, own in network.state_dict().items():
         if HEADS.fullmatch(name):
             continue
         origin = re.sub(r"\.copies\.(\d+)\.", lambda match: f".copies.{rows[int(match[1])]}.", name)
-        value = stored.get(origin, stored.get(re.sub(r"\.norm(\.\w+)$", r"\1", origin)))  # where it did not exchange
+        if origin not in stored:
+            origin = re.sub(r"\.norm(\.\w+)$", r"\1", origin)  # where it did not exchange
+        value = stored.get(origin)
+        taken.add(origin)
         if value is not None and name.rpartition(".")[0] in tables and len(value) == len(trained) > 1:
             value = value[rows]
         elif value is not None and name.rpartition(".")[0] in tables:
@@ -81,6 +90,7 @@ def start_from(
             problems.append(f"{name} has shape {list(value.shape)}, here {list(own.shape)}")
         else:
             own.copy_(value)
+    problems += [f"unexpected {name}" for name in stored if name not in taken and not LEFT_OUT.fullmatch(name)]
     if problems:
         raise CheckpointError(
             f"{source}: does not fit the recipe's model: {listed(problems, separator='; ')}",
@@ -92,7 +102,16 @@ def start_from(
         for name, displaced in zip(named, by_place, strict=False)
         if name not in trained
     ]
+    lost = 0 if [*modalities] == [*trained] else _lost_channels(network)
+    starts += [f"{lost} gammas that had fallen lie in no part in which they are replaced"] if lost else []
     return ", ".join([f"{source} without its classifier and ensemble", *starts])
+
+
+def _lost_channels(network: nn.Module) -> int:
+    """Channels of all streams that carry next to nothing and are not replaced: other modalities have other parts."""
+    layers = exchanging_layers(network).values()
+    fallen = (below_threshold(layer.gamma, layer.threshold) & ~layer.replaceable for layer in layers)
+    return sum(int(lost.sum()) for lost in fallen)
 
 
 def _start(network: nn.Module, stand_in: str, displaced: str) -> str:
@@ -103,10 +122,6 @@ def _start(network: nn.Module, stand_in: str, displaced: str) -> str:
     blocks = [part.block for part in parts.values() if isinstance(part, Junction) and part.block is not None]
     fusing = any(True for block in blocks for _ in block.parameters())
     return f"{stand_in}, in the fusing blocks from {displaced}" if fusing else stand_in
-
-
-CHOSEN = ("fixed", "gate", "gain", "donor")
-"""What a network remembers of the channels that it chose."""
 
 
 @torch.no_grad()

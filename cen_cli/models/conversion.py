@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as changed
 from functools import partial
+from numbers import Real
 from types import UnionType
 from typing import Any, TypeAlias, TypeVar
 
@@ -134,8 +135,8 @@ def to_cen(
     Raises:
         ValueError: no norm to convert, gammas shared while exchanging, a layer that cannot be converted, bad names, a
             share that is not in (0, 1] or no channel anywhere, a threshold that is not finite or below 0, both of
-            them; a gamma_init that is not finite and above 0; a branch that differs, or images that `model` does not
-            take (`check`).
+            them; replacing anywhere without a threshold; a gamma_init that is not finite and above 0; a branch that
+            differs, or images that `model` does not take (`check`).
         TypeError: `model` is no network, but for example its name.
     """
     if not isinstance(model, nn.Module):
@@ -143,11 +144,15 @@ def to_cen(
     names = checked_names(modalities)
     if share is not None and threshold is not None:
         raise ValueError(f"share = {share} and threshold = {threshold}: one of them decides what is replaced")
+    if share is not None and not (isinstance(share, Real) and 0 < share <= 1):
+        raise ValueError(f"share = {share!r}: above 0, at most 1")
     theta = THRESHOLD if threshold is None else threshold
-    if not 0 <= theta < math.inf:
-        raise ValueError(f"threshold = {threshold}: at least 0, and finite")
-    if gamma_init is not None and not 0 < gamma_init < math.inf:
-        raise ValueError(f"gamma_init = {gamma_init}: above 0, and finite")
+    if not (isinstance(theta, Real) and 0 <= theta < math.inf):
+        raise ValueError(f"threshold = {threshold!r}: at least 0, and finite")
+    if gamma_init is not None and not (isinstance(gamma_init, Real) and 0 < gamma_init < math.inf):
+        raise ValueError(f"gamma_init = {gamma_init!r}: above 0, and finite")
+    if replace == "anywhere" and threshold is None and exchange:
+        raise ValueError('replace = "anywhere": a threshold finds channels there; a share is of each modality\'s part')
     settings = StreamSettings(theta, region, replace, conv, norm, exchange, gamma_init)
     if not isinstance(check, bool) or check:
         _check_equal(model, names, settings, None if isinstance(check, bool) else check.shape)
@@ -155,7 +160,9 @@ def to_cen(
     convert_layers(body, len(names), settings, after=after)
     if exchange and not exchange_layers(body):
         raise ValueError("no layer would exchange: no norm follows a convolution that `after` takes; or exchange=False")
-    for name, layer in copy.deepcopy(model).train().named_modules():  # its own `train` may keep norms in evaluation
+    opened = copy.deepcopy(model)
+    opened.train()  # its own `train` may keep norms in evaluation, and return nothing
+    for name, layer in opened.named_modules():
         if isinstance(layer, _NormBase) and not layer.training:
             set_frozen_statistics(body.get_submodule(name), True)
     if threshold is None and exchange:
@@ -188,7 +195,7 @@ def convert_layers(
     if settings.exchange and settings.affine == "shared" and modalities > 1:
         raise ValueError(f"norm = {settings.norm!r} leaves one gamma for all modalities: nothing to exchange by")
     norms = known_norms(module, allow_others=settings.norm == "shared")
-    pairs = convolutions_and_norms(module, Convolution, tuple({type(layer) for layer, _ in norms.values()}))
+    pairs = convolutions_and_norms(module, tuple({type(layer) for layer, _ in norms.values()}))
     preceding = {norm: (name, conv) for (name, conv), (_, norm) in pairs if conv.out_channels == norm_channels(norm)}
     exchanging = {norm for norm, pair in preceding.items() if after(*pair)}
     shares: dict[str, Share] = {"affine": settings.affine, "statistics": settings.statistics}
@@ -243,16 +250,16 @@ def replace_layers(module: nn.Module, replacements: Mapping[nn.Module, nn.Module
 
 def checked_names(modalities: Sequence[str]) -> tuple[str, ...]:
     """The modalities' names as a tuple; ValueError where there is none, or one twice, or a bare string."""
-    names = (modalities,) if isinstance(modalities, str) else tuple(modalities)
-    if isinstance(modalities, str) or not names or len(set(names)) < len(names):
+    names = tuple(modalities) if isinstance(modalities, Iterable) and not isinstance(modalities, str) else ()
+    if not names or len(set(names)) < len(names):
         raise ValueError(f"modalities = {modalities!r}: a sequence of one or more different names is needed")
     return names
 
 
 def convolutions_and_norms(
-    module: nn.Module, convolutions: UnionType | type, norms: UnionType | tuple[type, ...]
+    module: nn.Module, norms: UnionType | tuple[type, ...]
 ) -> Iterator[tuple[tuple[str, Any], tuple[str, Any]]]:
-    """The pairs of a convolution and the norm that follows it, both by name and of these kinds (see the head).
+    """The pairs of a convolution and the norm of these kinds that follows it, both by name (see the head).
 
     A private convolution is one, as its `PrivateCopies`.
     """
@@ -261,7 +268,7 @@ def convolutions_and_norms(
     for name, layer in module.named_modules():
         if isinstance(layer, PrivateCopies):
             inside |= set(layer.copies)
-        if isinstance(layer.layer if isinstance(layer, PrivateCopies) else layer, convolutions) and layer not in inside:
+        if isinstance(layer.layer if isinstance(layer, PrivateCopies) else layer, Convolution) and layer not in inside:
             last = (name, layer)
         elif isinstance(layer, norms):
             if last is not None:
@@ -312,7 +319,8 @@ def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSetting
     if shape is None:
         channels = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
         shape = (2, channels, CHECKED_SIDE, CHECKED_SIDE)
-    body = copy.deepcopy(model).eval().float()
+    body = copy.deepcopy(model).float()
+    body.eval()
     device = next((parameter.device for parameter in body.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(shape, generator=generator).to(device) for _ in names]

@@ -73,7 +73,8 @@ def exchange_channels(
         goes to its donors. With M = 1 there is no donor and nothing is replaced.
 
     Raises:
-        ValueError: shapes do not fit, M does not divide x.shape[0], or parts overlap or lie outside the channels.
+        ValueError: shapes do not fit, M does not divide x.shape[0], parts overlap or lie outside the channels, or a
+            donor is no other modality.
     """
     if gamma.dim() != 2:
         raise ValueError(f"gamma must be [M, C], got shape {tuple(gamma.shape)}")
@@ -85,7 +86,18 @@ def exchange_channels(
     replaced = below_threshold(gamma.detach(), threshold) & replaceable
     if modalities == 1:
         return x, torch.zeros_like(replaced)
+    if donor is not None:
+        _check_donors(donor, gamma.shape)
     return mix_channels(x, replaced, donor), replaced
+
+
+def _check_donors(donor: Tensor, shape: torch.Size) -> None:
+    """ValueError unless `donor` is int [M, C], this shape, and names another modality in every place."""
+    if donor.is_floating_point() or donor.shape != shape:
+        raise ValueError(f"donor must be int {list(shape)}, got {donor.dtype} {list(donor.shape)}")
+    modalities, own = len(donor), torch.arange(len(donor), device=donor.device)[:, None]
+    if ((donor < 0) | (donor >= modalities) | (donor == own)).any():
+        raise ValueError(f"a donor is one of the other modalities, by its place among 0..{modalities - 1}")
 
 
 def mix_channels(x: Tensor, share: Tensor, donor: Tensor | None = None, probe: Tensor | None = None) -> Tensor:
@@ -306,11 +318,7 @@ class ChannelExchange(nn.Module):
 
         Raises ValueError for another shape, and for a donor that is no other modality.
         """
-        if donor.is_floating_point() or donor.shape != self.replaceable.shape:
-            raise ValueError(f"donor must be int {list(self.replaceable.shape)}, got {donor.dtype} {list(donor.shape)}")
-        own = torch.arange(self.modalities, device=donor.device)[:, None]
-        if ((donor < 0) | (donor >= self.modalities) | (donor == own)).any():
-            raise ValueError(f"a donor is one of the other modalities, by its place among 0..{self.modalities - 1}")
+        _check_donors(donor, self.replaceable.shape)
         self.donor = donor.to(self.replaceable.device, torch.int64)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -398,9 +406,9 @@ def count_replaced(layers: Mapping[str, ChannelExchange], modalities: Sequence[s
     """Replaced, pressed and all channels per modality over all exchanging layers; one transfer from the device."""
     if not layers:
         return ()
-    replaced = torch.stack([layer.replaced().sum(dim=1) for layer in layers.values()]).sum(dim=0).tolist()
-    pressed = torch.stack([layer.pressed.sum(dim=1) for layer in layers.values()]).sum(dim=0).tolist()
-    fallen = torch.stack([_fallen(layer).sum(dim=1) for layer in layers.values()]).sum(dim=0).tolist()
+    masks = ((layer.replaced(), layer.pressed, _fallen(layer)) for layer in layers.values())
+    counts = torch.stack([torch.stack(of_layer).sum(dim=2) for of_layer in masks])
+    replaced, pressed, fallen = counts.sum(dim=0).tolist()
     channels = sum(layer.pressed.shape[1] for layer in layers.values())
     return tuple(
         ReplacedCount(name, replaced[index], pressed[index], channels, fallen=fallen[index])

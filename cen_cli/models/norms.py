@@ -43,6 +43,7 @@ class _NormByStatistics(nn.Module):
     bias: nn.Parameter
     running_mean: Tensor
     running_var: Tensor
+    frozen = False
 
     def __init__(
         self,
@@ -83,7 +84,6 @@ class ModalBatchNorm2d(_NormByStatistics):
 
     synchronised = False
     process_group: Any = None
-    frozen = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [M*B, C, H, W], modality-major; the result has x's shape, dtype and memory format."""
@@ -137,6 +137,8 @@ class ModalInstanceNorm2d(_NormByStatistics):
 
     A 1x1 map has no variance of its own: it is normalised by the running statistics as they stand, in training too,
     and these then follow the values themselves and their squared distances from the running mean.
+
+    `frozen = True` does in training what is done in evaluation; gamma and beta still learn.
     """
 
     use_running_statistics = False
@@ -146,7 +148,7 @@ class ModalInstanceNorm2d(_NormByStatistics):
         _check_input(x, self.channels, self.modalities)
         if x.shape[2] * x.shape[3] == 1:
             return self._normalise_values(x)
-        if self.use_running_statistics and not self.training:
+        if self.use_running_statistics and (not self.training or self.frozen):
             return _normalise_by(self, x, self.running_mean, self.running_var)
         return self._normalise_each_map(x)
 
@@ -168,7 +170,7 @@ class ModalInstanceNorm2d(_NormByStatistics):
         else:
             samples = zip(x.split(1), mean, variance, gamma.unbind(), beta.unbind(), strict=True)
             y = torch.cat([self._batch_norm(*sample) for sample in samples])
-        if self.training:
+        if self.training and not self.frozen:
             self._follow(mean, variance)
         return y
 
@@ -178,7 +180,7 @@ class ModalInstanceNorm2d(_NormByStatistics):
 
     def _normalise_values(self, x: Tensor) -> Tensor:
         """1x1 maps [M*B, C, 1, 1], by the running statistics; in training these then follow."""
-        if not self.training:
+        if not self.training or self.frozen:
             return _normalise_by(self, x, self.running_mean, self.running_var)
         mean, variance = self.running_mean.clone(), self.running_var.clone()  # backward needs them as they were
         y = _normalise_by(self, x, mean, variance)
@@ -223,9 +225,9 @@ ModalNorm = BatchOrInstanceNorm | ModalLayerNorm2d
 
 
 def set_frozen_statistics(model: nn.Module, frozen: bool) -> None:
-    """Freeze (or release, `frozen = False`) the running statistics of every `ModalBatchNorm2d` in `model`."""
+    """Freeze (or release, `frozen = False`) the running statistics of every batch and instance norm in `model`."""
     for module in model.modules():
-        if isinstance(module, ModalBatchNorm2d):
+        if isinstance(module, _NormByStatistics):
             module.frozen = frozen
 
 

@@ -131,6 +131,28 @@ def test_another_network_is_refused(tmp_path):
         start_from(new, new.modalities, {"encoder.x": trained["encoder.bn1.weight"]}, ("rgb",), tmp_path)
 
 
+def test_a_deeper_encoder_is_not_taken_in_part(tmp_path):
+    trained = built(refinenet_segmenter, ("rgb",), 3, backbone="resnet34", encoder_width=8, width=8, light=True)
+    new = segmenter(("rgb",))
+    with pytest.raises(CheckpointError, match=r"does not fit the recipe's model: unexpected encoder\.layer1\.2\."):
+        start_from(new, new.modalities, trained.state_dict(), ("rgb",), tmp_path / "model.safetensors")
+
+
+def test_channels_that_fell_elsewhere_are_told_of(tmp_path):
+    trained = segmenter(("rgb", "depth"))
+    layers = exchange_layers(trained).values()
+    with torch.no_grad():
+        for layer in layers:
+            layer.norm.weight[layer.replaceable] = 1e-4
+    fallen = sum(int(layer.replaceable[0].sum()) for layer in layers)
+    again = segmenter(("rgb", "depth"))
+    remark = start_from(again, again.modalities, trained.state_dict(), ("rgb", "depth"), tmp_path)
+    assert "fallen" not in remark
+    new = segmenter(("rgb", "normal"))
+    remark = start_from(new, new.modalities, trained.state_dict(), ("rgb", "depth"), tmp_path)
+    assert f"{fallen} gammas that had fallen" in remark
+
+
 def test_a_network_that_has_diverged_is_no_start(tmp_path):
     trained, new = segmenter(("rgb",)), segmenter(("rgb",))
     tensors = {**trained.state_dict(), "encoder.conv1.weight": torch.full((8, 3, 7, 7), float("nan"))}

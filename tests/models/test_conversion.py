@@ -10,6 +10,7 @@ import torchvision
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
+import cen_cli
 from cen_cli.models.conversion import convert_layers, to_cen
 from cen_cli.models.exchange import ChannelExchange, exchange_layers
 from cen_cli.models.norms import SHARING, ModalBatchNorm2d, ModalInstanceNorm2d, ModalSyncBatchNorm2d
@@ -346,6 +347,59 @@ def test_frozen_and_synchronised_norms_become_modal():
     loss.backward()
     assert torch.equal(net.body[1].norm.running_mean, before)
     assert net.body[1].norm.weight.grad.abs().sum() > 0
+
+
+class KeptInEvaluation(nn.Sequential):
+    """A network whose own `train` keeps its norms in evaluation, and returns nothing."""
+
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)
+        self[1].eval()
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(4), nn.InstanceNorm2d(4, affine=True, track_running_stats=True)])
+def test_norms_that_a_network_keeps_in_evaluation_are_kept_there(norm):
+    norm.running_mean += 0.3
+    plain = KeptInEvaluation(nn.Conv2d(3, 4, 3), norm)
+    net = to_cen(plain, ("a", "b"), exchange=False, check=True)
+    x = torch.randn(2, 3, 8, 8)
+    plain.train()
+    net.train()
+    for branch in net({"a": x, "b": x}).branches:
+        torch.testing.assert_close(branch, plain(x))
+    torch.testing.assert_close(net.body[1].norm.running_mean, norm.running_mean.expand(2, -1))
+    assert cen_cli.health(plain, x).parts
+
+
+class PositiveNorm(nn.BatchNorm2d):
+    """A norm that scales by |gamma|: it is its parent's as long as all gammas are positive."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight.abs(), self.bias, self.training, self.momentum, self.eps
+        )
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_norm_that_differs_where_gammas_are_negative_is_refused(channels):
+    with pytest.raises(ValueError, match="PositiveNorm"):
+        to_cen(nn.Sequential(nn.Conv2d(3, channels, 3), PositiveNorm(channels)), ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("modalities", "settings", "message"),
+    [
+        (2, {}, "modalities = 2: a sequence"),
+        (("a", "b"), {"threshold": "0.02"}, "threshold = '0.02'"),
+        (("a", "b"), {"share": 7.0, "exchange": False}, "share = 7.0"),
+        (("a", "b"), {"gamma_init": "1"}, "gamma_init = '1'"),
+        (("a", "b"), {"share": 0.5, "replace": "anywhere"}, "a threshold finds channels there"),
+        (("a", "b"), {"replace": "anywhere"}, "a threshold finds channels there"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(modalities, settings, message):
+    with pytest.raises(ValueError, match=message):
+        to_cen(SmallNet(), modalities, **settings)
 
 
 class ActivatedNorm(nn.BatchNorm2d):

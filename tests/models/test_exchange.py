@@ -355,6 +355,8 @@ def test_donors_are_allotted_in_groups_of_one_size_by_the_seed():
 def test_donors_that_cannot_give_are_refused(donor, message):
     with pytest.raises(ValueError, match=message):
         ChannelExchange(ModalBatchNorm2d(4, 3)).allot(donor)
+    with pytest.raises(ValueError, match=message):
+        exchange_channels(torch.zeros(3, 4, 1, 1), torch.zeros(3, 4), 0.1, None, donor)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.2])

@@ -12,6 +12,7 @@ parts are not pushed apart.
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,10 @@ class AlignFusion(nn.Module):
         self.mix = _pointwise(self.common_channels + modalities * specific, channels)
         self.discrepancy: Tensor | None = None
         """What the last forward in training adds to the loss (before its weight), with its graph."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what the last forward measured: a tensor with its graph cannot be copied."""
+        return {**super().__getstate__(), "discrepancy": None}
 
     def forward(self, x: Tensor) -> Tensor:
         """[M*B, C, h, w] -> [B, C, h, w]."""

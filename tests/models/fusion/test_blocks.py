@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -131,6 +133,15 @@ def test_the_discrepancy_is_measured_in_float32_inside_autocast() -> None:
         maps = block.split(x).unflatten(0, (2, -1))[:, :, :32].float().detach()
     one, other = maps.permute(0, 1, 3, 4, 2).reshape(2, -1, 32).double()
     assert float(alignment_penalty(block).detach()) == pytest.approx(float(multi_kernel_mmd(one, other)), rel=1e-3)
+
+
+def test_a_block_that_has_measured_is_copied_without_that() -> None:
+    block = AlignFusion(4, 2)
+    block(streams(2, channels=4).float())
+    copied = copy.deepcopy(block)
+    assert copied.discrepancy is None
+    assert block.discrepancy is not None
+    assert torch.equal(copied.mix.weight, block.mix.weight)
 
 
 def test_evaluation_measures_nothing() -> None:
