@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cen_cli.analysis.layers import LayerState
+from cen_cli.analysis.layers import LayerState, Mask
 from cen_cli.analysis.sweeps import Written
 from cen_cli.results import COLLAPSED, GammaDiagnosis, LoggedHealth, ThresholdRow, is_better, unread_streams
 from cen_cli.wording import listed
@@ -36,10 +36,10 @@ _LET_IT_LIVE = (
 _SWITCHED_OFF = 'nothing is replaced; with exchange.choose = "gamma" the gammas choose what is'
 
 
-def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: float = 0.0) -> GammaDiagnosis:
+def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: float) -> GammaDiagnosis:
     """Say in words whether the sparsity penalty chose channels, pressed all of them through, or did nothing.
 
-    `sparsity` is the lambda that the network was trained with; where it is given, another one is proposed.
+    `sparsity` is the lambda that the network was trained with.
     """
     if not states or len(modalities) < 2:
         evidence: tuple[str, ...] = (f"{len(modalities)} modalities, {len(states)} layers that can exchange",)
@@ -94,11 +94,9 @@ def with_thresholds(
         advice = 'the network is better where nothing is exchanged: compare it with one of exchange.choose = "none"'
         advice += "" if diagnosis.verdict == "healthy" else f"; or {diagnosis.advice}"
         return dataclasses.replace(diagnosis, evidence=evidence, advice=advice)
-    settings = {key: value for key, value in diagnosis.settings.items() if key != "exchange.budget"}
     advice = f"exchange.threshold = {best:g} scores better without training"
     advice += "" if diagnosis.verdict == "healthy" else f"; or {diagnosis.advice}"
-    settings["exchange.threshold"] = best  # beside a budget it would decide nothing
-    return dataclasses.replace(diagnosis, evidence=evidence, settings=settings, advice=advice)
+    return dataclasses.replace(diagnosis, evidence=evidence, settings={"exchange.threshold": best}, advice=advice)
 
 
 def with_health(diagnosis: GammaDiagnosis, states: Sequence[LayerState], log: Sequence[LoggedHealth]) -> GammaDiagnosis:
@@ -134,10 +132,10 @@ def _fixed(states: Sequence[LayerState], evidence: tuple[str, ...]) -> GammaDiag
 
 
 def _collapsed(full: Sequence[str], evidence: tuple[str, ...], sparsity: float) -> GammaDiagnosis:
-    advice = (
-        f"lower exchange.sparsity, to a half or a third of what it is: nearly every pressed channel of"
-        f" {' and '.join(full)} is given up, so nothing is chosen"
-    )
+    lower = "lower exchange.sparsity, to a half or a third of what it is"
+    if sparsity == 0:
+        lower = "no penalty pressed them: a lower exchange.threshold, or a higher exchange.gamma_init"
+    advice = f"{lower}: nearly every pressed channel of {' and '.join(full)} is given up, so nothing is chosen"
     settings = {"exchange.sparsity": float(f"{sparsity / 2:.2g}")} if sparsity > 0 else {}
     return GammaDiagnosis("collapsed", evidence, advice, settings)
 
@@ -152,7 +150,9 @@ def _no_effect(states: Sequence[LayerState], evidence: tuple[str, ...]) -> Gamma
         "exchange.budget = 0.3 replaces a share of every layer whatever the gammas are; by the threshold, train longer "
         "or lower exchange.gamma_init (with Adam a gamma moves by its rate a step, whatever lambda is)"
     )
-    return GammaDiagnosis("no effect", (*evidence, distance), advice, {"exchange.budget": 0.3})
+    anywhere = any((state.replaceable & ~state.pressed).any() for state in states)  # which no budget may be
+    replace = {"exchange.replace": "own-part"} if anywhere else {}
+    return GammaDiagnosis("no effect", (*evidence, distance), advice, {"exchange.budget": 0.3, **replace})
 
 
 def _not_complementary(
@@ -184,8 +184,15 @@ def _shares(states: Sequence[LayerState]) -> npt.NDArray[np.float64]:
 
 def _given_up(states: Sequence[LayerState]) -> list[int]:
     """Replaced channels; those of them without a donor above the threshold; those below it in another modality too."""
-    masks = [(state.replaced, state.dead, state.replaced & (state.below.sum(axis=0) > 1)) for state in states]
+    masks = [(state.replaced, state.dead, state.replaced & _small_donor(state)) for state in states]
     return [sum(int(mask.sum()) for mask in kind) for kind in zip(*masks, strict=True)]
+
+
+def _small_donor(state: LayerState) -> Mask:
+    """Where some donor is below the threshold, [M, C]; of groups of donors there is but one."""
+    if state.donor is not None:
+        return np.take_along_axis(state.below, state.donor, axis=0)
+    return state.below.sum(axis=0) > state.below
 
 
 def _full_layers(states: Sequence[LayerState], modalities: Sequence[str]) -> tuple[str, ...]:

@@ -15,14 +15,13 @@ NOTICEABLE = 0.01
 """Of a score: smaller differences between a branch and the ensemble turn round with another seed."""
 
 
-def ending_warnings(summary: RunSummary, *, written: Written, whole_channels: bool, weighted: bool = False) -> Warned:
+def ending_warnings(summary: RunSummary, *, written: Written, weighted: bool = False) -> Warned:
     """Nothing exchanged, classes never found, an ensemble below its best branch.
 
-    `written`: a score as people read it; `whole_channels`: whether the network replaces channels, where gates would mix
-    them; `weighted`: whether the loss has class weights.
+    `written`: a score as people read it; `weighted`: whether the loss has class weights.
     """
     pressed = sum(count.pressed for count in summary.replaced)
-    if whole_channels and pressed and not any(count.replaced for count in summary.replaced):
+    if pressed and not any(count.replaced for count in summary.replaced):
         yield (
             f"nothing was exchanged: none of {pressed} channels was replaced in the best checkpoint, of step "
             f"{summary.best_step}",

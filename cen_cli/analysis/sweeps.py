@@ -7,7 +7,7 @@ by seed: a paired t-test, two-sided. With few seeds its p-value is coarse; the v
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
@@ -15,7 +15,16 @@ from statistics import fmean
 import numpy as np
 from scipy import stats
 
-from cen_cli.results import Evaluation, MemberOutcome, NetworkCost, SweepCell, SweepRow, SweepVerdict, is_better
+from cen_cli.results import (
+    Evaluation,
+    MemberOutcome,
+    NetworkCost,
+    SweepCell,
+    SweepRow,
+    SweepVerdict,
+    commonest_metric,
+    is_better,
+)
 
 
 @dataclass(frozen=True)
@@ -152,9 +161,9 @@ Written = Callable[[str, float], str]
 def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]:
     """Which row of a sweep over ways of fusing to take, in words: what it brings, what it costs, how sure that is.
 
-    Sentences on rows of one group, by the last metric with numbers; those that are `alone` have one modality. Taken is
+    Sentences on rows of one group, by the metric of `ranked`; those that are `alone` have one modality. Taken is
     the cheapest row whose paired difference to the best one is within one standard error of that difference (the rule
-    of Breiman et al. 1984); with one seed, the best, as a guess. `ranked` says which row is the best.
+    of Breiman et al. 1984); with one common seed, the best, as a guess. `ranked` says which row is the best.
     """
     metric, done = ranked(rows)
     alone, fused = (_best_first([row for row in done if row.alone is single], metric) for single in (True, False))
@@ -188,19 +197,31 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
     cost = f"; {_spent(taken.cost)}" if taken.cost else ""
     instead = f", where {best.label} takes {_spent(best.cost)}" if cost and taken is not best and best.cost else ""
     said.append(f"Take {score(taken)}: {why}{cost}{instead}.")
-    seeds = [len(row.cell(metric).values) for row in done]
-    if len(taken.cell(metric).values) < 2:
-        said.append("One seed: this is a guess. Differences of a point or two often turn round with another seed.")
-    elif min(seeds) < max(seeds):
-        said.append(f"Some rows have {min(seeds)} of {max(seeds)} seeds.")
+    said += _caution([row.cell(metric).values.keys() for row in done], done.index(taken))
+    silent = [row.label for row in rows if row.done and row not in done]
+    said += [f"{label} has no {metric}: nothing is said of it." for label in silent]
     idle = [row.label for row in fused if row.replaced == 0]
     said += [f"{label} replaced no channel in these runs: its row says nothing of exchanging." for label in idle]
     return tuple(said)
 
 
+def _caution(seeds: Sequence[Collection[int]], taken: int) -> list[str]:
+    """How little rows with these seeds, the best of them first, say of the one that is taken."""
+    others = [set(seeds[taken]) & set(each) for place, each in enumerate(seeds) if place != taken]
+    common = max(map(len, others), default=len(seeds[taken]))
+    if common < 2:
+        one = "One seed" if len(seeds[taken]) < 2 else f"{'One' if common else 'No'} seed in common with other rows"
+        return [f"{one}: this is a guess. Differences of a point or two often turn round with another seed."]
+    counts = [len(each) for each in seeds]
+    if min(counts) < max(counts):
+        return [f"Some rows have {min(counts)} of {max(counts)} seeds."]
+    everywhere = len(set.intersection(*map(set, seeds)))
+    return [f"Rows have different seeds, {everywhere} of them in common."] if everywhere < counts[0] else []
+
+
 def ranked(rows: Sequence[SweepRow]) -> tuple[str, list[SweepRow]]:
-    """The last metric with numbers, and the rows that have some, the best first."""
-    metric = next((cell.metric for row in rows for cell in reversed(row.cells) if cell.values), "")
+    """The metric of which most rows have numbers, the last of such, and the rows that have some, the best first."""
+    metric = commonest_metric(rows)
     return metric, _best_first([row for row in rows if metric and row.cell(metric).values], metric)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, flag, option
 from cen_cli.errors import UsageError
+from cen_cli.recipe.overrides import as_text
 from cen_cli.results import GammaAnalysis, as_json
 from cen_cli.wording import command
 
@@ -111,7 +112,7 @@ def _next_command(checkpoint: str, analysis: GammaAnalysis) -> str:
         return command("exchange-stats" if analysis.exchanges else "eval", checkpoint)
     recipe = f"{analysis.run}/recipe.toml" if analysis.run else "RECIPE"
     return command(
-        "train", recipe, *(word for key, value in settings.items() for word in ("--set", f"{key}={value:g}"))
+        "train", recipe, *(word for key, value in settings.items() for word in ("--set", as_text((key, value))))
     )
 
 

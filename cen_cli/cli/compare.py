@@ -28,7 +28,7 @@ def compare(
     branches: Annotated[
         bool, flag("--branches", "Draw what each branch makes, too, not the final outputs alone.")
     ] = False,
-    out: Annotated[Path, option("FILE", "The picture.")] = Path("comparison.png"),
+    out: Annotated[Path | None, option("FILE", "The picture [default: comparison.png].")] = None,
     inception_weights: options.InceptionWeights = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
@@ -63,7 +63,7 @@ def compare(
         device=device,
         listener=Terminal(),
     )
-    document = {**as_json(report), "picture": str(out) if drawn else None}
+    document = {**as_json(report), "picture": str(out or job.PICTURE) if drawn else None}
     tables.print_result(document, sweeps.render_sweep(report), json=json)
     if drawn and not json:
-        console.note(f"picture: {out}")
+        console.note(f"picture: {out or job.PICTURE}")

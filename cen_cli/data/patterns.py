@@ -19,6 +19,7 @@ from pathlib import Path
 
 from cen_cli.data.decoding import SUFFIXES
 from cen_cli.data.listing import describe_folder
+from cen_cli.data.views import same_numbers
 from cen_cli.errors import DataError, IncompleteError
 from cen_cli.wording import listed, nearest
 
@@ -152,11 +153,6 @@ def complete(
 def padded_alike(key: ViewKey) -> ViewKey:
     """The view's key with all numbers unpadded."""
     return dataclasses.replace(key, group=same_numbers(key.group), stem=same_numbers(key.stem))
-
-
-def same_numbers(name: str) -> str:
-    """A name with its numbers unpadded."""
-    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name)
 
 
 def _regex(token: str, number: int) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, Unpack
@@ -77,6 +78,11 @@ class ViewDataset(Protocol):
 
     def fingerprint(self) -> str:
         """Hex digest of the files' names and sizes and of what is read from them."""
+
+
+def same_numbers(name: str) -> str:
+    """A name with its numbers unpadded."""
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -365,6 +371,12 @@ class FileViews(ViewDataset):
         """SHA-256 over the views in their order, each with the files that belong together."""
         views = [[view.name, view.files] for view in self.views]
         return hashlib.sha256(json.dumps(views, sort_keys=True).encode()).hexdigest()
+
+    def truths(self) -> str:
+        """SHA-256 over what a network is scored on: names, numbers unpadded, and sizes of label maps or targets."""
+        key = LABELS if self.target is None else TARGET
+        scored = sorted((same_numbers(view.name), self._bytes(view.files[key])) for view in self.views)
+        return hashlib.sha256(json.dumps(scored).encode()).hexdigest()
 
     def _read(self, index: int) -> RawView:
         return read_view(

@@ -77,8 +77,11 @@ def analyze(
         quantiles of |gamma| and shares below the threshold in [0, 1], the diagnosis, and the files of the plots.
 
     Raises:
-        UsageError: no such layer, networks of other layers, or `thresholds` of a network that none decides for.
+        UsageError: no such layer, networks of other layers, `thresholds` of a network that none decides for, or a
+            `split` without thresholds.
     """
+    if split is not None and thresholds is None:
+        raise UsageError("--split is where other thresholds are scored", hint="give it with --what-if")
     network = load_exchanging(checkpoint, device)
     compared = [network, *(load_exchanging(path, device) for path in against)]
     shown = _choose(layer, compared)

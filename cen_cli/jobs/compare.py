@@ -25,6 +25,9 @@ from cen_cli.results import SCALAR_METRICS, SILENT, Listener, MemberOutcome, Swe
 from cen_cli.runs.directory import locate
 from cen_cli.wording import did_you_mean
 
+PICTURE = "comparison.png"
+"""Where views are drawn if nothing is said."""
+
 
 def compare(
     runs: Sequence[str | Path],
@@ -34,7 +37,7 @@ def compare(
     by: str | Sequence[str] = (),
     views: str | Sequence[str] = (),
     branches: bool = False,
-    out: str | Path = "comparison.png",
+    out: str | Path | None = None,
     inception_weights: Path | None = None,
     data_root: str | None = None,
     device: str = "auto",
@@ -46,7 +49,7 @@ def compare(
         runs: two or more; those of one recipe that differ in their seed alone count as one network, two checkpoints of
             one run as two.
         split: "train", "val" or "test"; absent, the first recipe's `eval.split`.
-        images: so many views are drawn into the file `out`.
+        images: so many views are drawn into the file `out`; absent, comparison.png.
         by: which: "difference", the default, for those on which the networks differ most, "darkest", "brightest"; of
             each `images`.
         views: the names of the views that are drawn instead.
@@ -59,8 +62,8 @@ def compare(
         UsageError: fewer than two runs, one given twice, some that do not learn the same, or a name that no view has.
     """
     runs, views, drawn = several(runs), several(views), bool(images or views)
-    if not drawn and (by or branches):
-        raise UsageError("--by and --branches are of the picture", hint="--images N or --views NAME draws it")
+    if not drawn and (by or branches or out):
+        raise UsageError("--by, --branches and --out are of the picture", hint="--images N or --views NAME draws it")
     shown = _shown(images, several(by) or ("difference",), views)
     _check_distinct(runs)
     models = {str(run): builders.load(run, device) for run in runs}
@@ -81,7 +84,8 @@ def compare(
         networks = {name: models[run] for name, run in reversed(firsts.items())}
         seen = {name: data[run] for name, run in firsts.items()}
         ways = {name: recipes[run] for name, run in firsts.items()}
-        draw_views(networks, seen, ways, shown, Path(out), dict.fromkeys(networks, "before") if branches else {})
+        beside: Branches = dict.fromkeys(networks, "before") if branches else {}
+        draw_views(networks, seen, ways, shown, Path(out or PICTURE), beside)
     return report
 
 

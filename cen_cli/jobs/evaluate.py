@@ -10,7 +10,7 @@ from cen_cli import builders
 from cen_cli.analysis.robustness import plan_robustness, score_altered, score_robustness
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.altered.missing import Missing, stand_ins
-from cen_cli.data.views import ViewDataset
+from cen_cli.data.views import FileViews, ViewDataset
 from cen_cli.errors import UsageError
 from cen_cli.jobs.arguments import fill_of, several
 from cen_cli.jobs.expected import expected_scores
@@ -126,10 +126,8 @@ def default_folder(checkpoint: str | Path, name: str) -> Path:
 
 
 def replaced_channels(model: LoadedNetwork) -> tuple[ReplacedCount, ...]:
-    """Of a network that tells: a compact one has no exchange left to count, and gates that mix replace no channel."""
-    layers = exchanging_layers(model.network)
-    mixes = any(layer.mixes for layer in layers.values())
-    return () if model.compact or mixes else count_replaced(layers, model.modalities)
+    """Of a network that tells: a compact one has no exchange left to count."""
+    return () if model.compact else count_replaced(exchanging_layers(model.network), model.modalities)
 
 
 def evaluated_recipe(model: LoadedNetwork, changes: Changes, data_root: str | None, source: str) -> Recipe:
@@ -139,7 +137,7 @@ def evaluated_recipe(model: LoadedNetwork, changes: Changes, data_root: str | No
     return recipe
 
 
-def dataset(recipe: Recipe, listener: Listener) -> ViewDataset:
+def dataset(recipe: Recipe, listener: Listener) -> FileViews:
     """The recipe's split eval.split, whose rooms are rendered first where they are not."""
     with listener.counting("rendering rooms") as progress:
         return builders.dataset(recipe, recipe.eval.split, progress=progress)

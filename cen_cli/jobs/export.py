@@ -18,6 +18,7 @@ from cen_cli.analysis.export import (
     takes_one_size,
 )
 from cen_cli.builders import LoadedNetwork, Network
+from cen_cli.data.views import FileViews
 from cen_cli.errors import UsageError
 from cen_cli.files import check_free, check_new_directory, write_bytes, write_new_directory
 from cen_cli.models.compact import compact_sites, compact_tensors
@@ -65,13 +66,15 @@ def compact(
     tensors, metadata = compact_tensors(loaded.network), builders.labels_of_network(loaded, compact=True)
     compact = builders.from_tensors(tensors, metadata, located.model_file).network.eval()
     made = builders.placed(compact, loaded.device, loaded.recipe)
-    batches, notes = _compared_batches(loaded, data_root, source)
+    data = _data_at_hand(loaded, data_root, source)
+    size = evaluated_size(loaded, data)
+    batches, notes = _compared_batches(loaded, data, size)
     report = compaction_report(
         loaded.network,
         made,
         (loaded.network.state_dict(), tensors),
         compare(loaded.network, made, batches),
-        size=evaluated_size(loaded),
+        size=size,
         device=where,
         rounds=rounds,
         notes=notes,
@@ -96,8 +99,9 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
         raise UsageError(f"--onnx {file}: there is no folder {file.parent}", hint="make it first")
     loaded = builders.load(checkpoint)
     network = loaded.network
-    size = evaluated_size(loaded)
-    batches, notes = _compared_batches(loaded, data_root, source, size if takes_one_size(network) else None)
+    data = _data_at_hand(loaded, data_root, source)
+    size = evaluated_size(loaded, data)
+    batches, notes = _compared_batches(loaded, data, size, one_size=takes_one_size(network))
     content = onnx_file(network, builders.labels_of_network(loaded), size)
     report = Export(
         opset=OPSET,
@@ -114,10 +118,15 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
     return report
 
 
-def evaluated_size(loaded: LoadedNetwork) -> tuple[int, int]:
-    """Height and width that the network is evaluated at, as far as its recipe says; else those it was trained at."""
+def _data_at_hand(loaded: LoadedNetwork, data_root: str | None, source: str) -> FileViews | None:
+    recipe = override(loaded.recipe, (), data_root=data_root, source=source)
+    return builders.at_hand(recipe, recipe.eval.split)
+
+
+def evaluated_size(loaded: LoadedNetwork, data: FileViews | None) -> tuple[int, int]:
+    """Height and width that the network is evaluated at; else, where that is not known, those it was trained at."""
     recipe, multiple = loaded.recipe, _size_multiple(loaded.network)
-    size = recipe.evaluation_size or recipe.data.crop
+    size = recipe.evaluation_size or (recipe.data.crop if data is None else data.view(0).size)
     return size if all(side % multiple == 0 for side in size) else recipe.data.crop
 
 
@@ -127,22 +136,21 @@ def _size_multiple(network: Network) -> int:
 
 
 def _compared_batches(
-    loaded: LoadedNetwork, data_root: str | None, source: str, only: tuple[int, int] | None = None
+    loaded: LoadedNetwork, data: FileViews | None, size: tuple[int, int], *, one_size: bool = False
 ) -> tuple[list[ComparedBatch], list[str]]:
     """Random images and, where the recipe's data are at hand, real ones; then remarks on what could not be had.
 
-    `only`: the one height and width that may be compared, where there is but one.
+    `one_size`: whether `size` is the one height and width that may be compared.
     """
-    recipe = override(loaded.recipe, (), data_root=data_root, source=source)
     multiple = _size_multiple(loaded.network)
-    random = random_batches(loaded.modalities, evaluated_size(loaded), 0 if only else multiple)
-    data = builders.at_hand(recipe, recipe.eval.split)
-    real = [] if data is None else real_batches(data, recipe.eval.split, multiple)
-    real = [batch for batch in real if only in (None, batch.size)]
-    if real:
-        return [*random, *real], []
-    lack = "the recipe's data are not at hand" if data is None else "its views are of sizes that it does not take"
-    return random, [f"{lack}: compared on random images only (--data-root names the data)"]
+    random = random_batches(loaded.modalities, size, 0 if one_size else multiple)
+    if data is None:
+        lack = "the recipe's data are not at hand: compared on random images only (--data-root names the data)"
+        return random, [lack]
+    real = real_batches(data, loaded.recipe.eval.split, multiple)
+    real = [batch for batch in real if not one_size or batch.size == size]
+    lack = "its views are of sizes that it does not take: compared on random images only"
+    return [*random, *real], [] if real else [lack]
 
 
 def _default_folder(located: Located) -> Path:

@@ -108,9 +108,10 @@ def write_outcome(
     replaced: Sequence[ReplacedCount],
     seconds: float,
     cost: NetworkCost,
+    truths: str,
 ) -> None:
     """Mark a member as done. Raises SaveError where it cannot be written."""
-    write_json(member_folder / OUTCOME, as_json(_Outcome(evaluation, tuple(replaced), seconds, cost)))
+    write_json(member_folder / OUTCOME, as_json(_Outcome(evaluation, tuple(replaced), seconds, cost, truths)))
 
 
 def check_unchanged(run: MemberRun) -> None:
@@ -210,6 +211,7 @@ class _Outcome:
     replaced: tuple[ReplacedCount, ...]
     seconds: float
     cost: NetworkCost | None = None
+    truths: str = ""
 
 
 def _read_outcome(path: Path) -> _Outcome | None:

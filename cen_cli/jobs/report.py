@@ -21,6 +21,7 @@ from cen_cli.jobs.expected import expected_of_validation
 from cen_cli.jobs.pictures import picture_of_views
 from cen_cli.recipe import Recipe, changed_from_defaults, parse_recipe
 from cen_cli.recipe.load import override
+from cen_cli.recipe.overrides import as_text
 from cen_cli.reporting.curves import draw_curves
 from cen_cli.reporting.html import image_content, write_page
 from cen_cli.reporting.plots import draw_confusion
@@ -149,12 +150,14 @@ def _views(loaded: LoadedNetwork, recipe: Recipe, count: int, listener: Listener
         return None, f"Pictures of views are left out, since the data could not be read: {error.message}.{hint}"
 
 
-def _commands(run: str, recipe: Recipe, progress: RunProgress, settings: Mapping[str, float]) -> list[tuple[str, str]]:
+def _commands(
+    run: str, recipe: Recipe, progress: RunProgress, settings: Mapping[str, float | str]
+) -> list[tuple[str, str]]:
     """What may be done next with the run, the most pressing first; `settings` are those that the diagnosis proposes."""
     name = shlex.quote(run)
     pressing = [] if progress.finished else [("Train it to the end", f"cen train --resume {name}")]
     if settings:
-        changed = " ".join(f"--set {key}={value:g}" for key, value in settings.items())
+        changed = " ".join(f"--set {as_text(setting)}" for setting in settings.items())
         pressing.append(("Train again as the diagnosis proposes", f"cen train {name}/recipe.toml {changed}"))
     if recipe.task == "translation":
         files = " ".join(f"{modality}.png" for modality in recipe.data.inputs)

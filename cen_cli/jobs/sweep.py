@@ -16,7 +16,7 @@ import torch
 
 from cen_cli import builders
 from cen_cli.analysis.sweeps import Claim, RowPlan, fusion_advice, sweep_rows, sweep_verdicts
-from cen_cli.data.patterns import same_numbers
+from cen_cli.data.views import same_numbers
 from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import locked, write_bytes
@@ -55,6 +55,7 @@ from cen_cli.results import (
 )
 from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
+from cen_cli.wording import listed
 
 TIMED_STEPS = 4
 """Steps that an estimate of a member's time makes."""
@@ -97,6 +98,8 @@ def sweep(
         UsageError: there is no such sweep, a recipe of it cannot be used, or a run in `out` had another recipe.
         Interrupted: SIGINT or SIGTERM came, and every member was saved.
     """
+    if show and ([*several(only)] != ["*"] or shard != (1, 1)):
+        raise UsageError("--only and --shard say what is trained, and --show reports on all", hint="leave them out")
     if show and budget is not None:
         raise UsageError("--budget is for training, and nothing is to be trained", hint="leave it out")
     if budget is not None and shard != (1, 1):
@@ -112,7 +115,7 @@ def sweep(
         listener.on_note(f"{grid.folder}: no such folder; nothing has been trained there")
     failed: list[str] = []
     if not show:
-        _check_data(grid.sweep, [run.member for run in chosen if outcome_of(run).state != "done"])
+        _check_data(grid, [run.member for run in chosen if outcome_of(run).state != "done"])
         ways = partial(
             _train_member,
             device=device,
@@ -220,11 +223,14 @@ def _distances(sweep: Sweep, inception_weights: Path | None) -> tuple[str, ...]:
     return wanted if wanted and builders.can_score_distances(inception_weights) else ()
 
 
-def _check_data(sweep: Sweep, left: Sequence[Member]) -> None:
+def _check_data(grid: _Grid, left: Sequence[Member]) -> None:
     """Open the data of members that are to be trained: what is not there stops all of them before the first one.
 
-    So do rows of a group that would be scored on different views. Raises UsageError.
+    So do rows of a group that would be scored on different views, or on others than rows that are done. Raises
+    UsageError.
     """
+    sweep = grid.sweep
+    done = {each.group: each for each in map(outcome_of, grid.members) if each.truths}
     different = {
         (member.group, repr(member.recipe.data)): member for member in left if member.recipe.data.kind != "rooms"
     }
@@ -239,6 +245,12 @@ def _check_data(sweep: Sweep, left: Sequence[Member]) -> None:
                 f"{len(first)} and {len(views)}, {len(first & views)} of them the same",
                 hint="files of some inputs are missing or called otherwise; name the views that have all of them in "
                 "data.train_list, val_list and test_list",
+            )
+        before = done.get(group)
+        if before is not None and data[sweep.split].truths() != before.truths:
+            raise UsageError(
+                f"row {member.variant} would be scored on other views, or other truths, than {before.run} was",
+                hint="give the same files with --data-root, or the sweep another --out",
             )
 
 
@@ -355,7 +367,8 @@ def _score(run: MemberRun, device: str, inception_weights: Path | None, sweep: S
     evaluation = scoring(model, data, recipe, str(folder), inception_weights, listener)(data)
     seconds = read_state(directory.last)["progress"]["seconds"]
     cost = _cost(model, recipe, data.view(0).size)
-    write_outcome(run.folder, evaluation, replaced_channels(model), seconds, cost)
+    truths = "" if recipe.data.kind == "rooms" else data.truths()  # rooms differ from machine to machine
+    write_outcome(run.folder, evaluation, replaced_channels(model), seconds, cost, truths)
 
 
 @torch.no_grad()
@@ -421,6 +434,11 @@ def _notes(sweep: Sweep, outcomes: Sequence[MemberOutcome]) -> tuple[str, ...]:
         noted = [place for place, way in ways.items() if note in way]
         rows = dict.fromkeys("/".join(filter(None, (group, sweep.label_of(row)))) for group, row, _ in noted)
         notes.append(note if len(noted) == len(ways) else f"{', '.join(rows)}: {note}")
+    for group in dict.fromkeys(each.group for each in outcomes):
+        of_group = [each for each in outcomes if each.group == group and each.truths]
+        others = dict.fromkeys(each.run for each in of_group if each.truths != of_group[0].truths)
+        if others:
+            notes.append(f"{listed(others)}: scored on other views, or other truths, than {of_group[0].run}")
     return tuple(notes)
 
 

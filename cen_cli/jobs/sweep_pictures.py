@@ -53,7 +53,7 @@ def _pictures(
         }
         metrics = grid.figure.metrics
         pictures.append(lambda: [write_sweep_figure(folder / "figure.png", report, values, metrics)])
-    if grid.advice and any(row.done and row.cost for row in report.rows):
+    if grid.advice and any(row.cost and any(cell.values for cell in row.cells) for row in report.rows):
         pictures.append(lambda: [write_cost_figure(folder / "score-and-cost.png", report)])
     for group in dict.fromkeys(member.group for member in members):
         rows = {each.variant: each for each in members if each.group == group}
@@ -69,19 +69,16 @@ def _pictures(
 
 def _proportions(grid: Sweep, rows: Rows, folder: Path, prefix: str, device: str) -> list[Path]:
     """S-Fig 11 and 12: each modality's share of every gamma."""
-    networks = _networks(grid, rows, folder, device)
+    layer, networks = _networks(grid, rows, folder, device, grid.proportions)
     return [
-        gamma_plots.gamma_proportions(
-            networks, _layer(networks, grid.proportions), Path(f"{prefix}gamma-proportions.png")
-        ),
+        gamma_plots.gamma_proportions(networks, layer, Path(f"{prefix}gamma-proportions.png")),
         gamma_plots.all_proportions(networks, Path(f"{prefix}gamma-proportions-all.png")),
     ]
 
 
 def _trajectories(grid: Sweep, rows: Rows, folder: Path, prefix: str, device: str) -> list[Path]:
     """S-Fig 5: gammas over the steps."""
-    networks = _networks(grid, rows, folder, device)
-    layer = _layer(networks, grid.trajectories)
+    layer, networks = _networks(grid, rows, folder, device, grid.trajectories)
     return [gamma_plots.gamma_trajectories(networks, layer, Path(f"{prefix}gamma-trajectories.png"))]
 
 
@@ -90,19 +87,15 @@ def _checkpoint(grid: Sweep, folder: Path, member: Member) -> str:
     return str(folder / member.name / "checkpoints" / grid.checkpoint)
 
 
-def _networks(grid: Sweep, rows: Rows, folder: Path, device: str) -> list[NetworkGammas]:
+def _networks(grid: Sweep, rows: Rows, folder: Path, device: str, end: str) -> tuple[str, list[NetworkGammas]]:
+    """The layer whose name ends so, and the gammas of the rows that have it. Raises CenError where it is not one."""
     found = ((load_exchanging(_checkpoint(grid, folder, rows[each]), device), grid.label_of(each)) for each in rows)
-    return [dataclasses.replace(gammas.as_drawn(), label=label) for gammas, label in found]
-
-
-def _layer(networks: Sequence[NetworkGammas], end: str) -> str:
-    """The layer whose name ends so. Raises CenError."""
-    names = [name for name in networks[0].gammas if f".{name}".endswith(f".{end}")]
-    if len(names) != 1:
-        raise CenError(
-            f"{len(names)} exchanging layers end with {end!r}", hint=f"there are {', '.join(networks[0].gammas)}"
-        )
-    return names[0]
+    drawn = [dataclasses.replace(network.as_drawn(), label=label) for network, label in found if network.states]
+    layers = list(dict.fromkeys(name for network in drawn for name in network.gammas))
+    named = [name for name in layers if f".{name}".endswith(f".{end}")]
+    if len(named) != 1:
+        raise CenError(f"{len(named)} exchanging layers end with {end!r}", hint=f"there are {', '.join(layers)}")
+    return named[0], [network for network in drawn if named[0] in network.gammas]
 
 
 def _panel(grid: Sweep, panel: Panel, rows: Rows, folder: Path, prefix: str, device: str) -> list[Path]:

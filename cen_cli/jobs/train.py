@@ -275,9 +275,6 @@ def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bo
         summary = fit.run(StopRequest())
     listener.on_end(summary)
     weighted = job.recipe.loss.class_weights != "none"
-    whole_channels = job.recipe.exchange.choose != "gate" or job.recipe.exchange.budget is not None
-    for text, hint in ending_warnings(
-        summary, written=scores.written, whole_channels=whole_channels, weighted=weighted
-    ):
+    for text, hint in ending_warnings(summary, written=scores.written, weighted=weighted):
         listener.on_warning(text, hint)
     return dataclasses.replace(summary, expected=expected_of_validation(job.recipe, summary.best))

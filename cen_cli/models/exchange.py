@@ -403,8 +403,11 @@ def computed_channels(replaced: Tensor, donor: Tensor | None = None) -> Tensor:
 
 
 def count_replaced(layers: Mapping[str, ChannelExchange], modalities: Sequence[str]) -> tuple[ReplacedCount, ...]:
-    """Replaced, pressed and all channels per modality over all exchanging layers; one transfer from the device."""
-    if not layers:
+    """Replaced, pressed and all channels per modality over all exchanging layers; one transfer from the device.
+
+    Empty where no layer exchanges, and where gates mix channels, which replaces none.
+    """
+    if not layers or any(layer.mixes for layer in layers.values()):
         return ()
     masks = ((layer.replaced(), layer.pressed, _fallen(layer)) for layer in layers.values())
     counts = torch.stack([torch.stack(of_layer).sum(dim=2) for of_layer in masks])

@@ -171,8 +171,11 @@ def _verdict(report: RunReport) -> Iterable[str]:
         yield "No channels are exchanged in this network."
         return
     totals = [row for row in report.stages if row.layer == TOTAL]
-    shares = ", ".join(f"{row.modality} {formats.percent(row.share_of_pressed, 1)}%" for row in totals)
-    yield f"Exchange: {report.diagnosis.verdict}. Replaced of the pressed channels: {shares}."
+    mixes = any(row.mixed is not None for row in totals)
+    values = [(row.modality, row.share_of_pressed if row.mixed is None else row.mixed) for row in totals]
+    shares = ", ".join(f"{modality} {formats.percent(value, 1)}%" for modality, value in values)
+    what = "Mixed into the channels that may be replaced" if mixes else "Replaced of the pressed channels"
+    yield f"Exchange: {report.diagnosis.verdict}. {what}: {shares}."
 
 
 # --- sections -----------------------------------------------------------------------------------------------------

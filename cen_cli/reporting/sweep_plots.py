@@ -14,7 +14,7 @@ from cen_cli.reporting import scores
 from cen_cli.reporting.figures import FALLEN, KEPT, new_figure, plain, write_figure
 from cen_cli.reporting.sweeps import score_heading
 from cen_cli.reporting.tables import grouped
-from cen_cli.results import SweepReport, SweepRow
+from cen_cli.results import SweepReport, SweepRow, commonest_metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,13 +102,14 @@ def _axis(metric: str) -> str:
 
 def write_cost_figure(path: Path, report: SweepReport) -> Path:
     """Scores with their spreads against multiply-accumulates, a panel per group, as PNG. Raises SaveError."""
-    groups = grouped([row for row in report.rows if row.done and row.cost], attrgetter("group"))
+    scored = [row for row in report.rows if row.cost and any(cell.values for cell in row.cells)]
+    groups = grouped(scored, attrgetter("group"))
     places = {name: index for index, name in enumerate(dict.fromkeys(row.variant for row in report.rows))}
     figure = new_figure(6.4 * len(groups) + 0.4, 4.4)
     for axes, (group, rows) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items(), strict=True):
-        metric = next(cell.metric for cell in reversed(rows[0].cells) if cell.values)
+        metric = commonest_metric(rows)
         factor = scores.metric_of(metric).factor
-        for row in rows:
+        for row in [each for each in rows if each.cell(metric).values]:
             index = places[row.variant]
             assert row.cost is not None, "those without are left out"
             cell = row.cell(metric)

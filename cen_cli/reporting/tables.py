@@ -53,7 +53,7 @@ def confusion_csv(evaluation: Evaluation) -> str:
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
-ALERT = "collapsed: lower exchange.sparsity"
+ALERT = "collapsed: cen analyze-gammas says why"
 """Said of a modality that is `collapsed`."""
 
 

@@ -70,5 +70,6 @@ from cen_cli.results.sweeps import (
     SweepReport,
     SweepRow,
     SweepVerdict,
+    commonest_metric,
 )
 from cen_cli.results.training import DryRun, RunSummary, StepReport, TrainingPlan, ValidationReport

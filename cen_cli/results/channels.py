@@ -133,7 +133,7 @@ class GammaDiagnosis:
     """The numbers that the verdict rests on, one sentence each."""
     advice: str
     """What to change, or that nothing needs changing."""
-    settings: dict[str, float] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
     """Recipe keys to try instead, with their values."""
 
 

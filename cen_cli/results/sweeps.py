@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 from cen_cli.results.channels import ReplacedCount
@@ -40,6 +41,8 @@ class MemberOutcome:
     """Training time of a member that is done."""
     cost: NetworkCost | None = None
     """Of a member that is done; None where an earlier version wrote it down."""
+    truths: str = ""
+    """Fingerprint of what it was scored on; empty where an earlier version wrote it down, and of built-in rooms."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +96,13 @@ class SweepRow:
         return next(cell for cell in self.cells if cell.metric == metric)
 
 
+def commonest_metric(rows: Sequence[SweepRow]) -> str:
+    """The metric of which most rows have scores, the last of such; empty where none has any."""
+    metrics = [cell.metric for cell in rows[0].cells[::-1]] if rows else []
+    counts = {metric: sum(bool(row.cell(metric).values) for row in rows) for metric in metrics}
+    return max(counts, key=counts.__getitem__) if any(counts.values()) else ""
+
+
 @dataclasses.dataclass(frozen=True)
 class SweepVerdict:
     """Whether something that the paper's numbers say holds in ours."""
@@ -114,7 +124,7 @@ class SweepVerdict:
     def words(self) -> str:
         """The verdict: holds, does not hold, or open where the difference may be chance; one seed gives none."""
         if self.seeds < 2:
-            return "one seed, no verdict" if self.seeds else "open, no seed has both"
+            return "one seed, no verdict" if self.seeds else "open, no seed has both scores"
         whole = "open" if not self.p_value < SIGNIFICANT else "holds" if self.difference > 0 else "does not hold"
         return f"{whole}, {self.holds} of {self.seeds} seeds"
 

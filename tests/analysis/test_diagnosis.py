@@ -13,7 +13,7 @@ MODALITIES = ("rgb", "depth")
 
 
 def test_healthy(network: nn.Module) -> None:
-    found = diagnose(layer_states(network), MODALITIES)
+    found = diagnose(layer_states(network), MODALITIES, 1e-3)
     assert found.verdict == "healthy"
     assert found.evidence == (
         "rgb: 66.7% of 3 gammas of its part are below the threshold",
@@ -24,14 +24,14 @@ def test_healthy(network: nn.Module) -> None:
 
 
 def test_collapsed_names_the_modality(make_layer) -> None:
-    found = diagnose(layer_states(make_layer([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]])), MODALITIES)
+    found = diagnose(layer_states(make_layer([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]])), MODALITIES, 1e-3)
     assert found.verdict == "collapsed"
     assert "lower exchange.sparsity" in found.advice
     assert "channel of rgb is" in found.advice
 
 
 def test_no_effect_says_how_far_the_threshold_is(make_layer) -> None:
-    found = diagnose(layer_states(make_layer([[0.25, 0.01], [0.01, 0.5]])), MODALITIES)
+    found = diagnose(layer_states(make_layer([[0.25, 0.01], [0.01, 0.5]])), MODALITIES, 1e-3)
     assert found.verdict == "no effect"
     assert found.evidence[-1] == "the smallest of them is 0.25; the threshold is 0.1"
     assert "exchange.budget = 0.3 replaces a share of every layer" in found.advice
@@ -39,13 +39,13 @@ def test_no_effect_says_how_far_the_threshold_is(make_layer) -> None:
 
 def test_one_gamma_of_hundreds_below_the_threshold_is_no_effect(make_layer) -> None:
     rgb, depth = [0.0] + [1.0] * 479, [1.0] * 480
-    found = diagnose(layer_states(make_layer([rgb, depth])), MODALITIES)
+    found = diagnose(layer_states(make_layer([rgb, depth])), MODALITIES, 1e-3)
     assert found.verdict == "no effect"
     assert found.evidence[-1] == "1 of 480 gammas are below it: next to nothing is exchanged"
 
 
 def test_switched_off_exchange_is_not_called_healthy(make_layer) -> None:
-    found = diagnose(layer_states(make_layer([[0.0, 1.0], [1.0, 1.0]], active=False)), MODALITIES)
+    found = diagnose(layer_states(make_layer([[0.0, 1.0], [1.0, 1.0]], active=False)), MODALITIES, 1e-3)
     assert found.verdict == "no exchange"
     assert 'exchange.choose = "gamma"' in found.advice
     assert found.evidence[:2] == (
@@ -57,13 +57,13 @@ def test_switched_off_exchange_is_not_called_healthy(make_layer) -> None:
 def test_a_fixed_choice_is_called_a_control(make_layer) -> None:
     layer = make_layer([[0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
     layer.fix(torch.tensor([[False, True, False, False], [False, False, True, True]]))
-    found = diagnose(layer_states(layer), MODALITIES)
+    found = diagnose(layer_states(layer), MODALITIES, 1e-3)
     assert found.verdict == "fixed"
     assert found.evidence[0] == "3 of 4 channels that may be replaced are replaced; no threshold decides which"
 
 
 def test_one_modality_has_no_exchange(make_layer) -> None:
-    found = diagnose(layer_states(make_layer([[0.0, 1.0]])), ("rgb",))
+    found = diagnose(layer_states(make_layer([[0.0, 1.0]])), ("rgb",), 1e-3)
     assert found.verdict == "no exchange"
     assert "two or more data.inputs" in found.advice
 
@@ -77,14 +77,14 @@ def test_another_setting_is_proposed(make_layer) -> None:
 
 def test_channels_that_all_modalities_gave_up_are_dead(make_layer) -> None:
     gammas = [[0.0, 0.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0, 1.0]]
-    found = diagnose(layer_states(make_layer(gammas, region="all")), MODALITIES)
+    found = diagnose(layer_states(make_layer(gammas, region="all")), MODALITIES, 1e-3)
     assert found.verdict == "dead"
     assert "4 of 5 replaced channels have no donor above the threshold: nothing takes their place" in found.evidence
     assert 'exchange.region = "disjoint"' in found.advice
 
 
 def test_donors_that_nothing_presses_are_small_for_another_reason(make_layer) -> None:
-    found = diagnose(layer_states(make_layer([[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]])), MODALITIES)
+    found = diagnose(layer_states(make_layer([[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]])), MODALITIES, 1e-3)
     assert found.verdict == "dead"
     assert "the penalty presses no donor" in found.advice
     assert "disjoint" not in found.advice
@@ -95,20 +95,50 @@ def test_a_channel_whose_only_donor_is_dead_is_dead(make_layer) -> None:
     gammas = [[0.0, 0.0, 1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0, 1.0, 1.0], [1.0] * 6]
     layer = make_layer(gammas, region="all")
     layer.allot(torch.tensor([[1] * 6, [2] * 6, [0] * 6]))
-    found = diagnose(layer_states(layer), ("a", "b", "c"))
+    found = diagnose(layer_states(layer), ("a", "b", "c"), 1e-3)
     assert "1 of 3 replaced channels have no donor above the threshold: nothing takes their place" in found.evidence
 
 
 def test_channels_that_two_of_three_gave_up_are_overlapping(make_layer) -> None:
     gammas = [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]]
-    found = diagnose(layer_states(make_layer(gammas, region="all")), ("rgb", "depth", "normal"))
+    found = diagnose(layer_states(make_layer(gammas, region="all")), ("rgb", "depth", "normal"), 1e-3)
     assert found.verdict == "overlapping"
     assert "4 of 5 replaced channels are below the threshold in another modality as well" in found.evidence
 
 
+def test_of_groups_of_donors_only_the_own_one_counts(make_layer) -> None:
+    """The channels that `rgb` gives up come from `normal`; that `depth` gave them up too changes nothing."""
+    layer = make_layer([[0.0, 0.0, *[1.0] * 10], [0.0, 0.0, *[1.0] * 10], [1.0] * 12])
+    layer.allot(torch.tensor([[2] * 12, [2] * 12, [0] * 12]))
+    assert diagnose(layer_states(layer), ("rgb", "depth", "normal"), 1e-3).verdict == "healthy"
+    layer.allot(torch.tensor([[1] * 12, [2] * 12, [0] * 12]))
+    assert diagnose(layer_states(layer), ("rgb", "depth", "normal"), 1e-3).verdict == "dead"
+
+
+def test_what_no_penalty_pressed_is_blamed_on_the_threshold(make_layer) -> None:
+    found = diagnose(layer_states(make_layer([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]])), MODALITIES, 0.0)
+    assert found.verdict == "collapsed"
+    assert "exchange.sparsity" not in found.advice
+    assert "exchange.threshold" in found.advice
+    assert found.settings == {}
+
+
+def test_a_budget_goes_with_own_parts(make_layer) -> None:
+    layer = make_layer([[1.0] * 4, [1.0] * 4], replace="anywhere")
+    found = diagnose(layer_states(layer), MODALITIES, 1e-3)
+    assert found.settings == {"exchange.budget": 0.3, "exchange.replace": "own-part"}
+
+
+def test_a_better_threshold_takes_the_place_of_other_settings(make_layer) -> None:
+    before = diagnose(layer_states(make_layer([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]])), MODALITIES, 1e-3)
+    assert before.settings == {"exchange.sparsity": 5e-4}
+    found = with_thresholds(before, what_if_rows(t1=0.5, t5=0.6), 0.1, "ensemble.mean_iou", written)
+    assert found.settings == {"exchange.threshold": 0.5}
+
+
 def test_layers_that_give_up_everything_are_counted(make_layer) -> None:
     net = nn.Sequential(make_layer([[0.0, 1.0], [1.0, 1.0]]), make_layer([[1.0] * 4, [1.0] * 4]))
-    found = diagnose(layer_states(net), MODALITIES)
+    found = diagnose(layer_states(net), MODALITIES, 1e-3)
     assert found.verdict == "healthy"
     assert "nearly all of a layer's part (over 95%) is given up by rgb in 1 of 2 layers" in found.evidence
 
@@ -131,7 +161,7 @@ def what_if_rows(**values: float) -> list[ThresholdRow]:
     ],
 )
 def test_what_other_thresholds_score_is_evidence(network, rows, said, settings) -> None:
-    before = diagnose(layer_states(network), MODALITIES)
+    before = diagnose(layer_states(network), MODALITIES, 1e-3)
     found = with_thresholds(before, what_if_rows(**rows), 0.1, "ensemble.mean_iou", written)
     assert found.evidence[-1] == f"at its threshold 0.1 ensemble.mean_iou is 50.00{said}"
     assert found.settings == settings
@@ -141,7 +171,7 @@ def test_what_other_thresholds_score_is_evidence(network, rows, said, settings) 
 
 
 def test_a_better_threshold_is_not_tried_beside_a_budget(make_layer) -> None:
-    before = diagnose(layer_states(nn.Sequential(make_layer([[1.0] * 4, [1.0] * 4]))), MODALITIES)
+    before = diagnose(layer_states(nn.Sequential(make_layer([[1.0] * 4, [1.0] * 4]))), MODALITIES, 1e-3)
     assert "exchange.budget" in before.settings
     found = with_thresholds(before, what_if_rows(t1=0.5, t5=0.6), 0.1, "ensemble.mean_iou", written)
     assert found.settings == {key: value for key, value in before.settings.items() if key != "exchange.budget"} | {

@@ -19,8 +19,8 @@ def summary(ensemble: float, depth: float, replaced: int = 5, found: float = 0.4
     return RunSummary("run", 1, 8, 1.0, best, best, 4, "ensemble.mean_iou", counts)
 
 
-def said(of: RunSummary, *, whole_channels: bool = True) -> list[str]:
-    return [text for text, _ in ending_warnings(of, written=written, whole_channels=whole_channels)]
+def said(of: RunSummary) -> list[str]:
+    return [text for text, _ in ending_warnings(of, written=written)]
 
 
 def test_a_good_end_is_silent() -> None:
@@ -32,7 +32,6 @@ def test_nothing_exchanged() -> None:
     assert said(summary(0.5, 0.4, replaced=0)) == [
         "nothing was exchanged: none of 20 channels was replaced in the best checkpoint, of step 4"
     ]
-    assert said(summary(0.5, 0.4, replaced=0), whole_channels=False) == []
 
 
 def test_a_class_that_is_never_found() -> None:
@@ -40,9 +39,7 @@ def test_a_class_that_is_never_found() -> None:
     hints = [
         hint
         for weighted in (False, True)
-        for _, hint in ending_warnings(
-            summary(0.5, 0.4, found=0.0), written=written, whole_channels=True, weighted=weighted
-        )
+        for _, hint in ending_warnings(summary(0.5, 0.4, found=0.0), written=written, weighted=weighted)
     ]
     assert ['"median"' in hint for hint in hints] == [True, False], "what is set already is no advice"
 

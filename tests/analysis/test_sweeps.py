@@ -10,7 +10,15 @@ from scipy import stats
 
 from cen_cli.analysis.sweeps import Claim, RowPlan, fusion_advice, paired_test, score, sweep_rows, sweep_verdicts
 from cen_cli.reporting import scores
-from cen_cli.results import Evaluation, MemberOutcome, NetworkCost, ReplacedCount, SegmentationScores, TranslationScores
+from cen_cli.results import (
+    Evaluation,
+    MemberOutcome,
+    NetworkCost,
+    ReplacedCount,
+    SegmentationScores,
+    TranslationScores,
+    commonest_metric,
+)
 
 METRIC = "ensemble.mean_iou"
 
@@ -71,7 +79,7 @@ def test_groups_are_held_against_their_own_reference() -> None:
         ((0.2, 0.2, 0.2), "open, 0 of 3 seeds"),
         ((0.1, 0.1, 0.1), "does not hold, 0 of 3 seeds"),
         ((0.5, None, None), "one seed, no verdict"),
-        ((None, None, None), "open, no seed has both"),
+        ((None, None, None), "open, no seed has both scores"),
     ],
 )
 def test_verdicts_count_seeds(values: tuple[float | None, ...], words: str) -> None:
@@ -140,7 +148,43 @@ def test_the_cheapest_within_a_standard_error_is_taken_alone_too() -> None:
 
 def test_one_seed_is_called_a_guess_and_fewer_seeds_are_told_of() -> None:
     assert said({"concat": [0.5], "exchange": [0.4]})[-1].startswith("One seed: this is a guess.")
-    assert said({"concat": [0.5, 0.6], "exchange": [0.4]})[-1] == "Some rows have 1 of 2 seeds."
+    assert said({"concat": [0.5, 0.6, 0.5], "exchange": [0.4, 0.5]})[-1] == "Some rows have 2 of 3 seeds."
+    assert said({"concat": [0.5, 0.6], "exchange": [0.4]})[-1].startswith(
+        "One seed in common with other rows: this is a"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seeds", "ending"),
+    [
+        ((0, 1), "Take concat (55.00): the best row."),
+        ((1, 2), "One seed in common with other rows: this is a guess."),
+        ((2, 3), "No seed in common with other rows: this is a guess."),
+    ],
+)
+def test_rows_of_other_seeds_are_told_of(seeds: tuple[int, ...], ending: str) -> None:
+    outcomes = [outcome("concat", seed, value) for seed, value in enumerate((0.5, 0.6))]
+    outcomes += [outcome("exchange", seed, 0.3) for seed in seeds]
+    plans = [RowPlan("", name, name, {}) for name in ("concat", "exchange")]
+    assert fusion_advice(sweep_rows(plans, outcomes, [IOU], "concat"), scores.written)[-1].startswith(ending)
+
+
+def test_advice_goes_by_a_score_that_the_most_rows_have() -> None:
+    both = ("rgb", "ensemble")
+    outcomes = [
+        MemberOutcome("", name, seed, name, "done", evaluation(value, branches))
+        for name, value, branches in (("only rgb", 0.3, ("rgb",)), ("exchange", 0.4, both), ("concat", 0.9, ("fused",)))
+        for seed in (0, 1)
+    ]
+    plans = [RowPlan("", name, name, {}, name == "only rgb") for name in ("only rgb", "exchange", "concat")]
+    rows = sweep_rows(plans, outcomes, [IOU, "rgb.mean_iou"], "exchange")
+    sentences = fusion_advice(rows, scores.written)
+    assert commonest_metric(rows) == IOU
+    assert any(sentence.startswith("Take concat (90.00)") for sentence in sentences)
+    assert commonest_metric(rows[:2]) == "rgb.mean_iou"
+    assert commonest_metric(sweep_rows(plans, [], [IOU], "exchange")) == ""
+    without = fusion_advice(sweep_rows(plans, outcomes, ["rgb.mean_iou"], "exchange"), scores.written)
+    assert without[-1] == "concat has no rgb.mean_iou: nothing is said of it."
 
 
 def test_a_row_that_fell_behind_is_not_the_best_for_an_easy_seed() -> None:

@@ -95,7 +95,7 @@ def test_views_by_name_and_by_light(cen: Cen, tiny_run: Path, tmp_path: Path) ->
     refusals = {
         ("--by", "dark", "--images", "1"): "--by dark: one of difference, darkest, brightest",
         ("--views", dark, "--images", "1"): "leave out one of them",
-        ("--by", "darkest"): "--by and --branches are of the picture",
+        ("--by", "darkest"): "--by, --branches and --out are of the picture",
     }
     for words, said in refusals.items():
         assert said in cen("compare", *runs, *words, code=2).err

@@ -180,7 +180,7 @@ def test_a_member_that_fails_is_named_and_tried_again(cen: Cen, grid: Path, tiny
     assert "off/seed-0.log, exit code 1: the loss is not finite" in ended.err
     report = cen("sweep", grid, "--show", "--json").document
     assert {row["variant"]: (row["done"], row["failed"]) for row in report["rows"]} == {"on": (1, 0), "off": (0, 1)}
-    assert report["verdicts"][0]["words"] == "open, no seed has both"
+    assert report["verdicts"][0]["words"] == "open, no seed has both scores"
 
 
 def test_data_that_are_not_there_stop_a_sweep_before_its_first_member(cen: Cen, grid: Path) -> None:
@@ -275,6 +275,16 @@ def test_pictures_of_a_sweep(cen: Cen, grid: Path) -> None:
     for name in ("figure", "panel", "gamma-proportions", "gamma-proportions-all", "gamma-trajectories"):
         assert f"picture: sweeps/grid/{name}.png" in ended.err
         assert Path(f"sweeps/grid/{name}.png").stat().st_size > 1000
+
+    fused = '[variants.concat]\nset = { model.fusion = "concat" }\n'
+    coarse = "[variants.coarse]\nset = { exchange.stages = [3, 4] }\n"
+    whole = grid.read_text()
+    grid.write_text(
+        whole.replace('"layer4.1.bn2"', '"layer2.1.bn2"').replace("[set.train]", fused + coarse + "[set.train]")
+    )
+    ended = cen("sweep", grid, "--device", "cpu")
+    assert "not drawn" not in ended.err, "rows without that layer are left out"
+    grid.write_text(whole)
 
     shutil.rmtree("sweeps/grid/off/seed-0/checkpoints")
     ended = cen("sweep", grid, "--show", "--device", "cpu")

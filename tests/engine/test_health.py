@@ -112,7 +112,7 @@ def test_layers_that_no_gradient_reached_are_unread_unless_nothing_is_exchanged(
 
     def found() -> GammaDiagnosis:
         states = layer_states(torch.nn.Sequential(layer))
-        return with_health(diagnose(states, ("rgb", "depth")), states, log)
+        return with_health(diagnose(states, ("rgb", "depth"), 1e-3), states, log)
 
     assert found().verdict == "unread"
     assert found().evidence[0].endswith("so that whatever falls there is no choice")

@@ -41,11 +41,24 @@ def test_what_would_do_nothing_is_refused(tiny_run: Path, options: dict[str, Any
     ("call", "message"),
     [
         (lambda run: cen_cli.compare(run), "cen compare takes two or more runs"),
-        (lambda run: cen_cli.compare([run, run / "checkpoints/last"], by="darkest"), "--by and --branches are of the"),
-        (lambda run: cen_cli.compare([run, run / "checkpoints/last"], branches=True), "--by and --branches are of the"),
+        (
+            lambda run: cen_cli.compare([run, run / "checkpoints/last"], by="darkest"),
+            "--by, --branches and --out are of",
+        ),
+        (
+            lambda run: cen_cli.compare([run, run / "checkpoints/last"], branches=True),
+            "--by, --branches and --out are of",
+        ),
         (lambda run: cen_cli.compare([run], by="dark", images=1), "--by dark: one of"),
         (lambda run: cen_cli.sweep("table7-rooms", show=True, budget=60.0), "--budget is for training"),
-        (lambda run: cen_cli.sweep("table7-rooms", show=True, only="shred/*"), "--only 'shred/\\*' matches none"),
+        (
+            lambda run: cen_cli.compare([run, run / "checkpoints/last"], out="a.png"),
+            "--by, --branches and --out are of",
+        ),
+        (lambda run: cen_cli.analyze(run, split="test"), "--split is where other thresholds are scored"),
+        (lambda run: cen_cli.sweep("table7-rooms", only="shred/*"), "--only 'shred/\\*' matches none"),
+        (lambda run: cen_cli.sweep("table7-rooms", show=True, only="shared/*"), "--show reports on all"),
+        (lambda run: cen_cli.sweep("table7-rooms", show=True, shard=(1, 2)), "--show reports on all"),
         (lambda run: cen_cli.translate("a.png", inputs="shad"), "--inputs shad: no such domain"),
         (lambda run: cen_cli.predict(run, {"rgb": run, "depth": run}), "predict_views|a folder, and one file"),
     ],

@@ -93,7 +93,7 @@ def test_a_member_that_was_done_since_it_was_planned_is_left_alone(
     run = tmp_path / "runs" / "on" / "seed-0"
     before = {path: path.stat().st_mtime_ns for path in (run / "outcome.json", run.with_name("seed-0.log"))}
     found, heard = sweeping.outcome_of, Ended()
-    states = iter(["new", "new"])  # as its data are looked at and it is planned; later as it is
+    states = iter(["new"] * 4)  # as data are looked at, of itself and of all, and it is planned; later as it is
 
     def as_planned(member: MemberRun) -> MemberOutcome:
         outcome = found(member)
@@ -147,3 +147,23 @@ def test_rows_that_would_be_scored_on_different_views_are_refused(tmp_path: Path
     with pytest.raises(UsageError, match="would be scored on different views: 2 and 1, 1 of them the same"):
         sweep("fusions", recipe=recipe, changes=changes, out=tmp_path / "runs", device="cpu")
     assert not (tmp_path / "runs").exists()
+
+    grid = tmp_path / "grid.toml"
+    alone = '[variants.off]\nset = { data.inputs = ["rgb"], model.fusion = "none" }\n'
+    grid.write_text(SWEEP.format(base=recipe).replace('"val"', '"test"').partition("[variants.off]")[0] + alone)
+    ways = {"changes": changes, "out": tmp_path / "runs", "device": "cpu"}
+    sweep(grid, only="off/*", **ways)
+    with pytest.raises(UsageError, match=r"row on would be scored on other views, or other truths, than .*off"):
+        sweep(grid, **ways)
+
+
+def test_rows_that_were_scored_on_different_views_are_told_of(grid: Path) -> None:
+    scores = {"ensemble": SegmentationScores(0, 0, 0, (), ())}
+    evaluation = Evaluation("segmentation", "val", "strict", 1, scores, {})
+    outcomes = [
+        MemberOutcome("", row, 0, f"runs/{row}", "done", evaluation, truths=truths)
+        for row, truths in (("on", "a"), ("off", "b"), ("old", ""))
+    ]
+    (note,) = sweeping._notes(load_sweep(str(grid)), outcomes)
+    assert note == "runs/off: scored on other views, or other truths, than runs/on"
+    assert sweeping._notes(load_sweep(str(grid)), [outcomes[0], outcomes[2]]) == ()

@@ -190,7 +190,7 @@ def test_summary_names_saturation_and_the_next_command(console: Console, summary
     lines = printed(console, tables.render_summary(summary))
     assert "best by ensemble.mean_iou, step 900: 1,654 samples, strict protocol" in lines
     assert lines[0] == "last, step 1,000: 1,654 samples, strict protocol"
-    assert lines[-3].endswith("rgb 96.0% (collapsed: lower exchange.sparsity), depth 10.0%")
+    assert lines[-3].endswith("rgb 96.0% (collapsed: cen analyze-gammas says why), depth 10.0%")
     assert lines[-2:] == ["1,000 steps, 10 epochs in 1:02:05: runs/rooms-1", "next: cen eval runs/rooms-1"]
 
 
@@ -215,7 +215,7 @@ def test_summary_of_a_translation(console: Console, summary: RunSummary, transla
 def test_the_alert_begins_above_95_percent() -> None:
     assert tables.replaced_words(ReplacedCount("rgb", 95, 100, 200, fallen=95)) == "rgb 95.0%"
     assert tables.replaced_words(ReplacedCount("rgb", 96, 100, 200, fallen=96)) == (
-        "rgb 96.0% (collapsed: lower exchange.sparsity)"
+        "rgb 96.0% (collapsed: cen analyze-gammas says why)"
     )
 
 

@@ -28,7 +28,7 @@ def test_step_line_without_exchange(step: MakeStep) -> None:
 
 
 def test_step_line_warns_of_saturation(step: MakeStep) -> None:
-    assert "rgb 96.0% (collapsed: lower exchange.sparsity), depth 10.0%" in step_line(step(120, share=0.96), None)
+    assert "rgb 96.0% (collapsed: cen analyze-gammas says why), depth 10.0%" in step_line(step(120, share=0.96), None)
 
 
 def test_validation_line(validation: ValidationReport) -> None:
@@ -113,7 +113,7 @@ def test_terminal_display_shows_progress_and_gives_the_terminal_back(
     text = terminal.file.getvalue()
     assert "20/1000" in text
     assert "99.0% of 1,000 pressed replaced" in text
-    assert "collapsed: lower exchange.sparsity" in text
+    assert "collapsed: cen analyze-gammas says why" in text
     assert "best, step 100" in text
     assert text.rstrip().endswith("best at step 900")
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is visible again

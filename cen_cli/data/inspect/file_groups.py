@@ -21,7 +21,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
-from cen_cli.data.patterns import SPLIT_WORDS, Pattern, ViewKey, same_numbers
+from cen_cli.data.patterns import SPLIT_WORDS, Pattern, ViewKey
+from cen_cli.data.views import same_numbers
 
 LABEL_WORDS = frozenset(
     (

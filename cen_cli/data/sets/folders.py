@@ -22,10 +22,10 @@ from typing import Literal, Unpack
 
 from cen_cli.data.listing import read_list, root_of
 from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, Encoding, LabelEncoding, ModalitySpec
-from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together, same_numbers
+from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together
 from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import LABELS, TARGET
-from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs
+from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, same_numbers
 from cen_cli.errors import DataError
 from cen_cli.results import FULL_RANGE
 
