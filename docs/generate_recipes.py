@@ -75,10 +75,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _condition(path: tuple[str, ...]) -> str:
-    for key, switch, needed in READ_ONLY_WITH:
-        if path == tuple(key.split(".")):
-            return f" Read only with `{switch} = {one_of(needed)}`."
-    return ""
+    read = [f"`{switch} = {one_of(needed)}`" for key, switch, needed in READ_ONLY_WITH if path == tuple(key.split("."))]
+    return f" Read only with {' and '.join(read)}." if read else ""
 
 
 def _written(path: tuple[str, ...]) -> str:

@@ -130,6 +130,24 @@ def rendered(
     return as_array(stored if size is None else resize(stored, size))
 
 
+def stored_image(image: Tensor, spec: ModalitySpec, size: tuple[int, int]) -> np.ndarray:
+    """A translated picture of one's own data, [3, H, W] in [-1, 1], on the scale and in the type of its own files.
+
+    Brought to `size` (height, width). Returns [H, W] where they are grey, else [H, W, 3].
+    """
+    encoding = spec.encoding
+    assert encoding is not None, "of built-in data sets `rendered` makes pictures"
+    mean, std = (torch.tensor(moments)[:, None, None] for moments in (spec.mean, spec.std))
+    shares = (image.detach().float().cpu() * std + mean).clamp_(0.0, 1.0)
+    shares = shares.mean(0, keepdim=True) if encoding.channels == 1 else shares
+    values = resize(tensors.Image(shares), size).clamp(0.0, 1.0).permute(1, 2, 0).double().numpy()
+    values = encoding.low + values * (encoding.high - encoding.low)
+    values = values if encoding.stored == "float32" else np.round(values)
+    return (
+        np.squeeze(values.astype(encoding.stored), axis=2) if encoding.channels == 1 else values.astype(encoding.stored)
+    )
+
+
 def translated_row(view: RawView, images: dict[str, Tensor], spec: ModalitySpec, *, protocol: Protocol) -> PictureRow:
     """A view beside what was made of it; `spec` is the target's."""
     return PictureRow(

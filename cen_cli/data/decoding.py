@@ -100,7 +100,12 @@ def decode(path: str | Path, *, convert: Literal["L", "RGB"] | None = None) -> D
     """
     _check_file(path)
     if os.fspath(path).lower().endswith(".npy"):
-        return _decode_array(path)
+        decoded = _decode_array(path)
+        if convert is None or decoded.mode not in EIGHT_BIT:
+            return decoded
+        return dataclasses.replace(
+            decoded, mode=convert, values=np.array(Image.fromarray(decoded.values).convert(convert))
+        )
     try:
         # a stream, since Pillow maps files that have a name to memory, and turned TIFFs with rows of a wrong length
         with open(path, "rb") as stream, Image.open(stream, formats=FORMATS) as image:
@@ -262,7 +267,7 @@ def _tiff(path: str | Path) -> Decoded:
             values = np.moveaxis(values, page.axes.index("S"), -1) if "S" in page.axes and not more else values
     except (tifffile.TiffFileError, RuntimeError, *_READING_FAILED) as error:
         raise _damaged(path, error) from None
-    return _as_image(path, _turn(values, orientation), "TIFF", turned=orientation != 1, bands_last=bool(more))
+    return _as_image(path, _turn(values, orientation), "TIFF", turned=orientation != 1, bands_last=True)
 
 
 def _decode_array(path: str | Path) -> Decoded:
@@ -292,21 +297,26 @@ def _as_image(
         raise DataError(
             f"{path}: the {'array' if kind == 'NPY' else 'image'} is {values.dtype} {list(values.shape)}, expected "
             "[H, W] or [H, W, bands] of uint8, uint16, int16 or float32",
-            hint="convert it with NumPy: channels last, one array a file",
+            hint="convert it with NumPy: one array a file, channels last; where these are many, a TIFF tells them from "
+            "rows and columns",
         )
     stored = STORED.get(mode, mode.partition(" x ")[0])
     return Decoded(mode, kind, values.astype(stored if stored in _BITS else values.dtype), turned)
 
 
 def mode_of(values: np.ndarray, *, bands_last: bool = False) -> str:
-    """Pillow's mode for such an array, or one like it; nothing where there is none, or for bands that come first.
+    """Pillow's mode for such an array, or one like it; nothing where there is none, or where bands may come first.
 
-    `bands_last`: they are known to come last, however many there are.
+    `bands_last`: they are known to come last, however many there are. Else more than four do where they are fewer than
+    rows and columns, or where these are as many.
     """
     kind = _type(values) if values.ndim in (2, 3) and 0 not in values.shape else ""
     if values.ndim == 2:
         return {"bool": "1", "uint8": "L", "uint16": "I;16", "int16": "I;16S", "float32": "F"}.get(kind, "")
-    if not kind or kind == "bool" or (values.shape[-1] > max(4, values.shape[0]) and not bands_last):
+    if not kind or kind == "bool":
+        return ""
+    rows, columns, bands = values.shape
+    if not (bands_last or bands <= 4 or rows == columns or bands < min(rows, columns)):
         return ""
     colours = {3: {"uint8": "RGB", "uint16": "RGB;16", "float32": "RGB;F"}, 4: {"uint8": "RGBA"}}
     return colours.get(values.shape[-1], {}).get(kind, f"{kind} x {values.shape[-1]}")

@@ -40,14 +40,19 @@ def _moments(mean: Triple, std: Triple, unit: float, device: torch.device) -> tu
 
 
 def mirrored(image: Tensor, spec: ModalitySpec) -> Tensor:
-    """A normalised image [..., 3, H, W] left to right; the horizontal component of normals points the other way."""
+    """A normalised image [..., 3, H, W] left to right; the horizontal component of normals points the other way.
+
+    Pixels that are 0 in all channels, as invalid ones are, stay so.
+    """
     flipped = image.flip(-1)
     if spec.mirror_sum is None:
         return flipped
     mean, std = spec.mean[0], spec.std[0]
     full = 255 if spec.encoding is None or spec.encoding.plain else 1  # of what is stored
     highest = (spec.mirror_sum / full - mean) / std
-    flipped[..., 0, :, :] = highest - mean / std - flipped[..., 0, :, :].clamp(max=highest)
+    invalid = (flipped == 0).all(-3)
+    turned = highest - mean / std - flipped[..., 0, :, :].clamp(max=highest)
+    flipped[..., 0, :, :] = turned.masked_fill(invalid, 0.0)
     return flipped
 
 

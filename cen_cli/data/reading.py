@@ -251,7 +251,7 @@ def stored_labels(path: str | Path, *, color: bool, lossy: bool = False) -> np.n
             f"{path}: the label map is {describe_mode(mode)}, expected {expected}",
             hint=f'data.folders.labels.stored = "{other}" reads the other kind of label maps',
         )
-    if mode == "F" and not whole_numbers(values):
+    if mode == "F" and not whole_numbers(values, lowest=-32768):
         raise DataError(f"{path}: the label map holds floats that are no whole numbers", hint="store it as a PNG")
     if not lossy:
         hint = "store it as a PNG; of two classes, such as 0 and 255, data.folders.labels.tolerance = 127 tells them"
@@ -269,9 +269,9 @@ def without_alpha(decoded: Decoded) -> Decoded:
     return dataclasses.replace(decoded, mode=decoded.mode[:-1], values=values[..., 0] if grey else values[..., :3])
 
 
-def whole_numbers(values: np.ndarray) -> bool:
-    """Whether floats are whole numbers as labels are, from 0 to 65535, all of them."""
-    return bool(((values >= 0) & (values <= 65535) & (values == np.floor(values))).all())
+def whole_numbers(values: np.ndarray, *, lowest: int = 0) -> bool:
+    """Whether floats are whole numbers as labels are, from `lowest` to 65535, all of them."""
+    return bool(((values >= lowest) & (values <= 65535) & (values == np.floor(values))).all())
 
 
 def _unknown_labels(path: str | Path, values: Sequence[int], encoding: LabelEncoding) -> DataError:

@@ -23,7 +23,8 @@ from cen_cli.recipe.schema import BEST_BY
 from cen_cli.recipe.wording import perhaps
 from cen_cli.reporting.files import unless_unwritable, write_png
 from cen_cli.results import SILENT, Advance, Evaluation, EvaluationReport, Fill, Listener, ReplacedCount, Robustness
-from cen_cli.runs.directory import locate
+from cen_cli.runs.directory import RunDirectory, locate
+from cen_cli.runs.log import read_environment
 from cen_cli.scoring.segmentation import AfterBatch
 
 Score = Callable[[ViewDataset], Evaluation]
@@ -67,6 +68,12 @@ def evaluate(
     model = builders.load(checkpoint, device, engine)
     recipe = evaluated_recipe(model, with_options(changes, eval__split=split), data_root, source)
     data = dataset(recipe, listener)
+    if _learned_from_others(model, recipe, source):
+        listener.on_warning(
+            "the training views are not those that this network learned from: files or lists have changed since, and "
+            f"{recipe.eval.split} may hold views that it learned from",
+            "data.train_list, val_list and test_list keep views where they are",
+        )
     score = scoring(model, data, recipe, source, inception_weights, listener)
     if without:
         missing = _missing(model, without)
@@ -80,6 +87,15 @@ def evaluate(
         draw = partial(write_png, file, picture)
         images = draw() if out else unless_unwritable(draw, listener.on_note)
     return EvaluationReport(evaluation, expected_scores(recipe, evaluation), str(images) if images else None)
+
+
+def _learned_from_others(model: LoadedNetwork, recipe: Recipe, source: str) -> bool:
+    """Whether views of one's own have been divided anew since a run, in the folder that it learned from."""
+    run, roots = locate(source).run, (recipe.data.root, model.recipe.data.root)
+    if run is None or recipe.data.kind != "folders" or len({Path(root).resolve() for root in roots}) > 1:
+        return False
+    known = read_environment(RunDirectory(run)).get("arrangement", {}).get("train")  # runs of version 0.1 have none
+    return known is not None and builders.dataset(recipe, "train").arrangement() != known
 
 
 def robustness(

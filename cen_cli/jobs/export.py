@@ -126,7 +126,7 @@ def _data_at_hand(loaded: LoadedNetwork, data_root: str | None, source: str) -> 
 def evaluated_size(loaded: LoadedNetwork, data: FileViews | None) -> tuple[int, int]:
     """Height and width that the network is evaluated at; else, where that is not known, those it was trained at."""
     recipe, multiple = loaded.recipe, _size_multiple(loaded.network)
-    size = recipe.evaluation_size or (recipe.data.crop if data is None else data.view(0).size)
+    size = recipe.scored_size or (recipe.data.crop if data is None else data.view(0).size)
     return size if all(side % multiple == 0 for side in size) else recipe.data.crop
 
 

@@ -147,8 +147,9 @@ def _label(
     """The label map of one view, uint8 [H, W], and what was written of it."""
     network, classes, recipe = loaded.network, len(loaded.class_names), loaded.recipe
     assert isinstance(network, Segmenter), "checked on loading"
-    size, framed = recipe.evaluation_size, recipe.data.kind == FRAMED
-    read = read_view(name, files, loaded.specs, classes=classes, crop_depth=framed, mixed=size is not None)
+    size, framed = recipe.scored_size, recipe.data.kind == FRAMED
+    mixed = recipe.evaluation_size is not None
+    read = read_view(name, files, loaded.specs, classes=classes, crop_depth=framed, mixed=mixed)
     shown = picture(read)
     whole = read.size if shown is None else shown.shape[:2]
     augmentation = builders.multi_scale_flip(recipe)

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+from torch import Tensor
 
-from cen_cli.analysis.pictures import rendered, translate_view, translated_row
+from cen_cli.analysis.pictures import rendered, stored_image, translate_view, translated_row
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import RawView
@@ -28,8 +27,9 @@ from cen_cli.models.translator import Translator
 from cen_cli.recipe import Recipe
 from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.reporting.files import write_png
-from cen_cli.reporting.translation import contact_sheet, stored_depth, write_measurement
+from cen_cli.reporting.translation import contact_sheet, stored_depth, write_measurement, write_stored
 from cen_cli.results import SILENT, Listener, PictureRow, Translations
+from cen_cli.scoring.translation import Protocol
 
 MOST_ROWS = 16
 """Rows of the contact sheet, which shows the first views."""
@@ -113,8 +113,7 @@ def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedNetwor
     inputs = [own[domain(recipe, name)] for name in names]
     for name, files in find_views(images, inputs, model.specs).items():
         readers.append(partial(read_view, name, files, model.specs, crop_depth=framed, mixed=mixed))
-    rooms = (recipe.data.rooms.size,) * 2 if recipe.data.kind == "rooms" else None
-    return _Views(readers, size=recipe.evaluation_size or rooms)
+    return _Views(readers, size=recipe.scored_size)
 
 
 def _readable(views: _Views, skipped: list[str], listener: Listener) -> Iterator[RawView]:
@@ -182,19 +181,19 @@ def _translate_one(
     made = translate_view(network, model.specs, seen, protocol=protocol, norm_statistics=statistics)
     stem = view.name.replace("/", "_")
     files = [
-        _write(folder / f"{stem}_{branch}", rendered(image, spec, protocol=protocol, size=view.size), spec)
+        _write(folder / f"{stem}_{branch}", image, spec, protocol=protocol, size=view.size)
         for branch, image in made.items()
     ]
     return translated_row(seen, made, spec, protocol=protocol), files
 
 
-def _write(path: Path, image: np.ndarray, spec: ModalitySpec) -> Path:
-    """Write what was made as the data set stores it; `path` is without suffix."""
+def _write(path: Path, image: Tensor, spec: ModalitySpec, *, protocol: Protocol, size: tuple[int, int]) -> Path:
+    """Write what was made, brought to `size`, as the data set stores it; `path` is without suffix."""
     encoding = spec.encoding
-    if encoding is not None and image.ndim == 3 and encoding.channels == 1 and (image == image[..., :1]).all():
-        return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(image[..., 0]))
-    if encoding is None or image.ndim == 3:
-        image = image if image.ndim == 3 else stored_depth(image, spec.scale, spec.invalid)
-        return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(image))
-    units, stored, invalid = encoding.scale, encoding.stored, encoding.invalid
-    return write_measurement(path, image, units=units, floor=spec.floor, stored=stored, invalid=invalid)
+    if encoding is not None and spec.kind == "image" and protocol == "strict":
+        return write_stored(path, stored_image(image, spec, size))
+    values = rendered(image, spec, protocol=protocol, size=size)
+    if encoding is not None and values.ndim == 2:
+        units, stored, invalid = encoding.scale, encoding.stored, encoding.invalid
+        return write_measurement(path, values, units=units, floor=spec.floor, stored=stored, invalid=invalid)
+    return write_stored(path, values if values.ndim == 3 else stored_depth(values, spec.scale, spec.invalid))

@@ -97,7 +97,7 @@ class FolderLabels(Table):
     """Stored value of the first class, from which the others count on. Absent: 0."""
     values: tuple[StoredValue, ...] = ()
     """Stored value of every class, where they do not follow one another. Empty: see first."""
-    void: tuple[StoredValue, ...] | None = None
+    void: tuple[Annotated[int, Field(ge=-32768, le=65535)], ...] | None = None
     """Stored values of pixels without class, which count in no loss and no score. Absent: 255, where no class has
     it."""
     tolerance: int = Field(default=0, ge=0, le=32767)

@@ -400,6 +400,12 @@ class Recipe(Table):
         """Height and width to which views are brought wherever a trained network sees them; None: as they are."""
         return self.eval.size or self.data.resize
 
+    @property
+    def scored_size(self) -> Size | None:
+        """Height and width at which views are scored; None where they are as their files are."""
+        rooms = (self.data.rooms.size, self.data.rooms.size)
+        return self.evaluation_size or (rooms if self.data.kind == "rooms" else None)
+
 
 BEST_BY = {"segmentation": "ensemble.mean_iou", "translation": "ensemble.mae"}
 """What an empty `train.best_by` stands for."""

@@ -28,6 +28,7 @@ READ_ONLY_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("data.test_list", "data.kind", ("folders",)),
     ("data.depth", "data.kind", ("nyudv2", "sunrgbd")),
     ("data.label_start", "data.kind", ("nyudv2",)),
+    ("data.label_start", "task", ("segmentation",)),
     ("data.skip_incomplete", "data.kind", ("taskonomy", "folders")),
     ("data.folders", "data.kind", ("folders",)),
     ("data.folders.labels", "task", ("segmentation",)),

@@ -40,9 +40,9 @@ def write_png(out: Path, image: Image.Image) -> Path:
 
 
 def write_tiff(out: Path, values: np.ndarray) -> Path:
-    """Write values [H, W] of any type as TIFF, whole or not at all. Raises SaveError."""
+    """Write values [H, W] or colours [H, W, 3] of any type as TIFF, whole or not at all. Raises SaveError."""
     import tifffile
 
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, values)
+    tifffile.imwrite(buffer, values, photometric="rgb" if values.ndim == 3 else "minisblack")
     return write_whole(buffer.getvalue(), out)

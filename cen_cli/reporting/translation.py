@@ -66,14 +66,23 @@ def stored_depth(depth: Array, units: float, invalid: int) -> Array:
     return np.where(depth > 0, values, invalid).astype(np.uint16)
 
 
+def write_stored(path: Path, values: Array) -> Path:
+    """Write [H, W] or [H, W, 3] without loss; `path` is without suffix. Returns the file. Raises SaveError.
+
+    Of 8 bits, and grey of 16 bits, a PNG; else, where Pillow has none, a TIFF.
+    """
+    if values.dtype == np.uint8 or (values.dtype == np.uint16 and values.ndim == 2):
+        return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(values))
+    return write_tiff(path.with_name(f"{path.name}.tif"), values)
+
+
 def write_measurement(
     path: Path, values: Array, *, units: float, floor: float, stored: str, invalid: Sequence[float]
 ) -> Path:
     """Write a measurement [H, W] as its own files store it; `path` is without suffix. Returns the file.
 
-    `values` count from `floor`; of one unit there are `units` steps. Whole numbers (`stored` uint8 or uint16) become a
-    PNG; float32 and int16, which have none, a TIFF. None becomes one of the `invalid`
-    values. Raises SaveError.
+    `values` count from `floor`; of one unit there are `units` steps. None becomes one of the `invalid` values. As in
+    `write_stored`.
     """
     meant = (values.astype(np.float64) + floor) * units
     if stored == "float32":
@@ -83,9 +92,7 @@ def write_measurement(
         numbers = np.iinfo(stored)
         valid = np.setdiff1d(np.arange(numbers.min, numbers.max + 1), invalid)
         meant = valid[np.searchsorted(valid, np.round(meant)).clip(max=len(valid) - 1)]
-    if stored in ("int16", "float32"):
-        return write_tiff(path.with_name(f"{path.name}.tif"), meant.astype(stored))
-    return write_png(path.with_name(f"{path.name}.png"), Image.fromarray(meant.astype(stored)))
+    return write_stored(path, meant.astype(stored))
 
 
 PROTOCOLS = {

@@ -143,6 +143,11 @@ def test_the_template_trains_on_a_folder_in_its_layout(here: Path, cen: Cen) -> 
     quick = (*QUICK, "data.resize=[40, 48]", "data.crop=[32, 32]")
     words = ("--data-root", root, "--out", "run", "--device", "cpu", "--json")
     assert cen("train", "own-data", *words, settings=quick).document["summary"]["steps"] > 0
+    warned = "the training views are not those that this network learned from"
+    assert warned not in cen("eval", "run", "--device", "cpu").err
+    for file in sorted(root.glob("*/field_003.*")):
+        file.unlink()
+    assert warned in cen("eval", "run", "--device", "cpu").err
 
 
 def test_from_a_folder_to_translated_measurements(here: Path, cen: Cen) -> None:

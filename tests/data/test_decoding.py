@@ -207,6 +207,31 @@ def test_one_band_of_an_array_may_come_first_or_last(tmp_path: Path) -> None:
         np.testing.assert_array_equal(decode(tmp_path / f"{number}.npy").values, values)
 
 
+@pytest.mark.parametrize(
+    ("shape", "read"),
+    [((8, 8, 12), True), ((9, 8, 6), True), ((12, 8, 8), False), ((6, 8, 9), False), ((8, 9, 8), False)],
+)
+def test_many_bands_of_an_array_come_last_or_are_refused(tmp_path: Path, shape: tuple[int, ...], read: bool) -> None:
+    values = values_of(shape, "float32")
+    np.save(tmp_path / "a.npy", values)
+    if read:
+        np.testing.assert_array_equal(decode(tmp_path / "a.npy").values, values)
+    else:
+        with pytest.raises(DataError, match="expected") as caught:
+            decode(tmp_path / "a.npy")
+        assert "a TIFF tells them" in str(caught.value.hint)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig")
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif").values, values)
+
+
+def test_arrays_are_converted_as_pictures_are(tmp_path: Path) -> None:
+    colours = values_of((6, 7, 4), "uint8")
+    np.save(tmp_path / "rgba.npy", colours)
+    np.testing.assert_array_equal(decode(tmp_path / "rgba.npy", convert="RGB").values, colours[..., :3])
+    np.save(tmp_path / "mask.npy", np.eye(4, dtype=bool))
+    np.testing.assert_array_equal(decode(tmp_path / "mask.npy", convert="L").values, 255 * np.eye(4, dtype=np.uint8))
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "npy"])
 def test_a_pipe_in_the_place_of_an_image_is_not_waited_for(tmp_path: Path, suffix: str) -> None:
     os.mkfifo(tmp_path / f"a.{suffix}")

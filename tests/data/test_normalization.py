@@ -101,6 +101,15 @@ def test_normals_mirrored_after_normalisation_equal_normals_mirrored_before():
     assert torch.equal(mirrored(values, plain), values.flip(-1))
 
 
+def test_missing_normals_are_0_in_a_mirror_too():
+    spec = ModalitySpec("normal", "image", mean=(0.0,) * 3, std=(1.0,) * 3, mirror_sum=254)
+    assert not mirrored(torch.zeros(2, 3, 4, 5), spec).any()
+    image = torch.zeros(3, 1, 2)
+    image[2, 0, 0] = 0.5
+    assert mirrored(image, spec)[:, 0, 0].tolist() == [0.0, 0.0, 0.0]
+    assert mirrored(image, spec)[0, 0, 1] == pytest.approx(254 / 255)
+
+
 @pytest.mark.parametrize("stored", ["uint8", "uint16", "float32"])
 def test_normals_of_one_s_own_are_mirrored_however_they_are_stored(stored):
     """As training does: in [0, 255] where they are plain, else in [0, 1]."""

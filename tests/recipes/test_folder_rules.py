@@ -95,6 +95,10 @@ def test_recipe_is_read_and_written_back(recipe: str) -> None:
             "data.folders.modalities.labels={pattern='x/{stem}.png', kind='image', channels=1}",
             "means something else here",
         ),
+        (
+            "data.folders.modalities.sparsity={pattern='x/{stem}.png', kind='image', channels=1}",
+            "means something else here",
+        ),
         ('data.folders.modalities."a/b"={pattern="x/{stem}.png", kind="image", channels=1}', "a name of letters"),
         (
             "data.folders.shares=[0.5, 0.2, 0.2]",

@@ -362,3 +362,11 @@ def test_a_huge_file_is_not_read(tmp_path):
     path.write_bytes(b"# " * (1 << 20))
     with pytest.raises(UsageError, match="larger than 1 MiB"):
         load_recipe(str(path))
+
+
+def test_views_are_scored_at_the_size_of_the_recipe_or_of_the_rooms() -> None:
+    assert load_recipe("rooms", {"data.rooms.size": 64}).scored_size == (64, 64)
+    assert load_recipe("rooms", {"eval.size": [32, 48]}).scored_size == (32, 48)
+    assert load_recipe("nyudv2-lite0").scored_size == (180, 240)
+    assert load_recipe("nyudv2-lite0").evaluation_size == (180, 240)
+    assert load_recipe("rooms").evaluation_size is None, "rooms are rendered at it"

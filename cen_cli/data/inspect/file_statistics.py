@@ -44,7 +44,9 @@ class FileStatistics:
     flat: list[float] = dataclasses.field(default_factory=list)
     """Share of pixels that equal their right neighbour, by file."""
     lengths: list[float] = dataclasses.field(default_factory=list)
-    """Distance of RGB vectors (127.5 = 0, 255 = 1) from length 1, of the middle pixel of every file."""
+    """Distance of vectors in three channels from length 1, the median of every file.
+
+    Whole numbers fill their type (of 8 bits 127.5 is 0 and 255 is 1), floats [0, 1] or, with negative ones, [-1, 1]."""
     refused: list[str] = dataclasses.field(default_factory=list)
     """Why files could not be read."""
 
@@ -83,16 +85,26 @@ class FileStatistics:
             self._count(values)
         elif values.ndim == 3 and values.shape[-1] == 3 and values.dtype == np.uint8:
             self._add_colours(values)
+        if values.ndim == 3 and values.shape[-1] == 3 and finite.size:
+            self._add_vectors(values)
 
     def _count(self, values: np.ndarray) -> None:
         self.counts += np.bincount(values.astype(np.int64).ravel(), minlength=len(self.counts))
 
     def _add_colours(self, values: np.ndarray) -> None:
-        vectors = values.reshape(-1, 3)[:: max(1, values.size // (3 * VALUES))] / 127.5 - 1
-        self.lengths.append(float(np.median(np.abs(np.linalg.norm(vectors, axis=1) - 1))))
         if len(self.colours) <= MOST_COLOURS:
             colours, counts = np.unique(values.astype(np.int64) @ np.array([65536, 256, 1]), return_counts=True)
             self.colours.update(dict(zip(colours[: MOST_COLOURS + 1].tolist(), counts.tolist(), strict=False)))
+
+    def _add_vectors(self, values: np.ndarray) -> None:
+        vectors = values.reshape(-1, 3)[:: max(1, values.size // (3 * VALUES))].astype(np.float64)
+        vectors = vectors[np.isfinite(vectors).all(axis=1)]
+        if values.dtype.kind == "u":
+            vectors = vectors / (np.iinfo(values.dtype).max / 2) - 1
+        elif vectors.size and vectors.min() >= 0:
+            vectors = 2 * vectors - 1
+        if len(vectors):
+            self.lengths.append(float(np.median(np.abs(np.linalg.norm(vectors, axis=1) - 1))))
 
     @property
     def mode_names(self) -> tuple[str, ...]:

@@ -150,13 +150,14 @@ def _stored(stats: FileStatistics, *, convert: bool) -> Stored | None:
 
 
 def _three_channels(stats: FileStatistics, stored: Stored, words: set[str]) -> Meaning:
+    if stats.lengths and np.median(stats.lengths) < UNIT_LENGTH:
+        ranges = {"uint16": (0.0, 65535.0), "float32": (-1.0 if stats.low < 0 else 0.0, 1.0)}
+        error = np.median(stats.lengths)
+        return Meaning("normals", (f"colours are vectors of length 1 (within {error:.3f})",), ranges.get(stored))
     if stored != "uint8":
         meaning = _full_scale(stats, stored)
         camera = stored == "uint16" and not words & DRAWN_WORDS
         return dataclasses.replace(meaning, kind="photograph") if camera else meaning
-    if stats.lengths and np.median(stats.lengths) < UNIT_LENGTH:
-        error = np.median(stats.lengths)
-        return Meaning("normals", (f"colours are vectors of length 1 (within {error:.3f})",))
     if words & MEASUREMENT_WORDS:
         return Meaning("image", ("colours, in which a measurement is drawn: files with its values are better",))
     if words & DRAWN_WORDS:
@@ -201,6 +202,8 @@ def _invalid_numbers(stats: FileStatistics, named: bool) -> tuple[tuple[float, .
     evidence: list[str] = []
     apart = {0: named or (rest.size > 0 and rest[0] > 0.02 * np.median(rest)), largest: rest.size > 0}
     apart[largest] = bool(apart[largest]) and rest[-1] < 0.95 * largest
+    if levels.size > 2 and levels[-1] != largest:
+        apart[int(levels[-1])] = _is_far_above(float(levels[-1]), levels[(levels > 0) & (levels < levels[-1])])
     for value, alone in apart.items():
         share = int(stats.counts[value]) / total
         if alone and share > 0.0005:
@@ -212,9 +215,9 @@ def _invalid_numbers(stats: FileStatistics, named: bool) -> tuple[tuple[float, .
 
 
 def _invalid_floats(stats: FileStatistics) -> tuple[tuple[float, ...], np.ndarray, list[str]]:
-    """The same for floats: a lowest value that is frequent and far from all others; NaN needs no saying.
+    """The same for floats: a lowest or highest value that is frequent and far from all others; NaN needs no saying.
 
-    Far is more than a fiftieth of the way to the median, and several of the steps in which the values are stored.
+    Far below is more than a fiftieth of the way to the median, and several of the steps in which the values are stored.
     """
     values = np.concatenate(stats.floats)
     finite = values[np.isfinite(values)]
@@ -224,9 +227,9 @@ def _invalid_floats(stats: FileStatistics) -> tuple[tuple[float, ...], np.ndarra
             f"{1 - len(finite) / len(values):.1%} of the pixels are NaN or infinite: nothing was measured there"
         )
     invalid: tuple[float, ...] = ()
-    for value in dict.fromkeys((finite.min(), 0.0)) if finite.size else ():
+    for value in dict.fromkeys((finite.min(), 0.0, finite.max())) if finite.size else ():
         share, rest = float((finite == value).mean()), finite[finite != value]
-        if share > 0.0005 and rest.size and _is_far(value, rest):
+        if share > 0.0005 and rest.size and (_is_far(value, rest) or _is_far_above(value, rest)):
             invalid += (float(value),)
             evidence.append(
                 f"{share:.1%} of the pixels are {value:g}, apart from all others: nothing was measured there"
@@ -240,6 +243,11 @@ def _is_far(value: float, rest: np.ndarray) -> bool:
     steps = np.diff(np.unique(rest))
     step = np.median(steps) if steps.size else 0.0
     return bool(rest.min() - value > max(0.02 * (np.median(rest) - value), FAR * step))
+
+
+def _is_far_above(value: float, rest: np.ndarray) -> bool:
+    """Whether a value is farther above all others than they, of which there are some, are from each other."""
+    return bool(rest.size and rest.min() < rest.max() and value - rest.max() > rest.max() - rest.min())
 
 
 def _scale(valid: np.ndarray, stored: Stored, words: set[str]) -> tuple[float | None, str, str]:

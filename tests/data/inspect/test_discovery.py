@@ -276,6 +276,53 @@ def test_normals_are_told_by_their_length(tmp_path: Path) -> None:
     assert found.labels is None
 
 
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [("signed", (-1.0, 1.0)), ("shares", (0.0, 1.0)), ("uint16", (0.0, 65535.0))],
+)
+def test_normals_of_more_than_8_bits_are_told_too(tmp_path: Path, stored: str, expected: tuple[float, float]) -> None:
+    for number in range(3):
+        vectors = np.random.default_rng(number).normal(size=(*SIZE, 3))
+        vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+        shares = (vectors + 1) / 2
+        (tmp_path / "n").mkdir(exist_ok=True)
+        if stored == "uint16":
+            tifffile.imwrite(
+                tmp_path / f"n/{number}.tif", (65535 * shares).round().astype(np.uint16), photometric="rgb"
+            )
+        else:
+            np.save(tmp_path / f"n/{number}.npy", (vectors if stored == "signed" else shares).astype(np.float32))
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+    meaning = guess(infer_dataset(tmp_path), "n").meaning
+    assert (meaning.kind, meaning.range) == ("normals", expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "far"), [("float32", 1e10), ("float32", 9999.0), ("int16", 32767), ("uint16", 60000), ("uint16", 65535)]
+)
+def test_a_frequent_value_far_above_all_others_is_no_measurement(tmp_path: Path, dtype: str, far: float) -> None:
+    for number in range(6):
+        values = np.random.default_rng(number).uniform(1500, 4500, SIZE)
+        values[:4] = far
+        (tmp_path / "depth").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / f"depth/{number}.tif", values.astype(dtype))
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+    meaning = guess(infer_dataset(tmp_path), "depth").meaning
+    assert meaning.invalid == (far,)
+    assert meaning.range is not None
+    assert meaning.range[1] * (meaning.scale or 1) < 6000
+
+
+def test_a_far_wall_is_measured(tmp_path: Path) -> None:
+    for number in range(6):
+        values = np.random.default_rng(number).uniform(0.5, 6.0, SIZE).astype(np.float32)
+        values[:4] = 10.0
+        (tmp_path / "depth").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / f"depth/{number}.tif", values)
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+    assert guess(infer_dataset(tmp_path), "depth").meaning.invalid == ()
+
+
 def test_views_without_all_their_files_and_what_cannot_be_read_are_said(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "own")
     (root / "masks/field_003.png").unlink()

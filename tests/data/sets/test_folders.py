@@ -232,9 +232,9 @@ def test_all_types_are_read(
         (
             "float32",
             1,
-            np.zeros((3, 3, 5), np.float32),
+            np.zeros((3, 4, 5), np.float32),
             "npy",
-            r"the array is float32 \[3, 3, 5\], expected \[H, W\] or",
+            r"the array is float32 \[3, 4, 5\], expected \[H, W\] or",
         ),
         ("float32", 1, np.zeros(3, np.float32), "npy", r"the array is float32 \[3\], expected"),
         ("uint16", 1, np.full((3, 4), 70000, np.int64), "npy", r"the array is int64 \[3, 4\], expected"),
@@ -283,6 +283,12 @@ def labelled(root: Path, encoding: LabelEncoding, values: np.ndarray, suffix: st
 def test_stored_values_become_classes_and_void(tmp_path: Path) -> None:
     values = np.array([[7, 300, 11, 255]], np.uint16)
     assert labelled(tmp_path, LabelEncoding((11, 7, 300), (255,)), values).tolist() == [[1, 2, 0, VOID]]
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int64", "float32"])
+def test_void_may_be_below_0(tmp_path: Path, dtype: str) -> None:
+    values = np.array([[0, -1, 1]], dtype)
+    assert labelled(tmp_path, LabelEncoding((0, 1), (-1,)), values, "npy").tolist() == [[0, VOID, 1]]
 
 
 def test_black_and_white_masks_are_labels(tmp_path: Path) -> None:
