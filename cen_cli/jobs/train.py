@@ -20,6 +20,8 @@ from cen_cli.jobs.expected import expected_of_validation
 from cen_cli.jobs.pictures import picture_of_views
 from cen_cli.models.device import resolve_device
 from cen_cli.models.downloads import fetch, is_address
+from cen_cli.models.segmenter import Segmenter
+from cen_cli.models.stages import stages_without_exchange
 from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
 from cen_cli.recipe.load import RecipeSource, by_key, differences
 from cen_cli.recipe.overrides import Changes
@@ -29,7 +31,7 @@ from cen_cli.runs.directory import RunDirectory, check_free, create_run, default
 from cen_cli.runs.environment import describe_environment
 from cen_cli.runs.log import read_environment
 from cen_cli.runs.trackers import check_trackers, tracked
-from cen_cli.wording import command
+from cen_cli.wording import command, listed
 
 PANEL_VIEWS, PANEL_SIDE = 4, 256
 """Views that trackers are shown at each validation, and pixels to which larger ones are brought."""
@@ -246,12 +248,27 @@ def _job(
         )
     if recipe.train.freeze_bn and not any(getattr(each, "frozen", False) for each in job.task.kept.modules()):
         listener.on_note("train.freeze_bn = true freezes nothing: the encoder has no batch norms")
+    silent = _silent_stages(job)
+    if silent:
+        listener.on_note(
+            f"stages {listed(map(str, silent))} of the encoder exchange nothing: no norm there follows a convolution "
+            "larger than 1x1"
+        )
     if recipe.train.accumulate > 1:
         seen = recipe.train.batch // recipe.train.accumulate
         listener.on_note(
             f"train.accumulate = {recipe.train.accumulate}: batch norms that are not frozen see {seen} views at a time"
         )
     return job
+
+
+def _silent_stages(job: TrainingJob) -> list[int]:
+    """Stages of a segmentation's encoder that could exchange by the recipe, and cannot by what they are."""
+    recipe, model = job.recipe, job.task.kept
+    asked = recipe.model.fusion == "exchange" and recipe.exchange.choose != "none" and recipe.exchange.stages is None
+    if not asked or not isinstance(model, Segmenter):
+        return []
+    return [stage for stage in stages_without_exchange(model.encoder) if stage > recipe.model.frozen_stages]
 
 
 def _panel(job: TrainingJob) -> np.ndarray:

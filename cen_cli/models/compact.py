@@ -236,7 +236,8 @@ def _sites(network: nn.Module) -> Iterator[Site]:
     for (conv_name, placed), (norm_name, layer) in convolutions_and_norms(network, norms):
         conv: Any = placed.layer if isinstance(placed, PrivateCopies) else placed
         norm: Any = layer.norm if isinstance(layer, ChannelExchange) else layer
-        ordinary = type(conv) in (nn.Conv2d, nn.ConvTranspose2d) and conv.groups == 1
+        hooked = conv._forward_pre_hooks or conv._forward_hooks  # as of spectral_norm
+        ordinary = type(conv) in (nn.Conv2d, nn.ConvTranspose2d) and conv.groups == 1 and not hooked
         known = isinstance(norm, BatchOrInstanceNorm) and conv.out_channels == norm.channels
         if ordinary and known and not conv_name.startswith(TRAINING_ONLY):
             yield Site(conv_name, placed, conv, norm_name, layer, norm)

@@ -91,7 +91,7 @@ class ModalNetwork(nn.Module):
             return {name: self._combined(output) for name, output in outputs.items()}
         if isinstance(outputs, list | tuple):
             combined = [self._combined(output) for output in outputs]
-            return combined if isinstance(outputs, list) else tuple(combined)
+            return combined if isinstance(outputs, list) and not torch.jit.is_tracing() else tuple(combined)
         raise _no_maps(outputs)
 
 

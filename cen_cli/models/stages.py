@@ -9,7 +9,7 @@ from torch import nn
 from cen_cli.errors import UsageError
 from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.conversion import is_convolution, replace_layers
-from cen_cli.models.exchange import exchange_layers
+from cen_cli.models.exchange import exchange_layers, exchanging_layers
 from cen_cli.models.norms import set_frozen_statistics
 from cen_cli.models.streams import PrivateCopies
 
@@ -26,6 +26,17 @@ def freeze_first_stages(encoder: Encoder, count: int) -> None:
             module.requires_grad_(False)
             set_frozen_statistics(module, True)
         _leave_out_exchange(encoder, stage)
+
+
+def stages_without_exchange(encoder: Encoder) -> list[int]:
+    """Stages, counted from 1, in which no channel can be replaced."""
+    layers = exchanging_layers(encoder).values()
+    exchanging = {id(layer) for layer in layers if layer.replaceable.any()}
+    return [
+        number
+        for number, stage in enumerate(encoder.stages(), start=1)
+        if not any(id(layer) in exchanging for module in stage for layer in module.modules())
+    ]
 
 
 def exchange_only_in(encoder: Encoder, stages: Sequence[int]) -> None:

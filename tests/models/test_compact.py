@@ -250,10 +250,18 @@ def test_what_only_a_loss_needs_is_left_out():
 def test_a_network_of_one_s_own(norm):
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Conv2d(3, 12, 3, padding="same"), norm(12, affine=True), nn.ReLU(), nn.Conv2d(12, 4, 1))
-    net = trained(cen_cli.to_cen(plain, NAMES[:3], replace="anywhere"))
+    net = trained(cen_cli.to_cen(plain, NAMES[:3], share=0.5))
     compact = compacted(net)
     assert isinstance(compact.body[0], CompactConvolution)
     assert_equal(net, compact)
+
+
+def test_a_convolution_with_hooks_is_left_alone():
+    torch.manual_seed(0)
+    first = nn.utils.spectral_norm(nn.Conv2d(3, 8, 3, padding=1))
+    plain = nn.Sequential(first, nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.BatchNorm2d(4)).eval()
+    net = trained(cen_cli.to_cen(plain, NAMES[:2], check=True)).eval()
+    assert_equal(net, compacted(net))
 
 
 @pytest.mark.parametrize("inplace", [False, True])

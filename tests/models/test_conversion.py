@@ -458,6 +458,19 @@ def test_a_network_is_traced_with_inputs_by_name():
         torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::torch.jit.TracerWarning")
+def test_lists_are_traced_as_tuples():
+    class Maps(SmallNet):
+        def forward(self, x: Tensor) -> list[Tensor]:
+            return [super().forward(x), x]
+
+    net = to_cen(Maps().eval(), ("a", "b"), threshold=2.0)
+    inputs = {name: torch.randn(1, 3, 8, 8) for name in net.modalities}
+    made, wanted = torch.jit.trace(net, (inputs,))(inputs), net(inputs)
+    assert isinstance(wanted, list)
+    torch.testing.assert_close(made[0][0], wanted[0].branches)
+
+
 def test_a_network_that_mixes_a_batch_is_found_out():
     class Mixing(SmallNet):
         def forward(self, x: Tensor) -> Tensor:

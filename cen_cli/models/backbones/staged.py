@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from cen_cli.errors import UsageError
 from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.backbones.pretrained import load_timm_weights
-from cen_cli.models.conversion import convert_layers
+from cen_cli.models.conversion import convert_layers, is_convolution
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.settings import StreamSettings
 
@@ -29,18 +30,25 @@ PREFIX = "timm/"
 """Of a backbone's name."""
 FINEST_STRIDE = 4
 DILATED_STRIDE = 8
-PROBE = (1, 3, 64, 64)
-"""Shape of the random image on which a cut network is compared with the whole one."""
+PROBES = ((1, 3, 64, 64), (1, 3, 256, 256))
+"""Shapes of the random image on which a cut network is compared with the whole one: the first that it takes."""
+SHARED_AT_MOST = 0.01
+"""Share of the parameters that streams which are to be private may have in common."""
+FAILED = (AssertionError, AttributeError, RuntimeError, TypeError, ValueError)
+"""What networks raise on images that they do not take."""
 INSTALL = "pip install '.[timm]'"
 
 
 class StagedEncoder(Encoder):
     """Any network that is a chain of stages, `stage1`, `stage2`, ..."""
 
+    probed: tuple[int, ...] = PROBES[0]
+    """Shape of an image that it takes."""
+
     def first_convolutions(self) -> list[nn.Conv2d]:
         """Those that take the image: several where a stem has parallel branches, as RepVGG's."""
         readers: list[nn.Conv2d] = []
-        image = torch.zeros(PROBE)
+        image = torch.zeros(self.probed)
 
         def note(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             if inputs[0] is image and isinstance(conv, nn.Conv2d):
@@ -82,12 +90,14 @@ def timm_encoder(
         if weights is not None and weights != "none":
             load_timm_weights(name, weights, whole, [module for stage in _chain(whole, modules) for module in stage])
             settings = replace(settings, gamma_init=None)
+        if modalities > 1 and (settings.conv == "private" if fusion is None else fusion.stage != "input"):
+            _check_private(encoder)
         if fusion is None:
             convert_layers(encoder, modalities, settings, linear=True)
         else:
             last = len(channels)
             encoder.fuse(modalities, fusion, {"early": max(last // 2, 1), "middle": max(last - 1, 1), "late": last})
-            if len(encoder.probe(torch.zeros(modalities, *PROBE[1:]))[-1]) != 1:
+            if len(encoder.probe(torch.zeros(modalities, *encoder.probed[1:]))[-1]) != 1:
                 raise ValueError("its stem takes images past its convolutions: they cannot be fused at the input")
     except ValueError as error:
         raise UsageError(f'model.backbone = "{PREFIX}{name}": {error}') from error
@@ -141,9 +151,9 @@ def _cut(whole: nn.Module, ends: Sequence[str], channels: tuple[int, ...]) -> St
     )
     tapped: list[Tensor] = []
     hooks = []
-    image = torch.randn(PROBE, generator=torch.Generator().manual_seed(0))
     training = whole.training
-    whole.eval()
+    image = _probe_image(whole.eval())
+    encoder.probed = tuple(image.shape)
     try:
         for end in ends:
             tap = whole.get_submodule(end)
@@ -151,7 +161,7 @@ def _cut(whole: nn.Module, ends: Sequence[str], channels: tuple[int, ...]) -> St
         whole.forward_features(image)  # type: ignore[operator]  # all of timm's networks have it
         expected = tuple(tapped)
         alike = all(torch.equal(made, tap) for made, tap in zip(encoder.probe(image), expected, strict=True))
-    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
+    except FAILED:
         alike = False
     finally:
         for hook in hooks:
@@ -159,3 +169,27 @@ def _cut(whole: nn.Module, ends: Sequence[str], channels: tuple[int, ...]) -> St
     if not alike:
         raise ValueError("it does not run its modules one after the other, and so cannot be cut into stages")
     return encoder.train(training)
+
+
+@torch.no_grad()
+def _probe_image(whole: nn.Module) -> Tensor:
+    """A random image that the network takes; the largest where it takes none."""
+    images = [torch.randn(shape, generator=torch.Generator().manual_seed(0)) for shape in PROBES]
+    for image in images[:-1]:
+        with suppress(*FAILED):
+            whole.forward_features(image)  # type: ignore[operator]  # all of timm's networks have it
+            return image
+    return images[-1]
+
+
+def _check_private(encoder: nn.Module) -> None:
+    """ValueError where kernels that are no convolution's and no linear layer's would stay shared by the streams."""
+    kernels: dict[str, int] = {}
+    for layer in encoder.modules():
+        if not is_convolution(layer, linear=True):
+            own = sum(each.numel() for each in layer.parameters(recurse=False) if each.dim() > 1)
+            kernels[type(layer).__name__] = kernels.get(type(layer).__name__, 0) + own
+    total = sum(each.numel() for each in encoder.parameters())
+    shared = [name for name, own in kernels.items() if own > SHARED_AT_MOST * total]
+    if shared:
+        raise ValueError(f"its {', '.join(shared)} layers, of kernels that are mixed anew for each image, stay shared")

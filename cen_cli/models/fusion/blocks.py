@@ -62,7 +62,10 @@ class InputConcat(nn.Module):
         self.modalities = modalities
         self.conv = copy.deepcopy(conv)
         self.conv.in_channels *= modalities
-        self.conv.weight = nn.Parameter(conv.weight.detach().repeat(1, modalities, 1, 1) / modalities)
+        self.conv.weight = nn.Parameter(conv.weight.detach().repeat(1, modalities, 1, 1))
+        gain = getattr(self.conv, "gain", None)  # of timm's standardised kernels, which no division changes
+        divided = gain if isinstance(gain, nn.Parameter) else self.conv.weight
+        divided.data /= modalities
 
     def forward(self, x: Tensor) -> Tensor:
         """[M*B, I, H, W] -> [B, C, h, w]."""

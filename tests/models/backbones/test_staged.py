@@ -24,7 +24,7 @@ from cen_cli.models.fusion.blocks import AverageFusion, ConcatFusion, InputConca
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.segmenter import pspnet_segmenter, refinenet_segmenter
 from cen_cli.models.settings import StreamSettings
-from cen_cli.models.stages import freeze_first_stages, make_first_stages_private
+from cen_cli.models.stages import freeze_first_stages, make_first_stages_private, stages_without_exchange
 from cen_cli.models.streams import PrivateCopies
 
 LITE = "tf_efficientnet_lite0"
@@ -86,18 +86,39 @@ def test_private_streams_share_no_linear_layer(name, streams):
     assert all(id(layer) in inside for layer in linear)
 
 
-@pytest.mark.parametrize("backbone", [f"timm/{SMALL}", f"timm/{LITE}", "timm/repvgg_a0", "resnet18"])
+@pytest.mark.parametrize(
+    "backbone", [f"timm/{SMALL}", f"timm/{LITE}", "timm/repvgg_a0", "timm/nf_regnet_b0", "resnet18"]
+)
 def test_at_the_input_one_network_takes_all_images(backbone):
     fusion = Fusion(lambda channels, modalities, make_norm: ConcatFusion(channels, modalities), "input")
     torch.manual_seed(0)
     fused = refinenet_segmenter(("a", "b"), 3, backbone=backbone, width=8, light=True, fusion=fusion).eval()
     torch.manual_seed(0)
-    single = refinenet_segmenter(("a",), 3, backbone=backbone, width=8, light=True).eval()
+    alone = StreamSettings(exchange=False)
+    single = refinenet_segmenter(("a",), 3, backbone=backbone, width=8, light=True, streams=alone).eval()
     first = next(layer for layer in fused.modules() if isinstance(layer, InputConcat))
     assert first.conv.weight.shape[1] == 6
     assert not any(isinstance(layer, PrivateCopies) for layer in fused.modules())
     image = torch.randn(1, 3, 64, 64)
     torch.testing.assert_close(fused({"a": image, "b": image}).ensemble, single({"a": image}).ensemble)
+
+
+@pytest.mark.parametrize("private", ["fusion", "streams"])
+def test_kernels_that_would_stay_shared_are_named(private):
+    settings = StreamSettings(conv="private") if private == "streams" else STREAMS
+    fusion = Fusion(lambda channels, modalities, make_norm: ConcatFusion(channels, modalities), "late")
+    with pytest.raises(UsageError, match=r"its CondConv2d layers, .* stay shared"):
+        timm_encoder("tf_efficientnet_cc_b0_4e", 2, settings, fusion=fusion if private == "fusion" else None)
+
+
+def test_an_encoder_that_takes_large_images_only():
+    encoder = timm_encoder("inception_v3", 1, StreamSettings(exchange=False))
+    assert encoder.channels == (192, 288, 768, 2048)
+
+
+def test_stages_that_cannot_exchange_are_counted():
+    assert stages_without_exchange(timm_encoder("mixnet_s", 2, STREAMS)) == [2, 3, 4]
+    assert stages_without_exchange(timm_encoder(SMALL, 2, STREAMS)) == []
 
 
 def test_pspnet_dilates_what_can_be_dilated():
