@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cen_cli.cli import options
 from cen_cli.cli.options import argument, flag, option
-from cen_cli.errors import DataError
+from cen_cli.errors import DataError, UsageError
 from cen_cli.results.datasets import WrittenData
 from cen_cli.wording import command
 
@@ -135,6 +135,8 @@ def check(
     from cen_cli.reporting.data import render_check
     from cen_cli.reporting.progress import Terminal
 
+    if out is not None and not images:
+        raise UsageError("--out is the folder of pictures, and none are asked for", hint="--images N")
     settings = load_recipe(recipe, overrides or (), data_root)
     report = job.check(settings, views=views, listener=Terminal())
     same = ["--data-root", data_root] if data_root else []

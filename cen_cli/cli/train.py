@@ -63,9 +63,12 @@ def train(
     from cen_cli.reporting import console, tables
     from cen_cli.reporting.progress import Terminal
     from cen_cli.reporting.training import TrainingDisplay
+    from cen_cli.runs.directory import check_free
 
     changes = with_options(overrides or (), train__seed=seed)
     if dry_run and recipe:
+        if out is not None:
+            check_free(Path(out))
         resolved = load_recipe(recipe, changes, data_root)
         dry = job.dry_run(resolved, inception_weights=inception_weights, device=device, listener=Terminal())
         if not json:

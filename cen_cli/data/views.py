@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, Unpack
@@ -81,8 +82,8 @@ class ViewDataset(Protocol):
 
 
 def same_numbers(name: str) -> str:
-    """A name with its numbers unpadded."""
-    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name)
+    """A name with its numbers unpadded, and accents written as one sign, as not every file system does."""
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", unicodedata.normalize("NFC", name))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -144,6 +144,11 @@ class Fit:
         self.gammas.restore(self.directory.gammas, self.progress.step)
         if ranks.leads():
             self.directory.truncate_events(self.progress.events_size)
+            if self.progress.best is not None and not self.directory.best.is_dir():
+                self.listener.on_warning(
+                    f"{self.directory.best}, of step {self.progress.best_step}, is missing: what is said of the best "
+                    "is of a network that is gone, and the last one is scored in its place"
+                )
             if self.directory.events_size() < self.progress.events_size:
                 self.listener.on_warning(f"{self.directory.events} has lost lines: its curves lack steps")
         if (before := state.get("ranks", 1)) != ranks.count():

@@ -148,5 +148,5 @@ def write_statistics(file: str | Path, recipe: Recipe, check: DataCheck) -> tupl
     if recipe.task == "translation":
         raise UsageError(f"--statistics: {file}: a translation brings every image to [-1, 1]")
     text = Path(file).read_text(encoding="utf-8")
-    write_bytes(Path(file), with_statistics(text, check, recipe.data.inputs).encode())
+    write_bytes(Path(file).resolve(), with_statistics(text, check, recipe.data.inputs).encode())
     return tuple(name for name in recipe.data.inputs if name not in recipe.data.normalize)

@@ -9,6 +9,7 @@ from pathlib import Path
 from cen_cli.data.decoding import SUFFIXES
 from cen_cli.data.listing import read_list
 from cen_cli.data.modality import ModalitySpec
+from cen_cli.data.views import same_numbers
 from cen_cli.errors import DataError, UsageError
 from cen_cli.wording import listed
 
@@ -79,11 +80,23 @@ def _listed_views(lists: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     if len({len(paths) for paths in lines.values()}) > 1:
         counted = ", ".join(f"{lists[name]}: {len(paths)}" for name, paths in lines.items())
         raise DataError(f"lists of as many paths are needed; {counted}")
+    called = [[same_numbers(_view_name(path)) for path in paths] for paths in lines.values()]
     views: dict[str, dict[str, Path]] = {}
-    for paths in zip(*lines.values(), strict=True):
+    for line, paths in enumerate(zip(*lines.values(), strict=True)):
+        own = called[0][line]
+        apart = [path for path, names in zip(paths, called, strict=True) if names[line] != own and own in names]
+        if apart:
+            raise DataError(
+                f"{next(iter(lists.values()))}: its file {paths[0].name} stands beside {apart[0].name}, and one of its "
+                "name on another line",
+                hint="line by line the files of one view; leave out the views that lack one",
+            )
         name = _view_name(paths[0])
         if name in views:
-            raise DataError(f"{next(iter(lists.values()))}: two files are called {name}", hint="rename one of them")
+            raise DataError(
+                f"{next(iter(lists.values()))}: two files are called {name}",
+                hint="one list and one --out a folder, or rename one of them",
+            )
         views[name] = dict(zip(lines, paths, strict=True))
     return views
 

@@ -126,8 +126,9 @@ def resume(
             own = parse_recipe(directory.read_recipe(), source=str(directory.recipe))
             if wanted is not None:
                 _check_same(own, wanted, directory)
-            if data_root is not None:
-                own = own.model_copy(update={"data": own.data.model_copy(update={"root": str(data_root)})})
+            root = data_root or (wanted.data.root if wanted is not None else "")
+            if root:
+                own = own.model_copy(update={"data": own.data.model_copy(update={"root": str(root)})})
             environment = read_environment(directory)
             trained = builders.in_recorded_precision(own, environment, resolve_device(device))
             asked = workers if workers is not None or wanted is None else wanted.data.workers

@@ -32,11 +32,15 @@ def find(name_or_path: str) -> Path:
         other = "give a .toml file, or a name that `cen recipes ls` lists"
         hint = f"did you mean {inside}?" if inside.is_file() else other
         raise UsageError(f"{name_or_path} is a folder, not a recipe", hint=hint)
+    if name_or_path in shipped_sweeps() and not path.is_file():
+        raise UsageError(f"{name_or_path} is a sweep, not a recipe", hint=f"cen sweep {name_or_path}")
     return _find(name_or_path, recipes, "recipe", Path("recipes"))
 
 
 def find_sweep(name_or_path: str) -> Path:
     """The file of a sweep, as `find` finds that of a recipe; the folder is recipes/sweeps."""
+    if name_or_path in shipped() and name_or_path not in shipped_sweeps() and not Path(name_or_path).is_file():
+        raise UsageError(f"{name_or_path} is a recipe, not a sweep", hint=f"cen train {name_or_path}")
     return _find(name_or_path, shipped_sweeps(), "sweep", Path("recipes/sweeps"))
 
 

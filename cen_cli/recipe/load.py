@@ -199,7 +199,7 @@ def _read(path: Path) -> str:
         reason = error.strerror or str(error)
         raise UsageError(f"{path}: cannot be read: {reason}", hint="check the file's permissions") from error
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         hint = "recipes are TOML text in UTF-8"

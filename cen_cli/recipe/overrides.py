@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cen_cli.recipe.kinds import plain
-from cen_cli.recipe.paths import merge
+from cen_cli.recipe.paths import leaves, merge
 from cen_cli.recipe.wording import show_value
 
 _PLAIN = "table.key=value, for example --set train.epochs=10"
@@ -39,7 +39,10 @@ def parse_overrides(changes: Changes) -> tuple[dict[str, Any], list[str]]:
     problems: list[str] = []
     for change in _listed(changes):
         try:
-            table = merge(table, _parse_text(change) if isinstance(change, str) else _parse_pair(*change))
+            parsed = _parse_text(change) if isinstance(change, str) else _parse_pair(*change)
+            if not leaves(parsed):
+                problems.append(f"--set {change!r}: an empty table changes nothing; name its keys")
+            table = merge(table, parsed)
         except ValueError:
             is_list = re.search(r"=\s*\[", str(change))
             problems.append(f"--set {change!r}: {_LIST if is_list else _PLAIN}")

@@ -6,11 +6,11 @@ value before the words, and passes a rule over where one of its keys is known to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cen_cli.recipe.paths import Path
-from cen_cli.recipe.schema import Exchange
+from cen_cli.recipe.schema import Exchange, Recipe
 from cen_cli.recipe.switches import BASELINES
 from cen_cli.recipe.table import BACKBONES
 from cen_cli.recipe.wording import one_of, perhaps, show_value
@@ -131,12 +131,22 @@ def _rates_by_stage(kind: str, stages: list[int], *rates: Any) -> Complaints:
             yield f"optimizer.{name}", f'one number; a list needs schedule.kind = "staged", and it is "{kind}"'
 
 
+def score_names(recipe: Recipe) -> list[str]:
+    """The scores of a recipe's network, `branch.metric`."""
+    branches = _branches(recipe.data.inputs, recipe.model.fusion, recipe.model.classifier)
+    return [f"{branch}.{metric}" for branch in branches for metric in SCALAR_METRICS[recipe.task]]
+
+
+def _branches(inputs: Sequence[str], fusion: str, classifier: str) -> tuple[str, ...]:
+    return ("ensemble", *(["fused"] if fusion in BASELINES or classifier == "concat" else inputs))
+
+
 @rule("task data.inputs model.fusion model.classifier train.best_by expected")
 def _scores_exist(
     task: str, inputs: list[str], fusion: str, classifier: str, best_by: str, expected: Mapping[str, Any]
 ) -> Complaints:
     metrics = SCALAR_METRICS.get(task, ())
-    branches = ("ensemble", *(["fused"] if fusion in BASELINES or classifier == "concat" else inputs))
+    branches = _branches(inputs, fusion, classifier)
     names = [f"{branch}.{metric}" for branch in branches for metric in metrics]
     wanted = f"a score: {' or '.join(branches)}, a dot, then {', '.join(metrics)}"
     if best_by and best_by not in names:

@@ -23,6 +23,7 @@ from cen_cli.recipe.load import RecipeSource, effective, load_recipe, with_exten
 from cen_cli.recipe.overrides import Change, Changes, as_text, parse_overrides, with_options
 from cen_cli.recipe.paths import dotted, holds, leaves, lookup, merge, without
 from cen_cli.recipe.problems import check_types, known_keys
+from cen_cli.recipe.rules import score_names
 from cen_cli.recipe.schema import Recipe
 from cen_cli.recipe.switches import READ_ONLY_WITH
 from cen_cli.recipe.table import Count, Names, Positive, Table, Text, distinct
@@ -142,7 +143,7 @@ def load_sweep(name_or_path: str) -> Sweep:
     Raises RecipeError with every problem, UsageError for a missing file.
     """
     files = with_extended(catalog.find_sweep(name_or_path), catalog.find_sweep)
-    tables: dict[str, Any] = functools.reduce(merge, (table for _, table in reversed(files)), {})
+    tables: dict[str, Any] = functools.reduce(merge, (_with_bases(*file) for file in reversed(files)), {})
     texts: list[str] = []
     for part in ("variants", "groups"):
         if isinstance(named := tables.get(part), Mapping):
@@ -159,6 +160,17 @@ def load_sweep(name_or_path: str) -> Sweep:
     if sweep is None or texts:
         raise RecipeError(name_or_path, texts, hint="docs/sweeps.md describes every key")
     return sweep
+
+
+def _with_bases(path: Path, table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tables of a file, whose base recipes are found beside it, whatever extends it."""
+    if isinstance(table.get("base"), str):
+        table = merge(table, {"base": _found(table["base"], path)})
+    groups = table.get("groups")
+    for name, group in groups.items() if isinstance(groups, Mapping) else ():
+        if isinstance(group, Mapping) and isinstance(group.get("base"), str):
+            table = merge(table, {"groups": {name: {"base": _found(group["base"], path)}}})
+    return table
 
 
 ROWS_DECIDE = (
@@ -293,6 +305,8 @@ def members(
                 unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
                 by_row[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
     problems |= dict.fromkeys(_twins(by_row, before))
+    if base is None and by_row and not sweep.advice:  # on another base recipe modalities may be called otherwise
+        problems |= dict.fromkeys(_absent_scores(sweep, [member.recipe for member in by_row.values()]))
     for text in texts:
         if by_row and all(text in member.unread for member in by_row.values()):
             problems[f"--set {text!r}: no member reads this key"] = None
@@ -300,6 +314,14 @@ def members(
         raise RecipeError(str(source), list(problems), hint="each variant must be a valid recipe with its base")
     order = sorted(by_row, key=lambda place: place[0])  # stable: groups and variants stay in the file's order
     return tuple(by_row[place] for place in order)
+
+
+def _absent_scores(sweep: Sweep, recipes: Sequence[Recipe]) -> Iterator[str]:
+    """Scores that the sweep speaks of and no row has."""
+    known = dict.fromkeys(name for recipe in recipes for name in score_names(recipe))
+    for key, name in _named(sweep)[1]:
+        if name not in known:
+            yield f"{key} = {show_value(name)}: no row has such a score{perhaps(name, list(known))}"
 
 
 def _by_key(change: Change) -> list[Change]:
@@ -337,7 +359,7 @@ def _groups(sweep: Sweep) -> Mapping[str, Group]:
 def _found(base: str, source: Path) -> str:
     """A base recipe beside the sweep's file, or by shipped name."""
     sibling = source.parent / base
-    return str(sibling) if sibling.is_file() else base
+    return str(sibling.resolve()) if sibling.is_file() else base
 
 
 def _is_unread(recipe: Recipe, override: str, overrides: Sequence[str]) -> bool:
@@ -366,6 +388,10 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
         for name in names:
             if not NAME.fullmatch(name):
                 yield f"{table}.{show_value(name)}: it names a folder: letters, digits, dots, dashes and underscores"
+    tables = {"set": sweep.set, **{f"groups.{name}.set": group.set for name, group in sweep.groups.items()}}
+    for at, own in {**tables, **{f"variants.{name}.set": row.set for name, row in sweep.variants.items()}}.items():
+        if holds(own, ("train", "seed")):
+            yield f"{at}.train.seed: a sweep's `seeds` decide"
     labels = [sweep.label_of(name) for name in rows]
     for label in sorted({label for label in labels if labels.count(label) > 1}):
         yield f"label = {show_value(label)}: of {labels.count(label)} variants, which nothing tells apart"

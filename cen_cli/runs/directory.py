@@ -125,7 +125,7 @@ def _never_saved(run: RunDirectory) -> bool:
         return False
     bare = {LOCK, run.last.parent.name}
     made = {run.recipe.name, run.environment.name, run.last.parent.name}  # at once: a recipe by itself is the user's
-    own = {*bare, *made, run.events.name, run.gammas.name, run.metrics.name, *OF_TRACKERS}
+    own = {*bare, *made, run.events.name, run.gammas.name, *OF_TRACKERS}  # with scores, checkpoints were moved away
     names, saved = (
         {path.name for path in folder.iterdir() if not files.is_temporary(path)}
         for folder in (run.root, run.last.parent)

@@ -148,6 +148,17 @@ def test_a_call_that_labelled_nothing_claims_no_folder(
     assert "views labelled" in cen("predict", tiny_run, *folders(tiny_root), "--out", tmp_path / "out").out
 
 
+def test_lists_whose_lines_have_shifted_are_refused(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
+    files = {name: sorted((tiny_root / name).glob("*.png")) for name in ("rgb", "depth")}
+    del files["rgb"][-1], files["depth"][1]
+    for name, paths in files.items():
+        (tmp_path / f"{name}.txt").write_text("".join(f"{path}\n" for path in paths))
+    words = [word for name in files for word in ("--input", f"{name}={tmp_path / name}.txt")]
+    refused = cen("predict", tiny_run, *words, "--out", tmp_path / "out", code=1).err
+    assert "stands beside" in refused
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_folder_for_two_inputs_is_refused(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
     """Each file would be every input of a view."""
     words = [word for name in ("rgb", "depth") for word in ("--input", f"{name}={tiny_root / 'rgb'}")]

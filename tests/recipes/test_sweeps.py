@@ -99,6 +99,33 @@ def test_what_is_left_out_must_be_there(write, tmp_path: Path) -> None:
     )
 
 
+def test_a_base_is_found_beside_the_file_that_names_it(write, tmp_path: Path) -> None:
+    path = write(SWEEP.replace('base = "rooms"', 'base = "own.toml"'))
+    (path.parent / "own.toml").write_text('extends = "rooms"\n[train]\nbatch = 2\n')
+    deep = tmp_path / "deep" / "other.toml"
+    deep.parent.mkdir()
+    deep.write_text('extends = "../my-sweep.toml"\n')
+    (deep.parent / "own.toml").write_text('extends = "rooms"\n[train]\nbatch = 3\n')
+    assert {member.recipe.train.batch for member in grid(deep)} == {2}
+
+
+def test_seeds_are_those_of_the_sweep(write) -> None:
+    path = write(SWEEP + "\n[variants.third]\nset = { train.seed = 1 }\n")
+    with pytest.raises(RecipeError, match=r"variants\.third\.set\.train\.seed: a sweep's `seeds` decide"):
+        grid(path)
+
+
+@pytest.mark.parametrize("metric", ["dpeth.mean_iou", "ensemble.mae", "fused.mean_iou"])
+def test_scores_that_no_row_has_are_named(write, metric: str) -> None:
+    path = write(
+        SWEEP.replace(
+            "[variants.on]", f'[orderings."a > b"]\nmetric = "{metric}"\nbetter = "on"\nworse = "off"\n[variants.on]'
+        )
+    )
+    with pytest.raises(RecipeError, match="no row has such a score"):
+        grid(path)
+
+
 def test_a_base_beside_the_file_goes_before_a_shipped_one(write) -> None:
     path = write(SWEEP.replace('base = "rooms"', 'base = "own.toml"'))
     (path.parent / "own.toml").write_text('extends = "rooms"\n[train]\nbatch = 2\n')

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from cen_cli.errors import CheckpointError, SaveError, UsageError
@@ -109,6 +111,16 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match="could not write"):
         create_run(tmp_path / "file" / "run", recipe="", environment={})
+
+
+def test_a_run_whose_checkpoints_were_moved_makes_no_room(tmp_path):
+    run = run_with(tmp_path)
+    shutil.rmtree(run.last.parent)
+    run.last.parent.mkdir()
+    run.metrics.write_text("{}")
+    with pytest.raises(UsageError):
+        create_run(run.root, recipe="", environment={})
+    assert run.metrics.exists()
 
 
 def test_default_names_do_not_collide(tmp_path):

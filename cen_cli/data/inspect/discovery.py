@@ -151,7 +151,8 @@ def _find_modalities(opened: Sequence[_Opened], labels: _Labels) -> tuple[list[I
     """The groups that are modalities, by free names, photographs first, and why others are not."""
     modalities: list[InferredModality] = []
     notes = []
-    labelled = set() if labels.group is None else {padded_alike(key) for key in labels.group.files}
+    label_files = [] if labels.group is None else list(labels.group.files)
+    labelled = set(map(padded_alike, label_files))
     for one in opened:
         group = one.group
         if group.named_labels or (labels.group is not None and why_labels(group, one.stats)):
@@ -159,7 +160,11 @@ def _find_modalities(opened: Sequence[_Opened], labels: _Labels) -> tuple[list[I
         if group.words & VALIDITY_WORDS:
             concluded: list[InferredModality | str] = ["its name says what may be believed of other files"]
         elif labelled and labelled.isdisjoint(map(padded_alike, group.files)):
-            concluded = [f"none of its {len(group.files)} views has a label map"]
+            here, there = (min(files, key=lambda key: key.name).name for files in (group.files, label_files))
+            concluded = [
+                f"none of its {len(group.files)} views has a label map: they are called {here} and the like, and label "
+                f"maps {there}; files of one view share their name or number"
+            ]
         else:
             concluded = infer_modalities(group, one.stats, one.paths, [modality.name for modality in modalities])
         modalities += [each for each in concluded if isinstance(each, InferredModality)]

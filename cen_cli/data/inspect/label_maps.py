@@ -83,7 +83,7 @@ def infer_labels(group: FileGroup, stats: FileStatistics, why: str) -> InferredL
     held = sorted(value for value in counts if value not in void)
     counted = not color and _counted(held)
     values = list(range(held[0], held[-1] + 1)) if counted else held
-    evidence += _remarks(values, counts, total, color=color)
+    evidence += _remarks(values, counts, total, color=color, counted=counted)
     return InferredLabels(
         pattern=group.pattern,
         files=len(group.files),
@@ -110,7 +110,7 @@ def _counted(values: list[int]) -> bool:
     return len(values) >= CONSECUTIVE * (values[-1] - values[0] + 1)
 
 
-def _remarks(values: list[int], counts: dict[int, int], total: int, *, color: bool) -> list[str]:
+def _remarks(values: list[int], counts: dict[int, int], total: int, *, color: bool, counted: bool) -> list[str]:
     remarks = []
     absent = [str(value) for value in values if value not in counts]
     if absent:
@@ -118,7 +118,8 @@ def _remarks(values: list[int], counts: dict[int, int], total: int, *, color: bo
     if not color and values[0] == 1:
         remarks.append("labels start at 1")
     if 0 in counts and len(values) > 2:
-        name, change = ("black", "give that colour in void_colors") if color else ("0", "set first = 1 and void = [0]")
+        other = "set first = 1 and void = [0]" if counted else "take 0 out of values, set void = [0]"
+        name, change = ("black", "give that colour in void_colors") if color else ("0", other)
         remarks.append(
             f"{name} ({counts[0] / total:.1%} of the pixels) is taken for a class; if it means that nobody labelled "
             f"these, {change}, and delete its class"

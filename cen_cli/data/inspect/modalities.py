@@ -169,6 +169,10 @@ def _full_scale(stats: FileStatistics, stored: Stored) -> Meaning:
     if stored in ("float32", "int16"):
         evidence = f"{' and '.join(stats.mode_names)} from {stats.low:g} to {stats.high:g}"
         return Meaning("image", (evidence,), _span(stats.low, stats.high))
+    if FAR_ABOVE * stats.high < stats.low < stats.high:  # raw values of a sensor, such as centikelvins
+        low, high = _span(stats.low, stats.high)
+        evidence = f"16 bits from {stats.low:g} to {stats.high:g}, far from 0"
+        return Meaning("image", (evidence,), (low, min(high, 65535.0)))
     top = next(top for top in TOPS if top >= stats.high)
     return Meaning("image", (f"16 bits, at most {stats.high:g}: a full scale of {top}",), (0.0, float(top)))
 

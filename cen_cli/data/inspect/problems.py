@@ -62,6 +62,10 @@ def not_built(split: str, error: DataError) -> Iterator[Finding]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
+MOST_REASONS = 5
+"""So many files that cannot be read are named, where each is broken in a way of its own."""
+
+
 def refused(part: SplitStatistics) -> Iterator[Finding]:
     """Views that reading refuses, those that are refused for one reason together."""
     by_reason: dict[str, list[tuple[int, DataError]]] = {}
@@ -70,7 +74,9 @@ def refused(part: SplitStatistics) -> Iterator[Finding]:
     for group in by_reason.values():
         views = part.views(index for index, _ in group)
         first = group[0][1]
-        text = first.message if len(group) == 1 else f"{len(group)} views cannot be read, the first: {first.message}"
+        reasons = {error.message.partition(": ")[2]: error.message for _, error in group}
+        named = f"the first: {first.message}" if len(reasons) == 1 else "; ".join(list(reasons.values())[:MOST_REASONS])
+        text = first.message if len(group) == 1 else f"{len(group)} views cannot be read, {named}"
         yield Finding("error", part.split, "", text, first.hint, views)
 
 

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Unpack
 
+from cen_cli.data.decoding import SUFFIXES
 from cen_cli.data.listing import read_list, root_of
 from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, Encoding, LabelEncoding, ModalitySpec
 from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together
@@ -234,8 +235,12 @@ class _Names:
         key = whole or (self._view(columns[0]) if columns else None)
         if key is None:
             raise ValueError(f"{line!r} is no view")
-        others = [other for column in columns[1:] if (other := self._file(column)) not in (None, key)]
-        if others and not whole:
+        more = [] if whole else columns[1:]
+        others = [other for column in more if (other := self._file(column)) not in (None, key)]
+        absent = [column for column in more if self._file(column) is None and Path(column).suffix.lower() in SUFFIXES]
+        if absent:
+            raise ValueError(f"{line!r} names a file that is none of a view, {absent[0]}")
+        if others:
             raise ValueError(f"{line!r} names files of two views, {key.name} and {others[0].name}")
         return key
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -311,6 +312,26 @@ def test_a_frequent_value_far_above_all_others_is_no_measurement(tmp_path: Path,
     assert meaning.invalid == (far,)
     assert meaning.range is not None
     assert meaning.range[1] * (meaning.scale or 1) < 6000
+
+
+def test_raw_values_far_from_0_have_their_own_range(tmp_path: Path) -> None:
+    for number in range(4):
+        values = np.random.default_rng(number).uniform(29457, 29895, SIZE).round().astype(np.uint16)
+        (tmp_path / "flir").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / f"flir/{number}.tif", values)
+        save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
+    meaning = guess(infer_dataset(tmp_path), "flir").meaning
+    assert meaning.range is not None
+    assert 29000 < meaning.range[0] < 29457
+    assert 29895 < meaning.range[1] < 30500
+
+
+def test_accents_are_one_sign_or_two(tmp_path: Path) -> None:
+    for number in range(4):
+        save(tmp_path / "rgb" / unicodedata.normalize("NFD", f"forêt {number}.png"), scene(number)["rgb"])
+        save(tmp_path / "nir" / unicodedata.normalize("NFC", f"forêt {number}.png"), scene(number)["nir"])
+    found = infer_dataset(tmp_path)
+    assert {modality.name for modality in found.modalities} == {"rgb", "nir"}
 
 
 def test_a_far_wall_is_measured(tmp_path: Path) -> None:
