@@ -11,7 +11,7 @@ from cen_cli.analysis.robustness import plan_robustness, score_altered, score_ro
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.altered.missing import Missing, stand_ins
 from cen_cli.data.views import FileViews, ViewDataset
-from cen_cli.errors import UsageError
+from cen_cli.errors import CenError, UsageError
 from cen_cli.jobs.arguments import fill_of, several
 from cen_cli.jobs.expected import expected_scores
 from cen_cli.jobs.pictures import picture_of_views
@@ -68,7 +68,7 @@ def evaluate(
     model = builders.load(checkpoint, device, engine)
     recipe = evaluated_recipe(model, with_options(changes, eval__split=split), data_root, source)
     data = dataset(recipe, listener)
-    if _learned_from_others(model, recipe, source):
+    if recipe.eval.split != "train" and _learned_from_others(model, recipe, source):
         listener.on_warning(
             "the training views are not those that this network learned from: files or lists have changed since, and "
             f"{recipe.eval.split} may hold views that it learned from",
@@ -94,8 +94,12 @@ def _learned_from_others(model: LoadedNetwork, recipe: Recipe, source: str) -> b
     run, roots = locate(source).run, (recipe.data.root, model.recipe.data.root)
     if run is None or recipe.data.kind != "folders" or len({Path(root).resolve() for root in roots}) > 1:
         return False
-    known = read_environment(RunDirectory(run)).get("arrangement", {}).get("train")  # runs of version 0.1 have none
-    return known is not None and builders.dataset(recipe, "train").arrangement() != known
+    listed_only = recipe.model_copy(update={"data": recipe.data.model_copy(update={"cache": False})})
+    try:
+        known = read_environment(RunDirectory(run)).get("arrangement", {}).get("train")  # version 0.1 has none
+        return known is not None and builders.dataset(listed_only, "train").arrangement() != known
+    except CenError:  # the views that are scored are there, whatever became of the others
+        return False
 
 
 def robustness(

@@ -18,7 +18,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as changed
 from functools import partial
-from numbers import Real
 from types import UnionType
 from typing import Any, TypeAlias, TypeVar
 
@@ -144,14 +143,14 @@ def to_cen(
     names = checked_names(modalities)
     if share is not None and threshold is not None:
         raise ValueError(f"share = {share} and threshold = {threshold}: one of them decides what is replaced")
-    if share is not None and not (isinstance(share, Real) and 0 < share <= 1):
+    if share is not None and not 0 < _number(share) <= 1:
         raise ValueError(f"share = {share!r}: above 0, at most 1")
-    theta = THRESHOLD if threshold is None else threshold
-    if not (isinstance(theta, Real) and 0 <= theta < math.inf):
-        raise ValueError(f"threshold = {threshold!r}: at least 0, and finite")
-    if gamma_init is not None and not (isinstance(gamma_init, Real) and 0 < gamma_init < math.inf):
-        raise ValueError(f"gamma_init = {gamma_init!r}: above 0, and finite")
-    if replace == "anywhere" and threshold is None and exchange:
+    theta = THRESHOLD if threshold is None else _number(threshold)
+    if not 0 <= theta < math.inf:
+        raise ValueError(f"threshold = {threshold!r}: at least 0, and a finite number")
+    if gamma_init is not None and not 0 < _number(gamma_init) < math.inf:
+        raise ValueError(f"gamma_init = {gamma_init!r}: above 0, and a finite number")
+    if replace == "anywhere" and threshold is None and exchange and len(names) > 1:
         raise ValueError('replace = "anywhere": a threshold finds channels there; a share is of each modality\'s part')
     settings = StreamSettings(theta, region, replace, conv, norm, exchange, gamma_init)
     if not isinstance(check, bool) or check:
@@ -172,6 +171,14 @@ def to_cen(
     made = _on_device_of(model, ModalNetwork(body, names))
     made.training = made.ensemble.training = model.training  # layers keep theirs: norms may be frozen by `eval()`
     return made
+
+
+def _number(value: Any) -> float:
+    """A number of any kind, or a tensor of one; NaN for what is none."""
+    try:
+        return math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return math.nan
 
 
 def _on_device_of(model: nn.Module, made: Network) -> Network:

@@ -96,6 +96,8 @@ def _check_donors(donor: Tensor, shape: torch.Size) -> None:
     if donor.is_floating_point() or donor.shape != shape:
         raise ValueError(f"donor must be int {list(shape)}, got {donor.dtype} {list(donor.shape)}")
     modalities, own = len(donor), torch.arange(len(donor), device=donor.device)[:, None]
+    if torch.compiler.is_compiling():
+        return  # which reads no values
     if ((donor < 0) | (donor >= modalities) | (donor == own)).any():
         raise ValueError(f"a donor is one of the other modalities, by its place among 0..{modalities - 1}")
 

@@ -200,7 +200,8 @@ def _inferred_kind(layer: nn.Module) -> NormKind | None:
         for name, tensor in (*theirs.named_parameters(recurse=False), *theirs.named_buffers(recurse=False)):
             size = torch.rand(tensor.shape) + 0.5  # a gamma of 0 would hide what follows
             signed = name in ("weight", "bias", "running_mean")
-            tensor.copy_(size * (-1.0) ** torch.arange(1, size.numel() + 1) if signed else size)
+            signs = (-1.0) ** torch.arange(1, size.numel() + 1).view(size.shape)
+            tensor.copy_(size * signs if signed else size)
         x = torch.randn(4, norm_channels(layer), 5, 7).to(next(theirs.parameters(), torch.empty(())))
         try:
             ours = modal_layer(theirs, kind, 1)

@@ -11,10 +11,10 @@ SPLITS = ("train", "val", "test")
 """Parts of a data set."""
 
 RESERVED = (
-    *("ensemble", "fused", "labels", "target"),
+    *("ensemble", "labels", "target"),
     *("total", "sparsity", "alignment", "auxiliary", "adversarial", "discriminator"),
 )
-"""Names that mean something else beside those of modalities: branches, tables of recipes, terms of losses."""
+"""Names that mean something else beside those of modalities: the ensemble, tables of recipes, terms of losses."""
 
 FULL_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "int16": (-32768.0, 32767.0), "float32": (0.0, 1.0)}
 """What a pixel of a stored type can hold, of floats the range of an image that states none."""

@@ -148,6 +148,9 @@ def test_the_template_trains_on_a_folder_in_its_layout(here: Path, cen: Cen) -> 
     for file in sorted(root.glob("*/field_003.*")):
         file.unlink()
     assert warned in cen("eval", "run", "--device", "cpu").err
+    assert warned not in cen("eval", "run", "--split", "train", "--device", "cpu").err
+    Path("run/environment.json").unlink()
+    assert warned not in cen("eval", "run", "--device", "cpu").err
 
 
 def test_from_a_folder_to_translated_measurements(here: Path, cen: Cen) -> None:

@@ -402,6 +402,22 @@ def test_settings_that_cannot_be_meant_are_refused(modalities, settings, message
         to_cen(SmallNet(), modalities, **settings)
 
 
+def test_numbers_of_any_kind_are_numbers():
+    net = to_cen(SmallNet(), ("a", "b"), threshold=torch.tensor(0.5))
+    assert {layer.threshold for layer in exchange_layers(net).values()} == {0.5}
+    to_cen(SmallNet(), ("a",), replace="anywhere")
+
+
+def test_gammas_of_any_shape_are_probed():
+    class Wide(nn.BatchNorm2d):
+        def __init__(self, channels: int) -> None:
+            super().__init__(channels)
+            self.weight = nn.Parameter(self.weight.detach().view(1, -1, 1, 1))
+
+    with pytest.raises(ValueError, match="Wide"):
+        to_cen(nn.Sequential(nn.Conv2d(3, 4, 3), Wide(4)), ("a", "b"))
+
+
 class ActivatedNorm(nn.BatchNorm2d):
     """A norm that also activates, as many encoders have them."""
 

@@ -25,6 +25,8 @@ from cen_cli.wording import listed
 FAR, FAR_ABOVE = 5, 0.75
 """Steps that an invalid value is away from all others; the lowest of values, as a share of the highest, above which
 their range does not begin at 0."""
+SENTINELS = (999.0, 9999.0, 99999.0, 32767.0, 65504.0)
+"""Numbers that stand for nothing measured, the largest of types among them."""
 UNIT_LENGTH = 0.04
 """Distance from length 1, of the middle pixel, up to which colours are vectors of that length."""
 TOPS = (255, 1023, 4095, 16383, 65535)
@@ -206,8 +208,8 @@ def _invalid_numbers(stats: FileStatistics, named: bool) -> tuple[tuple[float, .
     evidence: list[str] = []
     apart = {0: named or (rest.size > 0 and rest[0] > 0.02 * np.median(rest)), largest: rest.size > 0}
     apart[largest] = bool(apart[largest]) and rest[-1] < 0.95 * largest
-    if levels.size > 2 and levels[-1] != largest:
-        apart[int(levels[-1])] = _is_far_above(float(levels[-1]), levels[(levels > 0) & (levels < levels[-1])])
+    if rest.size > 2:
+        apart[int(rest[-1])] = _is_far_above(float(rest[-1]), rest[:-1])
     for value, alone in apart.items():
         share = int(stats.counts[value]) / total
         if alone and share > 0.0005:
@@ -250,8 +252,10 @@ def _is_far(value: float, rest: np.ndarray) -> bool:
 
 
 def _is_far_above(value: float, rest: np.ndarray) -> bool:
-    """Whether a value is farther above all others than they, of which there are some, are from each other."""
-    return bool(rest.size and rest.min() < rest.max() and value - rest.max() > rest.max() - rest.min())
+    """Whether a value is ten times as large as all others, or one that means so and far above them."""
+    if not rest.size or rest.min() == rest.max() or value - rest.max() <= rest.max() - rest.min():
+        return False
+    return bool(value in SENTINELS or value > 10 * np.abs(rest).max())
 
 
 def _scale(valid: np.ndarray, stored: Stored, words: set[str]) -> tuple[float | None, str, str]:

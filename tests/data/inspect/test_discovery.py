@@ -336,8 +336,8 @@ def test_accents_are_one_sign_or_two(tmp_path: Path) -> None:
 
 def test_a_far_wall_is_measured(tmp_path: Path) -> None:
     for number in range(6):
-        values = np.random.default_rng(number).uniform(0.5, 6.0, SIZE).astype(np.float32)
-        values[:4] = 10.0
+        values = np.random.default_rng(number).uniform(0.5, 3.0, SIZE).astype(np.float32)
+        values[:4] = 8.0
         (tmp_path / "depth").mkdir(exist_ok=True)
         tifffile.imwrite(tmp_path / f"depth/{number}.tif", values)
         save(tmp_path / f"rgb/{number}.png", scene(number)["rgb"])
