@@ -147,9 +147,9 @@ def to_cen(
         raise ValueError(f"share = {share!r}: above 0, at most 1")
     theta = THRESHOLD if threshold is None else _number(threshold)
     if not 0 <= theta < math.inf:
-        raise ValueError(f"threshold = {threshold!r}: at least 0, and a finite number")
+        raise ValueError(f"threshold = {threshold!r}: at least 0, and finite")
     if gamma_init is not None and not 0 < _number(gamma_init) < math.inf:
-        raise ValueError(f"gamma_init = {gamma_init!r}: above 0, and a finite number")
+        raise ValueError(f"gamma_init = {gamma_init!r}: above 0, and finite")
     if replace == "anywhere" and threshold is None and exchange and len(names) > 1:
         raise ValueError('replace = "anywhere": a threshold finds channels there; a share is of each modality\'s part')
     settings = StreamSettings(theta, region, replace, conv, norm, exchange, gamma_init)
