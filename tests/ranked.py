@@ -20,6 +20,7 @@ from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sample import Batch, Sample
 from cen_cli.data.sampler import share
 from cen_cli.engine.optimizers import build_optimizer
+from cen_cli.engine.pixel_loss import PixelLoss
 from cen_cli.engine.schedules import Schedule
 from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
@@ -156,6 +157,7 @@ def segmentation(
         penalties={"penalty": lambda network: 1e-2 * penalty(network)},
         clip_norm=1.0,
         auxiliary_weight=0.0,
+        loss=PixelLoss(),
         **{**COMMON, "precision": precision},
     )
 

@@ -59,7 +59,7 @@ def _check_known(name: str, option: str, checkpoint: str | None) -> None:
             hint="images stand before --inputs, or behind a -- of their own: --inputs shade texture -- a.png b.png",
         )
     hint = did_you_mean(name, [*own, *known]) or f"known are {', '.join([*known, *own])}"
-    nor = "" if checkpoint is not None else f", and no run in {RUNS}/ calls a modality so"
+    nor = f", and no run in {RUNS}/ makes it" if option == "--target" and checkpoint is None else ""
     raise UsageError(f"{option} {name}: no such domain{nor}", hint=hint)
 
 

@@ -71,7 +71,7 @@ def test_it_says_what_became_of_channels_norms_and_costs(run: Path, cen: Cen) ->
     assert "channels of 480 rgb 16 replaced, 16 no longer computed" in lines
     assert "depth 16 replaced, 16 no longer computed" in lines
     assert "norms 20 folded" in lines
-    assert "one view of 32 x 32, all modalities" in lines
+    assert "one view of 32 x 40, all modalities" in lines
     rows = [line.split()[0] for line in lines if line.startswith(("encoder ", "decoder ", "ensemble ", "network "))]
     assert rows == ["encoder", "decoder", "ensemble", "network"] * 2
     assert any(line.startswith("test views, 2 of 32 x 40 ") for line in lines)
@@ -96,8 +96,9 @@ def test_numbers_as_json(run: Path, cen: Cen, tmp_path: Path) -> None:
     assert decoder["macs"][0] == decoder["macs"][1] > 0
     assert network["macs"] == [encoder["macs"][index] + decoder["macs"][index] for index in (0, 1)]
     # By hand: one filter of 3 x 3 less in both streams of every stage's four convolutions. Stage 1 has 8 channels and
-    # maps of 8 x 8, stage 4 has 64 and 1 x 1; the first convolution of stages 2 to 4 takes half the channels.
-    saved = [2 * 9 * side**2 * inputs for side, inputs in ((8, 4 * 8), (4, 8 + 3 * 16), (2, 16 + 96), (1, 32 + 192))]
+    # maps of 8 x 10, stage 4 has 64 and 1 x 2; the first convolution of stages 2 to 4 takes half the channels.
+    pixels, inputs = (8 * 10, 4 * 5, 2 * 3, 1 * 2), (4 * 8, 8 + 3 * 16, 16 + 96, 32 + 192)
+    saved = [2 * 9 * area * read for area, read in zip(pixels, inputs, strict=True)]
     assert encoder["macs"][0] - encoder["macs"][1] == sum(saved)
     assert encoder["seconds"] == []
     assert encoder["ratio"] is None

@@ -265,7 +265,7 @@ def test_data_that_are_not_there_leave_the_time_unknown(cen: Cen, grid: Path) ->
 def test_pictures_of_a_sweep(cen: Cen, grid: Path) -> None:
     """Curves over a key, gammas per channel and step, and the same views by each row, from one command."""
     layers = 'proportions = "layer4.1.bn2"\ntrajectories = "layer4.1.bn2"\n'
-    figure = '[figure]\nkeys = ["exchange.threshold"]\nmetrics = ["ensemble.mae", "ensemble.mean_iou"]\n'
+    figure = '[figure]\nkeys = ["exchange.threshold"]\nmetrics = ["ensemble.mean_accuracy", "ensemble.mean_iou"]\n'
     panel = '[panel]\nviews = 1\nby = ["difference", "darkest"]\nbranches = ["off"]\n'
     text = grid.read_text().replace("[set.train]", panel + figure + "[set.train]")
     grid.write_text(
