@@ -305,7 +305,7 @@ def members(
                 unexpecting = recipe.model_copy(update={"expected": {}})  # those are the base's, not the variant's
                 by_row[index, name, variant] = Member(name, variant, seed, unexpecting, unread)
     problems |= dict.fromkeys(_twins(by_row, before))
-    if base is None and by_row and not sweep.advice:  # on another base recipe modalities may be called otherwise
+    if base is None and by_row and not (changes or sweep.advice):  # which may give rows other branches
         problems |= dict.fromkeys(_absent_scores(sweep, [member.recipe for member in by_row.values()]))
     for text in texts:
         if by_row and all(text in member.unread for member in by_row.values()):
