@@ -26,8 +26,11 @@ CHOSEN = ("fixed", "gate", "gain", "donor")
 """What a network remembers of the channels that it chose."""
 HEADS = re.compile(r"decoder\.classifier\..*|decoder\.auxiliary\.2\..*|ensemble\..*")
 """What belongs to the classes, or to the modalities as they were."""
-LEFT_OUT = re.compile(rf"{HEADS.pattern}|decoder\.auxiliary\..*|.*\.copies\.\d+\..*|.*\.({'|'.join(CHOSEN)})")
-"""What a new network need not take: heads, the copies of modalities that it has not, choices of channels."""
+LEFT_OUT = re.compile(
+    rf"{HEADS.pattern}|decoder\.auxiliary\..*|.*\.copies\.\d+\..*|.*\.({'|'.join(CHOSEN)}|gradient_square)"
+)
+"""What a new network need not take: heads, the copies of modalities that it has not, choices of channels and the
+running squares of gradients, which scale the penalty."""
 
 
 def own_checkpoint(weights: str) -> Path | None:

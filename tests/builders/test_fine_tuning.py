@@ -63,8 +63,10 @@ def a_start(folder, changes, further):
     return trained, network(load_recipe("rooms", {**small, **further, "model.weights": str(file)}), 3).eval()
 
 
-@pytest.mark.parametrize("changes", [{"model.frozen_stages": 1}, {"exchange.stages": [2, 3]}])
-def test_stages_that_did_not_exchange_are_a_start(changes, tmp_path):
+@pytest.mark.parametrize(
+    "changes", [{"model.frozen_stages": 1}, {"exchange.stages": [2, 3]}, {"exchange.sparsity_scale": "layer"}]
+)
+def test_stages_that_did_not_exchange_and_scaled_penalties_are_a_start(changes, tmp_path):
     trained, new = a_start(tmp_path, changes, {})
     x = torch.randn(2, 3, 64, 64)
     for theirs, ours in zip(trained.encoder(x), new.encoder(x), strict=True):
