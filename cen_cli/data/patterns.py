@@ -16,12 +16,15 @@ import glob
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from cen_cli.data.decoding import SUFFIXES
 from cen_cli.data.listing import describe_folder
 from cen_cli.data.views import same_numbers
 from cen_cli.errors import DataError, IncompleteError
 from cen_cli.wording import listed, nearest
+
+File = TypeVar("File")
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -109,16 +112,19 @@ class Pattern:
 
 
 def find_together(root: Path, patterns: Mapping[str, Pattern]) -> dict[str, dict[ViewKey, str]]:
-    """The files of every pattern by view, where numbers in the names may be padded differently (`dsm_02`, `top_2`).
+    """The files of every pattern by view, see `named_alike`. Raises DataError as `Pattern.find` does."""
+    return named_alike({name: pattern.find(root) for name, pattern in patterns.items()})
 
-    Views are called as the last pattern that has them calls them, which is that of labels or target whatever the
-    inputs. Raises DataError as `Pattern.find` does.
+
+def named_alike(matched: Mapping[str, dict[ViewKey, File]]) -> dict[str, dict[ViewKey, File]]:
+    """Files by view, where numbers in the names may be padded differently (`dsm_02`, `top_2`).
+
+    Views are called as the last that has them calls them, which is that of labels or target whatever the inputs.
     """
-    matched = {name: pattern.find(root) for name, pattern in patterns.items()}
     if any(len({padded_alike(key) for key in files}) < len(files) for files in matched.values()):
-        return matched  # 1.png and 01.png are two views
+        return dict(matched)  # 1.png and 01.png are two views
     called: dict[ViewKey, ViewKey] = {}
-    for files in reversed(matched.values()):
+    for files in reversed(list(matched.values())):
         for key in files:
             called.setdefault(padded_alike(key), key)
     return {name: {called[padded_alike(key)]: path for key, path in files.items()} for name, files in matched.items()}

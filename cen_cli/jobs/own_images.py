@@ -9,8 +9,10 @@ from pathlib import Path
 from cen_cli.data.decoding import SUFFIXES
 from cen_cli.data.listing import read_list
 from cen_cli.data.modality import ModalitySpec
+from cen_cli.data.patterns import Pattern, ViewKey, named_alike
 from cen_cli.data.views import same_numbers
 from cen_cli.errors import DataError, UsageError
+from cen_cli.recipe.schema import Recipe
 from cen_cli.wording import listed
 
 LIST = ".txt"
@@ -18,14 +20,15 @@ _DOMAIN = re.compile(r"_domain_\w+$")
 
 
 def find_views(
-    images: Sequence[Path], inputs: Sequence[str], specs: Iterable[ModalitySpec] = ()
+    images: Sequence[Path], inputs: Sequence[str], specs: Iterable[ModalitySpec] = (), recipe: Recipe | None = None
 ) -> dict[str, dict[str, Path]]:
     """The files of every view by its name and by input; `images` come in the order of `inputs`.
 
     `specs` say which inputs are bands of one file, or derived from another one, and so may be read of the same files.
 
-    Files of folders belong together by their stem, Taskonomy's ending `_domain_<name>` left out. Raises UsageError
-    where the paths do not fit the inputs, DataError for an empty folder and for files without partner.
+    Files of folders belong together by their stem, Taskonomy's ending `_domain_<name>` left out; with a `recipe` whose
+    patterns say more of the names of files (`rgb_{stem}.png`), by what these call {stem}. Raises UsageError where the
+    paths do not fit the inputs, DataError for an empty folder and for files without partner.
     """
     if len(images) != len(inputs):
         raise UsageError(
@@ -43,28 +46,41 @@ def find_views(
             hint="give one file for each input, or one folder for each, or one list",
         )
     if kinds == {"file"}:
-        return {_view_name(images[0]): paths}
-    if kinds == {"folder"}:
-        _check_folders(paths, {spec.name: spec for spec in specs})
-        return _paired(paths)
-    return _listed_views(paths)
+        return {_Named(inputs[0], recipe)(images[0]).name: paths}
+    _check_apart(paths, {spec.name: spec for spec in specs})
+    named = {name: _Named(name, recipe) for name in inputs}
+    return _paired(paths, named) if kinds == {"folder"} else _listed_views(paths, named)
 
 
-def _check_folders(folders: Mapping[str, Path], specs: Mapping[str, ModalitySpec]) -> None:
+class _Named:
+    """What the views of an input's files are called."""
+
+    def __init__(self, modality: str, recipe: Recipe | None) -> None:
+        known = None if recipe is None else recipe.data.folders.modalities.get(modality)
+        last = "" if known is None else known.pattern.rpartition("/")[2]
+        self.pattern = Pattern(last) if "{stem}" in last else None
+
+    def __call__(self, path: Path) -> ViewKey:
+        key = self.pattern.key(path.name) if self.pattern else None
+        return ViewKey("", "", _DOMAIN.sub("", path.stem) if key is None else key.name.replace("/", "_"))
+
+
+def _check_apart(paths: Mapping[str, Path], specs: Mapping[str, ModalitySpec]) -> None:
     """Raises UsageError where several inputs, not bands or one and what derives from it, would read the same files."""
 
     def banded(name: str) -> bool:
         encoding = specs[name].encoding if name in specs else None
         return encoding is not None and bool(encoding.bands)
 
-    by_folder: dict[Path, list[str]] = {}
-    for name, folder in folders.items():
-        by_folder.setdefault(folder.resolve(), []).append(name)
-    for folder, names in by_folder.items():
+    by_path: dict[Path, list[str]] = {}
+    for name, path in paths.items():
+        by_path.setdefault(path.resolve(), []).append(name)
+    for path, names in by_path.items():
         stored = [name for name in names if name not in specs or not specs[name].derived]
         if len(stored) > 1 and not all(map(banded, names)):
             raise UsageError(
-                f"{folder}: one folder for {' and '.join(names)}, which tells nobody whose its files are",
+                f"{path}: one {'folder' if path.is_dir() else 'list'} for {' and '.join(names)}, which tells nobody "
+                "whose its files are",
                 hint="give a list of files for each, a path a line (.txt), or a folder for each",
             )
 
@@ -74,13 +90,13 @@ def are_several(images: Iterable[Path]) -> bool:
     return any(path.is_dir() or path.suffix == LIST for path in images)
 
 
-def _listed_views(lists: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+def _listed_views(lists: Mapping[str, Path], named: Mapping[str, _Named]) -> dict[str, dict[str, Path]]:
     """The views of one list for each input: a path a line, within the list's folder; line by line one view."""
     lines = {name: read_list(path, path.parent.joinpath) for name, path in lists.items()}
     if len({len(paths) for paths in lines.values()}) > 1:
         counted = ", ".join(f"{lists[name]}: {len(paths)}" for name, paths in lines.items())
         raise DataError(f"lists of as many paths are needed; {counted}")
-    called = [[same_numbers(_view_name(path)) for path in paths] for paths in lines.values()]
+    called = [[same_numbers(named[name](path).name) for path in paths] for name, paths in lines.items()]
     views: dict[str, dict[str, Path]] = {}
     for line, paths in enumerate(zip(*lines.values(), strict=True)):
         own = called[0][line]
@@ -91,7 +107,7 @@ def _listed_views(lists: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
                 "name on another line",
                 hint="line by line the files of one view; leave out the views that lack one",
             )
-        name = _view_name(paths[0])
+        name = named[next(iter(lists))](paths[0]).name
         if name in views:
             raise DataError(
                 f"{next(iter(lists.values()))}: two files are called {name}",
@@ -101,24 +117,27 @@ def _listed_views(lists: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     return views
 
 
-def _paired(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+def _paired(folders: Mapping[str, Path], named: Mapping[str, _Named]) -> dict[str, dict[str, Path]]:
     """The views of one folder for each input."""
-    by_modality = {name: _by_view(folder) for name, folder in folders.items()}
-    views = sorted(set().union(*by_modality.values()))
-    missing = {name: [view for view in views if view not in files] for name, files in by_modality.items()}
+    by_modality = named_alike({name: _by_view(folder, named[name]) for name, folder in folders.items()})
+    views = sorted(set().union(*by_modality.values()), key=lambda view: view.name)
+    missing = {name: [view.name for view in views if view not in files] for name, files in by_modality.items()}
     if any(missing.values()):
         lacks = [f"{folders[name]} ({name}) lacks {listed(alone)}" for name, alone in missing.items() if alone]
-        raise DataError("; ".join(lacks), hint="files of one view have the same name in every folder")
-    return {view: {name: files[view] for name, files in by_modality.items()} for view in views}
+        raise DataError(
+            "; ".join(lacks),
+            hint="files of one view have the same name in every folder; or give a list for each, line by line one view",
+        )
+    return {view.name: {name: files[view] for name, files in by_modality.items()} for view in views}
 
 
-def _by_view(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by the name of their view. Raises DataError for none, and for two of one name."""
-    files: dict[str, Path] = {}
+def _by_view(folder: Path, named: _Named) -> dict[ViewKey, Path]:
+    """The image files of a folder by their view. Raises DataError for none, and for two of one view."""
+    files: dict[ViewKey, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
-        view = _view_name(path)
+        view = named(path)
         if view in files:
             raise DataError(f"{folder}: {files[view].name} and {path.name} are one view", hint="keep one of them")
         files[view] = path
@@ -126,7 +145,3 @@ def _by_view(folder: Path) -> dict[str, Path]:
         held = "holds no image files" if any(folder.iterdir()) else "is empty"
         raise DataError(f"{folder}: this folder {held}", hint=f"looked for {', '.join(SUFFIXES)}")
     return files
-
-
-def _view_name(path: Path) -> str:
-    return _DOMAIN.sub("", path.stem)

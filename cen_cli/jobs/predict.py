@@ -92,7 +92,8 @@ def predict_views(
         DataError: none of the views can be read, or lists do not fit together.
     """
     loaded, folder = _load(checkpoint, inputs, device, engine), Path(out)
-    views = find_views([Path(inputs[name]) for name in loaded.modalities], loaded.modalities, loaded.specs)
+    paths = [Path(inputs[name]) for name in loaded.modalities]
+    views = find_views(paths, loaded.modalities, loaded.specs, loaded.recipe)
     _claim(folder, checkpoint, {name: str(Path(inputs[name]).resolve()) for name in loaded.modalities}, views)
     todo = {view: files for view, files in views.items() if not output_file(folder, "labels", view).exists()}
     counts, skipped, start = np.zeros(len(loaded.class_names), np.int64), list[str](), time.monotonic()
@@ -175,7 +176,9 @@ def _claim(
     note = folder / NETWORK
     try:
         known = json.loads(note.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if folder.is_file():
+            check_free(folder, NEW_FOLDER)
         for what in WRITTEN:
             check_free(folder / what, NEW_FOLDER)
         folder.mkdir(parents=True, exist_ok=True)

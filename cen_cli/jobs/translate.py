@@ -111,7 +111,7 @@ def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedNetwor
     framed, mixed = recipe.data.kind == FRAMED, recipe.evaluation_size is not None
     readers = []
     inputs = [own[domain(recipe, name)] for name in names]
-    for name, files in find_views(images, inputs, model.specs).items():
+    for name, files in find_views(images, inputs, model.specs, recipe).items():
         readers.append(partial(read_view, name, files, model.specs, crop_depth=framed, mixed=mixed))
     return _Views(readers, size=recipe.scored_size)
 

@@ -14,7 +14,9 @@ from PIL import Image
 import cen_cli
 from cen_cli import builders
 from cen_cli.data.sets.nyudv2 import NYUDv2
-from cen_cli.recipe.load import dump_toml, override, parse_recipe
+from cen_cli.errors import DataError
+from cen_cli.jobs.own_images import find_views
+from cen_cli.recipe.load import dump_toml, load_recipe, override, parse_recipe
 from cen_cli.reporting.panels import default_palette
 from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
@@ -164,7 +166,42 @@ def test_one_folder_for_two_inputs_is_refused(cen: Cen, tiny_run: Path, tiny_roo
     words = [word for name in ("rgb", "depth") for word in ("--input", f"{name}={tiny_root / 'rgb'}")]
     refused = cen("predict", tiny_run, *words, "--out", tmp_path / "out", code=2)
     assert "one folder for rgb and depth" in refused.err
+    (tmp_path / "all.txt").write_text("\n".join(str(path) for path in (tiny_root / "rgb").iterdir()))
+    words = [word for name in ("rgb", "depth") for word in ("--input", f"{name}={tmp_path / 'all.txt'}")]
+    assert "one list for rgb and depth" in cen("predict", tiny_run, *words, "--out", tmp_path / "out", code=2).err
     assert not (tmp_path / "out").exists()
+
+
+def test_files_are_paired_by_the_patterns_of_the_recipe(tmp_path: Path) -> None:
+    """`rgb_tile_01` and `nir_tile_1` are one view to the training; so they are afterwards, in folders and lists."""
+    changes = {
+        f"data.folders.modalities.{name}.{key}": value
+        for name in ("rgb", "nir")
+        for key, value in {"pattern": f"{name.upper()}/{name}_{{stem}}.*", "kind": "image", "channels": 3}.items()
+    }
+    recipe = load_recipe("own-data", {**changes, "data.inputs": ["rgb", "nir"]})
+    for number in range(1, 5):
+        for name, tile in (("rgb", f"rgb_tile_{number:02}.png"), ("nir", f"nir_tile_{number}.jpg")):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / tile).write_bytes(b"")
+    folders = [tmp_path / "rgb", tmp_path / "nir"]
+    views = find_views(folders, ["rgb", "nir"], recipe=recipe)
+    assert views["tile_3"] == {"rgb": folders[0] / "rgb_tile_03.png", "nir": folders[1] / "nir_tile_3.jpg"}
+    assert len(views) == 4
+    for folder, skipped in zip(folders, (-1, 0), strict=True):
+        files = sorted(folder.iterdir())
+        del files[skipped]
+        folder.with_suffix(".txt").write_text("\n".join(map(str, files)))
+    with pytest.raises(DataError, match=r"rgb_tile_02\.png stands beside nir_tile_3\.jpg"):
+        find_views([folder.with_suffix(".txt") for folder in folders], ["rgb", "nir"], recipe=recipe)
+
+
+def test_a_file_in_the_place_of_the_folder_is_left_alone(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    refused = cen("predict", tiny_run, *folders(tiny_root), "--out", tmp_path / "file", code=2)
+    assert "file: exists already, and nothing is overwritten" in refused.err
 
 
 def test_lists_name_views_line_by_line_and_what_cannot_be_read_is_skipped(
