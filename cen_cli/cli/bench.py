@@ -21,7 +21,7 @@ def bench(
     """Profile a recipe on this machine: times, memory, parts.
 
     Measures a training step and inference, the memory they hold, and which part takes how much of the time. Trains a
-    new network for a few steps and throws it away; writes nothing. Every time is the median over the rounds, with the
+    new network for a few steps and throws it away; no run is made. Every time is the median over the rounds, with the
     range beside it. What the step reaches stands beside what a matrix product and a convolution reach here.
 
     Examples:

@@ -23,7 +23,7 @@ def train(
     ] = None,
     resume: Annotated[bool, flag("--resume", "Continue a run, bit for bit as if it had not stopped.")] = False,
     dry_run: Annotated[
-        bool, flag("--dry-run", "Show the resolved recipe, sizes and costs of one step; write nothing.")
+        bool, flag("--dry-run", "Show the resolved recipe, sizes and costs of one step; make no run.")
     ] = False,
     overrides: options.Overrides = None,
     data_root: options.DataRoot = None,

@@ -1,7 +1,7 @@
 """Optimisers over named parameter groups, and their state as tensors plus JSON (no pickle).
 
-The model names its own groups (encoder, decoder, gamma, ensemble); every parameter is in exactly one. `ensemble` learns
-at the decoder's rate and is never decayed.
+The model names its own groups (encoder, decoder, gamma, ensemble, and gate where there are gates); every parameter is in
+exactly one. `ensemble` and `gate` learn at the decoder's rate and are never decayed.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def dry_run(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> DryRun:
-    """What a run of the recipe is about to do, and what its first step costs; nothing is written."""
+    """What a run of the recipe is about to do, and what its first step costs; no run is made, missing rooms are rendered."""
     if ranks.launched():
         raise ranks.common(UsageError("--dry-run measures one device", hint="start it without torchrun"))
     job = _job(load_recipe(recipe, changes, data_root), device, inception_weights, listener)
@@ -168,7 +168,7 @@ def bench(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> Bench:
-    """What training and inference of a recipe cost here, over `rounds` of `steps` steps each; nothing is written."""
+    """What training and inference of a recipe cost here, over `rounds` of `steps` steps each; no run is made."""
     resolved = builders.validated_without_distances(load_recipe(recipe, changes, data_root))
     job = _job(resolved, device, None, listener)
     note = UNDIVIDED_COMPILED if job.recipe.train.compile else UNDIVIDED.get(job.task.device.type)
