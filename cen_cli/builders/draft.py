@@ -143,6 +143,7 @@ def _data(
         yield f"resize = [{height}, {width}] # {stored}; larger is better, and slower"
     yield f"crop = [{_crop(height)}, {_crop(width)}]"
     yield "cache = true"
+    yield from _keys(**{f"{split}_list": path for split, path in inferred.lists.items()})
     if inferred.complete < inferred.views:
         yield f"skip_incomplete = true # {inferred.views - inferred.complete} of {inferred.views} views lack a file"
     yield ""
@@ -156,6 +157,9 @@ def _split(inferred: InferredDataset) -> Iterator[str]:
         if "val" not in inferred.splits:
             yield from comment("None of them is for validation: a share of train is, at random.")
             yield "shares = [0.8, 0.2, 0.0] # of train and val; test is as the folders have it, or val"
+        return
+    if inferred.lists:
+        yield from comment("The lists above divide the views." + ("" if "test" in inferred.lists else " Test is val."))
         return
     if inferred.groups:
         yield from comment(f"The {inferred.groups} groups are divided, so that no group is in two splits.")

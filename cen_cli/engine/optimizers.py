@@ -1,6 +1,6 @@
 """Optimisers over named parameter groups, and their state as tensors plus JSON (no pickle).
 
-The model names its own groups (encoder, decoder, gamma, ensemble, and gate where there are gates); every parameter is in
+The model names its own groups (encoder, decoder, gamma, ensemble, gate where there are gates); every parameter is in
 exactly one. `ensemble` and `gate` learn at the decoder's rate and are never decayed.
 """
 

@@ -151,7 +151,7 @@ def dry_run(
     device: str = "auto",
     listener: Listener = SILENT,
 ) -> DryRun:
-    """What a run of the recipe is about to do, and what its first step costs; no run is made, missing rooms are rendered."""
+    """What a run of the recipe is about to do, and what its first step costs; no run is made, but missing rooms are."""
     if ranks.launched():
         raise ranks.common(UsageError("--dry-run measures one device", hint="start it without torchrun"))
     job = _job(load_recipe(recipe, changes, data_root), device, inception_weights, listener)

@@ -108,6 +108,8 @@ def _views(inferred: InferredDataset) -> str:
         views += f", {formats.count(inferred.views - inferred.complete)} without (left out)"
     if inferred.groups:
         views += f", in {inferred.groups} groups"
+    if inferred.lists:
+        return f"{views}, divided by {', '.join(inferred.lists.values())}"
     if not inferred.splits:
         return views
     val = "" if "val" in inferred.splits else "; val is a share of train"

@@ -151,6 +151,8 @@ class InferredDataset:
     """Groups that {group} in the patterns tells apart; 0 without."""
     splits: tuple[str, ...]
     """What {split} in the patterns stands for; none without."""
+    lists: dict[str, str]
+    """By split, the list within the folder that names its views: of train and val, perhaps of test; or none."""
     opened: int
     """Files that were opened of each modality; of label maps all are."""
     size: tuple[int, int]

@@ -290,6 +290,28 @@ def test_the_draft_of_groups_splits_colours_and_incomplete_views_is_a_valid_reci
     assert "error" not in cen("data", "check", "grouped.toml").out.replace("no errors", "")
 
 
+def test_lists_that_lie_in_the_folder_divide_the_views(here: Path, cen: Cen) -> None:
+    folder = write_folder(here / "field")
+    names = tuple(f"field_{number:03}" for number in range(1, 11))
+    (folder / "splits").mkdir()
+    parts = {"train": names[:6], "validation": names[6:8], "test": ("field_1000",)}
+    for split, lines in parts.items():
+        (folder / "splits" / f"{split}.txt").write_text("\n".join(lines))
+    (folder / "readme.txt").write_text("of the field")
+    done = cen("data", "init", folder)
+    assert "divided by splits/train.txt, splits/validation.txt" in " ".join(done.out.split())
+    text = " ".join(Path("field.toml").read_text().replace("\n# ", " ").split())
+    assert "not used: " in text
+    assert "splits/test.txt, line 1: 'field_1000' is no view" in text
+    recipe = load_recipe("field.toml")
+    assert builders.dataset(recipe, "train").names == names[:6]
+    assert builders.dataset(recipe, "test").names == builders.dataset(recipe, "val").names == names[6:8]
+    (folder / "splits" / "validation.txt").unlink()
+    text = cen("data", "init", folder, "--out", "b.toml").out + Path("b.toml").read_text()
+    assert "not used: splits/train.txt, since lists of train and of val are needed both" in " ".join(text.split())
+    assert load_recipe("b.toml").data.train_list == ""
+
+
 def test_check_fails_in_words_where_training_would_go_wrong(here: Path, cen: Cen) -> None:
     root = write_folder(here / "own")
     recipe = write_recipe(here / "own.toml", root)

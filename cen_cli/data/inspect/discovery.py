@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cen_cli.data.decoding import SUFFIXES
@@ -18,7 +19,8 @@ from cen_cli.data.inspect.file_statistics import FileStatistics, file_statistics
 from cen_cli.data.inspect.label_maps import infer_labels, why_labels, why_not_labels
 from cen_cli.data.inspect.modalities import infer_modalities
 from cen_cli.data.listing import describe_folder
-from cen_cli.data.patterns import Pattern, ViewKey, find_together, padded_alike
+from cen_cli.data.patterns import SPLIT_WORDS, Pattern, ViewKey, find_together, padded_alike
+from cen_cli.data.sets.folders import listed_views
 from cen_cli.errors import DataError
 from cen_cli.results import SPLITS, Advance, unheard
 from cen_cli.results.datasets import InferredDataset, InferredLabels, InferredModality
@@ -32,6 +34,8 @@ UNREAD = {
     **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".bag", ".svo"), "store each frame as an image"),
 }
 """Suffixes of files that hold pictures and are not read, and what to do."""
+LIST = re.compile(rf"(?:list|split)?[_-]?({'|'.join(SPLIT_WORDS)})[_-]?(?:files|images|list|set|split)?\.txt", re.I)
+"""Names of files that may list the views of a split."""
 OPENED = 24
 """Files of each modality that are opened."""
 
@@ -178,7 +182,9 @@ def _dataset(
 ) -> InferredDataset:
     inferred: list[InferredModality | InferredLabels] = [*modalities]
     inferred += [labels.inferred] if labels.inferred is not None else []
-    files = find_together(folder, {each.pattern: Pattern(each.pattern) for each in inferred}).values()
+    patterns = {each.pattern: Pattern(each.pattern) for each in inferred}
+    matched = find_together(folder, patterns)
+    files = matched.values()
     everything: set[ViewKey] = set().union(*files)
     complete = [key for key in everything if all(key in part for part in files)]
     if not complete:
@@ -188,6 +194,7 @@ def _dataset(
         )
     splits = tuple(split for split in SPLITS if any(key.split == split for key in complete))
     sizes = [size for each in inferred for size in each.sizes]
+    lists, unused = ({}, []) if splits else _lists(folder, matched, patterns)
     return InferredDataset(
         folder=str(folder),
         modalities=tuple(modalities),
@@ -196,11 +203,37 @@ def _dataset(
         complete=len(complete),
         groups=len({key.group for key in complete} - {""}),
         splits=splits,
+        lists=lists,
         opened=OPENED,
         size=(min(height for height, _ in sizes), min(width for _, width in sizes)),
         unread_labels=labels.unread,
-        notes=(*notes, *_incomplete_splits(everything, splits)),
+        notes=(*notes, *unused, *_incomplete_splits(everything, splits)),
     )
+
+
+def _lists(
+    folder: Path, matched: Mapping[str, Mapping[ViewKey, str]], patterns: Mapping[str, Pattern]
+) -> tuple[dict[str, str], list[str]]:
+    """The lists of the splits, in the folder or in one below it, and why others are not used."""
+    lists: dict[str, str] = {}
+    unused = []
+    for path in sorted([*folder.glob("*.txt"), *folder.glob("*/*.txt")], key=lambda path: (len(path.parts), path)):
+        name, match = path.relative_to(folder).as_posix(), LIST.fullmatch(path.name)
+        split = SPLIT_WORDS[match[1].lower()] if match else ""
+        if not split:
+            continue
+        if split in lists:
+            unused.append(f"not used: {name}, since {lists[split]} names the {split} views")
+            continue
+        try:
+            listed_views(path, folder, matched, patterns)
+        except DataError as error:
+            unused.append(f"not used: {error.message}")
+        else:
+            lists[split] = name
+    if lists and not {"train", "val"} <= lists.keys():
+        return {}, [*unused, f"not used: {listed(list(lists.values()))}, since lists of train and of val are needed both"]
+    return lists, unused
 
 
 def _incomplete_splits(everything: set[ViewKey], splits: Sequence[str]) -> Iterator[str]:

@@ -169,11 +169,9 @@ def divided(groups: Iterable[str], shares: tuple[float, float, float], seed: int
 def _keys_of_split(
     root: Path, split: str, matched: Matches, patterns: Mapping[str, Pattern], division: Division, *, skip: bool
 ) -> list[ViewKey]:
-    everything = sorted(set().union(*matched.values()), key=ViewKey.place)
     if division.list_of(split):
-        hint = f"one a line, by what the pattern calls it, such as {everything[0].name}, or by one of its files"
-        names = _Names(root, everything, matched, patterns)
-        return read_list(root / division.list_of(split), names.of_line, hint=hint, unique=True)
+        return listed_views(root / division.list_of(split), root, matched, patterns)
+    everything = sorted(set().union(*matched.values()), key=ViewKey.place)
     with_target = [key for key in everything if key in matched[list(patterns)[-1]]]
     learnable = with_target if skip and with_target else everything
     if any(key.split for key in everything):
@@ -182,6 +180,13 @@ def _keys_of_split(
     if split == "test" and not division.shares[2]:
         split = "val"
     return _divided(split, learnable, division.shares, division.seed)
+
+
+def listed_views(path: Path, root: Path, matched: Matches, patterns: Mapping[str, Pattern]) -> list[ViewKey]:
+    """The views that a list names, in its order. Raises DataError where a line names none, or one again."""
+    everything = sorted(set().union(*matched.values()), key=ViewKey.place)
+    hint = f"one a line, by what the pattern calls it, such as {everything[0].name}, or by one of its files"
+    return read_list(path, _Names(root, everything, matched, patterns).of_line, hint=hint, unique=True)
 
 
 def _divided(split: str, keys: Sequence[ViewKey], shares: tuple[float, float, float], seed: int) -> list[ViewKey]:
