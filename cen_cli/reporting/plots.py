@@ -86,6 +86,8 @@ def replaced_over_steps(
         )
         axes.set_title(modality, fontsize=9)
         axes.set_xlabel("epoch" if steps_per_epoch else "step")
+        if len(places) == 1:
+            axes.set_xticks(places)  # of a cell whose width means nothing
     panels[0].set_yticks(np.arange(len(layers)) + 0.5, names, fontsize=7)
     panels[0].invert_yaxis()
     bar = figure.colorbar(image, ax=list(panels), fraction=0.04, pad=0.02, aspect=max(20, len(layers)))
