@@ -27,8 +27,9 @@ def find_views(
     `specs` say which inputs are bands of one file, or derived from another one, and so may be read of the same files.
 
     Files of folders belong together by their stem, Taskonomy's ending `_domain_<name>` left out; with a `recipe` whose
-    patterns say more of the names of files (`rgb_{stem}.png`), by what these call {stem}. Raises UsageError where the
-    paths do not fit the inputs, DataError for an empty folder and for files without partner.
+    patterns say more of the names of files (`rgb_{stem}.png`), by what these call {stem}. Those of lists are called as
+    the whole patterns say where all paths end so. Raises UsageError where the paths do not fit the inputs, DataError
+    for an empty folder and for files without partner.
     """
     if len(images) != len(inputs):
         raise UsageError(
@@ -48,20 +49,23 @@ def find_views(
     if kinds == {"file"}:
         return {_Named(inputs[0], recipe)(images[0]).name: paths}
     _check_apart(paths, {spec.name: spec for spec in specs})
-    named = {name: _Named(name, recipe) for name in inputs}
-    return _paired(paths, named) if kinds == {"folder"} else _listed_views(paths, named)
+    return _paired(paths, recipe) if kinds == {"folder"} else _listed_views(paths, recipe)
 
 
 class _Named:
-    """What the views of an input's files are called."""
+    """What the views of an input's files are called: by the recipe's pattern for the file's name, or `whole`."""
 
-    def __init__(self, modality: str, recipe: Recipe | None) -> None:
+    def __init__(self, modality: str, recipe: Recipe | None, *, whole: bool = False) -> None:
         known = None if recipe is None else recipe.data.folders.modalities.get(modality)
-        last = "" if known is None else known.pattern.rpartition("/")[2]
-        self.pattern = Pattern(last) if "{stem}" in last else None
+        pattern = "" if known is None else known.pattern if whole else known.pattern.rpartition("/")[2]
+        self.pattern = Pattern(pattern) if "{stem}" in pattern else None
+        self.parts = pattern.count("/") + 1
+
+    def key(self, path: Path) -> ViewKey | None:
+        return self.pattern.key("/".join(path.parts[-self.parts :])) if self.pattern else None
 
     def __call__(self, path: Path) -> ViewKey:
-        key = self.pattern.key(path.name) if self.pattern else None
+        key = self.key(path)
         return ViewKey("", "", _DOMAIN.sub("", path.stem) if key is None else key.name.replace("/", "_"))
 
 
@@ -90,12 +94,15 @@ def are_several(images: Iterable[Path]) -> bool:
     return any(path.is_dir() or path.suffix == LIST for path in images)
 
 
-def _listed_views(lists: Mapping[str, Path], named: Mapping[str, _Named]) -> dict[str, dict[str, Path]]:
+def _listed_views(lists: Mapping[str, Path], recipe: Recipe | None) -> dict[str, dict[str, Path]]:
     """The views of one list for each input: a path a line, within the list's folder; line by line one view."""
     lines = {name: read_list(path, path.parent.joinpath) for name, path in lists.items()}
     if len({len(paths) for paths in lines.values()}) > 1:
         counted = ", ".join(f"{lists[name]}: {len(paths)}" for name, paths in lines.items())
         raise DataError(f"lists of as many paths are needed; {counted}")
+    named = {name: _Named(name, recipe, whole=True) for name in lists}
+    if not all(named[name].key(path) for name, paths in lines.items() for path in paths):
+        named = {name: _Named(name, recipe) for name in lists}
     called = [[same_numbers(named[name](path).name) for path in paths] for name, paths in lines.items()]
     views: dict[str, dict[str, Path]] = {}
     for line, paths in enumerate(zip(*lines.values(), strict=True)):
@@ -117,9 +124,9 @@ def _listed_views(lists: Mapping[str, Path], named: Mapping[str, _Named]) -> dic
     return views
 
 
-def _paired(folders: Mapping[str, Path], named: Mapping[str, _Named]) -> dict[str, dict[str, Path]]:
+def _paired(folders: Mapping[str, Path], recipe: Recipe | None) -> dict[str, dict[str, Path]]:
     """The views of one folder for each input."""
-    by_modality = named_alike({name: _by_view(folder, named[name]) for name, folder in folders.items()})
+    by_modality = named_alike({name: _by_view(folder, _Named(name, recipe)) for name, folder in folders.items()})
     views = sorted(set().union(*by_modality.values()), key=lambda view: view.name)
     missing = {name: [view.name for view in views if view not in files] for name, files in by_modality.items()}
     if any(missing.values()):

@@ -196,6 +196,28 @@ def test_files_are_paired_by_the_patterns_of_the_recipe(tmp_path: Path) -> None:
         find_views([folder.with_suffix(".txt") for folder in folders], ["rgb", "nir"], recipe=recipe)
 
 
+def test_lists_of_nested_views_are_named_by_the_whole_pattern(tmp_path: Path) -> None:
+    """`kitchen/rgb/1.png` and `bath/rgb/1.png` are two views."""
+    changes = {
+        f"data.folders.modalities.{name}.{key}": value
+        for name in ("rgb", "nir")
+        for key, value in {"pattern": f"{{group}}/{name}/{{stem}}.png", "kind": "image", "channels": 3}.items()
+    }
+    others = {
+        f"data.folders.{part}.pattern": f"{{group}}/{part[:3]}/{{stem}}.*" for part in ("modalities.height", "labels")
+    }
+    recipe = load_recipe("own-data", {**changes, **others, "data.inputs": ["rgb", "nir"]})
+    for name in ("rgb", "nir"):
+        for room in ("bath", "kitchen"):
+            (tmp_path / room / name).mkdir(parents=True)
+            (tmp_path / room / name / "1.png").write_bytes(b"")
+        (tmp_path / f"{name}.txt").write_text(f"bath/{name}/1.png\nkitchen/{name}/1.png\n")
+    lists = [tmp_path / "rgb.txt", tmp_path / "nir.txt"]
+    assert list(find_views(lists, ["rgb", "nir"], recipe=recipe)) == ["bath_1", "kitchen_1"]
+    with pytest.raises(DataError, match="two files are called 1"):
+        find_views(lists, ["rgb", "nir"])
+
+
 def test_a_file_in_the_place_of_the_folder_is_left_alone(
     cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
 ) -> None:

@@ -232,7 +232,10 @@ def _lists(
         else:
             lists[split] = name
     if lists and not {"train", "val"} <= lists.keys():
-        return {}, [*unused, f"not used: {listed(list(lists.values()))}, since lists of train and of val are needed both"]
+        return {}, [
+            *unused,
+            f"not used: {listed(list(lists.values()))}, since lists of train and of val are needed both",
+        ]
     return lists, unused
 
 
