@@ -32,6 +32,21 @@ def fresh_processes() -> Iterator[SpawnContext]:
         sys.modules["__main__"] = script
 
 
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """What is started within ignores Ctrl-C, which a terminal sends to every process, until it says otherwise.
+
+    For children that import for seconds before they can save; whoever started them ends them.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
 def end_with_parent() -> None:
     """In a child: be stopped by SIGTERM should the process that started this one disappear."""
     parent = multiprocessing.parent_process()

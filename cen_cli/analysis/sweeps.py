@@ -25,6 +25,7 @@ from cen_cli.results import (
     commonest_metric,
     is_better,
 )
+from cen_cli.wording import listed
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,8 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
     said += _caution([row.cell(metric).values.keys() for row in done], done.index(taken))
     silent = [row.label for row in rows if row.done and row not in done]
     said += [f"{label} has no {metric}: nothing is said of it." for label in silent]
+    untrained = [row.label for row in rows if not row.done]
+    said += [f"Not trained yet, so nothing is said of them: {listed(untrained)}."] if untrained else []
     idle = [row.label for row in fused if row.replaced == 0]
     said += [f"{label} replaced no channel in these runs: its row says nothing of exchanging." for label in idle]
     return tuple(said)

@@ -178,7 +178,7 @@ def _described(published: PublishedTensors) -> Iterator[None]:
     try:
         yield
     except RecipeError as error:
-        problems = listed((problem.removesuffix(" [from --set]") for problem in error.problems), separator="; ")
+        problems = listed((problem.removesuffix(" [from an option]") for problem in error.problems), separator="; ")
         raise CheckpointError(f"{published.source}: no recipe describes this network: {problems}") from error
 
 

@@ -21,7 +21,14 @@ from cen_cli.analysis.thresholds import score_thresholds, usual_thresholds
 from cen_cli.data.sample import Batch
 from cen_cli.errors import UsageError
 from cen_cli.jobs.evaluate import counted_evaluations, dataset
-from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_gammas, draw_replaced, load_exchanging
+from cen_cli.jobs.exchanging import (
+    ExchangingNetwork,
+    default_layer,
+    draw_gammas,
+    draw_replaced,
+    load_exchanging,
+    note_of_step,
+)
 from cen_cli.models.device import resolve_device
 from cen_cli.models.network import StreamNetwork
 from cen_cli.recipe import Recipe
@@ -83,6 +90,8 @@ def analyze(
     if split is not None and thresholds is None:
         raise UsageError("--split is where other thresholds are scored", hint="give it with --what-if")
     network = load_exchanging(checkpoint, device)
+    for note in note_of_step(network):
+        listener.on_note(note)
     compared = [network, *(load_exchanging(path, device) for path in against)]
     shown = _choose(layer, compared)
     scored_at = None if thresholds is None else _thresholds(network, thresholds)
@@ -122,6 +131,8 @@ def exchange_statistics(
 ) -> ExchangeStatistics:
     """Replaced channels by `layer` or `stage` and modality; of a run over its recorded steps too, with a plot."""
     network = load_exchanging(checkpoint, device)
+    for note in note_of_step(network):
+        listener.on_note(note)
     epoch = read_log(RunDirectory(network.run)).steps_per_epoch if network.run else None
     history, plot = network.exchange_history, None
     if history is not None and network.exchanges:

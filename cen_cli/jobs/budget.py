@@ -13,6 +13,8 @@ from cen_cli.results import Listener, SweepRow
 
 Row = tuple[str, str]
 """Group and variant."""
+BESIDE = 15.0
+"""Seconds that a member takes beside its training, as long as none has been seen: imports, reading, scoring."""
 
 
 def train_within(
@@ -34,10 +36,10 @@ def train_within(
     """
 
     def cost(rows: Sequence[Row], index: int) -> float:
-        return _elapsed([seconds_of(row) for row in rows if not is_done(row, index)], jobs)
+        return _elapsed([seconds_of(row) + BESIDE for row in rows if not is_done(row, index)], jobs)
 
     end = time.monotonic() + seconds
-    pace = 1.0  # what the last round took, starting processes and scoring included, as a multiple of its trainings
+    pace = 1.0  # what the last round took, as a multiple of its trainings and what goes beside them
     ahead = {row for rows in rounds for row in rows}
     for index, rows in enumerate(rounds):
         left = (end - time.monotonic()) / pace
@@ -57,7 +59,7 @@ def train_within(
         todo, began = [row for row in chosen if not is_done(row, index)], time.monotonic()
         train(chosen, index)
         if todo:
-            pace = max(1.0, (time.monotonic() - began) / _elapsed([*map(seconds_of, todo)], jobs))
+            pace = (time.monotonic() - began) / _elapsed([seconds_of(row) + BESIDE for row in todo], jobs)
 
 
 def _elapsed(trainings: Sequence[float], jobs: int) -> float:

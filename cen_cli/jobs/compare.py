@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast, get_args
@@ -144,25 +145,32 @@ def _sizes_of_same_views(data: Mapping[str, ViewDataset], *, drawn: bool) -> tup
 
 
 def _network_names(recipes: Mapping[str, Recipe]) -> dict[str, str]:
-    """What each run is called: its recipe's name, shared by runs that differ in their seed alone; else its folder's.
+    """What each run is called: its recipe's name, shared by runs that differ in their seed alone.
 
-    Two of one seed, such as two checkpoints of one run, are two networks.
+    Networks whose recipes have one name are called by their folders, and by their paths where these are alike. Two of
+    one seed, such as two checkpoints of one run, are two networks.
     """
-    names: dict[str, str] = {}
-    taken: dict[str, list[Recipe]] = {}
+    networks: list[dict[str, Recipe]] = []
     for run, recipe in recipes.items():
-        shared = (
-            known
-            for known, others in taken.items()
-            if all(differences(recipe, each) == ["train.seed"] for each in others)
+        of_other_seeds = (
+            known for known in networks if all(differences(recipe, each) == ["train.seed"] for each in known.values())
         )
-        name = next(shared, None)
-        if name is None:
-            name = recipe.name if recipe.name not in taken else Path(run).name
-            name = name if name not in taken else run
-        taken.setdefault(name, []).append(recipe)
-        names[run] = name
-    return names
+        known = next(of_other_seeds, None)
+        if known is None:
+            networks.append({run: recipe})
+        else:
+            known[run] = recipe
+    ways = [(next(iter(known.values())).name, _folder_name(next(iter(known))), next(iter(known))) for known in networks]
+    used = Counter(name for way in ways for name in dict.fromkeys(way))
+    names = [next((name for name in way if used[name] == 1), way[-1]) for way in ways]
+    return {run: name for known, name in zip(networks, names, strict=True) for run in known}
+
+
+def _folder_name(run: str) -> str:
+    """The run's folder, with the checkpoint where that is named."""
+    path = Path(run)
+    of_run = path.parent.name == "checkpoints"
+    return f"{path.parent.absolute().parent.name}, {path.name}" if of_run else path.absolute().name
 
 
 def _report(

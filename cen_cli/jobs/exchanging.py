@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cen_cli import builders
@@ -11,11 +12,12 @@ from cen_cli.analysis.exchange import replaced_shares
 from cen_cli.analysis.gammas import GammaHistory, history_of_run
 from cen_cli.analysis.layers import LayerState, layer_states
 from cen_cli.builders import LoadedNetwork
+from cen_cli.errors import CheckpointError
 from cen_cli.reporting import gamma_plots, plots
 from cen_cli.reporting.gamma_plots import NetworkGammas
 from cen_cli.results import LoggedHealth
 from cen_cli.runs.directory import RunDirectory, locate
-from cen_cli.runs.log import read_log
+from cen_cli.runs.log import read_log, read_progress
 
 EIGHTH = 7
 """Index of the layer that the paper's Figure 5 shows: the eighth 3x3 convolution."""
@@ -80,6 +82,19 @@ def load_exchanging(checkpoint: str | Path, device: str) -> ExchangingNetwork:
     history = history_of_run(located.run, states)
     health = read_log(RunDirectory(located.run)).health if located.run else ()
     return ExchangingNetwork(source, located.model_file, located.run, loaded, states, history, health)
+
+
+def note_of_step(network: ExchangingNetwork) -> Iterator[str]:
+    """A remark where the best checkpoint of a run is taken and the run went on from there."""
+    if network.run is None or network.file.parent != RunDirectory(network.run).best:
+        return
+    with suppress(CheckpointError):  # without the last one
+        progress = read_progress(RunDirectory(network.run), network.loaded.recipe.train.epochs)
+        if progress.best_step < progress.steps:
+            yield (
+                f"the best checkpoint, of step {progress.best_step}, is analysed; the run went on to step "
+                f"{progress.steps}: name {RunDirectory(network.run).last} for that one"
+            )
 
 
 def default_layer(names: Sequence[str]) -> str | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import Interrupted, SaveError, UsageError
 from cen_cli.files import locked, read_json, whole_directory, write_json
-from cen_cli.processes import fresh_processes
+from cen_cli.processes import deaf_to_interrupts, fresh_processes
 from cen_cli.recipe import parse_recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.sweeps import Member
@@ -167,7 +167,7 @@ def run_members(
                 while waiting and len(running) < jobs:
                     member = waiting.pop(0)
                     on_start(member)
-                    with fresh_processes() as context:
+                    with fresh_processes() as context, deaf_to_interrupts():
                         process: BaseProcess = context.Process(target=train, args=(member,))
                         process.start()
                     running[process] = member

@@ -230,6 +230,17 @@ def _job(
             f"model.frozen_stages = {recipe.model.frozen_stages} without pretrained weights keeps what was drawn at "
             "random: --set model.frozen_stages=0"
         )
+    exchange = recipe.exchange
+    if (
+        recipe.model.fusion == "exchange"
+        and exchange.choose == "gamma"
+        and exchange.budget is not None
+        and exchange.penalty > 0
+    ):
+        listener.on_note(
+            f"exchange.budget = {exchange.budget:g} replaces that share of the smallest gammas at every step, and "
+            "exchange.threshold decides nothing: --set exchange.budget=none lets it"
+        )
     check_trackers(recipe.train.trackers)
     with listener.counting("rendering rooms") as progress:
         job = builders.training_job(

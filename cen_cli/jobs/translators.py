@@ -58,8 +58,9 @@ def _check_known(name: str, option: str, checkpoint: str | None) -> None:
             f"{option} {name}: a path, where names of domains are expected",
             hint="images stand before --inputs, or behind a -- of their own: --inputs shade texture -- a.png b.png",
         )
-    hint = did_you_mean(name, [*own, *known]) or f"known are {', '.join([*known, *own])}"
-    nor = f", and no run in {RUNS}/ makes it" if option == "--target" and checkpoint is None else ""
+    every = list(dict.fromkeys([*known, *own]))
+    hint = did_you_mean(name, every) or f"known are {', '.join(every)}; --ckpt RUN names a run elsewhere"
+    nor = f", and no run in {RUNS}/ {'makes' if option == '--target' else 'takes'} it" if checkpoint is None else ""
     raise UsageError(f"{option} {name}: no such domain{nor}", hint=hint)
 
 

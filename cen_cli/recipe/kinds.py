@@ -40,6 +40,12 @@ def choices(field: FieldInfo) -> tuple[str, ...]:
     return tuple(name for name in named if isinstance(name, str))
 
 
+def may_be_absent(field: FieldInfo) -> bool:
+    """Whether a key says something by being absent, and takes no text, which "none" might be."""
+    kinds = _alternatives(field.annotation)
+    return type(None) in kinds and not any(_phrase(kind, []).startswith("text") for kind in kinds)
+
+
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
     """The parts of `A | B`, or the annotation itself."""
     union = typing.get_origin(annotation) in (typing.Union, types.UnionType)

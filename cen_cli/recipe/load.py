@@ -60,6 +60,9 @@ _OWN = ("name", "expected")
 """Keys that belong to the file that states them and are not inherited by `extends`."""
 
 
+_COMMAND = "an option"
+"""Where the last layer comes from."""
+
 _Layer = tuple[str, Mapping[str, Any]]
 """Where tables come from, and the tables; later layers win."""
 
@@ -237,7 +240,7 @@ def _resolve(
     decisive = (path for path in leaves(overrides) if not _is_among(path, _SAME_SCORES))
     if any(value_of(below, path) != lookup(overrides, path) for path in decisive):
         layers = _unexpecting(layers)
-    layers = _drop_inherited([*layers, ("--set", overrides)])
+    layers = _drop_inherited(_without_absent([*layers, (_COMMAND, overrides)]))
     if huge := [_too_large(path) for path, value in leaves(_merged(layers)).items() if _is_too_large(path, value)]:
         raise RecipeError(source, huge)
     recipe, invalid = validate(_merged(layers))
@@ -247,6 +250,16 @@ def _resolve(
             source, problems, hint="docs/recipes.md describes every key; `cen recipes show rooms` prints an example"
         )
     return recipe
+
+
+def _without_absent(layers: list[_Layer]) -> list[_Layer]:
+    """The layers without the keys that the last one sets to "none", of those that may be absent."""
+    _, overrides = layers[-1]
+    for path, value in leaves(overrides).items():
+        field = next((field for known, field in known_keys() if known == path), None)
+        if value in (None, "none") and field is not None and kinds.may_be_absent(field):
+            layers = [(label, without(table, path)) for label, table in layers]
+    return layers
 
 
 def _is_too_large(path: Keys, value: Any) -> bool:

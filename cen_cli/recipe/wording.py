@@ -31,7 +31,8 @@ class Problem:
 
 def show_value(value: Any) -> str:
     """A value on one line, much as TOML writes it, cut after 60 characters."""
-    shown = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else json.dumps(value, default=repr)
+    dated = isinstance(value, (datetime.date, datetime.time))
+    shown = value.isoformat() if dated else json.dumps(value, default=repr, ensure_ascii=False)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 

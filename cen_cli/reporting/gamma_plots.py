@@ -208,6 +208,7 @@ def theorem_1(ratios: Array, probabilities: Array, measured: Attraction | None, 
     plain(curve)
     if measured is not None:
         _calibration(others[0], measured)
+        figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=7, markerscale=0.5)
     figure.suptitle("Theorem 1", fontsize=10)
     return write_figure(figure, out)
 
@@ -222,5 +223,4 @@ def _calibration(axes: Axes, measured: Attraction) -> None:
     axes.scatter(places, observed, s=sizes, color=KEPT, alpha=0.7, label="|gradient| < lambda in other batches")
     axes.scatter(places, below, s=sizes, color=FALLEN, alpha=0.7, marker="s", label="below the threshold now")
     axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-    axes.legend(fontsize=7, frameon=False, loc="lower right", markerscale=0.5)
     plain(axes)

@@ -43,7 +43,7 @@ FILLS = {
     Fill.OTHER: "the same modality of another view",
 }
 CORRUPTIONS = {
-    "noise": "normal; sigma as a share of the range, or of the measured value itself",
+    "noise": "normal; sigma as a share of the range, or of a measured value above the lowest of its range",
     "blur": "Gaussian; sigma as a share of the shorter side",
     "darkening": "the share of the light that is lost",
     "holes": "the share of the pixels that lose their measurement, in patches",

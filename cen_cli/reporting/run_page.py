@@ -158,7 +158,7 @@ def _verdict(report: RunReport) -> Iterable[str]:
     duration = formats.duration(progress.seconds)
     yield f"{progress.epochs} of {progress.of_epochs} epochs, {formats.count(progress.steps)} steps in {duration}."
     if report.best is None:
-        yield "No validation has finished yet."
+        yield _without_best(report)
     else:
         evaluation = report.best.evaluation
         heading = scores.watched_heading(evaluation)
@@ -184,7 +184,7 @@ def _verdict(report: RunReport) -> Iterable[str]:
 def _scores(report: RunReport) -> Iterable[html.Block]:
     best = report.best
     if best is None:
-        yield html.Words("No validation has finished yet, so there are no scores.")
+        yield html.Words(_without_best(report))
         return
     title = f"Best validation by {report.best_by}: epoch {best.epoch}, step {formats.count(best.step)}"
     yield from _of_validation(best, title)
@@ -245,9 +245,18 @@ def _gammas(report: RunReport) -> Iterable[html.Block]:
     yield html.Folded("Every layer", everything)
 
 
+def _without_best(report: RunReport) -> str:
+    """Why there are no scores."""
+    step = report.progress.best_step
+    if not step:
+        return "No validation has finished yet, so there are no scores."
+    return f"No scores: events.jsonl lacks the best validation, of step {formats.count(step)}; see cen eval."
+
+
 def _of_checkpoint(report: RunReport) -> str:
     """Which of the run's checkpoints the tables are of."""
-    which = "the newest checkpoint" if report.best is None else f"the best checkpoint, of epoch {report.best.epoch}"
+    step = report.progress.best_step
+    which = f"the best checkpoint, of step {formats.count(step)}" if step else "the newest checkpoint"
     return f"Tables and diagnosis are of {which}; what is shown over training goes up to the newest one."
 
 

@@ -127,6 +127,11 @@ def said(values: dict[str, list[float]], macs: dict[str, int] | None = None) -> 
     return fusion_advice(sweep_rows(plans, outcomes, [IOU], next(iter(values))), scores.written)
 
 
+def test_rows_without_a_run_are_named() -> None:
+    words = said({"concat": [0.5, 0.52], "exchange": [], "input": [], "only rgb": [0.4, 0.41]})
+    assert words[-1] == "Not trained yet, so nothing is said of them: exchange, input."
+
+
 def test_the_best_is_taken_where_it_is_better_for_sure() -> None:
     rows = {"only rgb": [0.30, 0.31], "only depth": [0.2, 0.22], "concat": [0.50, 0.52], "exchange": [0.40, 0.45]}
     sentences = said(rows, {"only rgb": 10**9, "only depth": 10**9, "concat": 3 * 10**9, "exchange": 2 * 10**9})

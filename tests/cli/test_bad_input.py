@@ -48,7 +48,7 @@ def test_all_mistakes_of_a_recipe_at_once(train: Cen) -> None:
     settings = ("train.epoch=3", "model.width=wide", "exchange.threshold=-1", "data.inputs=[]", "modle.width=3")
     text = train(settings=settings, code=2).err
     assert "5 problems" in text
-    assert "train.epoch = 3: no such key (did you mean 'train.epochs'?) [from --set]" in text
+    assert "train.epoch = 3: no such key (did you mean 'train.epochs'?) [from an option]" in text
     assert 'model.width = "wide": a whole number >= 4' in text
     assert "exchange.threshold = -1: a number > 0" in text
     assert "data.inputs = []" in text

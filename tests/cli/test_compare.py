@@ -144,7 +144,10 @@ def test_one_run_is_not_compared(cen: Cen, tiny_run: Path) -> None:
 def test_two_checkpoints_of_one_run_are_two_networks(cen: Cen, tiny_run: Path) -> None:
     last = tiny_run / "checkpoints" / "last"
     ended = cen("compare", tiny_run, last, "--split", "val", "--device", "cpu", "--json")
-    assert [(row["variant"], row["done"]) for row in ended.document["rows"]] == [("tiny", 1), ("last", 1)]
+    assert [(row["variant"], row["done"]) for row in ended.document["rows"]] == [
+        (tiny_run.name, 1),
+        (f"{tiny_run.name}, last", 1),
+    ]
     for again in (tiny_run, tiny_run / "checkpoints" / "best"):
         assert "the same checkpoint as" in cen("compare", tiny_run, last, again, code=2).err
 

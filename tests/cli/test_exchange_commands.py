@@ -95,6 +95,20 @@ def test_analyze_without_a_run_says_what_is_missing(loose: Path, capsys: Capture
     assert sorted(path.name for path in (loose.parent / "net-plots").iterdir()) == sorted(PLOTS)
 
 
+def test_a_best_checkpoint_of_long_ago_is_told_of(run: Path, tmp_path: Path, capsys: Captured) -> None:
+    file = run / "checkpoints" / "last" / "state.json"
+    state = json.loads(file.read_text())
+    state["progress"] |= {"best_step": 3, "step": 30}
+    file.write_text(json.dumps(state))
+    for command in ("analyze-gammas", "exchange-stats"):
+        assert main([command, str(run), "--out", str(tmp_path)]) == 0
+        assert "the best checkpoint, of step 3, is analysed; the run went on to step 30" in " ".join(
+            capsys.readouterr().err.split()
+        )
+        assert main([command, str(run / "checkpoints" / "last"), "--out", str(tmp_path)]) == 0
+        assert "is analysed" not in capsys.readouterr().err
+
+
 def test_analyze_takes_a_checkpoint_folder(run: Path, tmp_path: Path, capsys: Captured) -> None:
     found = document(capsys, "analyze-gammas", str(run / "checkpoints" / "best"), "--out", str(tmp_path))
     assert found["checkpoint"] == str(run / "checkpoints" / "best" / "model.safetensors")

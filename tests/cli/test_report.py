@@ -101,6 +101,16 @@ def test_a_run_without_validation_yet(cen: Cen, run: Path) -> None:
     assert "of the newest checkpoint" in text
 
 
+def test_a_log_that_lost_its_validations_is_no_run_without_them(cen: Cen, run: Path) -> None:
+    lines = (run / "events.jsonl").read_text().splitlines(keepends=True)
+    (run / "events.jsonl").write_text("".join(line for line in lines if '"validation"' not in line))
+    cen("report", run, "--images", "0")
+    text, _ = shown(run / "report.html")
+    assert "No validation has finished" not in text
+    assert "events.jsonl lacks the best validation, of step" in text
+    assert "of the best checkpoint, of step" in text
+
+
 def test_a_run_of_one_modality(cen: Cen, train: Cen, tmp_path: Path) -> None:
     settings = ('data.inputs=["rgb"]', "model.fusion=none", "train.epochs=1")
     train("--out", tmp_path / "run", "--json", settings=settings)

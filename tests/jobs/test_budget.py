@@ -16,6 +16,11 @@ SCORES = {"alone": 0.1, "worst": 0.2, "good": 0.4, "best": 0.5}
 ROWS = [("", name) for name in SCORES]
 
 
+@pytest.fixture(autouse=True)
+def nothing_goes_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "BESIDE", 0.0)
+
+
 class Notes(Listener):
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -29,11 +34,17 @@ def nothing_is_done(row: budget.Row, index: int) -> bool:
 
 
 def trained(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, overhead: float = 1.0, estimate: float = 10.0, jobs: int = 1
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    overhead: float = 1.0,
+    estimate: float = 10.0,
+    jobs: int = 1,
+    beside: float = 0.0,
 ) -> tuple[list[list[str]], list[str]]:
     """What is trained within so many seconds, round by round, where every training takes ten of them."""
     now, done, heard = [0.0], list[list[str]](), Notes()
     monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(budget, "BESIDE", beside)
 
     def train(rows, index) -> None:
         assert index == len(done)
@@ -52,6 +63,12 @@ def trained(
 
 def test_all_seeds_are_trained_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trained(monkeypatch, 120) == ([list(SCORES)] * 3, [])
+
+
+def test_the_first_round_reckons_with_what_goes_beside_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="one seed of every row takes about 2 minutes"):
+        trained(monkeypatch, 75, beside=15.0)
+    assert trained(monkeypatch, 120, beside=15.0) == ([list(SCORES)] * 3, []), "as it took no longer than the trainings"
 
 
 def test_the_better_half_and_the_best_alone_get_another_seed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ def problems(name: str, *settings: str) -> list[str]:
     with pytest.raises(RecipeError) as caught:
         load_recipe(name, settings)
     assert caught.value.exit_code == 2
-    return [problem.removesuffix(" [from --set]") for problem in caught.value.problems]
+    return [problem.removesuffix(" [from an option]") for problem in caught.value.problems]
 
 
 def test_recipe_is_read_and_written_back(recipe: str) -> None:

@@ -126,6 +126,15 @@ def test_overrides_are_typed_and_the_last_one_wins(minimal: str) -> None:
     assert (recipe.train.epochs, recipe.train.compile, recipe.data.crop) == (8, True, (32, 32))
 
 
+@pytest.mark.parametrize("value", ["none", None])
+def test_a_key_that_may_be_absent_can_be_taken_away(minimal: str, value: str | None) -> None:
+    changes = {"exchange.choose": "gamma", "exchange.budget": 0.3, "train.ema": 0.9}
+    recipe = load_recipe(load_recipe(minimal, changes), {"exchange.budget": value, "train.ema": value})
+    assert (recipe.exchange.budget, recipe.train.ema) == (None, None)
+    with pytest.raises(RecipeError, match=r"exchange.threshold = "):
+        load_recipe(minimal, {"exchange.threshold": value})
+
+
 def test_equals_sign_inside_a_quoted_key_belongs_to_the_key(minimal: str) -> None:
     (problem,) = problems_of(minimal, ['expected."a=b".value=0.5', 'expected."a=b".tolerance=0.5'])
     assert problem.startswith('expected."a=b".source: missing')
@@ -148,7 +157,7 @@ def test_problems_of_file_and_overrides_come_together(tmp_path: Path) -> None:
     assert problems_of(path, ["train.batch=x", "nonsense"]) == [
         "--set 'nonsense': table.key=value, for example --set train.epochs=10",
         "train.epochs = 0: a whole number >= 1",
-        'train.batch = "x": a whole number >= 1 [from --set]',
+        'train.batch = "x": a whole number >= 1 [from an option]',
     ]
 
 
@@ -254,7 +263,7 @@ def test_switching_exchange_off_drops_what_was_inherited_for_it(tmp_path: Path) 
 
 
 def test_key_without_effect_is_refused_where_it_is_set_beside_its_switch(minimal: str) -> None:
-    message = 'read only with model.fusion = "exchange", and it is "none"; remove one of them [from --set]'
+    message = 'read only with model.fusion = "exchange", and it is "none"; remove one of them [from an option]'
     assert problems_of(minimal, ["model.fusion=none", "exchange.threshold=1", "exchange.region=all"]) == [
         f"exchange.threshold = 1: {message}",
         f'exchange.region = "all": {message}',

@@ -16,7 +16,7 @@ from cen_cli.recipe.wording import show_value
 def problems_of(*overrides: str, recipe: str = "rooms") -> list[str]:
     with pytest.raises(RecipeError) as caught:
         load_recipe(recipe, overrides)
-    return [problem.removesuffix(" [from --set]") for problem in caught.value.problems]
+    return [problem.removesuffix(" [from an option]") for problem in caught.value.problems]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_normalisation_is_of_an_input() -> None:
 def translation_problems(minimal_translation: str, *settings: str) -> list[str]:
     with pytest.raises(RecipeError) as caught:
         load_recipe(minimal_translation, settings)
-    return [problem.removesuffix(" [from --set]") for problem in caught.value.problems]
+    return [problem.removesuffix(" [from an option]") for problem in caught.value.problems]
 
 
 @pytest.fixture
