@@ -160,10 +160,16 @@ def _network_names(recipes: Mapping[str, Recipe]) -> dict[str, str]:
             networks.append({run: recipe})
         else:
             known[run] = recipe
-    ways = [(next(iter(known.values())).name, _folder_name(next(iter(known))), next(iter(known))) for known in networks]
-    used = Counter(name for way in ways for name in dict.fromkeys(way))
-    names = [next((name for name in way if used[name] == 1), way[-1]) for way in ways]
-    return {run: name for known, name in zip(networks, names, strict=True) for run in known}
+    firsts = [next(iter(known.items())) for known in networks]
+    by_recipe, by_folder = Counter(recipe.name for _, recipe in firsts), Counter(_folder_name(run) for run, _ in firsts)
+
+    def name(run: str, recipe: Recipe) -> str:
+        folder = _folder_name(run)
+        return recipe.name if by_recipe[recipe.name] == 1 else folder if by_folder[folder] == 1 else run
+
+    names = [name(*first) for first in firsts]
+    names = [first[0] if names.count(called) > 1 else called for first, called in zip(firsts, names, strict=True)]
+    return {run: called for known, called in zip(networks, names, strict=True) for run in known}
 
 
 def _folder_name(run: str) -> str:

@@ -156,7 +156,8 @@ def test_every_problem_of_a_recipe_is_on_a_line_of_its_own(capsys: Captured) -> 
     settings = ["--set", "train.epochs=_[bold]", "--set", "model.fusion=_[/red]"]
     assert refused(capsys, "recipes", "show", "rooms", *settings)[:3] == [
         "error: rooms: 2 problems",
-        '  model.fusion = "_[/red]": "exchange", "none", "concat", "average", "align" or "self-attention" [from an option]',
+        '  model.fusion = "_[/red]": "exchange", "none", "concat", "average", "align" or "self-attention" '
+        "[from an option]",
         '  train.epochs = "_[bold]": a whole number >= 1 [from an option]',
     ]
 

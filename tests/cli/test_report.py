@@ -91,7 +91,7 @@ def test_a_run_without_validation_yet(cen: Cen, run: Path) -> None:
     lines = (run / "events.jsonl").read_text().splitlines()[:1]
     (run / "events.jsonl").write_text(f'{lines[0]}\n{{"kind": "st')
     state = json.loads((run / "checkpoints" / "last" / "state.json").read_text())
-    state["progress"] |= {"epoch": 0, "step": 2}
+    state["progress"] |= {"epoch": 0, "step": 2, "best_step": 0}
     (run / "checkpoints" / "last" / "state.json").write_text(json.dumps(state))
     done = cen("report", run, "--images", "0")
     assert done.out.splitlines()[0] == "Not finished: 0 of 2 epochs"
