@@ -17,6 +17,13 @@ def several(one_or_more: Name | Iterable[Name]) -> tuple[Name, ...]:
     return (one_or_more,) if isinstance(one_or_more, str | Path) else tuple(one_or_more)
 
 
+def check_at_least(low: int, **counts: int | None) -> None:
+    """Raises UsageError for a count that is no whole number, or below `low`; absent ones are none."""
+    for name, count in counts.items():
+        if count is not None and (not isinstance(count, int) or count < low):
+            raise UsageError(f"{name} = {count!r}: a whole number, at least {low}")
+
+
 def fill_of(word: str) -> Fill:
     """What stands in for a missing modality, by its word. Raises UsageError for another one."""
     try:

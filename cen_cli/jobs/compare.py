@@ -15,7 +15,7 @@ from cen_cli.analysis.sweeps import RowPlan, sweep_rows
 from cen_cli.builders import LoadedNetwork
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import UsageError
-from cen_cli.jobs.arguments import several
+from cen_cli.jobs.arguments import check_at_least, several
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, replaced_channels, scoring
 from cen_cli.jobs.pictures import draw_rows, row_maker
 from cen_cli.recipe import Recipe
@@ -62,6 +62,7 @@ def compare(
     Raises:
         UsageError: fewer than two runs, one given twice, some that do not learn the same, or a name that no view has.
     """
+    check_at_least(0, images=images)
     runs, views, drawn = several(runs), several(views), bool(images or views)
     if not drawn and (by or branches or out):
         raise UsageError("--by, --branches and --out are of the picture", hint="--images N or --views NAME draws it")

@@ -12,7 +12,7 @@ from cen_cli.builders import LoadedNetwork
 from cen_cli.data.altered.missing import Missing, stand_ins
 from cen_cli.data.views import FileViews, ViewDataset
 from cen_cli.errors import CenError, UsageError
-from cen_cli.jobs.arguments import fill_of, several
+from cen_cli.jobs.arguments import check_at_least, fill_of, several
 from cen_cli.jobs.expected import expected_scores
 from cen_cli.jobs.pictures import picture_of_views
 from cen_cli.models.exchange import count_replaced, exchanging_layers
@@ -59,6 +59,7 @@ def evaluate(
     Returns:
         scores per branch, of the ensemble and per class, in [0, 1] or the metric's own unit.
     """
+    check_at_least(0, pictures=pictures)
     source, without = str(checkpoint), several(without)
     if without and pictures:
         raise UsageError("--save-images shows whole inputs; leave it out, or --without")

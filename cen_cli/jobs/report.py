@@ -15,6 +15,7 @@ from cen_cli.analysis.exchange import replaced_at_steps, rows_of_states
 from cen_cli.analysis.gammas import recoveries, rows_of_layers
 from cen_cli.builders import LoadedNetwork
 from cen_cli.errors import CenError, UsageError
+from cen_cli.jobs.arguments import check_at_least
 from cen_cli.jobs.evaluate import dataset
 from cen_cli.jobs.exchanging import ExchangingNetwork, default_layer, draw_gammas, draw_replaced, load_exchanging
 from cen_cli.jobs.expected import expected_of_validation
@@ -54,6 +55,7 @@ def report(
     Raises:
         UsageError: the checkpoint belongs to no run, or `out` is a folder.
     """
+    check_at_least(0, images=images)
     if out is not None and Path(out).is_dir():
         raise UsageError(
             f"--out {out}: is a folder, and the page is one file", hint=f"--out {Path(out) / 'report.html'}"

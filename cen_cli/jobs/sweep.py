@@ -20,7 +20,7 @@ from cen_cli.data.views import same_numbers
 from cen_cli.engine.profiling import seconds_per_step
 from cen_cli.errors import CenError, UsageError
 from cen_cli.files import locked, write_bytes
-from cen_cli.jobs.arguments import several
+from cen_cli.jobs.arguments import check_at_least, several
 from cen_cli.jobs.budget import Row, train_within
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, replaced_channels, scoring
 from cen_cli.jobs.members import (
@@ -98,6 +98,7 @@ def sweep(
         UsageError: there is no such sweep, a recipe of it cannot be used, or a run in `out` had another recipe.
         Interrupted: SIGINT or SIGTERM came, and every member was saved.
     """
+    check_at_least(1, jobs=jobs)
     if show and ([*several(only)] != ["*"] or shard != (1, 1)):
         raise UsageError("--only and --shard say what is trained, and --show reports on all", hint="leave them out")
     if show and budget is not None:

@@ -16,6 +16,7 @@ from cen_cli.builders import LoadedNetwork, Network, TrainingJob
 from cen_cli.engine.profiling import profile_step, profile_training
 from cen_cli.engine.signals import StopRequest
 from cen_cli.errors import DataError, UsageError
+from cen_cli.jobs.arguments import check_at_least
 from cen_cli.jobs.expected import expected_of_validation
 from cen_cli.jobs.pictures import picture_of_views
 from cen_cli.models.device import resolve_device
@@ -108,6 +109,7 @@ def resume(
         CheckpointError: the run has no whole checkpoint.
         DataError: the data are not those that the run was started on.
     """
+    check_at_least(0, workers=workers)
     if recipe is None and list(changes):
         raise UsageError("a resumed run continues its own recipe: --set and --seed have no place here")
     if run is None and recipe is None:

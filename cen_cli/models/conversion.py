@@ -24,6 +24,7 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from cen_cli.models.choices import SHARE, RandomShare, check_share, choose_channels
@@ -33,6 +34,7 @@ from cen_cli.models.known_norms import known_norms, modal_layer, norm_channels
 from cen_cli.models.norms import ModalLayerNorm2d, ModalNorm, NormSharing, Share, set_frozen_statistics
 from cen_cli.models.settings import StreamSettings
 from cen_cli.models.streams import ModalOutput, PrivateCopies, split_modalities, stack_modalities
+from cen_cli.results import ENSEMBLE
 
 Network = TypeVar("Network", bound=nn.Module)
 Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -79,17 +81,24 @@ class ModalNetwork(nn.Module):
         """Run every modality's stream.
 
         `inputs`: one [B, C, H, W] per modality, or a stack (see `stack_modalities`). Returns a `ModalOutput` for each
-        tensor that the body returns: one, or a dict, list or tuple of them. Raises TypeError where it returns others.
+        tensor that the body returns: one, or a dict, list or tuple of them. Raises TypeError where it returns others,
+        ValueError for a tensor whose first axis is not that of the images.
         """
-        return self._combined(self.body(stack_modalities(inputs, self.modalities)))
+        stacked = stack_modalities(inputs, self.modalities)
+        return self._combined(self.body(stacked), len(stacked))
 
-    def _combined(self, outputs: Any) -> ModalOutputs:
+    def _combined(self, outputs: Any, samples: int) -> ModalOutputs:
         if isinstance(outputs, Tensor):
+            if not torch.compiler.is_compiling() and outputs.dim() and len(outputs) % samples:
+                raise ValueError(
+                    f"the network returned {list(outputs.shape)} for {samples} images: its first axis is not "
+                    "theirs, so that it has no modalities"
+                )
             return self.ensemble.combine(outputs)
         if isinstance(outputs, Mapping):
-            return {name: self._combined(output) for name, output in outputs.items()}
+            return {name: self._combined(output, samples) for name, output in outputs.items()}
         if isinstance(outputs, list | tuple):
-            combined = [self._combined(output) for output in outputs]
+            combined = [self._combined(output, samples) for output in outputs]
             return combined if isinstance(outputs, list) and not torch.jit.is_tracing() else tuple(combined)
         raise _no_maps(outputs)
 
@@ -152,10 +161,12 @@ def to_cen(
         raise ValueError(f"gamma_init = {gamma_init!r}: above 0, and finite")
     if replace == "anywhere" and threshold is None and exchange and len(names) > 1:
         raise ValueError('replace = "anywhere": a threshold finds channels there; a share is of each modality\'s part')
+    if not isinstance(check, bool | Tensor):
+        raise TypeError(f"check: True, False or images [B, C, H, W], not {check!r}")
     settings = StreamSettings(theta, region, replace, conv, norm, exchange, gamma_init)
+    body = _copied(model)
     if not isinstance(check, bool) or check:
         _check_equal(model, names, settings, None if isinstance(check, bool) else check.shape)
-    body = copy.deepcopy(model)
     convert_layers(body, len(names), settings, after=after)
     if exchange and not exchange_layers(body):
         raise ValueError("no layer would exchange: no norm follows a convolution that `after` takes; or exchange=False")
@@ -171,6 +182,20 @@ def to_cen(
     made = _on_device_of(model, ModalNetwork(body, names))
     made.training = made.ensemble.training = model.training  # layers keep theirs: norms may be frozen by `eval()`
     return made
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy of the network. Raises ValueError where its weights have no size yet, or are made by hooks."""
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise ValueError(f"{name}: has no size yet; run a batch through the network first")
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the network cannot be copied ({error}); weights that hooks make (nn.utils.weight_norm, "
+            "spectral_norm, prune) can be once they are parametrizations, or removed"
+        ) from error
 
 
 def _number(value: Any) -> float:
@@ -202,6 +227,8 @@ def convert_layers(
     if settings.exchange and settings.affine == "shared" and modalities > 1:
         raise ValueError(f"norm = {settings.norm!r} leaves one gamma for all modalities: nothing to exchange by")
     norms = known_norms(module, allow_others=settings.norm == "shared")
+    if "" in norms:
+        raise ValueError(f"a {type(module).__name__} is one layer, and no network of several")
     pairs = convolutions_and_norms(module, tuple({type(layer) for layer, _ in norms.values()}))
     preceding = {norm: (name, conv) for (name, conv), (_, norm) in pairs if conv.out_channels == norm_channels(norm)}
     exchanging = {norm for norm, pair in preceding.items() if after(*pair)}
@@ -233,6 +260,8 @@ def convert_layers(
 def make_convolutions_private(module: nn.Module, modalities: int, *, linear: bool) -> None:
     """Give each of `modalities` streams a copy, in place, of every convolution (`is_convolution`)."""
     convolutions = [(name, layer) for name, layer in module.named_modules() if is_convolution(layer, linear=linear)]
+    if is_convolution(module, linear=linear):
+        raise ValueError(f"a {type(module).__name__} is one layer, and no network of several")
     for name, layer in convolutions:
         _refuse_hooks(name, layer)
     _refuse_tied(module, [layer for _, layer in convolutions])
@@ -256,10 +285,12 @@ def replace_layers(module: nn.Module, replacements: Mapping[nn.Module, nn.Module
 
 
 def checked_names(modalities: Sequence[str]) -> tuple[str, ...]:
-    """The modalities' names as a tuple; ValueError where there is none, or one twice, or a bare string."""
-    names = tuple(modalities) if isinstance(modalities, Iterable) and not isinstance(modalities, str) else ()
+    """The modalities' names as a tuple; ValueError where there is none, or one twice, or they are in no order."""
+    names = tuple(modalities) if isinstance(modalities, Sequence) and not isinstance(modalities, str) else ()
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"modalities = {modalities!r}: a sequence of one or more different names is needed")
+        raise ValueError(f"modalities = {modalities!r}: a list or tuple of one or more different names is needed")
+    if ENSEMBLE in names:
+        raise ValueError(f"modalities = {modalities!r}: {ENSEMBLE!r} is what the branches' sum is called")
     return names
 
 
@@ -287,6 +318,8 @@ def _refuse_hooks(name: str, layer: nn.Module) -> None:
     """ValueError where others listen to a layer that is to be replaced: they would hear no more, or M times."""
     if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks:
         raise ValueError(f"{name}: {type(layer).__name__} has hooks, which do not outlive conversion; remove them")
+    if "forward" in vars(layer):
+        raise ValueError(f"{name}: a forward was put on this {type(layer).__name__}, which does not outlive conversion")
 
 
 def _refuse_tied(module: nn.Module, layers: Iterable[nn.Module]) -> None:
@@ -321,7 +354,8 @@ def _exchanged(norm: ModalNorm, settings: StreamSettings) -> ChannelExchange:
 def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSettings, shape: Sequence[int] | None) -> None:
     """ValueError where a stream of the converted network, not exchanging, is not what `model` makes of its images.
 
-    `shape`: of the images; None: of some for the first convolution.
+    Every stream has norms of its own for that, and `model` those of each in turn, so that an image that is taken for
+    another stream's is seen. `shape`: of the images; None: of some for the first convolution.
     """
     if shape is None:
         channels = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
@@ -331,9 +365,16 @@ def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSetting
     device = next((parameter.device for parameter in body.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(shape, generator=generator).to(device) for _ in names]
+    told_apart = settings.affine == "private", settings.statistics == "private"
+    norms = [*known_norms(body, allow_others=settings.norm == "shared")]
+    outputs = []
     try:
-        outputs = [body(x) for x in inputs]
-    except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        for m, x in enumerate(inputs):
+            own = copy.deepcopy(body)
+            for index, name in enumerate(norms):
+                _tell_apart(own.get_submodule(name), *told_apart, m, index)
+            outputs.append(own(x))
+    except Exception as error:  # of any kind, by what the network does
         raise ValueError(
             f"it cannot be checked on images {list(shape)}, as the network fails on them ({error}); check=a tensor "
             "[B, C, H, W] gives another shape"
@@ -342,18 +383,37 @@ def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSetting
     converted = [layer for layer, _ in known_norms(body, allow_others=settings.norm == "shared").values()]
     convert_layers(body, len(names), changed(settings, exchange=False, gamma_init=None))
     _on_device_of(model, body)
-    for layer in converted:
+    for index, (name, layer) in enumerate(zip(norms, converted, strict=True)):
         layer.register_forward_pre_hook(_still_runs)
-    stacks = [split_modalities(leaf, len(names)) for leaf in _leaves(body(torch.cat(inputs)))]
+        modal = next(part for part in body.get_submodule(name).modules() if isinstance(part, ModalNorm))
+        for m in range(len(names)):
+            _tell_apart(modal, *told_apart, m, index, row=m)
+    mixes = "It mixes the images of a batch, draws at random in evaluation, or reads a layer without calling it"
+    try:
+        made = body(torch.cat(inputs))
+    except _StillRunsError:
+        raise
+    except Exception as error:  # as above
+        raise ValueError(f"converted, the network fails on images {list(shape)} ({error!r}). {mixes}") from error
+    stacks = [split_modalities(leaf, len(names)) for leaf in _leaves(made)]
     for m, name in enumerate(names):
         for wanted, stack in zip(expected[m], stacks, strict=True):
-            difference = (stack[m] - wanted).abs().max().item()
+            alike = stack[m].shape == wanted.shape
+            difference = (stack[m] - wanted).abs().max().item() if alike else math.nan
             if not difference <= CHECKED_TO * max(1.0, wanted.abs().max().item()):
                 raise ValueError(
                     f"converted, the network computes something else: stream {name!r} differs by {difference:.1e} on "
-                    f"images {list(shape)}. It mixes the images of a batch, draws at random in evaluation, or reads a "
-                    "layer without calling it"
+                    f"images {list(shape)}. {mixes}"
                 )
+
+
+def _tell_apart(norm: nn.Module, affine: bool, statistics: bool, m: int, index: int, row: int | None = None) -> None:
+    """Scale what stream `m` has for itself of the network's norm of this index; `row`: of a modal norm's tables."""
+    factor = (1 + m / 4) ** (-1) ** index  # in turn, so that nothing grows over many layers
+    for name, own in (("weight", affine), ("bias", affine), ("running_mean", statistics), ("running_var", statistics)):
+        table = getattr(norm, name, None)
+        if own and table is not None:
+            (table if row is None else table[row]).mul_(factor)
 
 
 def _leaves(outputs: Any) -> list[Tensor]:
@@ -369,8 +429,12 @@ def _no_maps(output: object) -> TypeError:
     return TypeError(f"the network returned {what}: expected tensors, or mappings, lists or tuples of them")
 
 
+class _StillRunsError(ValueError):
+    """A layer was converted, and the network goes on calling what it was."""
+
+
 def _still_runs(layer: nn.Module, _: object) -> None:
-    raise ValueError(
+    raise _StillRunsError(
         f"a {type(layer).__name__} that was converted still runs: the network also holds it where modules are not "
         "seen, such as in a plain list"
     )

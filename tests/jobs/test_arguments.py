@@ -41,6 +41,11 @@ def test_what_would_do_nothing_is_refused(tiny_run: Path, options: dict[str, Any
     ("call", "message"),
     [
         (lambda run: cen_cli.compare(run), "cen compare takes two or more runs"),
+        (lambda run: cen_cli.compare([run, run], images=-1), "images = -1: a whole number, at least 0"),
+        (lambda run: cen_cli.evaluate(run, pictures=1.5), "pictures = 1.5: a whole number, at least 0"),
+        (lambda run: cen_cli.report(run, images=-1), "images = -1: a whole number, at least 0"),
+        (lambda run: cen_cli.resume(run, workers=-1), "workers = -1: a whole number, at least 0"),
+        (lambda run: cen_cli.sweep("table7-rooms", jobs=0), "jobs = 0: a whole number, at least 1"),
         (
             lambda run: cen_cli.compare([run, run / "checkpoints/last"], by="darkest"),
             "--by, --branches and --out are of",

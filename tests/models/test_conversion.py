@@ -389,7 +389,7 @@ def test_a_norm_that_differs_where_gammas_are_negative_is_refused(channels):
 @pytest.mark.parametrize(
     ("modalities", "settings", "message"),
     [
-        (2, {}, "modalities = 2: a sequence"),
+        (2, {}, "modalities = 2: a list or tuple"),
         (("a", "b"), {"threshold": "0.02"}, "threshold = '0.02'"),
         (("a", "b"), {"share": 7.0, "exchange": False}, "share = 7.0"),
         (("a", "b"), {"gamma_init": "1"}, "gamma_init = '1'"),
@@ -605,3 +605,99 @@ def test_a_choice_is_not_loaded_where_nothing_is_exchanged():
     state = to_cen(plain, ("a", "b")).state_dict()
     with pytest.raises(RuntimeError, match="a choice of channels, and this network is made to exchange nothing"):
         to_cen(plain, ("a", "b"), exchange=False).load_state_dict(state)
+
+
+# --- what a check and a call see of networks that cannot be shared ----------------------------------------------------
+
+
+class ViewsSideBySide(SmallNet):
+    """Each image and its mirror image, on the batch axis: samples are alone, and streams are not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen, mirrored = super().forward(torch.cat([x, x.flip(-1)])).chunk(2)
+        return seen + mirrored.flip(-1)
+
+
+class ReadsItsNorm(SmallNet):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.stem[1].num_features
+
+
+class Prototypes(SmallNet):
+    def __init__(self) -> None:
+        super().__init__()
+        self.prototypes = nn.Parameter(torch.randn(6, 5))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"out": super().forward(x), "prototypes": self.prototypes}
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (ViewsSideBySide(), r"stream 'a' differs by .*It mixes the images of a batch"),
+        (ReadsItsNorm(), r"fails on images .*num_features.*reads a layer without calling it"),
+        (Prototypes(), "stream 'a' differs by nan"),
+    ],
+)
+def test_a_check_sees_streams_that_are_mixed_up(net, message):
+    with pytest.raises(ValueError, match=message):
+        to_cen(net, ("a", "b"), check=True)
+
+
+def test_what_is_not_of_the_images_has_no_modalities():
+    with pytest.raises(ValueError, match=r"returned \[6, 5\] for 4 images"):
+        to_cen(Prototypes(), ("a", "b"))(torch.zeros(4, 3, 8, 8))
+
+
+class EarlyAsBatchNorm(nn.BatchNorm2d):
+    """A batch norm until many steps have been made, as batch renormalisation is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        late = self.num_batches_tracked is not None and self.num_batches_tracked > 5000
+        return super().forward(x) * (2 if late else 1)
+
+
+class Clamped(nn.BatchNorm2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).clamp(-50, 50)
+
+
+@pytest.mark.parametrize("norm", [EarlyAsBatchNorm, Clamped])
+def test_a_norm_that_differs_late_or_on_large_values_is_no_plain_one(norm):
+    with pytest.raises(ValueError, match=f"1: {norm.__name__} is no known norm"):
+        to_cen(conv_norm(norm(4)), ("a", "b"))
+
+
+def hooked() -> nn.Module:
+    net = SmallNet()
+    nn.utils.weight_norm(net.stem[0])
+    return net
+
+
+def patched() -> nn.Module:
+    net = SmallNet()
+    net.stem[1].forward = lambda x: 2 * x
+    return net
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "message"),
+    [
+        (lambda: nn.BatchNorm2d(3), {"exchange": False}, "a BatchNorm2d is one layer"),
+        (hooked, {}, r"cannot be copied .*weight_norm"),
+        (patched, {}, r"stem\.1: a forward was put on this BatchNorm2d"),
+        (lambda: nn.Sequential(nn.LazyConv2d(8, 3), nn.BatchNorm2d(8)), {}, r"0\.weight: has no size yet"),
+        (SmallNet, {"modalities": {"a", "b"}}, "modalities = .*: a list or tuple"),
+        (SmallNet, {"modalities": ("a", "ensemble")}, "'ensemble' is what the branches' sum is called"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_would_be_lost_or_swapped_is_refused(make, settings, message):
+    with pytest.raises(ValueError, match=message):
+        to_cen(make(), **{"modalities": ("a", "b"), **settings})
+
+
+def test_a_check_is_a_word_or_images():
+    with pytest.raises(TypeError, match="check: True, False or images"):
+        to_cen(SmallNet(), ("a", "b"), check=(2, 3, 64, 64))
