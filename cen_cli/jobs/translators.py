@@ -59,8 +59,8 @@ def _check_known(name: str, option: str, checkpoint: str | None) -> None:
             hint="images stand before --inputs, or behind a -- of their own: --inputs shade texture -- a.png b.png",
         )
     every = list(dict.fromkeys([*known, *own]))
-    hint = did_you_mean(name, every) or f"known are {', '.join(every)}; --ckpt RUN names a run elsewhere"
-    nor = f", and no run in {RUNS}/ {'makes' if option == '--target' else 'takes'} it" if checkpoint is None else ""
+    hint = did_you_mean(name, every) or f"known are {', '.join(every)}"
+    nor = f", and no run in {RUNS}/ makes it" if option == "--target" and checkpoint is None else ""
     raise UsageError(f"{option} {name}: no such domain{nor}", hint=hint)
 
 
