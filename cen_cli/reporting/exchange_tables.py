@@ -29,7 +29,7 @@ GAMMA_LEGEND = (
     "overlap: percent of channels below it here and in another modality as well.",
 )
 EXCHANGE_LEGEND = (
-    "replaced: channels that take their donors' channels: the mean of all others, or one (exchange.donors).",
+    "replaced: channels that take the donors' mean, or one's (exchange.donors).",
     "% pressed: of the part that a sparsity penalty would press; % all: of all.",
 )
 ATTRACTION_LEGEND = (
@@ -44,7 +44,7 @@ GAIN_LEGEND = (
 GATES_UNRECORDED = "What gates mix is not recorded: nothing over training."
 MIXED_LEGEND = "% mixed: how much of the others gates mix into the channels that may be replaced, mean."
 CHOSEN_LEGEND = "gain in, out: mean first-order gain of replaced channels, and of kept ones, as the choice sees it."
-DONOR_LEGEND = "donors: percent that each gives, by |gamma| where a mean is taken, mean over the channels."
+DONOR_LEGEND = "donors: percent that each gives, of a mean by |gamma|, averaged over channels."
 
 UNFOLDED = 20
 """Names of layers up to this length stay on one line."""

@@ -38,7 +38,7 @@ def test_exchange_rows_end_in_totals(console: Console) -> None:
     assert ["layer1.0.bn2", "rgb", "8", "32", "64", "25.0", "12.5", "depth"] in [line[:8] for line in words]
     assert ["62,", "normal"] in words or ["62,"] in words, "what each donor gives folds below its name"
     assert ["total", "rgb", "1,008", "1,032", "2,064", "97.7", "48.8"] in [line[:7] for line in words]
-    assert "donors: percent that each gives, by |gamma| where a mean is taken, mean over the channels." in lines
+    assert "donors: percent that each gives, of a mean by |gamma|, averaged over channels." in lines
     assert max(len(line) for line in lines) <= 80
 
 
