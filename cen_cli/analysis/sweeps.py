@@ -265,7 +265,9 @@ def _as_good(row: SweepRow, best: SweepRow, metric: str) -> bool:
 
 
 def _spending(row: SweepRow, place: int) -> tuple[float, float, int]:
-    return (row.cost.macs, row.cost.parameters, place) if row.cost else (math.inf, math.inf, place)
+    """To be sorted by; costs that are the same to three digits are the same, and the better row comes first."""
+    cost = (row.cost.macs, row.cost.parameters) if row.cost else (math.inf, math.inf)
+    return float(f"{cost[0]:.3g}"), float(f"{cost[1]:.3g}"), place
 
 
 def _spent(cost: NetworkCost) -> str:

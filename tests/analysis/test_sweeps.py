@@ -127,6 +127,13 @@ def said(values: dict[str, list[float]], macs: dict[str, int] | None = None) -> 
     return fusion_advice(sweep_rows(plans, outcomes, [IOU], next(iter(values))), scores.written)
 
 
+def test_of_rows_at_one_cost_the_better_is_taken() -> None:
+    words = said({"concat": [0.5, 0.54], "average": [0.51, 0.53]}, {"concat": 1_240_000_001, "average": 1_240_000_000})
+    assert words[-2].startswith("Take concat (52.00): the best row")
+    words = said({"concat": [0.5, 0.54], "average": [0.51, 0.53]}, {"concat": 1_300_000_000, "average": 1_240_000_000})
+    assert words[-2].startswith("Take average (52.00): within a standard error of the best")
+
+
 def test_rows_without_a_run_are_named() -> None:
     words = said({"concat": [0.5, 0.52], "exchange": [], "input": [], "only rgb": [0.4, 0.41]})
     assert words[-1] == "Not trained yet, so nothing is said of them: exchange, input."
