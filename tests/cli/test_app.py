@@ -291,7 +291,7 @@ def test_every_command_is_documented_by_its_function() -> None:
 def test_what_stands_in_brackets_is_shown(capsys: Captured) -> None:
     """As text, and not taken for markup of the terminal."""
     assert app.main(["recipes", "ls"]) == 0
-    assert "a template in which every key of [data.folders] is explained" in " ".join(capsys.readouterr().out.split())
+    assert "a template that explains [data.folders]" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
