@@ -1,9 +1,12 @@
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
+
+from cen_cli.processes import deaf_to_interrupts
 
 SCRIPT = """
 import sys
@@ -73,3 +76,11 @@ def _lives(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_what_starts_deaf_to_interrupts_ignores_them_and_its_parent_does_not():
+    before = signal.getsignal(signal.SIGINT)
+    told = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"]
+    with deaf_to_interrupts():
+        assert subprocess.run(told, capture_output=True, text=True, check=True).stdout == "True\n"
+    assert signal.getsignal(signal.SIGINT) is before

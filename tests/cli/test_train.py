@@ -535,6 +535,12 @@ def test_frozen_statistics_that_nothing_has_measured_are_pointed_out(train: Cen,
     assert "freezes nothing" not in text
 
 
+@pytest.mark.parametrize("budget", ["0.3", "none"])
+def test_a_budget_beside_pressed_gammas_is_pointed_out(train: Cen, budget: str) -> None:
+    text = train("--dry-run", settings=("exchange.budget=0.3", f"exchange.budget={budget}")).err
+    assert ("exchange.threshold decides nothing" in text) == (budget != "none")
+
+
 def test_an_encoder_without_batch_norms_has_none_to_freeze(train: Cen) -> None:
     settings = ("train.freeze_bn=true", "model.backbone=timm/convnext_atto", "model.encoder_width=64")
     text = train("--dry-run", settings=settings).err
