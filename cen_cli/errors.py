@@ -39,6 +39,10 @@ class IncompleteError(DataError):
         """How many views there would be."""
 
 
+class NotFiniteError(DataError):
+    """What a network makes of a view is NaN or infinite."""
+
+
 class WorkerError(DataError):
     """A process that loads data ended, most often for lack of memory."""
 
@@ -56,7 +60,7 @@ class SaveError(CenError):
 
 
 class DivergedError(CenError):
-    """A loss term became NaN or infinite."""
+    """A loss term, or what the network makes of a view, became NaN or infinite."""
 
 
 class UnavailableError(CenError):

@@ -150,9 +150,9 @@ def whole_directory(target: Path) -> Path | None:
     one is complete, so where the old one is away the new one counts, if it has all that the old one has; a new one by
     itself may be a part.
     """
-    new, old = _beside(target)
     if target.exists():
         return target
+    new, old = _beside(target)
     found = None if not old.exists() else new if _names(old) <= _names(new) else old
     return target if target.exists() else found  # a writer may have finished meanwhile
 

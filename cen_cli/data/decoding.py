@@ -16,6 +16,7 @@ import os
 import re
 import stat
 import struct
+import tokenize
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,15 +55,18 @@ _MODES = {
     "RGB;F": "32-bit float RGB colours",
 }
 _BITS = {"uint8": "8-bit", "uint16": "16-bit", "int16": "16-bit with a sign", "float32": "32-bit float"}
+_CODED = ("P", "PA", "CMYK")
+"""Modes of numbers of colours, and of inks."""
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
 """Modes of pictures of 8 bits, which can be turned into one another."""
 _ORIENTATION = 0x0112
-_BITS_PER_SAMPLE, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 277, 338, 339
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 262, 277, 338, 339
 _SIGNED = 2
-_TRANSPARENCY = ((1,), (2,))
-"""Of `_EXTRA_SAMPLES`: colours multiplied by it, and not."""
-_GREY = (0, 1)
-"""Of a page's colours: grey, with 0 for white or for black."""
+_TRANSPARENCY = (2,)
+"""Of `_EXTRA_SAMPLES`: by it colours are not multiplied, which Pillow would undo."""
+_WHITE_IS_ZERO = 0
+_GREY = (_WHITE_IS_ZERO, 1)
+"""Of a page's colours, `_PHOTOMETRIC`: grey, with 0 for white or for black."""
 _NO_BAND = 1 | 4
 """Of a page's kind: a smaller copy of another one, or its mask."""
 _READING_FAILED = (
@@ -131,7 +135,12 @@ def decode(path: str | Path, *, convert: Literal["L", "RGB"] | None = None) -> D
 
 
 def take_bands(path: str | Path, decoded: Decoded, bands: Sequence[int]) -> Decoded:
-    """Some bands of an image, counted from 1. Raises DataError where it has not so many."""
+    """Some bands of an image, counted from 1. Raises DataError where it has not so many, and of palettes and inks."""
+    if decoded.mode in _CODED:
+        raise DataError(
+            f"{path}: the image is {describe_mode(decoded.mode)}, whose bands are no measured values",
+            hint="leave out `bands` in the recipe's table of the modality; `convert = true` makes colours of it",
+        )
     values = decoded.values if decoded.values.ndim == 3 else decoded.values[..., None]
     if max(bands) > values.shape[-1]:
         raise DataError(
@@ -170,9 +179,10 @@ def _loses_bits(path: str | Path, image: Image.Image) -> bool:
     if image.format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
         bits, more = max(tags.get(_BITS_PER_SAMPLE, (1,))), tags.get(_EXTRA_SAMPLES)
-        if bits == 8 and tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
+        turned_over = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        if bits == 8 and (turned_over or tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED):
             return True
-        if tags.get(_SAMPLES, 1) > 1 and (bits > 8 or (more is not None and tuple(more) not in _TRANSPARENCY)):
+        if tags.get(_SAMPLES, 1) > 1 and (bits > 8 or (more is not None and tuple(more) != _TRANSPARENCY)):
             return True
         grey = image.mode in ("L", "F", "I", *SIXTEEN_BIT)
         return grey and getattr(image, "n_frames", 1) > 1 and _has_bands_as_pages(path)
@@ -265,6 +275,8 @@ def _tiff(path: str | Path) -> Decoded:
             orientation = page.tags.valueof(_ORIENTATION, 1)
             values = np.stack([each.asarray() for each in pages], axis=-1) if more else page.asarray()
             values = np.moveaxis(values, page.axes.index("S"), -1) if "S" in page.axes and not more else values
+            if values.ndim not in (2, 3):
+                raise ValueError(f"{list(values.shape)} values where rows and columns are expected")
     except (tifffile.TiffFileError, RuntimeError, *_READING_FAILED) as error:
         raise _damaged(path, error) from None
     return _as_image(path, _turn(values, orientation), "TIFF", turned=orientation != 1, bands_last=True)
@@ -274,7 +286,7 @@ def _decode_array(path: str | Path) -> Decoded:
     """A NumPy file. Nothing but plain numbers is read; one band may come first or last."""
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (MemoryError, tokenize.TokenError, *_READING_FAILED) as error:  # numpy parses the header as Python does
         if isinstance(error, OSError) and error.errno is not None:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         raise DataError(

@@ -82,8 +82,8 @@ class ViewDataset(Protocol):
 
 
 def same_numbers(name: str) -> str:
-    """A name with its numbers unpadded, and accents written as one sign, as not every file system does."""
-    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", unicodedata.normalize("NFC", name))
+    """A name with numbers, but not fractions, unpadded, and accents written as one sign, as not every system does."""
+    return re.sub(r"(?<![0-9])(?<![0-9]\.)0+(?=[0-9])", "", unicodedata.normalize("NFC", name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,11 +165,12 @@ def read_view(
     used = {key: str(files[key]) for key in stored}
     if crop_depth:
         stored = _crop_depth(stored)
-    if (mixed or resize is not None) and not crop_depth and frame is None:
+    resizable = not crop_depth and frame is None
+    if (mixed or resize is not None) and resizable:
         _check_shapes(stored, used)
         stored = stored if resize is None else _one_size(stored, resize)
     else:
-        _check_sizes(stored, used)
+        _check_sizes(stored, used, resizable=resizable)
     if frame is not None:
         stored = {key: _cut(image, frame) for key, image in stored.items()}
     maps: dict[str, Any] = {
@@ -205,12 +206,12 @@ def _by_authority(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _crop_depth(maps: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Cut depth images to the centre where they are larger than the rest by at most a quarter (a white frame)."""
+    """Cut depth images to the centre where they are larger than the rest by at most a twentieth (a white frame)."""
     height, width = next(iter(_by_authority(maps).values())).shape[-2:]
     cropped = dict(maps)
     for name, image in maps.items():
         top, left = image.shape[-2] - height, image.shape[-1] - width
-        if isinstance(image, DepthMap) and 0 <= top <= height // 4 and 0 <= left <= width // 4:
+        if isinstance(image, DepthMap) and 0 <= top <= height // 20 and 0 <= left <= width // 20:
             rows, columns = slice(top // 2, top // 2 + height), slice(left // 2, left // 2 + width)
             cropped[name] = DepthMap(image.as_subclass(Tensor)[:, rows, columns])
     return cropped
@@ -222,13 +223,14 @@ def _cut(image: Tensor, frame: Frame) -> Tensor:
     return tensors.wrap(image.as_subclass(Tensor)[:, frame.rows, frame.columns], like=image)
 
 
-def _check_sizes(maps: Mapping[str, Tensor], files: Mapping[str, str]) -> None:
+def _check_sizes(maps: Mapping[str, Tensor], files: Mapping[str, str], *, resizable: bool) -> None:
     (first, reference), *others = _by_authority(maps).items()
     for name, image in others:
         if image.shape[-2:] != reference.shape[-2:]:
             raise DataError(
                 f"sizes differ: {files[first]} is {_size(reference)}, {files[name]} is {_size(image)}",
-                hint="all modalities and the target of a view must be aligned; data.resize brings them to one size",
+                hint="all modalities and the target of a view must be aligned"
+                + ("; data.resize brings them to one size" if resizable else ", and of this data set of one size"),
             )
 
 

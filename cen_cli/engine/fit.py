@@ -29,7 +29,7 @@ from cen_cli.engine.progress import FitSettings, Progress
 from cen_cli.engine.seeding import capture_rng, restore_rng
 from cen_cli.engine.signals import StopRequest
 from cen_cli.engine.task import NetworkTask
-from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
+from cen_cli.errors import CheckpointError, DataError, DivergedError, Interrupted, NotFiniteError, WorkerError
 from cen_cli.files import link_or_copy, write_directory, write_json
 from cen_cli.models.choices import hardening_step
 from cen_cli.models.exchange import count_replaced, exchange_layers, exchanging_layers
@@ -62,6 +62,8 @@ from cen_cli.runs.checkpoint import (
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.runs.gammas import GammaRecorder
 from cen_cli.wording import command, listed
+
+DIVERGED_HINT = "what was saved before is untouched; try lower learning rates, or precision fp32"
 
 
 @dataclasses.dataclass(eq=False)
@@ -263,6 +265,10 @@ class Fit:
         """Between two batches of the loader inside the run can be saved, whatever became of its files and workers."""
         try:
             yield
+        except NotFiniteError as error:
+            raise ranks.common(
+                DivergedError(f"{error.message} after step {self.progress.step}", hint=DIVERGED_HINT)
+            ) from error
         except DataError as error:
             if ranks.count() > 1:
                 raise  # the others are in the middle of a step
@@ -359,7 +365,8 @@ class Fit:
         scales = {name: state["scale"] for name, state in self.task.scaler_states().items()}
         scaled = {"loss_scales": scales, "skipped": progress.skipped} if scales else {}
         self._write_event({"kind": "step", **as_json(logged), **scaled})
-        speed = self.settings.batch * len(self.step_seconds) / max(sum(self.step_seconds), 1e-9)
+        views = min(self.settings.batch, len(self.train_data))
+        speed = views * len(self.step_seconds) / max(sum(self.step_seconds), 1e-9)
         self.step_seconds.clear()
         self.listener.on_step(StepReport(**vars(logged), total_steps=self.total_steps, samples_per_second=speed))
 
@@ -404,7 +411,7 @@ class Fit:
             raise ranks.common(
                 DivergedError(
                     f"the network is not finite after step {self.progress.step}: NaN or infinity in {listed(odd)}",
-                    hint="what was saved before is untouched; try lower learning rates, or precision fp32",
+                    hint=DIVERGED_HINT,
                 )
             )
 

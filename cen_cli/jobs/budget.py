@@ -21,6 +21,7 @@ def train_within(
     seconds: float,
     rounds: Sequence[Sequence[Row]],
     seconds_of: Callable[[Row], float],
+    trained: Callable[[Row, int], float],
     is_done: Callable[[Row, int], bool],
     train: Callable[[Sequence[Row], int], None],
     table: Callable[[], Sequence[SweepRow]],
@@ -32,11 +33,13 @@ def train_within(
     `rounds`: the rows that have an i-th seed. Where the next seed of all rows does not fit, the better half of them has
     it, and the best row of one modality alone; and so on, down to two rows, or one of each group. Rows that fell behind
     get no further seed. `seconds_of`: what a seed of a row takes to train, as estimated or, once one is done, as it
-    took; `jobs` are trained at a time. Raises UsageError where not even one seed of each fits.
+    took; `trained`: how much of that an i-th seed has behind it; `jobs` are trained at a time. Raises UsageError where
+    not even one seed of each fits.
     """
 
     def cost(rows: Sequence[Row], index: int) -> float:
-        return _elapsed([seconds_of(row) + BESIDE for row in rows if not is_done(row, index)], jobs)
+        left = (seconds_of(row) - trained(row, index) for row in rows if not is_done(row, index))
+        return _elapsed([max(each, 0.0) + BESIDE for each in left], jobs)
 
     end = time.monotonic() + seconds
     pace = 1.0  # what the last round took, as a multiple of its trainings and what goes beside them
@@ -56,10 +59,12 @@ def train_within(
         if len(chosen) < len(rows):
             kept = ", ".join("/".join(filter(None, row)) for row in chosen)
             listener.on_note(f"budget: seed {index + 1} for the better {len(chosen)} of {len(rows)} rows: {kept}")
-        todo, began = [row for row in chosen if not is_done(row, index)], time.monotonic()
+        before = {row: trained(row, index) for row in chosen if not is_done(row, index)}
+        began = time.monotonic()
         train(chosen, index)
-        if todo:
-            pace = (time.monotonic() - began) / _elapsed([seconds_of(row) + BESIDE for row in todo], jobs)
+        took = [trained(row, index) - so_far + BESIDE for row, so_far in before.items() if is_done(row, index)]
+        if took:
+            pace = (time.monotonic() - began) / _elapsed(took, jobs)
 
 
 def _elapsed(trainings: Sequence[float], jobs: int) -> float:

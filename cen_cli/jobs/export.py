@@ -93,7 +93,8 @@ def export(checkpoint: str | Path, onnx: str | Path, *, data_root: str | None = 
     check_installed()
     file, source = Path(onnx), str(checkpoint)
     if file.suffix != ONNX:
-        raise UsageError(f"--onnx {file}: files of this kind end in {ONNX}", hint=f"--onnx {file.with_suffix(ONNX)}")
+        name = file.with_suffix(ONNX) if file.name else file / f"network{ONNX}"
+        raise UsageError(f"--onnx {file}: files of this kind end in {ONNX}", hint=f"--onnx {name}")
     check_free(file, "give another name with --onnx")
     if not file.parent.is_dir():
         raise UsageError(f"--onnx {file}: there is no folder {file.parent}", hint="make it first")

@@ -18,13 +18,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from cen_cli.engine.signals import StopRequest
-from cen_cli.errors import Interrupted, SaveError, UsageError
+from cen_cli.errors import CheckpointError, Interrupted, SaveError, UsageError
 from cen_cli.files import locked, read_json, whole_directory, write_json
 from cen_cli.processes import deaf_to_interrupts, fresh_processes
 from cen_cli.recipe import parse_recipe
 from cen_cli.recipe.load import differences
 from cen_cli.recipe.sweeps import Member
 from cen_cli.results import Evaluation, MemberOutcome, NetworkCost, ReplacedCount, as_json, from_json
+from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
 
 OUTCOME, FAILURE = "outcome.json", "failure.txt"
@@ -144,6 +145,14 @@ def last_words(run: MemberRun) -> str:
 def can_be_resumed(run: MemberRun) -> bool:
     """Whether the member's run can be resumed; one that stopped before its first checkpoint is started again."""
     return whole_directory(RunDirectory(run.folder).last) is not None
+
+
+def seconds_trained(run: MemberRun) -> float:
+    """Seconds of training that the member has behind it: all, part or nothing of it."""
+    with suppress(CheckpointError, KeyError):  # one that is damaged fails when it is trained
+        last = whole_directory(RunDirectory(run.folder).last)
+        return 0.0 if last is None else float(read_state(last)["progress"]["seconds"])
+    return 0.0
 
 
 def run_members(

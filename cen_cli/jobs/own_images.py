@@ -40,7 +40,7 @@ def find_views(
     if missing:
         raise UsageError(f"{', '.join(missing)}: no such file or folder")
     paths = dict(zip(inputs, images, strict=True))
-    kinds = {"folder" if path.is_dir() else "list" if path.suffix == LIST else "file" for path in images}
+    kinds = {"folder" if path.is_dir() else "list" if _is_list(path) else "file" for path in images}
     if len(kinds) > 1:
         raise UsageError(
             f"{' and '.join(sorted(f'{kind}s' for kind in kinds))} are mixed",
@@ -89,9 +89,13 @@ def _check_apart(paths: Mapping[str, Path], specs: Mapping[str, ModalitySpec]) -
             )
 
 
+def _is_list(path: Path) -> bool:
+    return path.suffix.lower() == LIST
+
+
 def are_several(images: Iterable[Path]) -> bool:
     """Whether any of these is a folder or a list, and not one image."""
-    return any(path.is_dir() or path.suffix == LIST for path in images)
+    return any(path.is_dir() or _is_list(path) for path in images)
 
 
 def _listed_views(lists: Mapping[str, Path], recipe: Recipe | None) -> dict[str, dict[str, Path]]:

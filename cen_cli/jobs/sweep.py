@@ -33,6 +33,7 @@ from cen_cli.jobs.members import (
     last_words,
     outcome_of,
     run_members,
+    seconds_trained,
     write_outcome,
 )
 from cen_cli.jobs.sweep_pictures import draw
@@ -44,15 +45,7 @@ from cen_cli.recipe.load import RecipeSource
 from cen_cli.recipe.overrides import Changes
 from cen_cli.recipe.sweeps import Member, Sweep, load_sweep, members, on_recipe, paper_numbers
 from cen_cli.reporting import scores
-from cen_cli.results import (
-    SILENT,
-    Listener,
-    MemberOutcome,
-    NetworkCost,
-    PlannedMember,
-    SweepReport,
-    SweepRow,
-)
+from cen_cli.results import SILENT, Listener, MemberOutcome, NetworkCost, PlannedMember, SweepReport, SweepRow
 from cen_cli.runs.checkpoint import read_state
 from cen_cli.runs.directory import RunDirectory
 from cen_cli.wording import listed
@@ -307,6 +300,9 @@ def _train_within(
             seconds[row] = estimated
         return seconds[row] if took is None else took
 
+    def trained(row: Row, index: int) -> float:
+        return seconds_trained(rows[row][index])
+
     def is_done(row: Row, index: int) -> bool:
         return outcome_of(rows[row][index]).state == "done"
 
@@ -315,7 +311,7 @@ def _train_within(
 
     longest = max(map(len, rows.values()))
     rounds = [[row for row, runs in rows.items() if len(runs) > index] for index in range(longest)]
-    train_within(budget, rounds, seconds_of, is_done, train_rows, lambda: _report(grid).rows, listener, jobs)
+    train_within(budget, rounds, seconds_of, trained, is_done, train_rows, lambda: _report(grid).rows, listener, jobs)
     return failed
 
 

@@ -269,7 +269,7 @@ def _job(
             "larger than 1x1"
         )
     if recipe.train.accumulate > 1:
-        seen = recipe.train.batch // recipe.train.accumulate
+        seen = min(recipe.train.batch, job.plan.train_samples) // recipe.train.accumulate
         listener.on_note(
             f"train.accumulate = {recipe.train.accumulate}: batch norms that are not frozen see {seen} views at a time"
         )

@@ -18,7 +18,7 @@ from cen_cli.data.transforms import resize_view
 from cen_cli.data.views import read_view
 from cen_cli.errors import DataError, UsageError
 from cen_cli.files import check_free
-from cen_cli.jobs.arguments import several
+from cen_cli.jobs.arguments import check_at_least, several
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe
 from cen_cli.jobs.own_images import find_views
 from cen_cli.jobs.predict import FRAMED
@@ -29,7 +29,7 @@ from cen_cli.recipe.overrides import Changes, with_options
 from cen_cli.reporting.files import write_png
 from cen_cli.reporting.translation import contact_sheet, stored_depth, write_measurement, write_stored
 from cen_cli.results import SILENT, Listener, PictureRow, Translations
-from cen_cli.scoring.translation import Protocol
+from cen_cli.scoring.translation import Protocol, check_sides
 
 MOST_ROWS = 16
 """Rows of the contact sheet, which shows the first views."""
@@ -59,7 +59,7 @@ def translate(
         target: the modality that is to be made, where runs of the same inputs make several.
         checkpoint: absent, the newest finished run in runs/ that takes `inputs` and makes `target`.
         split: "train", "val" or "test"; absent, the recipe's `eval.split`.
-        count: only the first so many views.
+        count: only the first so many views, at least 1.
         out: a new folder; absent, translations/<name of the run>.
         engine: "torch", or "onnx" for ONNX Runtime, as in `load`.
 
@@ -71,6 +71,7 @@ def translate(
         DataError: none of the views can be read.
     """
     files, inputs = several(images), several(inputs)
+    check_at_least(1, count=count)
     if files and split:
         raise UsageError("--split names views of the recipe's data set, and images of your own are given")
     names = domain_names(inputs, target, None if checkpoint is None else str(checkpoint))
@@ -116,12 +117,13 @@ def _own_views(images: Sequence[Path], names: Sequence[str], model: LoadedNetwor
     return _Views(readers, size=recipe.scored_size)
 
 
-def _readable(views: _Views, skipped: list[str], listener: Listener) -> Iterator[RawView]:
-    """The views that can be read; of the others it is warned, and noted why."""
+def _readable(network: Translator, views: _Views, skipped: list[str], listener: Listener) -> Iterator[RawView]:
+    """The views that can be read and translated; of the others it is warned, and noted why."""
     for read in views.readers:
         try:
             view = read()
             _check_measured(view)
+            check_sides(network, view.name, view.size if views.size is None else views.size)
         except DataError as error:
             skipped.append(error.message)
             if len(views.readers) == 1:
@@ -145,11 +147,12 @@ def _translate_all(
     model: LoadedNetwork, source: str, recipe: Recipe, views: _Views, folder: Path, listener: Listener
 ) -> Translations:
     """Translate the views into the folder. Raises DataError where not one of them could be read."""
+    assert isinstance(model.network, Translator), "as `load_translator` sees to"
     files: list[Path] = []
     skipped: list[str] = []
     rows: list[PictureRow] = []
     with listener.counting("translating") as advance:
-        for number, view in enumerate(_readable(views, skipped, listener), start=1):
+        for number, view in enumerate(_readable(model.network, views, skipped, listener), start=1):
             row, written = _translate_one(model, recipe, view, views.size, folder)
             files += written
             rows += [row] if number <= MOST_ROWS else []
@@ -179,9 +182,8 @@ def _translate_one(
     seen = resize_view(view, size)
     statistics = recipe.eval.norm_statistics
     made = translate_view(network, model.specs, seen, protocol=protocol, norm_statistics=statistics)
-    stem = view.name.replace("/", "_")
     files = [
-        _write(folder / f"{stem}_{branch}", image, spec, protocol=protocol, size=view.size)
+        _write(folder / f"{view.name}_{branch}", image, spec, protocol=protocol, size=view.size)
         for branch, image in made.items()
     ]
     return translated_row(seen, made, spec, protocol=protocol), files

@@ -148,7 +148,11 @@ def load_sweep(name_or_path: str) -> Sweep:
     for part in ("variants", "groups"):
         if isinstance(named := tables.get(part), Mapping):
             there = [
-                name for _, table in files[1:] for name, own in (table.get(part) or {}).items() if own is not False
+                name
+                for _, table in files[1:]
+                if isinstance(parts := table.get(part), Mapping)
+                for name, own in parts.items()
+                if own is not False
             ]
             absent = [name for name, table in named.items() if table is False and name not in there]
             texts += [f"{part}.{name} = false: there is none to leave out{perhaps(name, there)}" for name in absent]
@@ -337,13 +341,14 @@ def _twins(by_row: Mapping[Place, Member], before: Mapping[Place, Recipe]) -> It
     """Rows that the overrides make one recipe, other than `before`: labels would tell of a difference that is gone."""
     seen: dict[str, Place] = {}
     for place in (each for each in by_row if each in before):
-        first = seen.setdefault(f"{place[:2]} {_nameless(by_row[place].recipe)!r}", place)
+        first = seen.setdefault(f"{place[1]} {_nameless(by_row[place].recipe)!r}", place)
         if _nameless(before[first]) != _nameless(before[place]):
             yield f"with these --set the variants {first[2]} and {place[2]} are the same"
 
 
 def _nameless(recipe: Recipe) -> Recipe:
-    return recipe.model_copy(update={"name": "", "expected": {}})
+    train = recipe.train.model_copy(update={"seed": 0})
+    return recipe.model_copy(update={"name": "", "expected": {}, "train": train})
 
 
 def paper_numbers(sweep: Sweep, group: str, variant: str) -> Numbers:
@@ -392,6 +397,9 @@ def _unknown_names(sweep: Sweep) -> Iterator[str]:
     for at, own in {**tables, **{f"variants.{name}.set": row.set for name, row in sweep.variants.items()}}.items():
         if holds(own, ("train", "seed")):
             yield f"{at}.train.seed: a sweep's `seeds` decide"
+    for name, row in sweep.variants.items():
+        if row.alone and not sweep.advice:
+            yield f"variants.{name}.alone: read only with advice = true"
     labels = [sweep.label_of(name) for name in rows]
     for label in sorted({label for label in labels if labels.count(label) > 1}):
         yield f"label = {show_value(label)}: of {labels.count(label)} variants, which nothing tells apart"

@@ -64,7 +64,9 @@ class RunReport:
     progress: RunProgress
     log: RunLog
     best: LoggedValidation | None
-    """The validation whose checkpoint the analyses below are of; None before the first, when they are of the last."""
+    """The best validation; None before the first."""
+    of_best: bool
+    """Whether the analyses below are of its checkpoint, or else of the last one."""
     best_by: str
     expected: Sequence[ExpectedScore]
     scored_split: str
@@ -256,7 +258,10 @@ def _without_best(report: RunReport) -> str:
 def _of_checkpoint(report: RunReport) -> str:
     """Which of the run's checkpoints the tables are of."""
     step = report.progress.best_step
-    which = f"the best checkpoint, of step {formats.count(step)}" if step else "the newest checkpoint"
+    which = f"the best checkpoint, of step {formats.count(step)}"
+    if not report.of_best:
+        missing = f", since {which}, is missing" if step else ""
+        which = f"the newest checkpoint, of step {formats.count(report.progress.steps)}{missing}"
     return f"Tables and diagnosis are of {which}; what is shown over training goes up to the newest one."
 
 

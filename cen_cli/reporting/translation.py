@@ -60,10 +60,9 @@ def _picture(image: Array, span: tuple[float, float] | None = None) -> Array:
 
 
 def stored_depth(depth: Array, units: float, invalid: int) -> Array:
-    """Depth in metres as uint16 in `units` per metre; what is 0 metres is `invalid`, and nothing else is."""
+    """Depth in metres, as a network makes it, as uint16 in `units` per metre, at least 1 and never `invalid`."""
     values = np.clip(np.round(depth.astype(np.float64) * units), 1, SIXTEEN_BITS)
-    values = np.where(values == invalid, values - 1, values)
-    return np.where(depth > 0, values, invalid).astype(np.uint16)
+    return np.where(values == invalid, values - 1, values).astype(np.uint16)
 
 
 def write_stored(path: Path, values: Array) -> Path:

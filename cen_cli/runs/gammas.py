@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cen_cli.errors import CheckpointError
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.runs.checkpoint import LEAVE_OUT, read_tensors, write_tensors
 
@@ -66,10 +67,16 @@ class GammaRecorder:
             write_tensors(path, {STEPS: steps, **tensors}, metadata)
 
     def restore(self, path: Path, last_step: int) -> None:
-        """Take over the records up to and including `last_step` from a file that `save` wrote; drop later ones."""
+        """Take over the records up to and including `last_step` from a file that `save` wrote; drop later ones.
+
+        Raises CheckpointError for a damaged file and for one of another network.
+        """
         if not path.exists():
             return
         tensors, metadata = read_tensors(path, hint=LEAVE_OUT)
+        for name, layer in self._layers.items():
+            if STEPS not in tensors or name not in tensors or tensors[name].shape[1:] != layer.gamma.shape:
+                raise CheckpointError(f"{path}: not the gammas of this network, of {name}", hint=LEAVE_OUT)
         self._spacing = int(metadata.get(_SPACING, 1))
         kept = int((tensors[STEPS] <= last_step).sum())
         self._steps = tensors[STEPS][:kept].tolist()

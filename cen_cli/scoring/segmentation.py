@@ -19,7 +19,7 @@ from cen_cli import ranks
 from cen_cli.data.loading import evaluation_loader
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.views import ViewDataset
-from cen_cli.errors import DataError
+from cen_cli.errors import NotFiniteError
 from cen_cli.metrics import confusion_matrix, segmentation_scores
 from cen_cli.models.device import DTYPES, Precision, autocast
 from cen_cli.models.network import StreamNetwork
@@ -143,7 +143,7 @@ def segment_views(
     """Label maps as `predict_labels` returns them, from the views as they are or from the mean of several scales.
 
     `inputs`: normalised images [B, 3, H, W] by modality, on the network's device; `specs` describe them. Raises
-    DataError where the network's output is not finite: the largest of several NaN is the first class.
+    NotFiniteError where the network's output is not finite: the largest of several NaN is the first class.
     """
     first, finite = next(iter(inputs.values())), list[Tensor]()
 
@@ -159,5 +159,5 @@ def segment_views(
     else:
         labels = mean_probabilities(forward, inputs, specs, size, augmentation).max(dim=2).indices
     if not bool(torch.stack(finite).all()):  # the one wait for the device, when all work is under way
-        raise DataError("the network's output is not finite", hint="it diverged; use an earlier checkpoint")
+        raise NotFiniteError("the network's output is not finite", hint="it diverged; use an earlier checkpoint")
     return labels

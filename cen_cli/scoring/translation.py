@@ -21,7 +21,7 @@ from cen_cli import ranks
 from cen_cli.data.loading import evaluation_loader
 from cen_cli.data.sample import TARGET
 from cen_cli.data.views import ViewDataset
-from cen_cli.errors import DataError
+from cen_cli.errors import DataError, NotFiniteError
 from cen_cli.metrics.feature_cache import cached_features, content_digest, feature_key
 from cen_cli.metrics.features import distance_notes
 from cen_cli.metrics.fid import frechet_distance, frechet_interval
@@ -124,6 +124,9 @@ class TranslationScorer:
                 with autocast(self.device, self.precision):
                     made = model(moved.inputs).named(model.branches)
                 images = torch.stack([*made.values(), moved.target]).float().cpu()  # the one wait for the device
+                if not bool(images[:-1].isfinite().all()):
+                    hint = "it diverged; use an earlier checkpoint"
+                    raise NotFiniteError("the network's output is not finite", hint=hint)
                 for name, image in zip(made, images, strict=False):
                     seen.sums[name].update(image, images[-1], batch.target_valid)
                 if distances is not None:

@@ -201,6 +201,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(fails, data: Path, tmp_path: Pa
     assert "hint: what was saved before is untouched" in text
 
 
+def test_a_network_that_goes_astray_before_a_validation_is_not_saved(fails, tmp_path: Path) -> None:
+    text = fails("optimizer.encoder_lr=1e30", "optimizer.decoder_lr=1e30", "optimizer.kind=sgd", "train.batch=64")
+    assert "not finite after step 1" in text
+    assert "hint: what was saved before is untouched" in text
+    model = cen_cli.load(tmp_path / "run" / "checkpoints" / "last")
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
 def test_what_was_saved_before_the_loss_went_astray_stays(fails, tmp_path: Path) -> None:
     text = fails(
         "optimizer.kind=sgd",

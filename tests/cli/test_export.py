@@ -279,6 +279,7 @@ def test_an_export_says_what_it_wrote_or_leaves_nothing(run: Path, cen: Cen, tmp
 
 def test_an_export_needs_its_packages_and_an_onnx_file(run: Path, cen: Cen, tmp_path: Path, monkeypatch) -> None:
     assert "files of this kind end in .onnx" in cen("export", run, "--onnx", tmp_path / "net.pt", code=2).err
+    assert "--onnx network.onnx" in cen("export", run, "--onnx", ".", code=2).err
     assert "Missing option '--onnx'" in cen("export", run, code=2).err
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
     text = cen("export", run, "--onnx", tmp_path / "net.onnx", code=1).err

@@ -154,11 +154,12 @@ def test_the_template_trains_on_a_folder_in_its_layout(here: Path, cen: Cen) -> 
 
 
 def test_from_a_folder_to_translated_measurements(here: Path, cen: Cen) -> None:
-    for number in range(6):
+    views = [f"{group}{number}" for group in ("a/0_", "a_0/", "b/") for number in range(2)]
+    for number, view in enumerate(views):
         maps = scene(number, (32, 64))
-        save(here / f"pairs/{number}_cam.png", maps["rgb"])
-        save(here / f"pairs/{number}_ir.png", maps["nir"])
-        save(here / f"pairs/{number}_height.tif", maps["height"])
+        save(here / f"pairs/{view}_cam.png", maps["rgb"])
+        save(here / f"pairs/{view}_ir.png", maps["nir"])
+        save(here / f"pairs/{view}_height.tif", maps["height"])
     done = cen("data", "init", here / "pairs", "--target", "height", "--out", "h.toml")
     assert "wrote h.toml: a translation to height." in done.out
     recipe = load_recipe("h.toml")
@@ -175,7 +176,9 @@ def test_from_a_folder_to_translated_measurements(here: Path, cen: Cen) -> None:
     low, high = recipe.data.folders.modalities["height"].range or (0, 0)
     assert values.shape == (32, 64)
     assert low <= values.min() < values.max() <= high
-    own = [here / "pairs/0_ir.png", here / "pairs/0_cam.png"]
+    assert {Path(path).is_file() for path in made.document["files"]} == {True}
+    assert len(set(made.document["files"])) == 3 * made.document["views"], "no two views write one file"
+    own = [here / "pairs/b/0_ir.png", here / "pairs/b/0_cam.png"]
     cen("translate", *own, "--inputs", "ir", "cam", "--ckpt", "runs/h", "--out", "own", "--json", "--device", "cpu")
     typo = cen("translate", "--inputs", "ir", "cem", "--ckpt", "runs/h", code=2)
     assert typo.err.splitlines() == ["error: --inputs cem: no such domain", "hint: did you mean 'cam'?"]
@@ -197,6 +200,14 @@ def test_a_grey_target_is_written_grey_and_views_of_no_fitting_size_are_named(he
         maps = scene(number, (33, 64))
         save(here / f"pairs/{number}_height.tif", maps["height"])
         save(here / f"pairs/{number}_grey.png", maps["rgb"].mean(-1).astype(np.uint8))
+    (here / "few").mkdir()
+    for number, name in enumerate(("a", "b", "c")):
+        save(here / f"few/{name}.tif", scene(number, (33 if name == "b" else 32, 64))["height"])
+    some = cen(
+        "translate", here / "few", "--inputs", "height", "--ckpt", "g", "--out", "some", "--device", "cpu", code=1
+    )
+    assert "warning: skipped: b: 33 x 64 pixels" in some.err
+    assert sorted(path.name for path in Path("some").iterdir()) == ["a_height.png", "c_height.png", "contact_sheet.png"]
     refused = cen("eval", "g", "--device", "cpu", code=1).err
     assert "33 x 64 pixels, but the network takes multiples of" in refused
     assert "eval.size=[32, 64]" in refused

@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 import cen_cli
-from cen_cli.data.decoding import decode, describe_mode
+from cen_cli.data.decoding import decode, describe_mode, take_bands
 from cen_cli.errors import DataError
 
 
@@ -106,6 +106,27 @@ def test_transparency_is_none_of_the_colours(tmp_path: Path) -> None:
     values = values_of((6, 7, 4), "uint8")
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["unassalpha"])
     np.testing.assert_array_equal(decode(tmp_path / "a.tif", convert="RGB").values, values[..., :3])
+
+
+def test_colours_are_not_divided_by_a_band_that_multiplied_them(tmp_path: Path) -> None:
+    values = values_of((6, 7, 4), "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["assocalpha"])
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif").values, values)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_numbers_are_kept_where_0_is_white(tmp_path: Path, dtype: str) -> None:
+    values = values_of((6, 7), dtype)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif").values, values)
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("P", "png"), ("CMYK", "tif")])
+def test_palettes_and_inks_have_no_bands(tmp_path: Path, mode: str, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(values_of((6, 7, 3), "uint8")).convert(mode).save(path)
+    with pytest.raises(DataError, match="whose bands are no measured values"):
+        take_bands(path, decode(path), (1,))
 
 
 def test_bytes_with_a_sign_keep_it(tmp_path: Path) -> None:
@@ -274,3 +295,26 @@ def test_a_damaged_tiff_is_named(tmp_path: Path) -> None:
         (tmp_path / "a.tif").write_bytes(whole[:kept])
         with pytest.raises(DataError, match=r"a\.tif"):
             decode(tmp_path / "a.tif")
+
+
+def test_a_tiff_without_rows_is_damaged(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((20, 24), np.uint16))
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[11] = 0
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.tif"):
+        decode(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '|u1', 'shape': (2, 2",
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (9999999, 9999999, 9999), }",
+    ],
+)
+def test_a_damaged_header_of_an_array_is_named(tmp_path: Path, header: bytes) -> None:
+    length = struct.pack("<H", len(header) + 1)
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + length + header + b"\n")
+    with pytest.raises(DataError, match=r"a\.npy: not a NumPy array that can be read"):
+        decode(tmp_path / "a.npy")

@@ -15,7 +15,7 @@ from cen_cli.data.sets.rooms import Rooms
 from cen_cli.data.sets.sunrgbd import SUNRGBD
 from cen_cli.data.sets.taskonomy import Taskonomy
 from cen_cli.data.transforms import ColorJitter, TrainTransform
-from cen_cli.data.views import ViewDataset, read_view
+from cen_cli.data.views import ViewDataset, read_view, same_numbers
 from cen_cli.errors import DataError
 from tests.realistic import nyu_frames, sun_views, write_cityscapes, write_nyu_mat, write_sunrgbd
 
@@ -240,3 +240,18 @@ def test_an_index_beyond_the_end(write_rooms):
         data[6]
     with pytest.raises(IndexError, match="view -1 of 6"):
         data.view(-1)
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("dsm_02", "dsm_2"),
+        ("frame.0001", "frame.1"),
+        ("007", "7"),
+        ("t0.05", "t0.05"),
+        ("a10.050", "a10.050"),
+        ("0", "0"),
+    ],
+)
+def test_numbers_are_unpadded_and_fractions_are_not(name: str, same: str) -> None:
+    assert same_numbers(name) == same

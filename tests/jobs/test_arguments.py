@@ -65,6 +65,7 @@ def test_what_would_do_nothing_is_refused(tiny_run: Path, options: dict[str, Any
         (lambda run: cen_cli.sweep("table7-rooms", show=True, only="shared/*"), "--show reports on all"),
         (lambda run: cen_cli.sweep("table7-rooms", show=True, shard=(1, 2)), "--show reports on all"),
         (lambda run: cen_cli.translate("a.png", inputs="shad"), "--inputs shad: no such domain"),
+        (lambda run: cen_cli.translate(inputs="shade", count=-1), "count"),
         (lambda run: cen_cli.predict(run, {"rgb": run, "depth": run}), "predict_views|a folder, and one file"),
     ],
 )

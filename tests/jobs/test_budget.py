@@ -33,6 +33,10 @@ def nothing_is_done(row: budget.Row, index: int) -> bool:
     return False
 
 
+def untrained(row: budget.Row, index: int) -> float:
+    return 0.0
+
+
 def trained(
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
@@ -40,8 +44,12 @@ def trained(
     estimate: float = 10.0,
     jobs: int = 1,
     beside: float = 0.0,
+    before: float = 0.0,
 ) -> tuple[list[list[str]], list[str]]:
-    """What is trained within so many seconds, round by round, where every training takes ten of them."""
+    """What is trained within so many seconds, round by round, where every training takes ten of them.
+
+    Every first seed has `before` of them behind it.
+    """
     now, done, heard = [0.0], list[list[str]](), Notes()
     monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(budget, "BESIDE", beside)
@@ -49,14 +57,28 @@ def trained(
     def train(rows, index) -> None:
         assert index == len(done)
         done.append([name for _, name in rows])
-        now[0] += 10 * overhead * math.ceil(len(rows) / jobs)
+        now[0] += (10 if index else 10 - before) * overhead * math.ceil(len(rows) / jobs)
+
+    def is_done(row, index) -> bool:
+        return index < len(done) and row[1] in done[index]
+
+    def so_far(row, index) -> float:
+        return 10.0 if is_done(row, index) else 0.0 if index else before
 
     plans = [RowPlan("", name, name, {}, name == "alone") for name in SCORES]
     table = sweep_rows(
         plans, [outcome(name, 0, value) for name, value in SCORES.items()], ["ensemble.mean_iou"], "best"
     )
     budget.train_within(
-        seconds, [ROWS] * 3, lambda row: 10.0 if done else estimate, nothing_is_done, train, lambda: table, heard, jobs
+        seconds,
+        [ROWS] * 3,
+        lambda row: 10.0 if done else estimate,
+        so_far,
+        is_done,
+        train,
+        lambda: table,
+        heard,
+        jobs,
     )
     return done, heard.said
 
@@ -94,7 +116,9 @@ def test_rows_that_fell_behind_stay_there(monkeypatch: pytest.MonkeyPatch) -> No
         return sweep_rows([RowPlan("", name, name, {}) for name in names], outcomes, ["ensemble.mean_iou"], "a")
 
     rows = [("", name) for name in names]
-    budget.train_within(140, [rows] * 3, lambda row: 10.0, lambda row, index: index == 2, train, table, heard)
+    budget.train_within(
+        140, [rows] * 3, lambda row: 10.0, untrained, lambda row, index: index == 2, train, table, heard
+    )
     assert done == [list(names), list("abcd"), list("abcd")]
 
 
@@ -111,12 +135,21 @@ def test_every_group_keeps_a_row_or_all_end(monkeypatch: pytest.MonkeyPatch, sec
     plans = [RowPlan(group, variant, variant, {}, variant == "alone") for group, variant in rows]
     scores = [outcome(variant, 0, 0.1 * place, group=group) for place, (group, variant) in enumerate(rows)]
     table = sweep_rows(plans, scores, ["ensemble.mean_iou"], "fused")
-    budget.train_within(seconds, [rows] * 2, lambda row: 10.0, nothing_is_done, train, lambda: table, heard)
+    budget.train_within(seconds, [rows] * 2, lambda row: 10.0, untrained, nothing_is_done, train, lambda: table, heard)
     assert done == [4, second][: 1 + bool(second)]
 
 
 def test_what_a_round_really_took_is_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(trained(monkeypatch, 75, overhead=1.5)[0]) == 1
+
+
+def test_a_half_trained_seed_costs_what_is_left_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [len(rows) for rows in trained(monkeypatch, 20, before=9.0)[0]] == [4], "4 seconds, and no time for 20 more"
+    assert [len(rows) for rows in trained(monkeypatch, 44, before=9.0)[0]] == [4, 4], (
+        "at their own pace, not at a tenth"
+    )
+    with pytest.raises(UsageError, match="one seed of every row"):
+        trained(monkeypatch, 3, before=9.0)
 
 
 def test_an_estimate_that_was_too_low_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,6 +197,26 @@ def test_a_setting_that_makes_two_rows_one_is_refused(write) -> None:
     assert caught.value.problems == ("with these --set the variants on and off are the same",)
 
 
+def test_rows_with_seeds_of_their_own_are_made_one_too(write) -> None:
+    rows = "[variants.on]\nseeds = [0, 1]\n[variants.off]\nseeds = [1, 2]\nset = { exchange.threshold = 0.2 }"
+    path = write('title = "t"\nbase = "rooms"\nmetrics = ["ensemble.mean_iou"]\nreference = "on"\n' + rows)
+    with pytest.raises(RecipeError) as caught:
+        grid(path, "exchange.threshold=0.3")
+    assert caught.value.problems == ("with these --set the variants on and off are the same",)
+
+
+def test_rows_alone_are_those_of_a_sweep_that_advises(write) -> None:
+    path = write(SWEEP.replace('label = "no exchange"', "alone = true"))
+    with pytest.raises(RecipeError) as caught:
+        load_sweep(str(path))
+    assert caught.value.problems == ("variants.off.alone: read only with advice = true",)
+
+
+def test_a_sweep_that_extends_a_broken_one_has_its_own_rows(write, tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text("variants = 3")
+    assert list(load_sweep(str(write(f'extends = "base.toml"\n{SWEEP}'))).variants) == ["on", "off"]
+
+
 def test_a_sweep_that_advises_has_a_row_of_each_modality_and_leaves_the_recipe_s_own_fusion_aside() -> None:
     source = catalog.find_sweep("fusions")
     recipe = load_recipe("rooms", {"exchange.choose": "random", "exchange.share": 0.5, "exchange.sparsity": 0.0})

@@ -40,6 +40,7 @@ def report(evaluation: Evaluation) -> RunReport:
         progress=RunProgress(2, 2, 200, 61.0),
         log=RunLog((), (first, last)),
         best=first,
+        of_best=True,
         best_by="ensemble.mean_iou",
         expected=(),
         scored_split="test",
@@ -94,6 +95,14 @@ def test_the_page_says_what_is_there_and_what_is_not(report: RunReport) -> None:
     assert "git commit" not in text
     for absent in ("Nothing has been logged yet.", "No gammas were recorded", "No views."):
         assert absent in text
+
+
+def test_the_page_says_which_checkpoint_it_is_of(report: RunReport) -> None:
+    whose = dataclasses.replace(report, progress=RunProgress(2, 2, 200, 61.0, best_step=100), of_best=False)
+    assert (
+        "of the newest checkpoint, of step 200, since the best checkpoint, of step 100, is missing"
+        in check_page(rendered(run_page(whose)))[1]
+    )
 
 
 def test_advice_stands_with_the_commands_where_something_is_wrong(report: RunReport) -> None:

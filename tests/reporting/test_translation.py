@@ -76,11 +76,11 @@ def test_depth_is_stored_in_its_own_encoding() -> None:
     depth = np.array([[0.0, 1.0, 127.9985, 500.0, 1e-6]], dtype=np.float32)
     stored = translation.stored_depth(depth, 512.0, 65535)
     assert stored.dtype == np.uint16
-    assert stored.tolist() == [[65535, 512, 65534, 65534, 1]]
+    assert stored.tolist() == [[1, 512, 65534, 65534, 1]]
 
 
-def test_depth_whose_zero_is_invalid() -> None:
-    assert translation.stored_depth(np.array([0.0, 1e-6, 2.0]), 5000.0, 0).tolist() == [0, 1, 10000]
+def test_made_depth_is_valid_everywhere_where_zero_is_invalid() -> None:
+    assert translation.stored_depth(np.array([0.0, 1e-6, 2.0]), 5000.0, 0).tolist() == [1, 1, 10000]
 
 
 def test_measurements_are_written_as_their_files_store_them(tmp_path: Path) -> None:

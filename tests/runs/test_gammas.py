@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 
+from cen_cli.errors import CheckpointError
 from cen_cli.models.exchange import ChannelExchange
 from cen_cli.models.norms import ModalBatchNorm2d
 from cen_cli.runs import gammas
@@ -77,3 +78,11 @@ def test_restored_records_lie_where_the_network_does(layers, tmp_path):
     resumed.restore(tmp_path / "gammas.safetensors", last_step=0)
     resumed.record(5)
     assert {record.device.type for records in resumed._records.values() for record in records} == {"meta"}
+
+
+def test_records_of_another_network_are_refused(layers, tmp_path):
+    recorder = GammaRecorder({"one": layers["one"]}, MODALITIES)
+    recorder.record(0)
+    recorder.save(tmp_path / "gammas.safetensors")
+    with pytest.raises(CheckpointError, match="not the gammas of this network, of two"):
+        GammaRecorder(layers, MODALITIES).restore(tmp_path / "gammas.safetensors", last_step=0)

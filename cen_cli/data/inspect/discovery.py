@@ -226,7 +226,7 @@ def _lists(
             unused.append(f"not used: {name}, since {lists[split]} names the {split} views")
             continue
         try:
-            listed_views(path, folder, matched, patterns)
+            listed_views(path, folder, matched, [*patterns.values()])
         except DataError as error:
             unused.append(f"not used: {error.message}")
         else:

@@ -54,6 +54,10 @@ def why_not_labels(stats: FileStatistics) -> str:
     if stats.lossy:
         return "they are lossy files of more than two values, which changes labels: store them as PNG"
     if stats.floats:
+        if stats.low < 0:
+            return (
+                "they hold negative numbers: write the recipe's [data.folders.labels] yourself, with void = [-1] or so"
+            )
         return "they hold floats that are no whole numbers"
     if set(stats.channels) == {3}:
         return f"they hold {len(stats.colours)} colours or more, not a few in flat areas: smoothed, or no label maps"
@@ -81,7 +85,7 @@ def infer_labels(group: FileGroup, stats: FileStatistics, why: str) -> InferredL
     if void:
         evidence.append(f"255 ({counts[VOID] / total:.1%} of the pixels) is taken for void: it has no class")
     held = sorted(value for value in counts if value not in void)
-    counted = not color and _counted(held)
+    counted = not color and _counted(held) and held[-1] - held[0] < VOID
     values = list(range(held[0], held[-1] + 1)) if counted else held
     evidence += _remarks(values, counts, total, color=color, counted=counted)
     return InferredLabels(

@@ -18,7 +18,7 @@ from cen_cli.data.decoding import EIGHT_BIT, describe_mode
 from cen_cli.data.inspect.file_groups import DEPTH_WORDS, DRAWN_WORDS, MEASUREMENT_WORDS, MODALITY_WORDS, FileGroup
 from cen_cli.data.inspect.file_statistics import FileStatistics, file_statistics
 from cen_cli.data.inspect.label_maps import MOST_CLASSES
-from cen_cli.results import RESERVED
+from cen_cli.results import FULL_RANGE, RESERVED
 from cen_cli.results.datasets import InferredModality, Meaning, Stored
 from cen_cli.wording import listed
 
@@ -170,11 +170,10 @@ def _three_channels(stats: FileStatistics, stored: Stored, words: set[str]) -> M
 def _full_scale(stats: FileStatistics, stored: Stored) -> Meaning:
     if stored in ("float32", "int16"):
         evidence = f"{' and '.join(stats.mode_names)} from {stats.low:g} to {stats.high:g}"
-        return Meaning("image", (evidence,), _span(stats.low, stats.high))
+        return Meaning("image", (evidence,), _span(stats.low, stats.high, stored))
     if FAR_ABOVE * stats.high < stats.low < stats.high:  # raw values of a sensor, such as centikelvins
-        low, high = _span(stats.low, stats.high)
         evidence = f"16 bits from {stats.low:g} to {stats.high:g}, far from 0"
-        return Meaning("image", (evidence,), (low, min(high, 65535.0)))
+        return Meaning("image", (evidence,), _span(stats.low, stats.high, stored))
     top = next(top for top in TOPS if top >= stats.high)
     return Meaning("image", (f"16 bits, at most {stats.high:g}: a full scale of {top}",), (0.0, float(top)))
 
@@ -195,7 +194,7 @@ def _measurement(stats: FileStatistics, stored: Stored, words: set[str]) -> Mean
     meant = valid / (scale or 1.0)
     low, high = float(meant.min()), float(meant.max())
     evidence.append(f"measured values from {low:g} to {high:g}{f' {unit}' if unit else ''}")
-    return Meaning("measurement", tuple(evidence), _span(low, high), scale, unit, invalid)
+    return Meaning("measurement", tuple(evidence), _span(low, high, stored, scale or 1.0), scale, unit, invalid)
 
 
 def _invalid_numbers(stats: FileStatistics, named: bool) -> tuple[tuple[float, ...], np.ndarray, list[str]]:
@@ -274,8 +273,15 @@ def _scale(valid: np.ndarray, stored: Stored, words: set[str]) -> tuple[float | 
     return scale, "m", f"{scale:g} steps a metre is an estimate: the median would be {median / scale:.2f} m"
 
 
-def _span(low: float, high: float) -> tuple[float, float]:
-    """A round range that holds both and, if nothing is below 0 and not all far above it, begins there."""
+def _span(low: float, high: float, stored: Stored, scale: float = 1.0) -> tuple[float, float]:
+    """A round range that holds both, within what files can hold."""
+    lowest, highest = _round_span(low, high)
+    least, most = (-math.inf, math.inf) if stored == "float32" else (limit / scale for limit in FULL_RANGE[stored])
+    return max(lowest, least), min(highest, most)
+
+
+def _round_span(low: float, high: float) -> tuple[float, float]:
+    """Of any numbers; from 0 on, if nothing is below and not all far above it."""
     if FAR_ABOVE * high < low < high:
         step = 10.0 ** (math.floor(math.log10(high - low)) - 1)
         around = 0.1 * (high - low)  # files that were not opened may hold others

@@ -23,7 +23,7 @@ from typing import Literal, Unpack
 from cen_cli.data.decoding import SUFFIXES
 from cen_cli.data.listing import read_list, root_of
 from cen_cli.data.modality import HALF, IMAGENET_MEAN, IMAGENET_STD, Encoding, LabelEncoding, ModalitySpec
-from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together
+from cen_cli.data.patterns import Pattern, ViewKey, complete, find_together, padded_alike
 from cen_cli.data.reading import read_class_map
 from cen_cli.data.sample import LABELS, TARGET
 from cen_cli.data.views import FileViews, Reading, Source, ViewFiles, choose_specs, same_numbers
@@ -130,7 +130,9 @@ class Folders(FileViews):
         elif labels is not None:
             patterns[LABELS] = Pattern(labels.pattern)
         matched = find_together(folder, patterns)
-        keys = _keys_of_split(folder, split, matched, patterns, division, skip=skip_incomplete)
+        others = [modality.pattern for modality in modalities.values()] + ([labels.pattern] if labels else [])
+        known = [*patterns.values(), *map(Pattern, others)]
+        keys = _keys_of_split(folder, split, matched, known, division, skip=skip_incomplete)
         keys = complete(folder, split, keys, matched, skip=skip_incomplete, hint=INCOMPLETE_HINT)
         views = [ViewFiles(key.name, {name: files[key] for name, files in matched.items()}) for key in keys]
         read_labels = None if labels is None else partial(read_class_map, encoding=labels.encoding)
@@ -167,12 +169,13 @@ def divided(groups: Iterable[str], shares: tuple[float, float, float], seed: int
 
 
 def _keys_of_split(
-    root: Path, split: str, matched: Matches, patterns: Mapping[str, Pattern], division: Division, *, skip: bool
+    root: Path, split: str, matched: Matches, known: Sequence[Pattern], division: Division, *, skip: bool
 ) -> list[ViewKey]:
+    """`matched` ends with the target; `known` are the patterns of all that the recipe names, whatever is used."""
     if division.list_of(split):
-        return listed_views(root / division.list_of(split), root, matched, patterns)
+        return listed_views(root / division.list_of(split), root, matched, known)
     everything = sorted(set().union(*matched.values()), key=ViewKey.place)
-    with_target = [key for key in everything if key in matched[list(patterns)[-1]]]
+    with_target = [key for key in everything if key in list(matched.values())[-1]]
     learnable = with_target if skip and with_target else everything
     if any(key.split for key in everything):
         complete = [key for key in everything if all(key in files for files in matched.values())]
@@ -182,11 +185,14 @@ def _keys_of_split(
     return _divided(split, learnable, division.shares, division.seed)
 
 
-def listed_views(path: Path, root: Path, matched: Matches, patterns: Mapping[str, Pattern]) -> list[ViewKey]:
-    """The views that a list names, in its order. Raises DataError where a line names none, or one again."""
+def listed_views(path: Path, root: Path, matched: Matches, known: Sequence[Pattern]) -> list[ViewKey]:
+    """The views that a list names, in its order; files that it names are `matched`, or of one of the `known` patterns.
+
+    Raises DataError where a line names no view, or one again.
+    """
     everything = sorted(set().union(*matched.values()), key=ViewKey.place)
     hint = f"one a line, by what the pattern calls it, such as {everything[0].name}, or by one of its files"
-    return read_list(path, _Names(root, everything, matched, patterns).of_line, hint=hint, unique=True)
+    return read_list(path, _Names(root, everything, matched, known).of_line, hint=hint, unique=True)
 
 
 def _divided(split: str, keys: Sequence[ViewKey], shares: tuple[float, float, float], seed: int) -> list[ViewKey]:
@@ -214,10 +220,8 @@ def _of_folders(
 class _Names:
     """What lists may call the views."""
 
-    def __init__(
-        self, root: Path, everything: Sequence[ViewKey], matched: Matches, patterns: Mapping[str, Pattern]
-    ) -> None:
-        self._root, self._patterns = f"{root.as_posix()}/", patterns
+    def __init__(self, root: Path, everything: Sequence[ViewKey], matched: Matches, known: Sequence[Pattern]) -> None:
+        self._root, self._known = f"{root.as_posix()}/", known
         self._views = {key.name: key for key in everything}
         unpadded: dict[str, set[ViewKey]] = {}
         for key in everything:
@@ -231,18 +235,19 @@ class _Names:
         self._ends = {end: keys.pop() for end, keys in ends.items() if len(keys) == 1}
 
     def of_line(self, line: str) -> ViewKey:
-        """The view of a line: of its name, or of the path or the name of one of its files, in the first column.
+        """The view of a line: of its name in the first column, or of the path or the name of one of its files.
 
-        What comes after belongs to the same view. Raises ValueError for what is no view, and for files of two.
+        All columns belong to the same view; files that are there and that no pattern knows are passed over. Raises
+        ValueError for what is no view, and for files of two.
         """
         columns = [column for column in re.split(r"[\s,;]+", line) if column]
         whole = self._view(line)
-        key = whole or (self._view(columns[0]) if columns else None)
+        views = [self._view(columns[0]), *map(self._file, columns[1:])] if columns and not whole else []
+        key = whole or next(filter(None, views), None)
         if key is None:
             raise ValueError(f"{line!r} is no view")
-        more = [] if whole else columns[1:]
-        others = [other for column in more if (other := self._file(column)) not in (None, key)]
-        absent = [column for column in more if self._file(column) is None and Path(column).suffix.lower() in SUFFIXES]
+        others = [view for view in views if view not in (None, key)]
+        absent = [column for column, view in zip(columns, views, strict=False) if not view and self._is_missing(column)]
         if absent:
             raise ValueError(f"{line!r} names a file that is none of a view, {absent[0]}")
         if others:
@@ -254,8 +259,22 @@ class _Names:
         return self._views.get(text) or self._file(text) or self._unpadded.get(same_numbers(text))
 
     def _file(self, text: str) -> ViewKey | None:
-        """The view of a file: by its path within the root, with backslashes or a slash before it, or its name alone."""
-        path = text.replace("\\", "/").removeprefix(self._root).removeprefix("./").lstrip("/")
-        by_pattern = (key for part in self._patterns.values() if (key := part.key(path)))
-        missing = next((key for key in by_pattern if self._views.get(key.name) == key), None)
-        return self._files.get(path) or self._ends.get(path) or missing
+        """The view of a file: by its path within the root, or its name alone."""
+        path = self._within(text)
+        return self._files.get(path) or self._ends.get(path) or self._by_pattern(path)
+
+    def _by_pattern(self, path: str) -> ViewKey | None:
+        """The view of a file that is missing, or of what is not used here."""
+        for key in (key for pattern in self._known if (key := pattern.key(path))):
+            view = self._views.get(key.name) or self._unpadded.get(same_numbers(key.name))
+            if view is not None and padded_alike(view) == padded_alike(key):
+                return view
+        return None
+
+    def _is_missing(self, text: str) -> bool:
+        """Whether it names an image file that is not there."""
+        return Path(text).suffix.lower() in SUFFIXES and not Path(self._root, self._within(text)).is_file()
+
+    def _within(self, text: str) -> str:
+        """A path within the root, perhaps with backslashes or a slash before it, as others are written."""
+        return text.replace("\\", "/").removeprefix(self._root).removeprefix("./").lstrip("/")

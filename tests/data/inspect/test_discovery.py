@@ -387,3 +387,32 @@ def test_folders_with_nothing_to_learn_from(tmp_path: Path, files: list[str], me
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: it does not exist"):
         infer_dataset(tmp_path / "nowhere")
+
+
+def test_ranges_are_within_what_files_can_hold(tmp_path: Path) -> None:
+    for number in NUMBERS:
+        values = np.random.default_rng(int(number)).integers(-30000, 32700, (*SIZE, 3)).astype(np.int16)
+        values[0, 0], values[0, 1] = -30000, 32700
+        save(tmp_path / f"iq/{number}.npy", values)
+        save(tmp_path / f"rgb/{number}.png", scene(int(number), SIZE)["rgb"])
+    found = guess(infer_dataset(tmp_path), "iq")
+    assert found.meaning.range == (-31000.0, 32767.0)
+
+
+def test_labels_that_span_more_than_can_be_told_apart_are_listed(tmp_path: Path) -> None:
+    for number in NUMBERS:
+        labels = np.repeat(np.r_[0:250, 300].astype(np.uint16)[:, None], 4, axis=1)
+        save(tmp_path / f"masks/{number}.png", labels)
+        save(tmp_path / f"rgb/{number}.png", np.zeros((*labels.shape, 3), np.uint8))
+    found = infer_dataset(tmp_path).labels
+    assert found is not None
+    assert found.values == (*range(250), 300)
+
+
+def test_negative_labels_are_called_so(tmp_path: Path) -> None:
+    for number in NUMBERS:
+        maps = scene(int(number), SIZE)
+        save(tmp_path / f"labels/{number}.npy", np.tile(np.int64([-1, 0, 1, 2]), (SIZE[0], SIZE[1] // 4)))
+        save(tmp_path / f"rgb/{number}.png", maps["rgb"])
+        save(tmp_path / f"nir/{number}.png", maps["nir"])
+    assert any("they hold negative numbers" in note for note in infer_dataset(tmp_path).unread_labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -633,3 +634,20 @@ def test_lists_are_taken_as_people_write_them(tmp_path: Path, lines: str) -> Non
     (tmp_path / "list").write_text("a/1.npy b/x2.npy")
     with pytest.raises(DataError, match="names files of two views, 1 and 2"):
         Folders(tmp_path, "train", "ab", modalities=modalities, division=lists)
+
+
+@pytest.mark.parametrize("inputs", ["a", "b", "ab"])
+def test_lists_of_files_serve_any_inputs(tmp_path: Path, inputs: str) -> None:
+    for number in (1, 2, 3):
+        for name in ("a", "b", "c"):
+            save(tmp_path / f"{name}/0{number}.npy", np.zeros((2, 2), np.uint8))
+    (tmp_path / "list").write_text("a/01.npy b/01.npy c/01.npy\nc/09.npy a/02.npy b/02.npy\n")
+    modalities = {name: FolderModality(f"{name}/{{stem}}.npy", "image", 1) for name in "ab"}
+    read = partial(Folders, tmp_path, "train", inputs, modalities=modalities, division=Division("list", "list"))
+    with pytest.raises(DataError, match=r"line 2: .* names a file that is none of a view, c/09\.npy"):
+        read()
+    (tmp_path / "list").write_text("a/01.npy b/01.npy c/01.npy\nc/02.npy a/02.npy b/02.npy\n")
+    assert [view.name for view in read().views] == ["01", "02"]
+    (tmp_path / "list").write_text("a/01.npy b/02.npy")
+    with pytest.raises(DataError, match="names files of two views"):
+        read()

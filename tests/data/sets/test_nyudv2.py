@@ -72,7 +72,7 @@ def test_depth_of_the_white_frame_is_cut_to_the_centre(write_nyudv2):
     np.testing.assert_array_equal(view.inputs["depth"][0].numpy(), whole[6:474, 7:632])
 
 
-@pytest.mark.parametrize("depth_size", [(17, 26), (36, 52), (20, 25)])
+@pytest.mark.parametrize("depth_size", [(17, 26), (36, 52), (20, 25), (20, 29)])
 def test_other_depth_sizes_are_refused(write_nyudv2, depth_size):
     data = NYUDv2(write_nyudv2(depth_size=depth_size), "train")
     height, width = depth_size
