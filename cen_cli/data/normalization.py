@@ -42,7 +42,7 @@ def _moments(mean: Triple, std: Triple, unit: float, device: torch.device) -> tu
 def mirrored(image: Tensor, spec: ModalitySpec) -> Tensor:
     """A normalised image [..., 3, H, W] left to right; the horizontal component of normals points the other way.
 
-    Pixels that are 0 in all channels, as invalid ones are, stay so.
+    Pixels that are 0 in all channels, as invalid ones are, stay so; of normals also what was stored as 0.
     """
     flipped = image.flip(-1)
     if spec.mirror_sum is None:
@@ -50,9 +50,10 @@ def mirrored(image: Tensor, spec: ModalitySpec) -> Tensor:
     mean, std = spec.mean[0], spec.std[0]
     full = 255 if spec.encoding is None or spec.encoding.plain else 1  # of what is stored
     highest = (spec.mirror_sum / full - mean) / std
-    invalid = (flipped == 0).all(-3)
+    black = flipped.new_tensor([-each / deviation for each, deviation in zip(spec.mean, spec.std, strict=True)])
+    none = (flipped == 0).all(-3) | torch.isclose(flipped, black[:, None, None]).all(-3)
     turned = highest - mean / std - flipped[..., 0, :, :].clamp(max=highest)
-    flipped[..., 0, :, :] = turned.masked_fill(invalid, 0.0)
+    flipped[..., 0, :, :] = torch.where(none, flipped[..., 0, :, :], turned)
     return flipped
 
 

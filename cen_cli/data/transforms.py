@@ -181,8 +181,10 @@ class TrainTransform:
         if spec.jitter:
             image = self.jitter(image, generator)
         if spec.mirror_sum is not None and geometry.mirrored:
+            turned = spec.mirror_sum - image[0].clamp(max=spec.mirror_sum)
+            black = (image == 0).all(0)  # no normal, which is not turned
             image = image.clone()
-            image[0] = spec.mirror_sum - image[0].clamp(max=spec.mirror_sum)
+            image[0] = turned.masked_fill(black, 0)
         return image
 
 

@@ -121,8 +121,7 @@ def check_unchanged(run: MemberRun) -> None:
     if not stored.recipe.is_file():
         return
     keys = differences(parse_recipe(stored.read_recipe(), "the run"), run.member.recipe)
-    free = ("name", "data.root", "data.workers")
-    differing = [key for key in keys if key not in free and not key.startswith("expected")]
+    differing = [key for key in keys if key != "name" and not key.startswith("expected")]
     if differing:
         raise UsageError(
             f"{run.folder} was trained by another recipe than the sweep has now: {', '.join(differing)} differ",

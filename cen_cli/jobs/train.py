@@ -189,8 +189,7 @@ def bench(
 
 def _check_same(own: Recipe, wanted: Recipe, run: RunDirectory) -> None:
     """A run continues its own recipe. Where data lie and how they are loaded may differ. Raises UsageError."""
-    differing = [key for key in differences(own, wanted) if key not in ("data.root", "data.workers")]
-    if differing:
+    if differing := differences(own, wanted):
         raise UsageError(
             f"{run.root} was trained by another recipe: {', '.join(differing)} differ",
             hint=f"continue it by its own recipe with: {command('train', '--resume', run.root)}",

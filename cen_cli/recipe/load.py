@@ -112,9 +112,10 @@ def override(recipe: Recipe, overrides: Changes, *, data_root: str | None = None
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
-    """Dotted keys in which two recipes differ; the layout in memory, which changes roundings alone, aside."""
-    first, second = (leaves(without(effective(recipe), ("train", "channels_last"))) for recipe in (one, other))
-    return [dotted(path) for path in {**first, **second} if first.get(path) != second.get(path)]
+    """Dotted keys in which two recipes differ; those aside that say how a machine has the data, or lays out memory."""
+    aside = ("data.root", "data.workers", "train.channels_last")
+    first, second = ({dotted(path): value for path, value in leaves(effective(each)).items()} for each in (one, other))
+    return [key for key in {**first, **second} if first.get(key) != second.get(key) and key not in aside]
 
 
 def by_key(recipe: Recipe) -> dict[str, str]:

@@ -18,7 +18,7 @@ from tests.cli.conftest import Cen
 def others(train: Cen, tmp_path: Path) -> dict[str, Path]:
     """Two more short runs: another seed of the tiny recipe, and a baseline."""
     one = ("train.epochs=1",)
-    settings = {"seed": ("train.seed=1",), "fused": ("model.fusion=concat", "name=concat")}
+    settings = {"seed": ("train.seed=1", "data.workers=1"), "fused": ("model.fusion=concat", "name=concat")}
     for name, changed in settings.items():
         train("--out", tmp_path / name, settings=(*one, *changed) if name == "fused" else changed)
     return {name: tmp_path / name for name in settings}

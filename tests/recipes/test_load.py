@@ -95,6 +95,8 @@ def test_dump_of_a_recipe_with_quoted_keys_and_normalisation_reads_back_equal(mi
     again = parse_recipe(dump_toml(recipe), "checkpoint")
     assert again == recipe
     assert differences(again, recipe) == []
+    elsewhere = load_recipe(minimal, ["data.root='elsewhere'", "data.workers=1", "train.channels_last=false"])
+    assert differences(load_recipe(minimal), elsewhere) == [], "how a machine has the data makes no other recipe"
 
 
 def test_differences_name_the_keys(minimal: str) -> None:
