@@ -42,7 +42,7 @@ def read_list(
     before; also for a list that is not there, no text, or empty.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         raise DataError(f"no list {path}; of {path.parent}: {describe_folder(path.parent)}", hint=hint) from None
     except (OSError, UnicodeDecodeError) as error:
