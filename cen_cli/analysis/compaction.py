@@ -44,14 +44,15 @@ def compaction_report(
 
     Costs are those of one view of `size`, all modalities; times are measured in so many `rounds` (0: not at all).
     """
-    sites = compact_sites(model)
+    x = torch.randn(len(model.modalities), 3, *size, generator=torch.Generator().manual_seed(0))
+    sites = compact_sites(model, x)
     exchanging = set(exchanging_layers(model).values())
     removed = [~site.computed for site in sites if site.layer in exchanging]
     left = sum(bool(layer.replaced().any()) for layer in exchanging - {site.layer for site in sites})
     if left:
-        behind = "they are behind depthwise or other grouped convolutions, or not directly behind one"
-        notes = [*notes, f"{left} of {len(exchanging)} exchanging layers stay as they are: {behind}"]
-    x = torch.randn(len(model.modalities), 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+        behind = "layer norms, or not directly behind an ordinary convolution (depthwise, grouped, padded by timm)"
+        notes = [*notes, f"{left} of {len(exchanging)} exchanging layers stay as they are: they are {behind}"]
+    x = x.to(device)
     forwards = (part_forwards(model.to(device), x), part_forwards(compact.to(device), x))
     parts = []
     for part in (*PARTS, NETWORK):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from cen_cli.data.modality import ModalitySpec
 from cen_cli.errors import CheckpointError
-from cen_cli.models.exchange import below_threshold, exchanging_layers
+from cen_cli.models.exchange import below_threshold, exchange_layers, exchanging_layers
 from cen_cli.models.fusion.blocks import InputConcat
 from cen_cli.models.fusion.placement import Junction
 from cen_cli.models.norms import ModalNorm
 from cen_cli.models.streams import current_state
+from cen_cli.recipe.schema import Recipe
+from cen_cli.recipe.wording import show_value
 from cen_cli.runs.checkpoint import FORMAT, check_finite
 from cen_cli.runs.directory import locate
 from cen_cli.wording import listed
@@ -115,6 +120,40 @@ def _lost_channels(network: nn.Module) -> int:
     layers = exchanging_layers(network).values()
     fallen = (below_threshold(layer.gamma, layer.threshold) & ~layer.replaceable for layer in layers)
     return sum(int(lost.sum()) for lost in fallen)
+
+
+def replaced_before(network: nn.Module, tensors: Mapping[str, Tensor], run: Recipe) -> dict[str, Tensor]:
+    """Bool [M, C] by layer: what a trained network replaced, whose tensors have just been loaded into a new one."""
+    found = {}
+    for name, layer in exchange_layers(network).items():
+        fixed = tensors.get(f"{name}.fixed")
+        if fixed is not None and fixed.shape == layer.gamma.shape:
+            found[name] = fixed.cpu()
+        elif run.exchange.choose == "gamma" and fixed is None and f"{name}.norm.weight" in tensors:
+            found[name] = (below_threshold(layer.gamma, run.exchange.threshold) & layer.replaceable).cpu()
+    return found
+
+
+def given_back(network: nn.Module, before: Mapping[str, Tensor]) -> str:
+    """What to say where channels that were replaced in training are not any more, and carry what nothing trained."""
+    now = {name: layer.replaced().cpu() for name, layer in exchange_layers(network).items()}
+    lost = sum(int((was & ~now.get(name, torch.zeros_like(was))).sum()) for name, was in before.items())
+    return f", {lost} channels that it replaced are not replaced here, though nothing has trained them" if lost else ""
+
+
+def normalized_before(weights: str, specs: Sequence[ModalitySpec]) -> str:
+    """What to say where the run whose weights are taken normalised a modality otherwise; or ""."""
+    file = own_checkpoint(weights)
+    if file is None:
+        return ""
+    with safe_open(file, framework="pt") as opened:
+        stored = {each["name"]: each for each in json.loads((opened.metadata() or {}).get("specs", "[]"))}
+    for spec in specs:
+        trained = stored.get(spec.name)
+        if trained is not None and not np.allclose((spec.mean, spec.std), (trained["mean"], trained["std"])):
+            mean, std = (show_value(list(trained[key])) for key in ("mean", "std"))
+            return f"the weights were trained otherwise: [data.normalize.{spec.name}] mean = {mean}, std = {std}"
+    return ""
 
 
 def _start(network: nn.Module, stand_in: str, displaced: str) -> str:

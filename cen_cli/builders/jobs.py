@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
 from cen_cli.errors import UsageError
 from cen_cli.models.activations import checkpoint_activations
+from cen_cli.models.backbones.staged import FAILED, StagedEncoder
 from cen_cli.models.device import resolve_device
 from cen_cli.models.exchange import exchange_layers, exchanging_layers
 from cen_cli.models.fusion.align import alignment_penalty
-from cen_cli.models.norms import set_frozen_statistics, set_synchronised
+from cen_cli.models.norms import ModalBatchNorm2d, set_frozen_statistics, set_synchronised
 from cen_cli.models.sparsity import sparsity_penalty
 from cen_cli.models.stages import freeze_first_stages
 from cen_cli.recipe.load import changed_from_defaults
@@ -119,6 +121,7 @@ def training_job(
     set_frozen_statistics(model.encoder, recipe.train.freeze_bn)
     freeze_first_stages(model.encoder, recipe.model.frozen_stages)
     set_frozen_statistics(model.get_submodule("encoder.junctions"), False)  # a baseline's blocks have nothing loaded
+    _check_crop(recipe, model.encoder, views=len(train_data))
     set_synchronised(model, recipe.train.sync_bn)
     if recipe.train.checkpoint_activations:
         checkpoint_activations(model.encoder)
@@ -263,7 +266,7 @@ def _check_batch_norm(recipe: Recipe, views: int) -> None:
             f"of a batch, and {batch} views make none",
             hint=f"a multiple of {ranks.count() * accumulate}",
         )
-    batch //= accumulate if recipe.train.sync_bn else accumulate * ranks.count()
+    batch = _views_of_a_norm(recipe, views)
     if recipe.model.arch == "pspnet" and batch == 1:
         raise UsageError(
             f"train.batch = {recipe.train.batch} with {views} training views: PSPNet pools every image to 1 x 1, which "
@@ -272,6 +275,43 @@ def _check_batch_norm(recipe: Recipe, views: int) -> None:
         )
     if recipe.model.arch == "refinenet":
         _check_coarsest_map(recipe, batch)
+
+
+def _views_of_a_norm(recipe: Recipe, views: int) -> int:
+    """How many views of a batch a batch norm sees at a time."""
+    devices = 1 if recipe.train.sync_bn else ranks.count()
+    return min(recipe.train.batch, views) // (recipe.train.accumulate * devices)
+
+
+def _check_crop(recipe: Recipe, encoder: nn.Module, views: int) -> None:
+    """Raises UsageError where an encoder of timm does not take the crop, or pools it to one value for a batch norm."""
+    if not isinstance(encoder, StagedEncoder):
+        return
+    backbone, crop = recipe.model.backbone, list(recipe.data.crop)
+    pooled: list[nn.Module] = []
+
+    def note(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if inputs[0].shape[-2:] == (1, 1):
+            pooled.append(norm)
+
+    with ExitStack() as hooks:
+        for layer in encoder.modules():
+            if isinstance(layer, ModalBatchNorm2d) and not layer.frozen:
+                hooks.callback(layer.register_forward_pre_hook(note).remove)
+        try:
+            encoder.probe(torch.zeros(len(recipe.data.inputs), 3, *crop))
+        except FAILED as error:
+            why = f" ({error})" if str(error) else ""
+            raise UsageError(
+                f'data.crop = {crop}: model.backbone = "{backbone}" takes no images of this size{why}',
+                hint="another size, such as multiples of 32, or another encoder",
+            ) from error
+    if pooled and _views_of_a_norm(recipe, views) == 1:
+        raise UsageError(
+            f"train.batch = {recipe.train.batch}, of which a norm sees 1 at a time: {backbone} pools every image to "
+            "1 x 1, which leaves batch norm one value per channel",
+            hint="a larger batch, or train.freeze_bn = true",
+        )
 
 
 def _check_coarsest_map(recipe: Recipe, batch: int) -> None:

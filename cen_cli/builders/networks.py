@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from cen_cli.builders.fine_tuning import keep_choices, own_checkpoint, start_from
+from cen_cli.builders.fine_tuning import (
+    given_back,
+    keep_choices,
+    normalized_before,
+    own_checkpoint,
+    replaced_before,
+    start_from,
+)
 from cen_cli.data.modality import ModalitySpec
 from cen_cli.data.sampler import mixed_seed
 from cen_cli.errors import CheckpointError, UsageError
@@ -66,12 +73,16 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
         if COMPACT in labels:
             hint = "give the run, or the checkpoint, that it was made of"
             raise CheckpointError(f"{trained}: a compact network, made for inference, is no start", hint=hint)
-        built.start = start_from(built, built.modalities, tensors, json.loads(labels["modalities"]), trained)
+        names, run = json.loads(labels["modalities"]), parse_recipe(labels["recipe"], str(trained))
+        built.start = start_from(built, built.modalities, tensors, names, trained)
+        before = replaced_before(built, tensors, run) if names == [*built.modalities] else {}
     freeze_first_stages(built.encoder, recipe.model.frozen_stages)
     if recipe.model.fusion == "exchange":
         _set_exchange(built, recipe)
-    if trained is not None and _chooses(recipe) == _chooses(parse_recipe(labels["recipe"], str(trained))):
-        keep_choices(built, tensors)
+    if trained is not None:
+        if _chooses(recipe) == _chooses(run):
+            keep_choices(built, tensors)
+        built.start += given_back(built, before)
     return built
 
 
@@ -81,8 +92,11 @@ def _chooses(recipe: Recipe) -> dict[str, Any]:
 
 
 def normalized_otherwise(recipe: Recipe, specs: Sequence[ModalitySpec]) -> str:
-    """What to say where photographs are not normalised as for timm's weights, from which the encoder starts; or ""."""
+    """What to say where inputs are not normalised as for the weights, of a run or of timm's, that are taken; or ""."""
     backbone = recipe.model.backbone or ""
+    if recipe.model.weights not in ("none", "imagenet"):
+        weights = recipe.model.weights
+        return normalized_before(str(fetch(weights).file) if is_address(weights) else weights, specs)
     if recipe.model.weights != "imagenet" or not backbone.startswith(PREFIX):
         return ""
     meant = photograph_statistics(backbone.removeprefix(PREFIX))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import torch
+
 from cen_cli import builders
 from cen_cli.analysis.compaction import compaction_report, compare
 from cen_cli.analysis.equality import ComparedBatch, random_batches, real_batches
@@ -57,17 +59,18 @@ def compact(
             f"{source}: its gates mix channels, which no index stands for",
             hint="train with exchange.budget, which hardens the gates",
         )
-    if not compact_sites(loaded.network):
+    data = _data_at_hand(loaded, data_root, source)
+    size = evaluated_size(loaded, data)
+    like = torch.empty(3, *size)
+    if not compact_sites(loaded.network, like):
         raise UsageError(
             f"{source}: nothing to compact: no channel is replaced, and instance norms by each image's own statistics "
             "cannot be folded",
             hint=f"{command('exchange-stats', source)} shows what is replaced",
         )
-    tensors, metadata = compact_tensors(loaded.network), builders.labels_of_network(loaded, compact=True)
+    tensors, metadata = compact_tensors(loaded.network, like), builders.labels_of_network(loaded, compact=True)
     compact = builders.from_tensors(tensors, metadata, located.model_file).network.eval()
     made = builders.placed(compact, loaded.device, loaded.recipe)
-    data = _data_at_hand(loaded, data_root, source)
-    size = evaluated_size(loaded, data)
     batches, notes = _compared_batches(loaded, data, size)
     report = compaction_report(
         loaded.network,

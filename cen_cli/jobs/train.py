@@ -252,7 +252,7 @@ def _job(
             initial_weights=initial_weights,
             class_counts=class_counts,
         )
-    if said := builders.normalized_otherwise(recipe, job.task.validation.specs):
+    if initial_weights is None and (said := builders.normalized_otherwise(recipe, job.task.validation.specs)):
         listener.on_note(said)
     if recipe.schedule.warmup_steps >= job.plan.total_steps:
         listener.on_note(

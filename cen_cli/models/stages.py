@@ -13,6 +13,9 @@ from cen_cli.models.exchange import exchange_layers, exchanging_layers
 from cen_cli.models.norms import set_frozen_statistics
 from cen_cli.models.streams import PrivateCopies
 
+SHARED_AT_MOST = 0.01
+"""Share of the parameters that streams which are to be private may have in common."""
+
 
 def freeze_first_stages(encoder: Encoder, count: int) -> None:
     """Freeze weights and statistics of the first `count` stages, in place: they stay as loaded, and cost no backward.
@@ -59,12 +62,30 @@ def exchange_only_in(encoder: Encoder, stages: Sequence[int]) -> None:
 def make_first_stages_private(encoder: Encoder, modalities: int, count: int) -> None:
     """Give each modality its own copy of every convolution in the first `count` stages, in place.
 
-    Raises UsageError where the encoder has fewer.
+    Raises UsageError where the encoder has fewer, and where kernels would stay shared.
     """
-    _check_stages(encoder, count, f"sharing.private_stages = {count}")
+    shown = f"sharing.private_stages = {count}"
+    _check_stages(encoder, count, shown)
+    try:
+        check_private(nn.ModuleList(module for stage in encoder.stages()[:count] for module in stage))
+    except ValueError as error:
+        raise UsageError(f"{shown}: {error}") from error
     for module in (module for stage in encoder.stages()[:count] for module in stage):
         convolutions = [layer for layer in module.modules() if is_convolution(layer, linear=True)]
         replace_layers(encoder, {layer: PrivateCopies(layer, modalities) for layer in convolutions})
+
+
+def check_private(module: nn.Module) -> None:
+    """ValueError where kernels that are no convolution's and no linear layer's would stay shared by the streams."""
+    kernels: dict[str, int] = {}
+    for layer in module.modules():
+        if not is_convolution(layer, linear=True):
+            own = sum(each.numel() for each in layer.parameters(recurse=False) if each.dim() > 1)
+            kernels[type(layer).__name__] = kernels.get(type(layer).__name__, 0) + own
+    total = sum(each.numel() for each in module.parameters())
+    shared = [name for name, own in kernels.items() if own > SHARED_AT_MOST * total]
+    if shared:
+        raise ValueError(f"its {', '.join(shared)} layers, of kernels that are mixed anew for each image, stay shared")
 
 
 def _check_stages(encoder: Encoder, last: int, shown: str) -> None:

@@ -92,6 +92,17 @@ def test_the_same_choice_goes_on_from_its_channels_and_another_begins_anew(choic
     assert layer.replaced().sum() == (0.6 * layer.replaceable.sum(dim=1)).round().sum()
 
 
+@pytest.mark.parametrize(
+    ("further", "told"),
+    [({}, False), ({"model.frozen_stages": 1}, True), ({"exchange.choose": "none", "exchange.budget": "none"}, True)],
+)
+def test_channels_that_are_not_replaced_any_more_are_told_of(further, told, tmp_path):
+    choice = {"exchange.choose": "random", "exchange.budget": 0.3, "exchange.sparsity": 0.0}
+    trained, new = a_start(tmp_path, choice, further)
+    was, now = (sum(int(each.replaced().sum()) for each in exchange_layers(net).values()) for net in (trained, new))
+    assert (f", {was - now} channels that it replaced are not replaced here" in new.start) is told
+
+
 def test_without_a_stand_in_the_modality_is_named(tmp_path):
     trained, new = segmenter(("depth",)), segmenter(("normal",))
     with pytest.raises(CheckpointError, match="no modality 'normal' to start from, and no 'rgb'"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cen_cli.cli.app import main
+from cen_cli.models.compact import compact_tensors
 from tests.cli.conftest import Cen
 from tests.tiny import write_recipe
 
@@ -31,11 +32,19 @@ def run(recipe: Path) -> Path:
     return folder
 
 
-def test_a_run_is_evaluated_and_compacted(cen: Cen, run: Path, tmp_path: Path) -> None:
+def test_a_run_is_evaluated_and_compacted(cen: Cen, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def look(network, like):
+        seen.append(tuple(like.shape[-2:]))
+        return compact_tensors(network, like)
+
+    monkeypatch.setattr("cen_cli.jobs.export.compact_tensors", look)
     assert "exchanges" in (plan := cen("train", run / "recipe.toml", "--dry-run").out)
     assert "after 17 norms, encoder.stage1.bn1.norm to encoder.stage4.blocks_6.0.bn2.norm" in " ".join(plan.split())
     before = cen("eval", run, "--json").document["evaluation"]["scores"]
     cen("compact", run, "--out", tmp_path / "compact")
+    assert seen == [(32, 40)], "it is looked at with images of a size that the network takes"
     after = cen("eval", tmp_path / "compact", "--json").document["evaluation"]["scores"]
     assert after["ensemble"]["pixel_accuracy"] == pytest.approx(before["ensemble"]["pixel_accuracy"], abs=0.01)
 
@@ -44,6 +53,9 @@ def test_another_run_starts_from_it_and_says_what_it_left_out(cen: Cen, recipe: 
     settings = (*SETTINGS, f"model.weights={run}")
     out = " ".join(cen("train", recipe, "--dry-run", settings=settings).out.split())
     assert "model.safetensors without its classifier and ensemble" in out
+    other = (*settings, "data.normalize.rgb={mean=[0.9, 0.9, 0.9], std=0.05}")
+    said = " ".join(cen("train", recipe, "--dry-run", settings=other).err.split())
+    assert "the weights were trained otherwise: [data.normalize.rgb] mean = [0.485" in said
     turned = cen("train", recipe, "--dry-run", settings=(*settings, 'data.inputs=["depth", "rgb"]'), code=1)
     assert "trained on rgb, depth, not depth, rgb" in turned.err
 
@@ -59,6 +71,15 @@ def test_frozen_stages_are_counted(cen: Cen, recipe: Path) -> None:
     ("settings", "message"),
     [
         (("model.backbone=timm/no_such_net", "model.encoder_width=64"), "has no such network"),
+        (("model.backbone=timm/bat_resnext26ts", "model.encoder_width=64"), "takes no images of this size"),
+        (
+            ("model.backbone=timm/rexnet_100", "model.encoder_width=64", "train.batch=1"),
+            "timm/rexnet_100 pools every image to 1 x 1, which leaves batch norm one value per channel",
+        ),
+        (
+            ("model.backbone=timm/tf_efficientnet_cc_b0_4e", "model.encoder_width=64", "sharing.private_stages=4"),
+            "sharing.private_stages = 4: its CondConv2d layers",
+        ),
         (("model.backbone=resnet19",), "\"timm/NAME\" (did you mean 'resnet18'?)"),
         (("model.backbone=timm/test_resnet", "model.encoder_width=8"), "64, its default, with timm/ encoders"),
         (("model.fusion=average", "model.fusion_stage=input"), 'put side by side by model.fusion = "concat"'),

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from cen_cli.errors import UsageError
 from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.backbones.pretrained import load_timm_weights
-from cen_cli.models.conversion import convert_layers, is_convolution
+from cen_cli.models.conversion import convert_layers
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.settings import StreamSettings
+from cen_cli.models.stages import check_private
 
 PREFIX = "timm/"
 """Of a backbone's name."""
@@ -32,8 +33,6 @@ FINEST_STRIDE = 4
 DILATED_STRIDE = 8
 PROBES = ((1, 3, 64, 64), (1, 3, 256, 256))
 """Shapes of the random image on which a cut network is compared with the whole one: the first that it takes."""
-SHARED_AT_MOST = 0.01
-"""Share of the parameters that streams which are to be private may have in common."""
 FAILED = (AssertionError, AttributeError, RuntimeError, TypeError, ValueError)
 """What networks raise on images that they do not take."""
 INSTALL = "pip install '.[timm]'"
@@ -91,7 +90,7 @@ def timm_encoder(
             load_timm_weights(name, weights, whole, [module for stage in _chain(whole, modules) for module in stage])
             settings = replace(settings, gamma_init=None)
         if modalities > 1 and (settings.conv == "private" if fusion is None else fusion.stage != "input"):
-            _check_private(encoder)
+            check_private(encoder)
         if fusion is None:
             convert_layers(encoder, modalities, settings, linear=True)
         else:
@@ -180,16 +179,3 @@ def _probe_image(whole: nn.Module) -> Tensor:
             whole.forward_features(image)  # type: ignore[operator]  # all of timm's networks have it
             return image
     return images[-1]
-
-
-def _check_private(encoder: nn.Module) -> None:
-    """ValueError where kernels that are no convolution's and no linear layer's would stay shared by the streams."""
-    kernels: dict[str, int] = {}
-    for layer in encoder.modules():
-        if not is_convolution(layer, linear=True):
-            own = sum(each.numel() for each in layer.parameters(recurse=False) if each.dim() > 1)
-            kernels[type(layer).__name__] = kernels.get(type(layer).__name__, 0) + own
-    total = sum(each.numel() for each in encoder.parameters())
-    shared = [name for name, own in kernels.items() if own > SHARED_AT_MOST * total]
-    if shared:
-        raise ValueError(f"its {', '.join(shared)} layers, of kernels that are mixed anew for each image, stay shared")
