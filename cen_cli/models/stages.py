@@ -10,7 +10,7 @@ from cen_cli.errors import UsageError
 from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.conversion import is_convolution, replace_layers
 from cen_cli.models.exchange import exchange_layers, exchanging_layers
-from cen_cli.models.norms import set_frozen_statistics
+from cen_cli.models.norms import ModalNorm, set_frozen_statistics
 from cen_cli.models.streams import PrivateCopies
 
 SHARED_AT_MOST = 0.01
@@ -79,7 +79,7 @@ def check_private(module: nn.Module) -> None:
     """ValueError where kernels that are no convolution's and no linear layer's would stay shared by the streams."""
     kernels: dict[str, int] = {}
     for layer in module.modules():
-        if not is_convolution(layer, linear=True):
+        if not (is_convolution(layer, linear=True) or isinstance(layer, ModalNorm)):  # which has a row a stream
             own = sum(each.numel() for each in layer.parameters(recurse=False) if each.dim() > 1)
             kernels[type(layer).__name__] = kernels.get(type(layer).__name__, 0) + own
     total = sum(each.numel() for each in module.parameters())
