@@ -60,10 +60,8 @@ def _check_known(name: str, option: str, checkpoint: str | None) -> None:
         )
     every = list(dict.fromkeys([*known, *own]))
     hint = did_you_mean(name, every) or f"known are {', '.join(every)}"
-    if checkpoint is not None:
-        raise UsageError(f"{option} {name}: no such domain", hint=hint)
-    nor = f"no run in {RUNS}/ {'makes' if option == '--target' else 'takes'} it"
-    raise UsageError(f"{option} {name}: no such domain, and {nor}", hint=f"{hint}; --ckpt names a run elsewhere")
+    nor = f", and no run in {RUNS}/ makes it" if option == "--target" and checkpoint is None else ""
+    raise UsageError(f"{option} {name}: no such domain{nor}", hint=hint)
 
 
 def _own_names(checkpoint: str | None) -> list[str]:

@@ -61,6 +61,11 @@ class RegressionSums:
         whole._images = [image for part in parts for image in part._images]
         return whole
 
+    @property
+    def finite(self) -> bool:
+        """Whether no error of any image is NaN or infinite."""
+        return all(math.isfinite(image.squared) for image in self._images)
+
     def scores(self) -> TranslationScores:
         """Scores of all images so far: PSNR over those that are not exact, unless all are; NaN where none is valid."""
         images = self._images

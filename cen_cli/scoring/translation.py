@@ -124,9 +124,6 @@ class TranslationScorer:
                 with autocast(self.device, self.precision):
                     made = model(moved.inputs).named(model.branches)
                 images = torch.stack([*made.values(), moved.target]).float().cpu()  # the one wait for the device
-                if not bool(images[:-1].isfinite().all()):
-                    hint = "it diverged; use an earlier checkpoint"
-                    raise NotFiniteError("the network's output is not finite", hint=hint)
                 for name, image in zip(made, images, strict=False):
                     seen.sums[name].update(image, images[-1], batch.target_valid)
                 if distances is not None:
@@ -148,7 +145,10 @@ class TranslationScorer:
         names, samples = seen[0].names, sum(each.samples for each in seen)
         own = ["one view: no FID and no KID"] if self.distances and len(data) == 1 else []
         own += ["instance norms by running statistics"] if self.norm_statistics == "running" else []
-        scores = {name: RegressionSums.of_all(each.sums[name] for each in seen).scores() for name in names}
+        sums = {name: RegressionSums.of_all(each.sums[name] for each in seen) for name in names}
+        if not all(each.finite for each in sums.values()):
+            raise NotFiniteError("the network's output is not finite", hint="it diverged; use an earlier checkpoint")
+        scores = {name: each.scores() for name, each in sums.items()}
         if distances is not None:
             real = distances.of_real(data, batch=self.batch, workers=self.workers, stretch=self._stretch)
             fakes = {name: torch.cat([batch for each in seen for batch in each.features[name]]) for name in names}

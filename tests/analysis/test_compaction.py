@@ -30,6 +30,6 @@ def test_removed_channels_are_those_that_no_convolution_computes() -> None:
 def test_exchanges_that_stay_are_told_of(left: int, monkeypatch: pytest.MonkeyPatch) -> None:
     net = segmenter()
     sites = [site for site in compact_sites(net) if site.replaced.any()][left:]
-    monkeypatch.setattr(compaction, "compact_sites", lambda model: sites)
+    monkeypatch.setattr(compaction, "compact_sites", lambda model, like: sites)
     report = compaction_report(net, net, ({}, {}), (), size=(32, 32), device=torch.device("cpu"), rounds=0)
     assert [note.partition(" stay")[0] for note in report.notes] == ["2 of 16 exchanging layers"] * bool(left)

@@ -318,7 +318,7 @@ def test_files_that_cannot_be_read(cen: Cen, tiny_run: Path, tiny_root: Path, tm
 def test_the_official_layouts_framed_depth_is_cut(cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path) -> None:
     depth = np.asarray(Image.open(tiny_root / "depth" / f"{STEM}.png"))
     framed = tmp_path / "framed.png"
-    Image.fromarray(np.pad(depth, 2)).save(framed)
+    Image.fromarray(np.pad(depth, ((0, 1), (1, 1)))).save(framed)
     plain, cut = tmp_path / "plain", tmp_path / "cut"
     cen("predict", tiny_run, *pair(tiny_root), "--out", plain)
     cen("predict", tiny_run, *pair(tiny_root, depth=framed), "--out", cut)

@@ -411,16 +411,8 @@ def test_nothing_is_overwritten(cen: Cen, here: Path, untrained: Path) -> None:
     ("words", "message", "hint"),
     [
         (["--inputs", "shade", "textur"], "--inputs textur: no such domain", "did you mean 'texture'?"),
-        (
-            ["--inputs", "xyz"],
-            "--inputs xyz: no such domain, and no run in runs/ takes it",
-            "known are shade, texture, edge, depth, normal, rgb, ",
-        ),
-        (
-            ["--inputs", "shade", "texture", "--target", "rbg"],
-            "--target rbg: no such domain",
-            "did you mean 'rgb'?; --ckpt names",
-        ),
+        (["--inputs", "xyz"], "--inputs xyz: no such domain", "known are shade, texture, edge, depth, normal, rgb, "),
+        (["--inputs", "shade", "texture", "--target", "rbg"], "--target rbg: no such domain", "did you mean 'rgb'?"),
         (["--inputs", "shade", "shade"], "--inputs shade shade: reshading is named twice", ""),
         (["--inputs", "shade", "reshading"], "named twice (shade and reshading are the same)", ""),
         (["--inputs", "shade", "rgb", "--target", "rgb"], "--target rgb: is one of the inputs", "leave it out"),
