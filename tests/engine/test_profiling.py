@@ -171,6 +171,14 @@ def test_operations_of_a_step_are_counted_forward_and_backward() -> None:
     assert flops(lambda: task.step(x, 0)) == 2 * (2 * first + 3 * second + 3 * last)
 
 
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
+def test_operations_of_a_depthwise_backward_are_not_those_of_a_dense_one(kind: type[nn.Module]) -> None:
+    convolution = kind(8, 8, 3, stride=2, groups=8)
+    x = torch.ones(2, 8, 9, 9, requires_grad=True)
+    y = convolution(x)
+    assert flops(lambda: y.sum().backward()) == 2 * flops(lambda: convolution(x)) > 0
+
+
 def test_a_peak_is_that_of_works_large_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 1e9 operations a second behind 1 ms for every call."""
     monkeypatch.setattr(profiling, "seconds", lambda work, device: flops(work) / 1e9 + 1e-3)
