@@ -301,6 +301,8 @@ class Fit:
         improved = False
         if number % settings.validate_every == 0 or number == settings.epochs:
             improved = self._validate(number, stop)
+        if self._settled():
+            self._log()  # the steps since the last interval, which no other will hold
         progress.epoch, progress.batch = number, 0
         self._save(best=improved)
 

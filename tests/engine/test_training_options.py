@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -125,8 +126,10 @@ def test_an_average_resumes_to_the_bit(recipe: Path, tmp_path: Path) -> None:
 
 def test_training_ends_where_nothing_gets_better(recipe: Path, tmp_path: Path) -> None:
     still = ("train.epochs=6", "train.patience=2", "optimizer.encoder_lr=1e-12", "optimizer.decoder_lr=1e-12")
-    frozen = ("train.freeze_bn=true", "exchange.sparsity=0.0")
+    frozen = ("train.freeze_bn=true", "exchange.sparsity=0.0", "train.log_every=5")
     summary = cen_cli.train(recipe, changes=(*still, *frozen), out=tmp_path / "run", device="cpu")
     assert (summary.epochs, summary.steps) == (3, 12)
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in events if event["kind"] == "step"] == [5, 10, 12]
     assert cen_cli.resume(tmp_path / "run", device="cpu").epochs == 3
     assert not cen_cli.report(tmp_path / "run", images=0).headline.startswith("Not finished")
