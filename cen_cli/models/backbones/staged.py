@@ -113,11 +113,16 @@ def _network(name: str, *, dilated: bool) -> tuple[nn.Module, list[str], tuple[i
         raise UsageError(f'model.backbone = "{PREFIX}{name}": timm {timm.__version__} has no such network')
     stride: dict[str, Any] = {"output_stride": DILATED_STRIDE} if dilated else {}
     try:
-        info: Any = timm.create_model(name, features_only=True, **stride).feature_info
-        whole = timm.create_model(name, **stride)
+        features: Any = timm.create_model(name, features_only=True, **stride)
+        try:
+            whole = timm.create_model(name, **stride)
+        except TypeError:  # of MobileNetV3 and V4 the feature extractor alone takes a stride
+            whole = timm.create_model(name)
+            whole.blocks = features.blocks
     except Exception as error:  # whatever a network's constructor raises
         what = "cannot be dilated, as PSPNet needs it" if dilated else "is no feature extractor"
         raise UsageError(f'model.backbone = "{PREFIX}{name}": it {what} ({error!r})') from error
+    info = features.feature_info
     taps = zip(info.reduction(), info.channels(), info.module_name(), strict=True)
     kept = [(channels, module) for stride_, channels, module in taps if stride_ >= FINEST_STRIDE]
     return whole, [module for _, module in kept], tuple(channels for channels, _ in kept)

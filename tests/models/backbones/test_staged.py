@@ -128,6 +128,21 @@ def test_pspnet_dilates_what_can_be_dilated():
         pspnet_segmenter(("a", "b"), 3, backbone="timm/dla34", width=8)
 
 
+@pytest.mark.parametrize("name", [LITE, "mobilenetv3_small_050", "mobilenetv4_conv_small_035"])
+def test_dilated_streams_make_the_maps_that_timm_makes(name, tmp_path):
+    whole = timm.create_model(name)
+    save_file(whole.state_dict(), tmp_path / "net.safetensors")
+    extractor = timm.create_model(name, features_only=True, output_stride=8)
+    extractor.load_state_dict(whole.state_dict(), strict=False)
+    encoder = timm_encoder(name, 2, STREAMS, weights=str(tmp_path / "net.safetensors"), dilated=True)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        expected, maps = extractor.eval()(images)[-len(encoder.channels) :], encoder.eval()(images)
+    for found, wanted in zip(maps, expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    assert maps[-1].shape[-2:] == (8, 8)
+
+
 def test_refinenet_takes_any_number_of_maps():
     from cen_cli.models.heads.refinenet import RefineNetDecoder
 
