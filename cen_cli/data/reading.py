@@ -202,7 +202,7 @@ def _encoded(path: str | Path, encoding: Encoding) -> np.ndarray:
     expected = _EXPECTED[encoding.stored, encoding.channels]
     hint = "`stored` and `channels` in the recipe's table of the modality say what is expected"
     if mode in EIGHT_BIT and encoding.stored == "uint8":
-        hint = f"`convert = true` in the recipe's table of the modality reads it as {expected}"
+        hint = f"convert the file to {expected}; in training, `convert = true` in the modality's table does it"
         hint += "; but is it the right file? Palette images are label maps more often" if mode == "P" else ""
     elif values.ndim == 3 and channels > encoding.channels:
         hint = f"`bands` in the recipe's table of the modality says which of the {channels} are read: bands = "
