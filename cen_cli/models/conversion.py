@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as changed
 from functools import partial
 from types import UnionType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,18 +28,16 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from cen_cli.models.choices import SHARE, RandomShare, check_share, choose_channels
-from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import THRESHOLD, ChannelExchange, Region, Replace, exchange_layers
 from cen_cli.models.known_norms import known_norms, modal_layer, norm_channels
+from cen_cli.models.modal_network import ModalNetwork, checked_names, no_maps
 from cen_cli.models.norms import ModalLayerNorm2d, ModalNorm, NormSharing, Share, set_frozen_statistics
 from cen_cli.models.settings import StreamSettings
-from cen_cli.models.streams import ModalOutput, PrivateCopies, split_modalities, stack_modalities
-from cen_cli.results import ENSEMBLE
+from cen_cli.models.streams import PrivateCopies, split_modalities
 
 Network = TypeVar("Network", bound=nn.Module)
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 After = Callable[[str, Convolution], bool]
-ModalOutputs: TypeAlias = "ModalOutput | dict[Any, ModalOutputs] | list[ModalOutputs] | tuple[ModalOutputs, ...]"
 
 CHECKED_SIDE = 64
 """Pixels: side of the random images on which a conversion is checked."""
@@ -55,52 +53,6 @@ def larger_than_one(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (a ru
 def nowhere(name: str, conv: Convolution) -> bool:  # noqa: ARG001 (called with both)
     """The rule for parts of a network that do not exchange: after no convolution."""
     return False
-
-
-class ModalNetwork(nn.Module):
-    """A converted network: M streams through one `body`, and the learned ensemble of what it returns."""
-
-    def __init__(self, body: nn.Module, modalities: Sequence[str]) -> None:
-        super().__init__()
-        self.body = body
-        self.modalities = checked_names(modalities)
-        self.ensemble = LearnedEnsemble(len(self.modalities))
-
-    def no_weight_decay(self) -> set[str]:
-        """Names of parameters that weight decay is to leave alone, as timm's optimisers ask for them.
-
-        Those of the modal norms, which are tables [M, C] and so no vectors to a rule that goes by dimensions, of the
-        ensemble, and what the network itself names.
-        """
-        norms = {name for name, module in self.named_modules() if isinstance(module, ModalNorm | LearnedEnsemble)}
-        of_body: Callable[[], Iterable[str]] = getattr(self.body, "no_weight_decay", tuple)
-        named = {f"body.{name}" for name in of_body()}
-        return {name for name, _ in self.named_parameters() if name.rpartition(".")[0] in norms or name in named}
-
-    def forward(self, inputs: Mapping[str, Tensor] | Tensor) -> ModalOutputs:
-        """Run every modality's stream.
-
-        `inputs`: one [B, C, H, W] per modality, or a stack (see `stack_modalities`). Returns a `ModalOutput` for each
-        tensor that the body returns: one, or a dict, list or tuple of them. Raises TypeError where it returns others,
-        ValueError for a tensor whose first axis is not that of the images.
-        """
-        stacked = stack_modalities(inputs, self.modalities)
-        return self._combined(self.body(stacked), len(stacked))
-
-    def _combined(self, outputs: Any, samples: int) -> ModalOutputs:
-        if isinstance(outputs, Tensor):
-            if not torch.compiler.is_compiling() and outputs.dim() and len(outputs) % samples:
-                raise ValueError(
-                    f"the network returned {list(outputs.shape)} for {samples} images: its first axis is not "
-                    "theirs, so that it has no modalities"
-                )
-            return self.ensemble.combine(outputs)
-        if isinstance(outputs, Mapping):
-            return {name: self._combined(output, samples) for name, output in outputs.items()}
-        if isinstance(outputs, list | tuple):
-            combined = [self._combined(output, samples) for output in outputs]
-            return combined if isinstance(outputs, list) and not torch.jit.is_tracing() else tuple(combined)
-        raise _no_maps(outputs)
 
 
 def to_cen(
@@ -284,16 +236,6 @@ def replace_layers(module: nn.Module, replacements: Mapping[nn.Module, nn.Module
                 setattr(parent, name, replacements[child])
 
 
-def checked_names(modalities: Sequence[str]) -> tuple[str, ...]:
-    """The modalities' names as a tuple; ValueError where there is none, or one twice, or they are in no order."""
-    names = tuple(modalities) if isinstance(modalities, Sequence) and not isinstance(modalities, str) else ()
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"modalities = {modalities!r}: a list or tuple of one or more different names is needed")
-    if ENSEMBLE in names:
-        raise ValueError(f"modalities = {modalities!r}: {ENSEMBLE!r} is what the branches' sum is called")
-    return names
-
-
 def convolutions_and_norms(
     module: nn.Module, norms: UnionType | tuple[type, ...]
 ) -> Iterator[tuple[tuple[str, Any], tuple[str, Any]]]:
@@ -420,13 +362,8 @@ def _leaves(outputs: Any) -> list[Tensor]:
     """The tensors that a network returned; TypeError where it returned something else as well."""
     for leaf in (leaves := tree_leaves(outputs)):
         if not isinstance(leaf, Tensor):
-            raise _no_maps(leaf)
+            raise no_maps(leaf)
     return leaves
-
-
-def _no_maps(output: object) -> TypeError:
-    what = type(output).__name__
-    return TypeError(f"the network returned {what}: expected tensors, or mappings, lists or tuples of them")
 
 
 class _StillRunsError(ValueError):

@@ -8,10 +8,11 @@ from typing import Self
 from torch import Tensor, nn
 
 from cen_cli.models.backbones.encoder import Encoder
-from cen_cli.models.conversion import checked_names, convert_layers, nowhere
+from cen_cli.models.conversion import convert_layers, nowhere
 from cen_cli.models.ensemble import LearnedEnsemble
 from cen_cli.models.exchange import exchange_layers
 from cen_cli.models.fusion.placement import FUSED
+from cen_cli.models.modal_network import checked_names
 from cen_cli.models.settings import MERGED, StreamSettings
 from cen_cli.models.streams import ModalOutput, stack_images
 

@@ -9,11 +9,11 @@ from typing import Any
 from cen_cli.models.backbones.encoder import Encoder
 from cen_cli.models.backbones.resnet import resnet_encoder
 from cen_cli.models.backbones.staged import PREFIX, timm_encoder
-from cen_cli.models.conversion import checked_names
 from cen_cli.models.fusion.blocks import InputConcat
 from cen_cli.models.fusion.placement import FUSED, Fusion
 from cen_cli.models.heads.pspnet import READ_STAGES, PSPNetDecoder
 from cen_cli.models.heads.refinenet import RefineNetDecoder
+from cen_cli.models.modal_network import checked_names
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.settings import StreamSettings
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cen_cli.models.backbones.unet import NormLayers, UNetEncoder
-from cen_cli.models.conversion import checked_names, convert_layers
+from cen_cli.models.conversion import convert_layers
 from cen_cli.models.fusion.placement import Fusion
 from cen_cli.models.heads.unet import UNetDecoder, draw_normal_weights
+from cen_cli.models.modal_network import checked_names
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.norms import ModalInstanceNorm2d
 from cen_cli.models.settings import StreamSettings

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 import torchvision
+from safetensors.torch import load_file, save_file
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
@@ -243,6 +244,23 @@ def test_by_default_a_random_share_of_each_part_is_exchanged_the_same_in_every_c
     by_gamma = to_cen(SmallNet(), ("rgb", "depth"), threshold=0.5)
     assert all(layer.fixed is None and not layer.replaced().any() for layer in exchange_layers(by_gamma).values())
     assert less.state_dict().keys() == to_cen(SmallNet(), ("rgb", "depth")).state_dict().keys(), "30% by itself"
+
+
+def test_a_state_is_that_of_its_modalities_in_their_order(tmp_path):
+    net = to_cen(SmallNet(), ("rgb", "depth"))
+    state = net.state_dict()
+    save_file(state, tmp_path / "net.safetensors")
+    same, other = to_cen(SmallNet(), ("rgb", "depth")), to_cen(SmallNet(), ("depth", "rgb"))
+    before = copy.deepcopy(other.state_dict())
+    with pytest.raises(ValueError, match=r"of the modalities rgb, depth, in this order, not depth, rgb"):
+        other.load_state_dict(state)
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+    same.load_state_dict(load_file(tmp_path / "net.safetensors"))
+    unnamed = {name: value for name, value in state.items() if name != "_extra_state"}  # of version 0.1
+    other.load_state_dict(unnamed)
+    images = torch.randn(2, 1, 3, 16, 16)
+    assert torch.equal(same.eval()(images).ensemble, net.eval()(images).ensemble)
+    assert torch.equal(other.eval()(images).ensemble, net(images).ensemble)
 
 
 @pytest.mark.parametrize(
