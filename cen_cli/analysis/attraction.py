@@ -15,6 +15,7 @@ left out of what is observed.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
@@ -153,12 +154,16 @@ def _row(gammas: _Gammas, modality: str) -> AttractionRow:
 
 def _bins(gammas: _Gammas) -> list[CalibrationBin]:
     """Of gammas that have a gradient."""
+    replaced_are_below = bool((gammas.below & ~gammas.live).any())
     edges = np.linspace(0, 1, BINS + 1)
     place = np.clip(np.digitize(gammas.predicted, edges) - 1, 0, BINS - 1)
     bins = []
     for number, (low, high) in enumerate(pairwise(edges.tolist())):
         inside = gammas.live & (place == number)
         if inside.any():
-            means = [mean(values[..., inside]) for values in (gammas.predicted, gammas.events, gammas.below)]
-            bins.append(CalibrationBin(low, high, int(inside.sum()), *means))
+            predicted, observed, below = (
+                mean(values[..., inside]) for values in (gammas.predicted, gammas.events, gammas.below)
+            )
+            below = math.nan if replaced_are_below else below
+            bins.append(CalibrationBin(low, high, int(inside.sum()), predicted, observed, below))
     return bins

@@ -8,7 +8,7 @@ Light is the mean luminance of the picture that is seen, or made.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -54,8 +54,8 @@ def compared_views(
     """Views beside what networks, by name, make of them, the region framed in which their final outputs differ most.
 
     `data` holds the same views by network, with the inputs that it takes. `inputs` of a row are all of these, `outputs`
-    each network's final one and `branches`. Raises UsageError for a name that no view has, where there is no picture
-    whose light could be measured, and where networks see a view in different sizes.
+    each network's final one and `branches`. No region is framed where they agree. Raises UsageError for a name that no
+    view has, where there is no picture whose light could be measured, and where networks see a view in different sizes.
     """
     difference = label_disagreement if next(iter(data.values())).target is None else image_range
 
@@ -66,22 +66,27 @@ def compared_views(
             raise UsageError(f"no picture shows views of different sizes side by side: {sizes} pixels")
         rows = {name: make(views[name]) for name, make in networks.items()}
         inputs = {key: picture for each in rows.values() for key, picture in each.inputs.items()}
-        outputs = _named({name: each.outputs for name, each in rows.items()}, branches)
+        outputs = _named({name: each.outputs for name, each in rows.items()}, branches, inputs)
         differing = difference([[*each.outputs.values()][-1] for each in rows.values()])
         return dataclasses.replace(next(iter(rows.values())), inputs=inputs, outputs=outputs), differing
 
     return _chosen(row, data, shown)
 
 
-def _named(outputs: Mapping[str, Mapping[str, np.ndarray]], branches: Branches) -> dict[str, np.ndarray]:
-    """Each network's last output under its name; the others before or instead of it, as `network: branch`."""
+def _named(
+    outputs: Mapping[str, Mapping[str, np.ndarray]], branches: Branches, inputs: Collection[str]
+) -> dict[str, np.ndarray]:
+    """Each network's last output under its name; the others before or instead of it, as `network: branch`.
+
+    A network that is called as an input is told from that input's branch.
+    """
     named: dict[str, np.ndarray] = {}
     for network, made in outputs.items():
         *others, last = made
         wanted = branches.get(network)
         named |= {f"{network}: {branch}": made[branch] for branch in others if wanted}
         if wanted != "instead" or not others:
-            named[network] = made[last]
+            named[f"{network} (network)" if network in inputs else network] = made[last]
     return named
 
 
@@ -110,7 +115,7 @@ def _chosen(
 
 
 def _framed(row: PictureRow, difference: Difference) -> PictureRow:
-    return dataclasses.replace(row, frame=most_different_region(difference))
+    return dataclasses.replace(row, frame=most_different_region(difference) if difference.any() else None)
 
 
 def _place(name: str, names: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,7 +34,10 @@ _LET_IT_LIVE = (
     "let the network behind these layers live, then analyse the gammas again: schedule.warmup_steps, a lower "
     'optimizer.decoder_lr, or model.decoder_norm = "batch"'
 )
-_SWITCHED_OFF = 'nothing is replaced; with exchange.choose = "gamma" the gammas choose what is'
+_SWITCHED_OFF = (
+    'nothing is replaced; with model.fusion = "exchange" and exchange.choose = "gamma" the gammas choose what is'
+)
+_SHARED_GAMMA = 'nothing is replaced: modalities that share their gammas (sharing.norm = "shared") leave none to go by'
 
 
 def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: float) -> GammaDiagnosis:
@@ -42,7 +46,8 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: 
     `sparsity` is the lambda that the network was trained with.
     """
     if not states or len(modalities) < 2:
-        evidence: tuple[str, ...] = (f"{len(modalities)} modalities, {len(states)} layers that can exchange",)
+        streams = "1 modality" if len(modalities) == 1 else f"{len(modalities)} modalities"
+        evidence: tuple[str, ...] = (f"{streams}, {len(states)} layers with gammas",)
         return GammaDiagnosis("no exchange", evidence, _NEEDS_EXCHANGE)
     shares = _shares(states)
     evidence = tuple(
@@ -50,7 +55,8 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: 
         for modality, share, total in zip(modalities, shares, _pressed(states).tolist(), strict=True)
     )
     if not any(state.replaceable.any() for state in states):
-        return GammaDiagnosis("no exchange", ("exchange is switched off in this network", *evidence), _SWITCHED_OFF)
+        advice = _SHARED_GAMMA if any(state.shared_gamma for state in states) else _SWITCHED_OFF
+        return GammaDiagnosis("no exchange", ("exchange is switched off in this network", *evidence), advice)
     if any(state.fixed is not None for state in states):
         return _fixed(states, evidence)
     replaced, dead, several = _given_up(states)
@@ -59,7 +65,8 @@ def diagnose(states: Sequence[LayerState], modalities: Sequence[str], sparsity: 
         return _collapsed(
             [name for name, share in zip(modalities, shares, strict=True) if share > COLLAPSED], remarks, sparsity
         )
-    if (shares < FEW).all():
+    allowed = sum(int(state.replaceable.sum()) for state in states)
+    if (shares < FEW).all() and replaced < FEW * allowed:  # which may be replaced beyond what is pressed
         return _no_effect(states, evidence)
     if dead > DEAD * replaced:
         return _not_complementary("dead", states, remarks, "most donors are as dead as the channels that they replace")
@@ -80,6 +87,8 @@ def with_thresholds(
     `own` is the network's threshold, one of the rows; `written`: a score as people read it.
     """
     values = {row.threshold: row.evaluation.metric(metric) for row in rows}
+    if math.isnan(values[own]):  # nothing on the split is valid
+        return diagnosis
     best = own
     for threshold, value in values.items():
         if is_better(metric, value, values[best]):

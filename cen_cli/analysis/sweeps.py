@@ -193,7 +193,8 @@ def fusion_advice(rows: Sequence[SweepRow], written: Written) -> tuple[str, ...]
         if _compared(one, other, metric)[2]
     ]
     best = done[0]
-    taken = min((row for row in done if _as_good(row, best, metric)), key=lambda row: _spending(row, done.index(row)))
+    alike = [row for row in done if _as_good(row, best, metric)] if best.cost else [best]
+    taken = min(alike, key=lambda row: _spending(row, done.index(row)))
     why = "the best row" if taken is best else f"within a standard error of the best, {score(best)}, and cheaper"
     cost = f"; {_spent(taken.cost)}" if taken.cost else ""
     instead = f", where {best.label} takes {_spent(best.cost)}" if cost and taken is not best and best.cost else ""

@@ -139,7 +139,7 @@ def training_job(
         model,
         schedule=schedule,
         penalties=_penalties(recipe),
-        sparsity=recipe.exchange.penalty if recipe.model.fusion == "exchange" else 0.0,
+        sparsity=recipe.penalty,
         clip_norm=recipe.optimizer.clip_norm,
         device=device,
         precision=precision,
@@ -376,7 +376,7 @@ def _optimizer(recipe: Recipe, groups: Mapping[str, Sequence[nn.Parameter]]) -> 
 def _penalties(recipe: Recipe) -> dict[str, Penalty]:
     """What the recipe's way of fusing adds to the loss, by the name of the term."""
     weighted = {
-        "exchange": ("sparsity", recipe.exchange.penalty, sparsity_penalty),
+        "exchange": ("sparsity", recipe.penalty, sparsity_penalty),
         "align": ("alignment", recipe.model.alignment, alignment_penalty),
     }
     if recipe.model.fusion not in weighted:
@@ -395,7 +395,7 @@ def _first_exchange(recipe: Recipe, model: Network, schedule: Schedule, rate: Ra
     return first_exchange_step(
         schedule,
         rate,
-        sparsity=recipe.exchange.penalty,
+        sparsity=recipe.penalty,
         gap=smallest - recipe.exchange.threshold,
         optimizer=recipe.optimizer.kind,
         momentum=recipe.optimizer.momentum,

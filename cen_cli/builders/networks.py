@@ -123,7 +123,7 @@ def _set_exchange(built: Network, recipe: Recipe) -> None:
         choose_channels(built, choice, seed)
     if exchange.donors == "groups":
         allot_donors(built, mixed_seed(seed, DONORS))
-    if exchange.sparsity_scale == "layer" and exchange.penalty > 0:
+    if exchange.sparsity_scale == "layer" and recipe.penalty > 0:
         scale_by_gradients(built)
 
 

@@ -43,7 +43,8 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler's remarks on stde
 
 def profile_step(task: NetworkTask, batch: Batch, plan: TrainingPlan) -> DryRun:
     """Count what one forward computes and what one step keeps in memory, by making that step twice on `batch`."""
-    networks = [task.model, *task.auxiliaries.values()]
+    trained = [parameter for network in _trained(task) for parameter in network.parameters()]
+    averaged = task.kept.parameters() if task.kept is not task.model else ()
     activations = _activation_bytes(task, batch)
     losses: dict[str, float] = {}
 
@@ -59,7 +60,8 @@ def profile_step(task: NetworkTask, batch: Batch, plan: TrainingPlan) -> DryRun:
     return DryRun(
         plan=plan,
         macs=_forward_macs(task, batch),
-        parameter_bytes=sum(parameter.nbytes for network in networks for parameter in network.parameters()),
+        parameter_bytes=sum(parameter.nbytes for parameter in [*trained, *averaged]),
+        gradient_bytes=sum(parameter.nbytes for parameter in trained if parameter.requires_grad),
         activation_bytes=activations,
         optimizer_bytes=sum(tensor.nbytes for tensor in kept),
         losses=losses,
@@ -121,6 +123,7 @@ def profile_training(
         parts=_spreads(iterations),
         macs=dry.macs,
         parameter_bytes=dry.parameter_bytes,
+        gradient_bytes=dry.gradient_bytes,
         activation_bytes=dry.activation_bytes,
         optimizer_bytes=dry.optimizer_bytes,
         peak_bytes=_peak_bytes(device),
@@ -151,7 +154,11 @@ def _forward_macs(task: NetworkTask, batch: Batch) -> int:
 def _activation_bytes(task: NetworkTask, batch: Batch) -> int:
     """Memory that the forward of one training step keeps for its backward."""
     part = next(iter(batch.to(task.device).parts(task.accumulate)))
-    return kept_bytes(lambda: task.losses(part), task.model.parameters())
+    return kept_bytes(lambda: task.losses(part), (each for network in _trained(task) for each in network.parameters()))
+
+
+def _trained(task: NetworkTask) -> list[nn.Module]:
+    return [task.model, *task.auxiliaries.values()]
 
 
 def _peak_bytes(device: torch.device) -> int | None:

@@ -99,7 +99,7 @@ def analyze(
     recipe = override(network.loaded.recipe, options, data_root=data_root, source=network.source)
     measured = _attraction(network, recipe, gradients, device, listener) if gradients else None
     scored = _score_thresholds(network, recipe, scored_at, device, listener) if scored_at else []
-    diagnosis = diagnose(network.states, network.modalities, recipe.exchange.penalty)
+    diagnosis = diagnose(network.states, network.modalities, recipe.penalty)
     if scored:
         diagnosis = with_thresholds(diagnosis, scored, network.states[0].threshold, _metric(recipe), scores.written)
     draw = partial(_draw, compared, shown or "", measured, Path(out or network.plots()))
@@ -179,7 +179,7 @@ def _attraction(
     network: ExchangingNetwork, recipe: Recipe, batches: int, device: str, listener: Listener
 ) -> Attraction:
     """Raises UsageError where there is nothing to measure."""
-    if not network.states or recipe.exchange.penalty <= 0:
+    if not network.states or recipe.penalty <= 0:
         raise UsageError(
             f"--gradients: {network.source} was trained without a penalty on its gammas",
             hint="Theorem 1 speaks of networks with exchange.sparsity above 0",
@@ -187,7 +187,7 @@ def _attraction(
     if batches < 2:
         raise UsageError("--gradients 1: half of the batches predict, the others are observed", hint="2 or more")
     gradients = _over_batches(gamma_gradients, network, recipe, batches, device, listener)
-    return attraction(gradients, network.states, network.modalities, recipe.exchange.penalty, network.history)
+    return attraction(gradients, network.states, network.modalities, recipe.penalty, network.history)
 
 
 def _gains(

@@ -48,6 +48,11 @@ class ExchangingNetwork:
         return any(state.replaceable.any() for state in self.states)
 
     @property
+    def of_best(self) -> bool:
+        """Whether it is the best checkpoint of its run."""
+        return self.run is not None and self.file.parent.resolve() == RunDirectory(self.run).best.resolve()
+
+    @property
     def exchange_history(self) -> GammaHistory | None:
         """The history, where it says what was replaced: what gates mixed in is not recorded."""
         return None if any(state.mixing is not None for state in self.states) else self.history
@@ -60,14 +65,15 @@ class ExchangingNetwork:
         return source.with_name(f"{source.stem if source.is_file() else source.name}-plots")
 
     def as_drawn(self) -> NetworkGammas:
-        """As the plots take it, labelled with the last parts of its run's path, or of its own."""
+        """As the plots take it, labelled with the last parts of its run's path and what is not the best there."""
+        label = "/".join((self.run or Path(self.source)).parts[-2:])
         return NetworkGammas(
-            label="/".join((self.run or Path(self.source)).parts[-2:]),
+            label=label if self.run is None or self.of_best else f"{label}, {self.file.parent.name}",
             modalities=self.modalities,
             gammas={state.name: state.gammas for state in self.states},
             pressed={state.name: state.pressed for state in self.states},
             threshold=self.states[0].threshold,
-            penalised=self.loaded.recipe.exchange.penalty > 0,
+            penalised=self.loaded.recipe.penalty > 0,
             steps=self.history.steps if self.history else None,
             history=self.history.layers if self.history else None,
         )
@@ -86,7 +92,7 @@ def load_exchanging(checkpoint: str | Path, device: str) -> ExchangingNetwork:
 
 def note_of_step(network: ExchangingNetwork) -> Iterator[str]:
     """A remark where the best checkpoint of a run is taken and the run went on from there."""
-    if network.run is None or network.file.parent != RunDirectory(network.run).best:
+    if network.run is None or not network.of_best:
         return
     with suppress(CheckpointError):  # without the last one
         progress = read_progress(RunDirectory(network.run), network.loaded.recipe.train.epochs)

@@ -94,7 +94,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, 
     data_recipe = override(recipe, [], data_root=data_root, source=str(run.recipe))
     views, absent = _views(network.loaded, data_recipe, images, listener)
     epoch = log.steps_per_epoch
-    diagnosis = with_health(diagnose(states, modalities, recipe.exchange.penalty), states, log.health)
+    diagnosis = with_health(diagnose(states, modalities, recipe.penalty), states, log.health)
     return RunReport(
         run=str(run.root),
         recipe=recipe.name,
@@ -107,7 +107,7 @@ def _gather(run: RunDirectory, device: str, data_root: str | None, images: int, 
         progress=progress,
         log=log,
         best=best,
-        of_best=network.file.parent.resolve() == run.best.resolve(),
+        of_best=network.of_best,
         best_by=builders.best_by(recipe),
         expected=expected_of_validation(recipe, best.evaluation) if best else (),
         scored_split=recipe.eval.split,

@@ -232,12 +232,7 @@ def _job(
             "random: --set model.frozen_stages=0"
         )
     exchange = recipe.exchange
-    if (
-        recipe.model.fusion == "exchange"
-        and exchange.choose == "gamma"
-        and exchange.budget is not None
-        and exchange.penalty > 0
-    ):
+    if exchange.choose == "gamma" and exchange.budget is not None and recipe.penalty > 0:
         listener.on_note(
             f"exchange.budget = {exchange.budget:g} replaces that share of the smallest gammas at every step, and "
             "exchange.threshold decides nothing: --set exchange.budget=none lets it"

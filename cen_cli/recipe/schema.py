@@ -250,11 +250,6 @@ class Exchange(Table):
         """`choose_every`, or what stands for it."""
         return self.choose_every or 20
 
-    @property
-    def penalty(self) -> float:
-        """Lambda as it acts: 0 where no gamma has a say."""
-        return 0.0 if self.choose in ("gain", "gate") else self.sparsity
-
 
 class Optimizer(Table):
     """The optimiser, by group of parameters. A learning rate is one number, or one per stage (`staged`)."""
@@ -394,6 +389,12 @@ class Recipe(Table):
     train: Train = Field(description="The training run.")
     eval: Eval = Field(default=Eval(), description="How scores are computed.")
     expected: dict[str, Expected] = Field(default={}, description="Scores that the recipe is known to reach.")
+
+    @property
+    def penalty(self) -> float:
+        """Lambda as it acts: 0 where nothing is exchanged, and where no gamma has a say."""
+        acts = self.model.fusion == "exchange" and self.exchange.choose not in ("gain", "gate")
+        return self.exchange.sparsity if acts else 0.0
 
     @property
     def evaluation_size(self) -> Size | None:

@@ -202,11 +202,11 @@ def on_recipe(sweep: Sweep, source: Path, recipe: RecipeSource | None = None) ->
         raise UsageError(f"{base.name}: one modality ({base.data.inputs[0]}) has nothing to be fused with")
     if not (sweep.advice or _is_over_fusions(sweep)):
         return sweep, tables
-    silent = () if _presses(base) else ("exchange.sparsity",)
+    silent = () if base.penalty > 0 else ("exchange.sparsity",)
     for key in (*ROWS_DECIDE, "train.best_by", "expected", *silent):
         tables = without(tables, key.split("."))
     if not sweep.advice:
-        return sweep, tables if _presses(base) else merge(merge(tables, _started(base)), kinds.plain(_pressing(base)))
+        return sweep, tables if base.penalty > 0 else merge(merge(tables, _started(base)), kinds.plain(_pressing(base)))
     return sweep.model_copy(update={"variants": dict(_with_alone(sweep, base))}), tables
 
 
@@ -228,16 +228,12 @@ def _with_alone(sweep: Sweep, base: Recipe) -> Iterator[tuple[str, Variant]]:
             if (lookup(stated, ("model", "fusion")) or "exchange") == "exchange":
                 choose = lookup(stated, ("exchange", "choose")) or "gamma"
                 own = merge(_started(base), own)
-                own = merge(own, _pressing(base)) if choose == "gamma" and not _presses(base) else own
+                own = merge(own, _pressing(base)) if choose == "gamma" and not base.penalty else own
             yield name, row.model_copy(update={"set": own})
             continue
         for modality in base.data.inputs:
             own = merge(row.set, {"data": {"inputs": [modality]}, "train": {"modality_dropout": 0.0}})
             yield f"{name}-{UNSAFE.sub('-', modality)}", Variant(label=f"{modality} {row.label}", set=own, alone=True)
-
-
-def _presses(base: Recipe) -> bool:
-    return base.model.fusion == "exchange" and base.exchange.penalty > 0
 
 
 def _started(base: Recipe) -> Mapping[str, Any]:

@@ -69,13 +69,14 @@ def render_diagnosis(diagnosis: GammaDiagnosis) -> list[RenderableType]:
 
 
 def render_recovery(recoveries: Sequence[GammaRecovery]) -> list[RenderableType]:
-    """Of the pressed gammas that once fell below the threshold, how many came back."""
+    """Of the gammas that once fell below the threshold, how many came back."""
     columns = ("fell below", "came back", "above at the end", "% came back")
     rows = []
     for item in recoveries:
         share = formats.percent(item.returned / item.fell if item.fell else None, 1)
         rows.append((item.modality, str(item.fell), str(item.returned), str(item.ended_above), share))
-    return ["Pressed gammas over the recorded steps:", tables.new_table("modality", numbers=columns, rows=rows)]
+    heading = "Gammas of each modality's part over the recorded steps:"
+    return [heading, tables.new_table("modality", numbers=columns, rows=rows)]
 
 
 def render_attraction(measured: Attraction) -> list[RenderableType]:
@@ -163,8 +164,8 @@ def render_statistics(statistics: ExchangeStatistics) -> list[RenderableType]:
     none = "No recorded gammas beside this checkpoint: nothing over training."
     if any(row.mixed is not None for row in statistics.rows):
         none = GATES_UNRECORDED
-    last = f"plot: {statistics.plot}" if statistics.plot else none
-    return [head, *render_exchange(statistics.rows, by=statistics.by), *steps, last]
+    last = [f"plot: {statistics.plot}"] if statistics.plot else [] if steps else [none]
+    return [head, *render_exchange(statistics.rows, by=statistics.by), *steps, *last]
 
 
 def _donors(row: ExchangeRow) -> str:

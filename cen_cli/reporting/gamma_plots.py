@@ -221,6 +221,7 @@ def _calibration(axes: Axes, measured: Attraction) -> None:
     axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=0.8)
     observed, below = [item.observed for item in measured.bins], [item.below for item in measured.bins]
     axes.scatter(places, observed, s=sizes, color=KEPT, alpha=0.7, label="|gradient| < lambda in other batches")
-    axes.scatter(places, below, s=sizes, color=FALLEN, alpha=0.7, marker="s", label="below the threshold now")
+    if not np.isnan(below).all():
+        axes.scatter(places, below, s=sizes, color=FALLEN, alpha=0.7, marker="s", label="below the threshold now")
     axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     plain(axes)

@@ -44,6 +44,7 @@ def _times(bench: Bench) -> RenderableType:
 def _memory(bench: Bench) -> list[RenderableType]:
     rows = [
         ("parameters", formats.size(bench.parameter_bytes)),
+        ("gradients", formats.size(bench.gradient_bytes)),
         ("optimiser", formats.size(bench.optimizer_bytes)),
         ("kept for the backward", formats.size(bench.activation_bytes)),
     ]

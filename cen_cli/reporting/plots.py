@@ -72,17 +72,18 @@ def replaced_over_steps(
 ) -> Path:
     """Replaced share of the pressed part as a heat map of layer against step, one panel per modality.
 
-    steps [R]; shares [R, L, M] in [0, 1], layers in network order, drawn from top to bottom. With `steps_per_epoch` the
-    axis counts epochs.
+    steps [R]; shares [R, L, M], above 1 where channels outside that part are replaced too, layers in network order,
+    drawn from top to bottom. With `steps_per_epoch` the axis counts epochs.
     """
     places = np.asarray(steps) / (steps_per_epoch or 1)
     names = formats.short_names(layers)
     longest = max(len(name) for name in names)
+    most = max(1.0, float(np.max(shares)))
     figure = new_figure(3.4 * len(modalities) + 0.08 * longest + 1.2, max(2.6, 0.17 * len(layers) + 1.4))
     panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
     for m, (axes, modality) in enumerate(zip(panels, modalities, strict=True)):
         image = axes.pcolormesh(
-            _edges(places), np.arange(len(layers) + 1), shares[:, :, m].T, cmap="cividis", vmin=0, vmax=1
+            _edges(places), np.arange(len(layers) + 1), shares[:, :, m].T, cmap="cividis", vmin=0, vmax=most
         )
         axes.set_title(modality, fontsize=9)
         axes.set_xlabel("epoch" if steps_per_epoch else "step")

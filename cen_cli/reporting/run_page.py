@@ -89,19 +89,19 @@ class RunReport:
 
 CURVES = {
     "losses": "Loss terms, averaged over log intervals.",
-    "scores": "Validation scores of every branch and the ensemble.",
+    "scores": "Validation scores of every output.",
     "rates": "Learning rates by parameter group.",
     "replaced": "Replaced channels of the whole network, percent of the pressed part.",
 }
 """Plots of the log by name, with their captions; in the order of the page."""
 
-CONFUSION = {"confusion": "Share of every true class, in percent, that the ensemble labels as every class."}
+CONFUSION = {"confusion": "Share of every true class, in percent, that the network labels as every class."}
 EXCHANGE_PLOTS = {
     "replaced-over-epochs": "Replaced share of the pressed part, layer by layer over training.",
     "replaced-over-steps": "Replaced share of the pressed part, layer by layer over training.",
 }
 GAMMA_PLOTS = {
-    "gamma-trajectories": "|gamma| of one layer's pressed channels over training; broken line: the threshold.",
+    "gamma-trajectories": "|gamma| of each modality's part in one layer, over training; broken line: the threshold.",
     "gamma-proportions": "Each modality's share of |gamma| in every channel of one layer.",
 }
 ALL_PROPORTIONS = {"gamma-proportions-all": "Each modality's share of |gamma| in every channel of all layers."}
@@ -151,6 +151,8 @@ def judged(report: RunReport) -> tuple[html.Tone, str]:
         return "bad", f"Trained, but the exchange is not healthy: {report.diagnosis.verdict}"
     if report.expected and all(line.met for line in report.expected):
         return "good", "Trained, and as good as the recipe expects"
+    if report.progress.settled:
+        return "good", f"Trained until {report.best_by} got no better"
     return "good", "Trained to the end"
 
 
@@ -270,7 +272,7 @@ def _views(report: RunReport) -> Iterable[html.Block]:
         yield html.Words(report.views_absent)
         return
     made = f"what is made of them ({report.target})" if report.target else "labels"
-    caption = f"Views of the split {report.scored_split}: inputs, {made} by branch and ensemble, truth."
+    caption = f"Views of the split {report.scored_split}: inputs, {made} by every output, truth."
     yield html.Picture(report.views, f"{caption} One row for each view.", caption, style="colours")
 
 

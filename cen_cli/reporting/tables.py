@@ -236,16 +236,18 @@ def _first_exchange(plan: TrainingPlan) -> str:
 
 def render_dry_run(dry: DryRun) -> list[RenderableType]:
     """The plan, and what one step cost and gave."""
-    memory = dry.parameter_bytes + dry.activation_bytes + dry.optimizer_bytes
-    split = (
-        f"{formats.size(dry.parameter_bytes)} parameters + {formats.size(dry.activation_bytes)} activations"
-        f" + {formats.size(dry.optimizer_bytes)} optimiser"
-    )
+    sizes = {
+        "parameters": dry.parameter_bytes,
+        "gradients": dry.gradient_bytes,
+        "activations": dry.activation_bytes,
+        "optimiser": dry.optimizer_bytes,
+    }
+    split = " + ".join(f"{formats.size(size)} {what}" for what, size in sizes.items())
     rows = [
         ("MACs", f"{formats.operations(dry.macs)} per training crop, all modalities"),
-        ("memory", f"about {formats.size(memory)} = {split}"),
+        ("memory", f"about {formats.size(sum(sizes.values()))} = {split}"),
         ("one step", f"{dry.step_seconds:.2f} s"),
-        ("the run", f"about {formats.duration(dry.run_seconds)}, validations aside"),
+        ("the run", f"about {formats.duration(dry.run_seconds)}, loading and validations aside"),
         ("losses", "  ".join(f"{name} {formats.number(value)}" for name, value in dry.losses.items())),
     ]
     return [*render_plan(dry.plan), "", facts(rows), "Dry run: nothing was written."]

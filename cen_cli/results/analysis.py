@@ -54,7 +54,8 @@ class CalibrationBin:
     observed: float
     """Share of (gamma, batch) in which the gradient was smaller than lambda."""
     below: float
-    """Share of these gammas that are below the threshold now."""
+    """Share of these gammas that are below the threshold now; NaN where those below it are replaced and have no
+    gradient, so that none of them is here."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,6 +70,8 @@ class Bench:
     parts: tuple[PartTime, ...]
     """Of a training iteration, loading included; empty where the parts of a step cannot be told apart."""
     parameter_bytes: int
+    """Of all networks that are trained, and of the average of weights where there is one."""
+    gradient_bytes: int
     activation_bytes: int
     """Kept by one training step for its backward."""
     optimizer_bytes: int

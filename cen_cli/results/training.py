@@ -58,6 +58,8 @@ class DryRun:
     macs: int
     """Multiply-accumulates of one forward of one training crop, all modalities."""
     parameter_bytes: int
+    """Of all networks that are trained, and of the average of weights where there is one."""
+    gradient_bytes: int
     activation_bytes: int
     """Bytes kept for the backward pass of one training batch."""
     optimizer_bytes: int
@@ -67,7 +69,7 @@ class DryRun:
 
     @property
     def run_seconds(self) -> float:
-        """What all steps of the run may take, without validations."""
+        """What all steps of the run may take, without loading and validations."""
         return self.step_seconds * self.plan.total_steps
 
 

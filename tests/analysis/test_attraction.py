@@ -62,6 +62,10 @@ def test_calibrated_predictions_of_normal_gradients(make_layer):
         assert item.low <= item.predicted <= item.high
         assert item.observed == pytest.approx(item.predicted, abs=0.05)
     assert math.isnan(rgb.predicted_of_fallen)
+    assert all(math.isnan(item.below) for item in found.bins), "those below the threshold are replaced"
+    pressed_only = layer_states(nn.Sequential(make_layer(gammas.tolist(), active=False)))
+    found = attraction({"0": gradients.astype(np.float32)}, pressed_only, MODALITIES, 1.0)
+    assert sum(item.below * item.gammas for item in found.bins) == pytest.approx(10)
 
 
 def test_gammas_of_swapped_channels_have_gradients(make_layer):

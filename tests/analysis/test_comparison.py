@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from cen_cli.analysis.comparison import image_range, label_disagreement, most_different_region
+from cen_cli.analysis.comparison import Shown, compared_views, image_range, label_disagreement, most_different_region
+from cen_cli.results import PictureRow
 
 
 def test_labels_disagree_by_pairs() -> None:
@@ -20,6 +23,22 @@ def test_images_differ_by_their_range() -> None:
     images[1][0, 1] = (0, 30, 60)
     np.testing.assert_allclose(image_range(images), [[250, 30]])
     np.testing.assert_allclose(image_range([np.array([[1.0, 2.0]]), np.array([[4.0, 2.5]])]), [[3, 0.5]])
+
+
+@pytest.mark.parametrize("differing", [False, True])
+def test_a_region_is_framed_only_where_outputs_differ(differing: bool) -> None:
+    photo, labels = np.zeros((6, 6, 3), np.uint8), np.zeros((6, 6), np.uint8)
+    other = labels.copy()
+    other[-1, -1] = differing
+    view = SimpleNamespace(size=(6, 6), target=None)
+    data = SimpleNamespace(names=["a"], target=None, view=lambda index: view)
+    networks = {
+        "rgb": lambda view: PictureRow("a", {"rgb": photo}, labels, {"rgb": labels}),
+        "both": lambda view: PictureRow("a", {"rgb": photo}, labels, {"rgb": labels, "ensemble": other}),
+    }
+    (row,) = compared_views(networks, dict.fromkeys(networks, data), Shown(names=["a"]), {})
+    assert row.frame == ((4 / 6, 4 / 6, 1, 1) if differing else None)
+    assert list(row.outputs) == ["rgb (network)", "both"], "no branch of the first network's name"
 
 
 @pytest.mark.parametrize("size", [(9, 12), (10, 7), (3, 3), (2, 5)])

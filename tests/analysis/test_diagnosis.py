@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from cen_cli.analysis.diagnosis import diagnose, with_thresholds
 from cen_cli.analysis.layers import layer_states
+from cen_cli.models.exchange import ChannelExchange
+from cen_cli.models.norms import ModalBatchNorm2d
 from cen_cli.reporting.scores import written
 from cen_cli.results import Evaluation, SegmentationScores, ThresholdRow
 
@@ -54,6 +58,18 @@ def test_switched_off_exchange_is_not_called_healthy(make_layer) -> None:
     )
 
 
+def test_the_advice_without_exchange_can_be_followed(make_layer) -> None:
+    found = diagnose(layer_states(make_layer([[0.0, 1.0], [1.0, 1.0]], active=False)), MODALITIES, 0.0)
+    assert 'with model.fusion = "exchange" and exchange.choose = "gamma"' in found.advice
+    shared = ChannelExchange(ModalBatchNorm2d(4, 2, affine="shared"), threshold=0.1, active=False)
+    assert 'sharing.norm = "shared"' in diagnose(layer_states(shared), MODALITIES, 0.0).advice
+
+
+def test_channels_replaced_outside_the_pressed_part_are_an_effect(make_layer) -> None:
+    few = make_layer([[1.0] * 8, [0.0] * 4 + [1.0] * 4], replace="anywhere")
+    assert diagnose(layer_states(few), MODALITIES, 1e-3).verdict != "no effect"
+
+
 def test_a_fixed_choice_is_called_a_control(make_layer) -> None:
     layer = make_layer([[0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
     layer.fix(torch.tensor([[False, True, False, False], [False, False, True, True]]))
@@ -65,6 +81,7 @@ def test_a_fixed_choice_is_called_a_control(make_layer) -> None:
 def test_one_modality_has_no_exchange(make_layer) -> None:
     found = diagnose(layer_states(make_layer([[0.0, 1.0]])), ("rgb",), 1e-3)
     assert found.verdict == "no exchange"
+    assert found.evidence == ("1 modality, 1 layers with gammas",)
     assert "two or more data.inputs" in found.advice
 
 
@@ -168,6 +185,11 @@ def test_what_other_thresholds_score_is_evidence(network, rows, said, settings) 
     better = "exchange.threshold = 0.5 scores better without training"
     without = 'the network is better where nothing is exchanged: compare it with one of exchange.choose = "none"'
     assert found.advice == (better if settings else without if "at 0" in said else before.advice)
+
+
+def test_thresholds_that_have_no_score_change_nothing(network) -> None:
+    before = diagnose(layer_states(network), MODALITIES, 1e-3)
+    assert with_thresholds(before, what_if_rows(t1=math.nan, t5=math.nan), 0.1, "ensemble.mean_iou", written) == before
 
 
 def test_a_better_threshold_is_not_tried_beside_a_budget(make_layer) -> None:

@@ -121,7 +121,7 @@ def said(values: dict[str, list[float]], macs: dict[str, int] | None = None) -> 
     for name, by_seed in values.items():
         for seed, value in enumerate(by_seed):
             made = outcome(name, seed, value)
-            cost = None if macs is None else NetworkCost(1_000_000, macs[name])
+            cost = None if name not in (macs or {}) else NetworkCost(1_000_000, macs[name])
             outcomes.append(MemberOutcome(**{**vars(made), "cost": cost}))
     plans = [RowPlan("", name, name, {}, name.startswith("only")) for name in values]
     return fusion_advice(sweep_rows(plans, outcomes, [IOU], next(iter(values))), scores.written)
@@ -135,6 +135,12 @@ def test_of_rows_at_one_cost_the_better_is_taken() -> None:
     ):
         words = said(values, {"concat": concat, "average": average})
         assert words[0].startswith(taken)
+
+
+def test_nothing_is_called_cheaper_than_a_row_of_unknown_cost() -> None:
+    values = {"concat": [0.5, 0.55], "average": [0.51, 0.53]}
+    assert said(values, {"average": 10**9})[0].startswith("Take concat (52.50): the best row")
+    assert said(values, {"concat": 10**9})[0].startswith("Take concat (52.50): the best row")
 
 
 def test_rows_without_a_run_are_named() -> None:

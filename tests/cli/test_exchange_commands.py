@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cen_cli.cli.app import main
+from cen_cli.jobs.exchanging import load_exchanging
 from cen_cli.runs.checkpoint import read_tensors, write_tensors
 
 Captured = pytest.CaptureFixture[str]
@@ -95,13 +96,16 @@ def test_analyze_without_a_run_says_what_is_missing(loose: Path, capsys: Capture
     assert sorted(path.name for path in (loose.parent / "net-plots").iterdir()) == sorted(PLOTS)
 
 
-def test_a_best_checkpoint_of_long_ago_is_told_of(run: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_a_best_checkpoint_of_long_ago_is_told_of(
+    run: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.parent)
     file = run / "checkpoints" / "last" / "state.json"
     state = json.loads(file.read_text())
     state["progress"] |= {"best_step": 3, "step": 30}
     file.write_text(json.dumps(state))
-    for command in ("analyze-gammas", "exchange-stats"):
-        assert main([command, str(run), "--out", str(tmp_path)]) == 0
+    for command, named in (("analyze-gammas", run.name), ("exchange-stats", str(run))):
+        assert main([command, named, "--out", str(tmp_path)]) == 0
         assert "the best checkpoint, of step 3, is analysed; the run went on to step 30" in " ".join(
             capsys.readouterr().err.split()
         )
@@ -174,6 +178,12 @@ def test_networks_of_other_layers_do_not_stand_in_one_plot(
 ) -> None:
     text = refusal(capsys, 2, "analyze-gammas", str(run), "--against", str(tiny_translation_run))
     assert f"--against {tiny_translation_run}: its exchanging layers are not those of {run}" in text
+
+
+def test_pictures_name_a_checkpoint_that_is_not_the_best(run: Path) -> None:
+    best, last = (load_exchanging(run / "checkpoints" / name, "cpu").as_drawn().label for name in ("best", "last"))
+    assert best == f"{run.parent.name}/{run.name}"
+    assert last == f"{best}, last"
 
 
 def test_theorem_1_is_measured_on_training_batches(run: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -340,6 +350,7 @@ def test_numbers_are_printed_where_no_plot_can_be_written(
     assert main([command, str(copy)]) == 0
     captured = capsys.readouterr()
     assert "layer1.0.bn1" in captured.out
+    assert "No recorded gammas" not in captured.out
     assert "not written: could not write" in captured.err
     assert main([command, str(copy), "--out", str(copy / "plots")]) == 1
 

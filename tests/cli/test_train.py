@@ -208,7 +208,7 @@ def test_a_dry_run_counts_parameters_and_multiplications(train: Cen, tiny_run: P
     assert sum(dry["plan"]["parameters"].values()) == parameters
     assert dry["plan"]["parameters"]["gamma"] == 2 * 4 * (8 + 16 + 32 + 64)
     assert dry["plan"]["parameters"]["ensemble"] == 2
-    assert dry["parameter_bytes"] == 4 * parameters
+    assert dry["parameter_bytes"] == dry["gradient_bytes"] == 4 * parameters
     assert dry["optimizer_bytes"] == pytest.approx(2 * 4 * parameters, rel=0.01)  # two moments, and Adam's step counts
     assert dry["macs"] == counted_by_hand(model, (32, 32))
     assert (dry["plan"]["train_samples"], dry["plan"]["steps_per_epoch"], dry["plan"]["run"]) == (8, 4, None)

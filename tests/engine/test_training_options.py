@@ -72,6 +72,21 @@ def test_a_dry_run_counts_one_part(recipe: Path) -> None:
     assert part.activation_bytes < 0.3 * whole.activation_bytes
 
 
+def test_a_dry_run_counts_the_average_and_the_gradients(recipe: Path) -> None:
+    plain, averaged = (
+        profile_step(each.task, next(each.batches(workers=0)), each.plan)
+        for each in (job(recipe), job(recipe, "train.ema=0.9"))
+    )
+    assert averaged.parameter_bytes == 2 * plain.parameter_bytes
+    assert averaged.gradient_bytes == plain.gradient_bytes == plain.parameter_bytes
+
+
+def test_weights_of_the_discriminator_are_no_activations(tiny_translation_recipe: Path) -> None:
+    large = job(tiny_translation_recipe, "gan.filters=64", "gan.layers=2", "train.batch=1")
+    weights = sum(each.nbytes for network in large.task.auxiliaries.values() for each in network.parameters())
+    assert profile_step(large.task, next(large.batches(workers=0)), large.plan).activation_bytes < weights / 2
+
+
 def test_parts_divide_the_batch(recipe: Path) -> None:
     with pytest.raises(UsageError, match=r"train.accumulate.*equal parts of a batch, and 4 views"):
         job(recipe, *EXACT, "train.accumulate=3")

@@ -68,6 +68,12 @@ def test_recipe_without_exchange_differs_in_nothing_else(base: str) -> None:
     assert sorted(changed) == ["exchange.choose", "exchange.sparsity", "name"]
 
 
+def test_a_penalty_acts_where_gammas_choose() -> None:
+    assert load_recipe("rooms").penalty == load_recipe("rooms").exchange.sparsity > 0
+    assert load_recipe("rooms-rgb").penalty == 0, "no exchange"
+    assert load_recipe("rooms", ["exchange.choose=gate", "exchange.budget=0.3"]).penalty == 0, "gates choose"
+
+
 def test_rooms_dropout_drops_modalities_and_differs_in_nothing_else() -> None:
     changed = differences(load_recipe("rooms"), load_recipe("rooms-dropout"))
     assert {key for key in changed if not key.startswith("expected.")} == {"name", "train.modality_dropout"}

@@ -226,7 +226,7 @@ def test_a_sweep_that_advises_has_a_row_of_each_modality_and_leaves_the_recipe_s
     assert found["alone-depth"].data.inputs == ("depth",)
     assert sweep.variants["alone-rgb"].label == "rgb alone"
     assert found["exchange"].exchange.budget == 0.3
-    assert (found["paper"].exchange.choose, found["paper"].exchange.penalty) == ("gamma", 3e-4)
+    assert (found["paper"].exchange.choose, found["paper"].penalty) == ("gamma", 3e-4)
     assert found["concat"].model.width == recipe.model.width
     with pytest.raises(UsageError, match=r"one modality .rgb. has nothing to be fused with"):
         on_recipe(load_sweep("fusions"), source, load_recipe("rooms-rgb"))
@@ -322,9 +322,9 @@ def test_rows_are_what_their_labels_say_whatever_the_recipe_fuses_by(changes: di
 @pytest.mark.parametrize("changes", [RANDOM | {"exchange.budget": 0.3}, {"model.fusion": "concat"}])
 def test_a_table_of_the_paper_presses_its_gammas_on_any_recipe(changes: dict[str, object]) -> None:
     found = of_rows("rooms", changes, "table7-rooms")
-    lambdas = {name: recipe.exchange.penalty for name, recipe in found.items() if recipe.model.fusion == "exchange"}
+    lambdas = {name: recipe.penalty for name, recipe in found.items() if recipe.model.fusion == "exchange"}
     assert lambdas == {
-        name: recipe.exchange.penalty
+        name: recipe.penalty
         for name, recipe in of_rows("rooms", {}, "table7-rooms").items()
         if recipe.model.fusion == "exchange"
     }

@@ -80,7 +80,7 @@ def plan() -> TrainingPlan:
 
 @pytest.fixture
 def dry(plan: TrainingPlan) -> DryRun:
-    return DryRun(plan, 61_300_000_000, 4 * 2**20, 2**30, 8 * 2**20, {"rgb": 2.5, "total": 5.0}, 1.25)
+    return DryRun(plan, 61_300_000_000, 4 * 2**20, 3 * 2**20, 2**30, 8 * 2**20, {"rgb": 2.5, "total": 5.0}, 1.25)
 
 
 @pytest.fixture

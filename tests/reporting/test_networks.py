@@ -26,6 +26,7 @@ BENCH = Bench(
         PartTime("data", Spread(0.5, 0.4, 0.6), Spread(0.25, 0.2, 0.3)),
     ),
     parameter_bytes=4 * 2**20,
+    gradient_bytes=3 * 2**20,
     activation_bytes=2**30,
     optimizer_bytes=8 * 2**20,
     peak_bytes=2**31,

@@ -73,6 +73,11 @@ def expect(value: float) -> ExpectedScore:
             "Trained, but the exchange is not healthy: collapsed",
         ),
         ({"diagnosis": GammaDiagnosis("no exchange", (), "")}, "good", "Trained to the end"),
+        (
+            {"progress": RunProgress(1, 2, 100, 1.0, settled=True)},
+            "good",
+            "Trained until ensemble.mean_iou got no better",
+        ),
         ({"progress": RunProgress(1, 2, 100, 1.0), "expected": (expect(0.9),)}, "open", "Not finished: 1 of 2 epochs"),
     ],
 )

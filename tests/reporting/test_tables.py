@@ -179,9 +179,11 @@ def test_plan_of_a_control_exchanges_from_the_first_step(console: Console, plan:
 def test_dry_run_adds_up_its_memory_and_says_that_it_wrote_nothing(console: Console, dry: DryRun) -> None:
     lines = printed(console, tables.render_dry_run(dry))
     text = "\n".join(lines)
-    assert "about 1.0 GiB = 4.0 MiB parameters + 1.0 GiB activations + 8.0 MiB" in text
+    assert "about 1.0 GiB = 4.0 MiB parameters + 3.0 MiB gradients + 1.0 GiB activations + 8.0 MiB" in " ".join(
+        text.split()
+    )
     assert "61.3 G per training crop" in text
-    assert f"about {duration(dry.step_seconds * dry.plan.total_steps)}, validations aside" in text
+    assert f"about {duration(dry.step_seconds * dry.plan.total_steps)}, loading and validations aside" in text
     assert "losses    rgb 2.5  total 5" in text
     assert lines[-1] == "Dry run: nothing was written."
 
