@@ -48,7 +48,7 @@ def test_a_run_that_exchanges(page: Path, tiny_run: Path) -> None:
     assert "2 of 2 epochs, 8 steps in" in text
     assert "model.backbone resnet18" in text
     assert "All 40 classes" in text
-    assert "Validation scores of every branch" in text
+    assert "Validation scores of every output" in text
     assert "Replaced of the pressed channels: rgb" in text
     assert "One row for each view." in page.read_text()
     assert images == 10
