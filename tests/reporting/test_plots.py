@@ -32,6 +32,16 @@ def test_replaced_over_steps(tmp_path: Path, records: int) -> None:
     assert bright.mean() > 0.2
 
 
+def test_shares_above_the_pressed_part_have_colours_of_their_own(tmp_path: Path) -> None:
+    shares = np.full((2, 5, 2), [1.0, 2.0])
+    layers = [f"encoder.{index}" for index in range(5)]
+    out = plots.replaced_over_steps(
+        np.arange(2), shares, layers=layers, modalities=("rgb", "depth"), out=tmp_path / "a.png"
+    )
+    bright = (picture(out) == (254, 232, 56)).all(axis=-1)
+    assert 0.2 < bright.mean() < 0.45, "one panel, not both"
+
+
 KEYS = ("exchange.sparsity", "exchange.threshold")
 
 
