@@ -53,18 +53,19 @@ def first_exchange_step(
 ) -> int | None:
     """Step at which the L1 penalty alone has carried a pressed gamma over `gap` = |gamma| - threshold.
 
-    SGD with momentum mu moves it by lr * sparsity / (1 - mu) a step; Adam, whose step does not depend on the gradient's
-    size, by lr. The task's gradient comes on top, so this is when exchanging may start, not when it must. None where
-    the run ends before.
+    SGD with momentum mu moves it by lr * v a step, v = mu * v + sparsity from 0 on; Adam, whose step does not depend on
+    the gradient's size, by lr. The task's gradient comes on top, so this is when exchanging may start, not when it must.
+    None where the run ends before.
     """
     if gap < 0:
         return 0
     if sparsity <= 0:
         return None
-    per_rate = 1.0 if optimizer in ("adam", "adamw") else sparsity / (1 - momentum)
-    travelled = 0.0
+    pull, momentum = (1.0, 0.0) if optimizer in ("adam", "adamw") else (sparsity, momentum)
+    travelled = velocity = 0.0
     for step in range(schedule.total_steps):
         if travelled > gap:
             return step
-        travelled += schedule.rate(base, step) * per_rate
+        velocity = momentum * velocity + pull
+        travelled += schedule.rate(base, step) * velocity
     return None

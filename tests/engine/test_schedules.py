@@ -1,6 +1,7 @@
 import math
 
 import pytest
+import torch
 
 from cen_cli.engine.schedules import Schedule, first_exchange_step
 
@@ -41,19 +42,30 @@ def test_warmup_rises_linearly_and_is_over_after_its_steps():
     assert [schedule.rate(1.0, step) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
 
 
-def test_first_exchange_with_sgd_follows_the_drift():
-    schedule = Schedule("constant", total_steps=1000)
-    # a step moves gamma by 0.01 * 0.1 / (1 - 0.9) = 0.01; a gap of 0.095 is crossed after 10 of them
-    arguments = {"sparsity": 0.1, "gap": 0.095, "optimizer": "sgd", "momentum": 0.9}
-    assert first_exchange_step(schedule, 0.01, **arguments) == 10
-    assert first_exchange_step(schedule, 0.01, **arguments | {"sparsity": 1e-4}) is None
-    assert first_exchange_step(schedule, 0.01, **arguments | {"sparsity": 0.0}) is None
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_first_exchange_is_where_the_optimizer_takes_a_gamma_that_only_the_penalty_moves(kind, momentum):
+    schedule = Schedule("poly", total_steps=200, warmup_steps=5)
+    gamma = torch.tensor([0.105], requires_grad=True)
+    optimizers = {"sgd": torch.optim.SGD([gamma], lr=1.0, momentum=momentum), "adam": torch.optim.Adam([gamma], lr=1.0)}
+    optimizer = optimizers[kind]
+    for step in range(200):
+        if gamma < 0.01:
+            break
+        optimizer.param_groups[0]["lr"] = schedule.rate(0.01, step)
+        optimizer.zero_grad()
+        (0.1 * gamma.abs().sum()).backward()
+        optimizer.step()
+    assert 5 < step < 199
+    arguments = {"gap": 0.095, "optimizer": kind, "momentum": momentum}
+    assert first_exchange_step(schedule, 0.01, sparsity=0.1, **arguments) == step
 
 
-def test_first_exchange_with_adam_depends_on_the_rate_alone():
+def test_first_exchange_is_none_where_the_run_ends_before_and_without_a_penalty():
     schedule = Schedule("constant", total_steps=1000)
-    arguments = {"gap": 0.095, "optimizer": "adam", "momentum": 0.9}
-    assert first_exchange_step(schedule, 0.01, sparsity=1e-6, **arguments) == 10
+    arguments = {"gap": 0.095, "optimizer": "sgd", "momentum": 0.9}
+    assert first_exchange_step(schedule, 0.01, sparsity=1e-4, **arguments) is None
+    assert first_exchange_step(schedule, 0.01, sparsity=0.0, **arguments) is None
 
 
 def test_gammas_that_start_below_the_threshold_are_exchanged_at_once():
