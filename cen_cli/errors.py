@@ -7,6 +7,7 @@ option, path, device); 128 + signal number, interrupted after saving.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class CenError(Exception):
@@ -20,6 +21,13 @@ class CenError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As one process tells it to another, whatever the arguments of its class are."""
+        return Exception.__new__, (type(self), self.message), self.__dict__
 
 
 class DataError(CenError):

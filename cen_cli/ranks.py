@@ -163,13 +163,18 @@ def _attempted(work: Callable[[], T], *, now: bool) -> T:
             result = work()
         except CenError as own:
             error = own
-    told = gather(error and (error.message, error.hint, error.exit_code))
-    if any(told):
-        speaker, (message, hint, exit_code) = next((rank, each) for rank, each in enumerate(told) if each)
-        error = error or CenError(message, hint=hint)
-        error.exit_code, error.said_elsewhere = exit_code, number() != speaker
+    if error := shared(error):
         raise error
     return result
+
+
+def shared(error: Error | None) -> Error | None:
+    """What all ranks raise where one has met an error: that of the first, who says it. None where none has."""
+    told = gather(error)
+    speaker, first = next(((rank, each) for rank, each in enumerate(told) if each), (0, None))
+    if first:
+        first.said_elsewhere = number() != speaker
+    return first
 
 
 def common(error: Error) -> Error:

@@ -24,7 +24,7 @@ from cen_cli.engine.pixel_loss import PixelLoss
 from cen_cli.engine.schedules import Schedule
 from cen_cli.engine.segmentation import MODEL, SegmentationTask
 from cen_cli.engine.translation import DISCRIMINATOR, GENERATOR, TranslationTask
-from cen_cli.errors import DataError
+from cen_cli.errors import IncompleteError
 from cen_cli.models.activations import checkpoint_activations
 from cen_cli.models.choices import Choice, LargestGains, choose_channels
 from cen_cli.models.device import Precision
@@ -252,14 +252,13 @@ def agreements() -> Tensors:
 
     def fails_on_the_last() -> None:
         if ranks.number() == ranks.count() - 1:
-            raise DataError("here")
+            raise IncompleteError("here", {"depth": ["a"]}, views=2, hint="look")
 
     try:
         ranks.in_turn(fails_on_the_last)
-    except DataError as error:
-        found.append(-2.0 if not error.said_elsewhere else -3.0)
-    except Exception as error:
-        found.append(-4.0 if getattr(error, "said_elsewhere", False) and str(error) == "here" else -5.0)
+    except IncompleteError as error:
+        whole = (str(error), error.message, error.hint, error.lacking) == ("here", "here", "look", {"depth": ("a",)})
+        found.append(-2.0 if whole and not error.said_elsewhere else -4.0 if whole else -5.0)
     return {"found": torch.tensor(found)}
 
 

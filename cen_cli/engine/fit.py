@@ -11,8 +11,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from torch import Tensor, nn
@@ -208,36 +207,47 @@ class Fit:
         progress = self.progress
         started = time.monotonic()
         learned = progress.batch > 0
-        with self._saving_where_data_fail():
-            for batch in islice(batches, self.steps_per_epoch - progress.batch):
-                learnable = self._agree(stop, batch)
-                learned = learned or learnable
-                terms = self._step(batch) if learnable else self.task.pass_over(progress.step)
-                progress.step += 1
-                progress.skipped += self.task.skipped
-                progress.batch += 1
-                if terms:
-                    self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
-                now = time.monotonic()
-                progress.seconds += now - started
-                self.step_seconds.append(now - started)
-                started = now
-                self.listener.on_progress(progress.epoch + 1, progress.step, self.total_steps)
-                self._after_step()
+        while progress.batch < self.steps_per_epoch:
+            batch, learnable = self._next(batches, stop)
+            learned = learned or learnable
+            terms = self._step(batch) if learnable else self.task.pass_over(progress.step)
+            progress.step += 1
+            progress.skipped += self.task.skipped
+            progress.batch += 1
+            if terms:
+                self.losses.add(terms, epoch=progress.epoch + 1, step=progress.step, files=batch.files)
+            now = time.monotonic()
+            progress.seconds += now - started
+            self.step_seconds.append(now - started)
+            started = now
+            self.listener.on_progress(progress.epoch + 1, progress.step, self.total_steps)
+            self._after_step()
         if not learned:
             what = f"no batch of epoch {progress.epoch + 1} has a valid pixel: {without_target(batch)}"
             raise ranks.common(DataError(what, hint="a larger data.crop or train.batch, or a look at these files"))
 
-    def _agree(self, stop: StopRequest, batch: Batch) -> bool:
-        """Stop where any rank is asked to; else, whether one of them has a pixel to learn from."""
-        number, learnable = ranks.largest(stop.signal or 0, int(bool(batch.target_valid.any())))
+    def _next(self, batches: Iterator[Batch], stop: StopRequest) -> tuple[Batch, bool]:
+        """The next batch, and whether a rank has a pixel to learn from.
+
+        Stops where any rank is asked to, and where the data of one fail: between two batches the run can be saved.
+        """
+        batch: Batch | None = None
+        error: DataError | None = None
+        try:
+            batch = next(batches)
+        except DataError as met:
+            error = met
+        valid = batch is not None and bool(batch.target_valid.any())
+        number, failed, learnable = ranks.largest(stop.signal or 0, batch is None, valid)
         if number:
             self._stop(number)
+        if failed or batch is None:
+            raise self._saved(error)
         if not learnable and not self._told_of_void:
             self._told_of_void = True
             what = f"step {self.progress.step + 1} learns nothing, its batch has no valid pixel"
             self.listener.on_warning(f"{what}: {without_target(batch)}; others may follow, and are not told of")
-        return bool(learnable)
+        return batch, bool(learnable)
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; now and then the network is watched in it."""
@@ -260,26 +270,20 @@ class Fit:
         if ranks.leads():
             self.directory.append_event(event)
 
-    @contextmanager
-    def _saving_where_data_fail(self) -> Iterator[None]:
-        """Between two batches of the loader inside the run can be saved, whatever became of its files and workers."""
-        try:
-            yield
-        except NotFiniteError as error:
-            raise ranks.common(
-                DivergedError(f"{error.message} after step {self.progress.step}", hint=DIVERGED_HINT)
-            ) from error
-        except DataError as error:
-            if ranks.count() > 1:
-                raise  # the others are in the middle of a step
-            self._save()
-            saved = f"{error.message}\nthe run is saved at step {self.progress.step} of {self.total_steps}"
-            run = self.directory
-            if isinstance(error, WorkerError):
-                again = command("train", run.recipe, "--resume", run.root, "--set", "data.workers=0")
-                raise WorkerError(saved, hint=f"{error.hint}: {again}") from error
-            again = f"if files have changed since it started, bring them back: {command('train', '--resume', run.root)}"
-            raise DataError(saved, hint=f"{error.hint}; {again}" if error.hint else again) from error
+    def _saved(self, met: DataError | None) -> DataError | DivergedError:
+        """What all ranks raise, of which one or more have met an error of the data; the run is saved before."""
+        error = ranks.shared(met)
+        if isinstance(error, NotFiniteError):  # the network makes no numbers, and is not saved
+            return ranks.common(DivergedError(f"{error.message} after step {self.progress.step}", hint=DIVERGED_HINT))
+        assert error is not None
+        self._save()
+        run = self.directory
+        again = f"if files have changed since it started, bring them back: {command('train', '--resume', run.root)}"
+        if isinstance(error, WorkerError):
+            again = f"go on with: {command('train', run.recipe, '--resume', run.root, '--set', 'data.workers=0')}"
+        error.message += f"\nthe run is saved at step {self.progress.step} of {self.total_steps}"
+        error.hint = f"{error.hint}; {again}" if error.hint else again
+        return error
 
     def _after_step(self) -> None:
         """Periodic side work: recording gammas, logging, saving."""
@@ -306,19 +310,30 @@ class Fit:
         progress.epoch, progress.batch = number, 0
         self._save(best=improved)
 
-    def _validate(self, epoch: int, stop: StopRequest) -> bool:
-        """Score the network; returns whether it is the best so far."""
+    def _scored(self, stop: StopRequest) -> Evaluation:
+        """Of the validation split. Between two views, it stops as `_next` does."""
 
         def leave_between_batches(_: int) -> None:
             if stop:
                 ranks.leave()
 
-        started = time.monotonic()
+        error: DataError | None = None
         try:
-            with self._saving_where_data_fail():
-                evaluation = self.task.validate(after_batch=leave_between_batches)
+            return self.task.validate(after_batch=leave_between_batches)
         except ranks.Left:
-            self._stop(*ranks.largest(stop.signal or 0))
+            pass
+        except DataError as met:
+            error = met
+            with suppress(ranks.Left):
+                ranks.leave()
+        if number := ranks.largest(stop.signal or 0)[0]:
+            self._stop(number)
+        raise self._saved(error)
+
+    def _validate(self, epoch: int, stop: StopRequest) -> bool:
+        """Score the network; returns whether it is the best so far."""
+        started = time.monotonic()
+        evaluation = self._scored(stop)
         progress = self.progress
         progress.seconds += time.monotonic() - started
         value = evaluation.metric(self.settings.best_by)

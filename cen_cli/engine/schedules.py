@@ -54,7 +54,7 @@ def first_exchange_step(
     """Step at which the L1 penalty alone has carried a pressed gamma over `gap` = |gamma| - threshold.
 
     SGD with momentum mu moves it by lr * v a step, v = mu * v + sparsity from 0 on; Adam, whose step does not depend on
-    the gradient's size, by lr. The task's gradient comes on top, so this is when exchanging may start, not when it must.
+    the gradient's size, by lr. The task's gradient comes on top: this is when exchanging may start, not when it must.
     None where the run ends before.
     """
     if gap < 0:

@@ -19,6 +19,8 @@ from tests.tiny import write_nyudv2, write_recipe
 
 SETTINGS = ("train.log_every=1", "train.checkpoint_every=4", "eval.batch=1")
 LAST_STEP = 32
+DAMAGED = "000017.png"
+"""Read by rank 1 in one of the first steps."""
 POSIX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc, which Linux has")
 
 
@@ -70,7 +72,17 @@ def test_two_processes_stopped_and_killed_end_as_if_nothing_had_happened(cen: Ce
     document = cen("eval", straight / "checkpoints" / "last", "--split", "val", "--device", "cpu", "--json").document
     assert document["evaluation"]["scores"] == summary["last"]["scores"]
 
-    first = ranked("train", recipe, "--out", run, *settings)
+    depth = tmp_path / "data" / "depth" / DAMAGED
+    whole = depth.read_bytes()
+    depth.write_bytes(whole[:60] + bytes(len(whole) - 60))
+    code, out, err = ended(ranked("train", recipe, "--out", run, *settings))
+    assert code != 0
+    assert err.count(f"{depth}: ") == err.count("the run is saved at step") == 1  # said by the rank that read it
+    assert "error: rank 1: " in err
+    assert 0 < saved(run)["progress"]["step"] == last_logged(run) < 6
+    depth.write_bytes(whole)
+
+    first = ranked("train", "--resume", run)
     wait_for(run, 6, first)
     first.send_signal(signal.SIGTERM)
     code, out, err = ended(first)
