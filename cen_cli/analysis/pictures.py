@@ -17,6 +17,7 @@ from cen_cli.data.transforms import EvalTransform, resize
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import DataError
 from cen_cli.metrics.pictures import as_pictures
+from cen_cli.models.device import Precision, autocast
 from cen_cli.models.network import StreamNetwork
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.streams import output_names
@@ -74,11 +75,12 @@ def labelled_row(
     *,
     size: tuple[int, int] | None = None,
     augmentation: MultiScaleFlip = SINGLE_SCALE,
+    precision: Precision = "fp32",
 ) -> PictureRow:
     """A view beside the label maps that the network makes of it, brought to `size` (height, width) where given."""
     batch = _batch_of(view, specs, model)
-    with evaluating(model):
-        labels = segment_views(model, batch.inputs, specs, size or view.size, augmentation)
+    with evaluating(model, precision):
+        labels = segment_views(model, batch.inputs, specs, size or view.size, augmentation, precision=precision)
     maps = labels[:, 0].to(torch.uint8).cpu().numpy()
     return PictureRow(
         name=view.name,
@@ -98,6 +100,7 @@ def translate_view(
     *,
     protocol: Protocol,
     norm_statistics: NormStatistics,
+    precision: Precision = "fp32",
 ) -> dict[str, Tensor]:
     """What every branch and then the ensemble (of several) make of a view: float32 [3, H, W] in [-1, 1].
 
@@ -105,7 +108,8 @@ def translate_view(
     """
     check_sides(model, view.name, view.size)
     batch = _batch_of(view, specs, model)
-    with translating(model, protocol, norm_statistics):
+    device = next(model.parameters()).device
+    with translating(model, protocol, norm_statistics, precision), autocast(device, precision):
         output = model(batch.inputs)
     images = {name: image[0].float().cpu() for name, image in output.named(model.branches).items()}
     if any(image.isnan().any() for image in images.values()):

@@ -19,7 +19,7 @@ from cen_cli.builders.checkpoints import (
 from cen_cli.builders.data import at_hand, check, dataset, palette
 from cen_cli.builders.jobs import TrainingJob, training_job
 from cen_cli.builders.networks import Network, network, normalized_otherwise, placed
-from cen_cli.builders.precision import in_recorded_precision
+from cen_cli.builders.precision import in_precision, in_recorded_precision
 from cen_cli.builders.published import Converted, convert
 from cen_cli.builders.scoring import (
     DISTANCES,

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from cen_cli.analysis.onnx_engine import run_by_onnx
 from cen_cli.builders.networks import Network, network, placed
+from cen_cli.builders.precision import in_precision_of_run
 from cen_cli.data.modality import Encoding, ModalitySpec
 from cen_cli.data.views import ViewDataset
 from cen_cli.errors import CheckpointError, RecipeError, UsageError
 from cen_cli.models.compact import put_compact_layers
-from cen_cli.models.device import resolve_device
+from cen_cli.models.device import Precision, resolve_device, resolve_precision
 from cen_cli.models.norms import set_norm_statistics
 from cen_cli.models.streams import ModalOutput
 from cen_cli.recipe.load import dump_toml, parse_recipe
@@ -53,6 +54,8 @@ class LoadedNetwork:
     """Whether it is one for inference alone, made by `cen compact`."""
     file: Path | None = None
     """What it was read from; None for a network that is being trained."""
+    engine: str = "torch"
+    """What computes its outputs: "torch" or "onnx"."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -73,6 +76,13 @@ class LoadedNetwork:
     def target_spec(self) -> ModalitySpec | None:
         """The earlier name of `target`."""
         return self.target
+
+    def precision(self, recipe: Recipe) -> Precision:
+        """What it labels and translates in by this recipe: what it is scored in, but for ONNX Runtime, in fp32."""
+        if self.engine == "onnx":
+            return "fp32"
+        known = recipe if self.file is None else in_precision_of_run(recipe, self.file, self.device)
+        return resolve_precision(known.train.precision, self.device)
 
     def __call__(self, inputs: Mapping[str, Tensor] | Tensor) -> ModalOutput:
         """What `StreamNetwork.forward` makes of normalised images, [B, 3, H, W] by modality or one stacked tensor."""
@@ -107,7 +117,7 @@ def load(path: str | Path, device: str = "cpu", engine: str = "torch") -> Loaded
         run_by_onnx(loaded.network)
     elif engine != "torch":
         raise UsageError(f"--engine {engine} on {where}: torch, or on the CPU onnx", hint="use --engine torch")
-    return loaded
+    return dataclasses.replace(loaded, engine=engine)
 
 
 def _read(path: str | Path) -> tuple[Path, tuple[dict[str, Tensor], dict[str, str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -99,7 +100,7 @@ def note_of_step(network: ExchangingNetwork) -> Iterator[str]:
         if progress.best_step < progress.steps:
             yield (
                 f"the best checkpoint, of step {progress.best_step}, is analysed; the run went on to step "
-                f"{progress.steps}: name {RunDirectory(network.run).last} for that one"
+                f"{progress.steps}: name {shlex.quote(str(RunDirectory(network.run).last))} for that one"
             )
 
 

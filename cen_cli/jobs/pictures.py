@@ -23,13 +23,20 @@ def row_maker(loaded: LoadedNetwork, recipe: Recipe, *, training: bool = False) 
     """What makes a row of a view by a network, as the recipe's evaluation, or its validations in `training`, do."""
     network, specs, target = loaded.network, loaded.specs, loaded.target
     protocol, augmentation = recipe.eval.protocol, builders.multi_scale_flip(recipe, training=training)
+    precision = loaded.precision(recipe)
 
     def row(view: RawView) -> PictureRow:
         if not isinstance(network, Translator):
-            return labelled_row(network, specs, view, augmentation=augmentation)
+            return labelled_row(network, specs, view, augmentation=augmentation, precision=precision)
         assert target is not None, "a translation network has one"
-        statistics = recipe.eval.norm_statistics
-        images = translate_view(network, specs, view, protocol=protocol, norm_statistics=statistics)
+        images = translate_view(
+            network,
+            specs,
+            view,
+            protocol=protocol,
+            norm_statistics=recipe.eval.norm_statistics,
+            precision=precision,
+        )
         return translated_row(view, images, target, protocol=protocol)
 
     return row

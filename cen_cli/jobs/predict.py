@@ -154,7 +154,14 @@ def _label(
     shown = picture(read)
     whole = read.size if shown is None else shown.shape[:2]
     augmentation = builders.multi_scale_flip(recipe)
-    row = labelled_row(network, loaded.specs, resize_view(read, size), size=whole, augmentation=augmentation)
+    row = labelled_row(
+        network,
+        loaded.specs,
+        resize_view(read, size),
+        size=whole,
+        augmentation=augmentation,
+        precision=loaded.precision(recipe),
+    )
     labels = row.outputs.get(ENSEMBLE, next(iter(row.outputs.values())))
     colors = builders.palette(recipe)
     return labels, write_prediction(out, labels, shown, classes, colors, view=view)

@@ -282,9 +282,10 @@ def _silent_stages(job: TrainingJob) -> list[int]:
 def _panel(job: TrainingJob) -> np.ndarray:
     """The first views of the validation split and what the network makes of them, uint8 [H, W, 3]."""
     data = job.task.validation
-    network = LoadedNetwork(cast(Network, job.task.kept), job.recipe, data.class_names, data.specs, data.target)
+    recipe = builders.in_precision(job.recipe, job.task.precision)
+    network = LoadedNetwork(cast(Network, job.task.kept), recipe, data.class_names, data.specs, data.target)
     first = range(min(PANEL_VIEWS, len(data)))
-    return np.asarray(picture_of_views(network, data, job.recipe, first, longest=PANEL_SIDE, training=True))
+    return np.asarray(picture_of_views(network, data, recipe, first, longest=PANEL_SIDE, training=True))
 
 
 def _fit(job: TrainingJob, run: RunDirectory, listener: Listener, *, resumed: bool) -> RunSummary:

@@ -180,8 +180,14 @@ def _translate_one(
     assert isinstance(network, Translator), "as `load_translator` sees to"
     assert spec is not None, "a translation network has a target"
     seen = resize_view(view, size)
-    statistics = recipe.eval.norm_statistics
-    made = translate_view(network, model.specs, seen, protocol=protocol, norm_statistics=statistics)
+    made = translate_view(
+        network,
+        model.specs,
+        seen,
+        protocol=protocol,
+        norm_statistics=recipe.eval.norm_statistics,
+        precision=model.precision(recipe),
+    )
     files = [
         _write(folder / f"{view.name}_{branch}", image, spec, protocol=protocol, size=view.size)
         for branch, image in made.items()

@@ -138,7 +138,7 @@ class _Mixed(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, share, donor = ctx.saved_tensors
         streams, made, a = _streams(gradient, len(share)), torch.empty_like(gradient), _by_stream(share, gradient)
-        gives = _by_stream(_donors(len(share), share, donor), gradient)  # [to, from, C]
+        gives = _by_stream(_donors(len(share), gradient, donor), gradient)  # [to, from, C]
         others = [[other for other in range(len(a)) if other != m] for m in range(len(a))]
         if torch.is_grad_enabled():  # of a second derivative, which has to know how it is made
             sums = (sum(streams[other] * (a[other] * gives[other, m]) for other in others[m]) for m in range(len(a)))
@@ -284,12 +284,8 @@ class ChannelExchange(nn.Module):
         self.norm = norm
         self.modalities = norm.modalities
         self.threshold, self.region, self.replace, self.active = threshold, region, replace, active
-        own = channel_parts(norm.channels, norm.modalities) if region == "disjoint" else None
-        device = norm.weight.device
-        pressed = replaceable_mask(own, norm.modalities, norm.channels, device)
-        replaceable = pressed if replace == "own-part" else torch.ones_like(pressed)
-        self.register_buffer("pressed", pressed, persistent=False)
-        self.register_buffer("replaceable", replaceable.clone(), persistent=False)
+        for name, mask in zip(("pressed", "replaceable"), self._masks(norm.weight.device), strict=True):
+            self.register_buffer(name, mask, persistent=False)
         self.register_buffer("fixed", None)
         self.register_buffer("gradient_square", None)
         self.register_parameter("gate", None)
@@ -297,6 +293,11 @@ class ChannelExchange(nn.Module):
         self.probe = None
         self.register_buffer("donor", None)
         self.register_load_state_dict_pre_hook(_as_saved)
+
+    def _masks(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        own = channel_parts(self.norm.channels, self.modalities) if self.region == "disjoint" else None
+        pressed = replaceable_mask(own, self.modalities, self.norm.channels, device)
+        return pressed, pressed.clone() if self.replace == "own-part" else torch.ones_like(pressed)
 
     def fix(self, replaced: Tensor) -> None:
         """Replace these channels, bool [M, C], from now on, whatever the threshold says; saved with the weights.
@@ -377,7 +378,9 @@ def exchanging_layers(model: nn.Module) -> dict[str, ChannelExchange]:
 
 
 def _as_saved(layer: ChannelExchange, state: Mapping[str, Tensor], prefix: str, *others: Any) -> None:
-    """Before a state is loaded: make room for the choice and the donors that it holds."""
+    """Before a state is loaded: make what is not saved, and room for the choice and the donors that it holds."""
+    gamma = layer.norm.weight if not layer.norm.weight.is_meta else state.get(f"{prefix}norm.weight", layer.norm.weight)
+    layer.pressed, layer.replaceable = layer._masks(gamma.device)  # of one that was made without memory
     fixed, donor = state.get(f"{prefix}fixed"), state.get(f"{prefix}donor")
     if fixed is not None and not layer.active:
         others[-1].append(f"{prefix}fixed: a choice of channels, and this network is made to exchange nothing")

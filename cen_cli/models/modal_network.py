@@ -58,7 +58,7 @@ class ModalNetwork(nn.Module):
         ValueError for a tensor whose first axis is not that of the images.
         """
         stacked = stack_modalities(inputs, self.modalities)
-        return self._combined(self.body(stacked), len(stacked))
+        return self._combined(self.body(stacked), stacked.shape[0])  # len() would fix the batch of exported ones
 
     def _combined(self, outputs: Any, samples: int) -> ModalOutputs:
         if isinstance(outputs, Tensor):

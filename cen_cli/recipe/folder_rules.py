@@ -104,6 +104,12 @@ def _labels_of_a_segmentation(
         yield f"{_LABELS}.colors", f"{len(colors)} colours; one for each of the {len(classes)} classes"
 
 
+@rule("loss.class_weights data.kind data.folders.labels.classes")
+def _weights_of_classes(weights: str | list[float], kind: str, classes: list[str]) -> Complaints:
+    if kind == "folders" and classes and isinstance(weights, list) and len(weights) != len(classes):
+        yield "loss.class_weights", f"{len(weights)} numbers; one for each of the {len(classes)} classes"
+
+
 @rule(
     "data.folders.labels.stored data.folders.labels.classes data.folders.labels.first data.folders.labels.values "
     "data.folders.labels.void data.folders.labels.tolerance"

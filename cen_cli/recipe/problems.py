@@ -28,6 +28,7 @@ def validate(table: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
     """The recipe that the tables describe, or None and every problem found."""
     recipe, problems = check_types(table, Recipe)
     wrong = [problem.path for problem in problems]
+    wrong += [path for unknown in wrong for path in _meant(unknown)]
     problems += [problem for problem in _without_effect(table) if not _touches(problem.path, wrong)]
     for keys, rule in RULES:
         if not any(_touches(key, wrong) for key in keys):
@@ -111,6 +112,12 @@ def _missing(path: Path, field: FieldInfo) -> Problem:
         return Problem.at(path, None, f"missing; {kinds.allowed(field)}")
     needed = [name for name, inner in table.model_fields.items() if inner.is_required()]
     return Problem.at(path, {}, "missing table" + (f"; it needs {', '.join(needed)}" if needed else ""))
+
+
+def _meant(path: Path) -> list[Path]:
+    """The key that an unknown one may stand for: its own value is then not what it should be."""
+    table = _locate(path, Recipe)[-1]
+    return [(*path[:-1], name) for name in nearest(path[-1], table.model_fields)[:1]] if table else []
 
 
 def _nearest_key(path: Path, table: type[Table]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,8 +105,12 @@ def _draw_frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[
     draw.rectangle((place[0] + 1, place[1] + 1, place[2] - 1, place[3] - 1), outline=BACKGROUND, width=1)
 
 
-def _font() -> Any:
-    return ImageFont.load_default(size=12)
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    """That of the plots, which has the letters of many languages."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size=11)
 
 
 def text_width(words: str) -> int:

@@ -16,9 +16,11 @@ from cen_cli import builders
 from cen_cli.data.sets.nyudv2 import NYUDv2
 from cen_cli.errors import DataError
 from cen_cli.jobs.own_images import find_views
+from cen_cli.models.device import autocast
 from cen_cli.recipe.load import dump_toml, load_recipe, override, parse_recipe
 from cen_cli.reporting.panels import default_palette
 from cen_cli.runs.checkpoint import read_tensors, write_tensors
+from cen_cli.scoring.segmentation import predict_labels
 from tests.cli.conftest import Cen
 
 STEM = "001000"
@@ -68,6 +70,29 @@ def test_a_view_is_seen_at_the_size_at_which_it_is_scored(
     expected = torch.nn.functional.interpolate(logits, size=(32, 40), mode="bicubic").argmax(1)[0]
     assert len(np.unique(labels)) > 1
     assert np.array_equal(labels, expected.numpy())
+
+
+def test_a_view_is_labelled_in_the_precision_in_which_it_is_scored(
+    cen: Cen, tiny_run: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    tensors, metadata = read_tensors(tiny_run / "checkpoints" / "best" / "model.safetensors")
+    recipe = override(parse_recipe(metadata["recipe"], "a test"), ["train.precision=bf16"], source="a test")
+    torch.manual_seed(0)
+    tensors = {**tensors, **builders.network(recipe, 40, weights="none").state_dict()}
+    half = tmp_path / "model.safetensors"
+    write_tensors(half, tensors, metadata | {"recipe": dump_toml(recipe)})
+    cen("predict", half, *pair(tiny_root), "--out", tmp_path / "out", "--device", "cpu")
+    with Image.open(tmp_path / "out" / "labels.png") as image:
+        labels = torch.from_numpy(np.array(image))
+
+    network, sample = cen_cli.load(half, "cpu"), NYUDv2(tiny_root, "val")[0]
+    images = {name: picture[None] for name, picture in sample.inputs.items()}
+    expected = {}
+    for precision in ("bf16", "fp32"):
+        with torch.inference_mode(), autocast(network.device, precision):
+            expected[precision] = predict_labels(network(images), (32, 40))[-1, 0].to(torch.uint8)
+    assert torch.equal(labels, expected["bf16"])
+    assert not torch.equal(labels, expected["fp32"])
 
 
 def folders(root: Path) -> list[str]:

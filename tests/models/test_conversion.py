@@ -64,6 +64,24 @@ def test_a_network_stays_on_its_device():
     assert {tensor.device.type for tensor in (*net.parameters(), *net.buffers())} == {"meta"}
 
 
+@pytest.mark.parametrize("assign", [False, True])
+def test_one_that_was_made_without_memory_is_the_same_once_loaded(assign):
+    source = to_cen(SmallNet(), ("a", "b"), threshold=0.3).eval()
+    with torch.device("meta"):
+        net = to_cen(SmallNet(), ("a", "b"), threshold=0.3).eval()
+    if not assign:
+        net.to_empty(device="cpu")
+        for layer in exchange_layers(net).values():  # as what was there before may have left them
+            layer.pressed.fill_(True)
+            layer.replaceable.fill_(False)
+    net.load_state_dict(source.state_dict(), assign=assign)
+    for layer, original in zip(exchange_layers(net).values(), exchange_layers(source).values(), strict=True):
+        assert torch.equal(layer.pressed, original.pressed)
+        assert torch.equal(layer.replaceable, original.replaceable)
+    x = torch.randn(2, 3, 3, 8, 8)
+    assert torch.equal(net(x).ensemble, source(x).ensemble)
+
+
 def test_layers_in_evaluation_stay_there():
     plain = SmallNet().train()
     plain.stem[1].eval()
@@ -610,6 +628,14 @@ def test_a_converted_network_is_traced_as_one_graph():
     x = {"a": torch.randn(1, 3, 8, 8), "b": torch.randn(1, 3, 8, 8)}
     compiled = torch.compile(net, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(x).ensemble, net(x).ensemble)
+
+
+def test_a_network_is_exported_for_batches_of_any_size():
+    net = to_cen(SmallNet(), ("a", "b")).eval()
+    batch = torch.export.Dim("batch", min=1, max=64)
+    three, five = ({name: torch.randn(size, 3, 8, 8) for name in ("a", "b")} for size in (3, 5))
+    exported = torch.export.export(net, (three,), dynamic_shapes=({"a": {0: batch}, "b": {0: batch}},)).module()
+    torch.testing.assert_close(exported(five).branches, net(five).branches)
 
 
 @pytest.mark.parametrize("gamma_init", [float("nan"), 0.0, float("inf")])

@@ -170,6 +170,16 @@ def test_small_donors_survive_beside_a_large_own_value():
     assert y[0].item() == 1.0
 
 
+@pytest.mark.parametrize("modalities", [4, 6, 7])
+def test_gradients_of_a_mean_are_exact_in_double_precision(modalities):
+    x = torch.zeros(modalities, 1, 1, 1, dtype=torch.float64, requires_grad=True)
+    gamma = torch.ones(modalities, 1)
+    gamma[0] = 0
+    y, _ = exchange_channels(x, gamma, 0.5)
+    y[0].sum().backward()
+    assert x.grad.flatten().tolist() == [0.0] + [1 / (modalities - 1)] * (modalities - 1)
+
+
 def test_no_value_of_the_tensors_is_read_on_the_host():
     with torch.device("meta"):
         x, gamma = torch.empty(6, 5, 4, 4), torch.empty(3, 5)

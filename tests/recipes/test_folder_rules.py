@@ -123,6 +123,7 @@ def test_recipe_is_read_and_written_back(recipe: str) -> None:
             "data.folders.labels.colors=[[1, 2, 3]]",
             "data.folders.labels.colors = [[1, 2, 3]]: 1 colours; one for each of the 3 classes",
         ),
+        ("loss.class_weights=[1, 2]", "loss.class_weights = [1, 2]: 2 numbers; one for each of the 3 classes"),
         ("data.folders.labels.void_colors=[[1, 2, 3]]", 'read only with data.folders.labels.stored = "color"'),
         (
             "data.train_list=train.txt",
@@ -151,6 +152,13 @@ def test_values_that_are_not_one_a_class(recipe: str, tmp_path: Path) -> None:
     assert problems(str(path)) == [
         "data.folders.labels.values = [1, 1, 4]: one for each of the 3 classes, all different"
     ]
+
+
+def test_a_misspelt_key_is_the_one_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "misspelt.toml"
+    path.write_text(RECIPE.format(root="data").replace("first = 1", "frist = 1"))
+    (problem,) = problems(str(path))
+    assert problem.endswith("no such key (did you mean 'data.folders.labels.first'?)")
 
 
 def test_colours_of_colour_maps(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from cen_cli.reporting import panels
-from cen_cli.reporting.sheets import GAP, TEXT_HEIGHT, sheet
+from cen_cli.reporting.sheets import GAP, TEXT_HEIGHT, sheet, text
 from cen_cli.results import VOID, PictureRow
 
 PALETTE = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
@@ -89,6 +90,15 @@ def test_long_names_of_networks_are_folded_at_hyphens() -> None:
     assert 3 <= lines // TEXT_HEIGHT <= 5
     ink = np.asarray(folded).min(axis=2) < 128
     assert ink[GAP : GAP + lines, 2 * GAP + 90 :].any(axis=1).reshape(-1, TEXT_HEIGHT).any(axis=1).all()
+
+
+def test_letters_of_many_languages_are_written() -> None:
+    drawn = set()
+    for letter in "äßçøœłšžğ²µαЖ?":
+        canvas = Image.new("RGB", (20, 20), (255, 255, 255))
+        text(ImageDraw.Draw(canvas), (2, 2), letter)
+        drawn.add(canvas.tobytes())
+    assert len(drawn) == 14
 
 
 def test_legend_names_only_classes_that_occur(row: PictureRow) -> None:
