@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cen_cli.builders import precision
+from cen_cli.builders import load, precision
 from cen_cli.builders.precision import decide_precision, in_precision_of_run
 from cen_cli.builders.scoring import checkpoint_scorer
 from cen_cli.recipe import Recipe, load_recipe
@@ -79,5 +80,9 @@ def test_a_run_is_scored_in_the_precision_that_it_was_trained_in(tiny_run: Path,
     recipe = auto(run / "recipe.toml")
     scorer = checkpoint_scorer(recipe, CPU, run / "checkpoints" / "last" / "model.safetensors")
     assert scorer.args[0].precision == "bf16"
+    loaded = load(run)
+    assert loaded.precision(recipe) == "bf16"
+    assert loaded.precision(load_recipe(run / "recipe.toml", {"train.precision": "fp32"}, None)) == "fp32"
+    assert dataclasses.replace(loaded, engine="onnx").precision(recipe) == "fp32"
     (run / "environment.json").write_text("damaged")
     assert in_precision_of_run(recipe, run / "checkpoints" / "last" / "model.safetensors", CPU) == recipe
