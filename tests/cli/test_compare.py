@@ -118,7 +118,9 @@ def test_other_views_are_not_compared_and_other_sizes_and_ways_are_told_of(
     monkeypatch.setattr(
         pictures,
         "labelled_row",
-        lambda *given, augmentation: ways.append(augmentation.flip) or drawn(*given, augmentation=augmentation),
+        lambda *given, augmentation, **more: (
+            ways.append(augmentation.flip) or drawn(*given, augmentation=augmentation, **more)
+        ),
     )
     shown = ("--images", "1", "--out", tmp_path / "b.png")
     ended = cen("compare", tiny_run, tmp_path / "flipped", *words, *shown)
