@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from cen_cli.analysis.pictures import stored_image
+import cen_cli
+from cen_cli import builders
+from cen_cli.analysis.pictures import rendered, stored_image
 from cen_cli.data.modality import HALF, Encoding, ModalitySpec
 from cen_cli.data.normalization import normalize
 from cen_cli.data.reading import read_encoded
+from cen_cli.jobs.pictures import row_maker
+from cen_cli.models.device import autocast
 from cen_cli.reporting.translation import write_stored
 
 
@@ -32,3 +36,16 @@ def test_a_perfect_network_writes_its_target(tmp_path: Path, stored: str, low: i
     np.testing.assert_allclose(made, values, atol=1e-5)
     again = write_stored(tmp_path / "made", made)
     np.testing.assert_allclose(read_encoded(again, encoding), read_encoded(source, encoding), atol=1e-5)
+
+
+def test_a_view_is_translated_in_the_precision_of_its_run(tiny_translation_run: Path) -> None:
+    loaded = cen_cli.load(tiny_translation_run)
+    recipe = builders.in_precision(loaded.recipe, "bf16")
+    data = builders.dataset(recipe, "val")
+    sample, protocol = data[0], recipe.eval.protocol
+    with torch.inference_mode(), autocast(loaded.device, "bf16"):
+        made = loaded({name: image[None] for name, image in sample.inputs.items()}).ensemble[0].float()
+    expected = rendered(made, loaded.target, protocol=protocol)
+    half, whole = (row_maker(loaded, each)(data.view(0)).outputs["ensemble"] for each in (recipe, loaded.recipe))
+    assert np.array_equal(half, expected)
+    assert not np.array_equal(half, whole)
