@@ -119,7 +119,8 @@ def _labels(labels: folders.FolderLabels) -> FolderLabels:
     else:
         first = labels.first or 0
         values = labels.values or tuple(range(first, first + len(labels.classes)))
-        void = labels.void if labels.void is not None else () if VOID in values else (VOID,)
+        none = VOID in values or labels.tolerance > 0  # near values are a class's, far ones an error
+        void = labels.void if labels.void is not None else () if none else (VOID,)
     return FolderLabels(
         labels.pattern, labels.classes, LabelEncoding(values, void, labels.stored == "color", labels.tolerance)
     )

@@ -76,7 +76,7 @@ def start_from(
     for name, origin in named.items():
         if origin not in trained:
             raise CheckpointError(f"{source}: has no modality {name!r} to start from, and no {STAND_IN!r} in its place")
-    rows = [trained.index(origin) for origin in named.values()]
+    rows = origin_rows(modalities, trained)
     tables = {name for name, module in network.named_modules() if isinstance(module, ModalNorm)}
     stored, problems = current_state(network, tensors), []
     taken: set[str] = set()
@@ -115,6 +115,11 @@ def start_from(
     return ", ".join([f"{source} without its classifier and ensemble", *starts])
 
 
+def origin_rows(modalities: Sequence[str], trained: Sequence[str]) -> list[int]:
+    """Of which of the modalities `trained` each one takes what is its own: its namesake's, or the stand-in's."""
+    return [trained.index(name if name in trained else STAND_IN) for name in modalities]
+
+
 def _lost_channels(network: nn.Module) -> int:
     """Channels of all streams that carry next to nothing and are not replaced: other modalities have other parts."""
     layers = exchanging_layers(network).values()
@@ -122,14 +127,16 @@ def _lost_channels(network: nn.Module) -> int:
     return sum(int(lost.sum()) for lost in fallen)
 
 
-def replaced_before(network: nn.Module, tensors: Mapping[str, Tensor], run: Recipe) -> dict[str, Tensor]:
-    """Bool [M, C] by layer: what a trained network replaced, whose tensors have just been loaded into a new one."""
+def replaced_before(
+    network: nn.Module, tensors: Mapping[str, Tensor], run: Recipe, rows: Sequence[int]
+) -> dict[str, Tensor]:
+    """Bool [M, C] by layer: what a trained network replaced, whose `rows` have just been loaded into a new one."""
     found = {}
     for name, layer in exchange_layers(network).items():
         fixed = tensors.get(f"{name}.fixed")
-        if fixed is not None and fixed.shape == layer.gamma.shape:
-            found[name] = fixed.cpu()
-        elif run.exchange.choose == "gamma" and fixed is None and f"{name}.norm.weight" in tensors:
+        if fixed is not None:
+            found[name] = fixed[list(rows)].cpu()
+        elif run.exchange.choose == "gamma" and f"{name}.norm.weight" in tensors:
             found[name] = (below_threshold(layer.gamma, run.exchange.threshold) & layer.replaceable).cpu()
     return found
 

@@ -13,6 +13,7 @@ from cen_cli.builders.fine_tuning import (
     given_back,
     keep_choices,
     normalized_before,
+    origin_rows,
     own_checkpoint,
     replaced_before,
     start_from,
@@ -75,7 +76,7 @@ def network(recipe: Recipe, classes: int, *, weights: str | None = None) -> Netw
             raise CheckpointError(f"{trained}: a compact network, made for inference, is no start", hint=hint)
         names, run = json.loads(labels["modalities"]), parse_recipe(labels["recipe"], str(trained))
         built.start = start_from(built, built.modalities, tensors, names, trained)
-        before = replaced_before(built, tensors, run) if names == [*built.modalities] else {}
+        before = replaced_before(built, tensors, run, origin_rows(built.modalities, names))
     freeze_first_stages(built.encoder, recipe.model.frozen_stages)
     if recipe.model.fusion == "exchange":
         _set_exchange(built, recipe)

@@ -6,7 +6,8 @@
     {split}    a folder or part of a name that says train, val or test
     *          anything
 
-None of them reaches beyond a slash. Where two stand in one part of a path, the first takes as much as it can.
+None of them reaches beyond a slash. Where two stand in one part of a path, the first takes as much as it can; {split}
+takes its word alone.
 """
 
 from __future__ import annotations
@@ -69,8 +70,6 @@ class Pattern:
             return None
         fields = match.groupdict()
         split = fields.get("split")
-        if split is not None and split.lower() not in SPLIT_WORDS:
-            return None
         group = "/".join(value for name, value in fields.items() if name.startswith("group"))
         return ViewKey(SPLIT_WORDS[split.lower()] if split else "", group, fields["stem"])
 
@@ -167,5 +166,8 @@ def _regex(token: str, number: int) -> str:
         return re.escape(token)
     if token == "*":
         return "[^/]*"
+    if token == "{split}":
+        words = "|".join(sorted(SPLIT_WORDS, key=len, reverse=True))
+        return f"(?P<split>(?i:{words}))"
     name = f"group{number}" if token == "{group}" else token[1:-1]
     return f"(?P<{name}>[^/]+)"

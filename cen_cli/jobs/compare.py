@@ -13,13 +13,13 @@ from cen_cli import builders
 from cen_cli.analysis.comparison import Branches, By, Shown, compared_views
 from cen_cli.analysis.sweeps import RowPlan, sweep_rows
 from cen_cli.builders import LoadedNetwork
-from cen_cli.data.views import ViewDataset
+from cen_cli.data.views import FileViews
 from cen_cli.errors import UsageError
 from cen_cli.jobs.arguments import check_at_least, several
 from cen_cli.jobs.evaluate import dataset, evaluated_recipe, replaced_channels, scoring
 from cen_cli.jobs.pictures import draw_rows, row_maker
 from cen_cli.recipe import Recipe
-from cen_cli.recipe.load import differences
+from cen_cli.recipe.load import differ_in_seed
 from cen_cli.recipe.schema import BEST_BY
 from cen_cli.reporting.files import write_png
 from cen_cli.results import SCALAR_METRICS, SILENT, Listener, MemberOutcome, SweepReport
@@ -75,7 +75,7 @@ def compare(
     chosen = split or next(iter(models.values())).recipe.eval.split
     recipes = {run: evaluated_recipe(model, {"eval.split": chosen}, data_root, run) for run, model in models.items()}
     data = {run: dataset(recipe, listener) for run, recipe in recipes.items()}
-    sizes = _sizes_of_same_views(data, drawn=drawn)
+    sizes = _sizes_of_same_views(data, recipes, drawn=drawn)
     for run, model in models.items():
         evaluation = scoring(model, data[run], recipes[run], run, inception_weights, listener)(data[run])
         replaced = replaced_channels(model)
@@ -123,7 +123,9 @@ def _check_comparable(models: Mapping[str, LoadedNetwork]) -> None:
             raise UsageError(f"{run}: it does not learn what {first} learns, so their scores do not compare")
 
 
-def _sizes_of_same_views(data: Mapping[str, ViewDataset], *, drawn: bool) -> tuple[str, ...]:
+def _sizes_of_same_views(
+    data: Mapping[str, FileViews], recipes: Mapping[str, Recipe], *, drawn: bool
+) -> tuple[str, ...]:
     """What is to be noted of the sizes of the views that runs are scored on.
 
     Raises UsageError where they are other views than the first run's, or of another size and to be drawn.
@@ -132,7 +134,11 @@ def _sizes_of_same_views(data: Mapping[str, ViewDataset], *, drawn: bool) -> tup
     first, *others = data
     for run in others:
         truth, own = (torch.as_tensor(seen[each].target) for each in (first, run))
-        if data[run].names != data[first].names or (truth.shape == own.shape and not torch.equal(truth, own)):
+        if truth.shape == own.shape:
+            alike = torch.equal(truth, own)
+        else:
+            alike = _scenes(recipes[run], data[run]) == _scenes(recipes[first], data[first])
+        if data[run].names != data[first].names or not alike:
             raise UsageError(f"{run}: scored on other views than {first}, so their scores do not compare")
         if drawn and seen[run].size != seen[first].size:
             sizes = " x ".join(map(str, seen[run].size)), " x ".join(map(str, seen[first].size))
@@ -145,6 +151,12 @@ def _sizes_of_same_views(data: Mapping[str, ViewDataset], *, drawn: bool) -> tup
     return tuple(f"{run}: views of {' x '.join(map(str, view.size))} pixels" for run, view in seen.items())
 
 
+def _scenes(recipe: Recipe, views: FileViews) -> object:
+    """What tells views from others of the same names, of whatever size: how rooms are drawn, or which files."""
+    rooms = recipe.data.rooms
+    return (rooms.seed, rooms.palette_style) if recipe.data.kind == "rooms" else views.truths()
+
+
 def _network_names(recipes: Mapping[str, Recipe]) -> dict[str, str]:
     """What each run is called: its recipe's name, shared by runs that differ in their seed alone.
 
@@ -153,10 +165,9 @@ def _network_names(recipes: Mapping[str, Recipe]) -> dict[str, str]:
     """
     networks: list[dict[str, Recipe]] = []
     for run, recipe in recipes.items():
-        of_other_seeds = (
-            known for known in networks if all(differences(recipe, each) == ["train.seed"] for each in known.values())
+        known = next(
+            (known for known in networks if all(differ_in_seed(recipe, each) for each in known.values())), None
         )
-        known = next(of_other_seeds, None)
         if known is None:
             networks.append({run: recipe})
         else:
@@ -205,7 +216,7 @@ def _report(
 
 def draw_views(
     models: Mapping[str, LoadedNetwork],
-    data: Mapping[str, ViewDataset],
+    data: Mapping[str, FileViews],
     recipes: Mapping[str, Recipe],
     shown: Shown,
     path: Path,

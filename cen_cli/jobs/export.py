@@ -20,6 +20,7 @@ from cen_cli.analysis.export import (
     takes_one_size,
 )
 from cen_cli.builders import LoadedNetwork, Network
+from cen_cli.builders.precision import in_precision_of_run
 from cen_cli.data.views import FileViews
 from cen_cli.errors import UsageError
 from cen_cli.files import check_free, check_new_directory, write_bytes, write_new_directory
@@ -68,7 +69,9 @@ def compact(
             "cannot be folded",
             hint=f"{command('exchange-stats', source)} shows what is replaced",
         )
-    tensors, metadata = compact_tensors(loaded.network, like), builders.labels_of_network(loaded, compact=True)
+    recipe = in_precision_of_run(loaded.recipe, located.model_file, where)  # the new folder has no run to say so
+    metadata = builders.labels_of_network(dataclasses.replace(loaded, recipe=recipe), compact=True)
+    tensors = compact_tensors(loaded.network, like)
     compact = builders.from_tensors(tensors, metadata, located.model_file).network.eval()
     made = builders.placed(compact, loaded.device, loaded.recipe)
     batches, notes = _compared_batches(loaded, data, size)

@@ -24,7 +24,7 @@ from cen_cli.models.downloads import fetch, is_address
 from cen_cli.models.segmenter import Segmenter
 from cen_cli.models.stages import stages_without_exchange
 from cen_cli.recipe import Recipe, dump_toml, load_recipe, parse_recipe
-from cen_cli.recipe.load import RecipeSource, by_key, differences
+from cen_cli.recipe.load import RecipeSource, by_key, changed_from_defaults, differences
 from cen_cli.recipe.overrides import Changes
 from cen_cli.reporting import scores
 from cen_cli.results import SILENT, Bench, DryRun, Listener, RunSummary
@@ -237,6 +237,9 @@ def _job(
             f"exchange.budget = {exchange.budget:g} replaces that share of the smallest gammas at every step, and "
             "exchange.threshold decides nothing: --set exchange.budget=none lets it"
         )
+    of_no_use = _without_discriminator(recipe)
+    if of_no_use:
+        listener.on_note(f"gan.adversarial_weight = 0 makes no discriminator, to which {listed(of_no_use)} would apply")
     check_trackers(recipe.train.trackers)
     with listener.counting("rendering rooms") as progress:
         job = builders.training_job(
@@ -268,6 +271,14 @@ def _job(
             f"train.accumulate = {recipe.train.accumulate}: batch norms that are not frozen see {seen} views at a time"
         )
     return job
+
+
+def _without_discriminator(recipe: Recipe) -> list[str]:
+    """Keys of a discriminator that are set, where there is none."""
+    if recipe.task != "translation" or recipe.gan.adversarial_weight > 0:
+        return []
+    keys = ("gan.filters", "gan.layers", "gan.reuse_forward", "optimizer.discriminator_lr")
+    return [key for key in keys if key in changed_from_defaults(recipe)]
 
 
 def _silent_stages(job: TrainingJob) -> list[int]:

@@ -13,6 +13,7 @@ concatenation, exchanges behind another norm there, or behind none: `exchange_la
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -322,6 +323,8 @@ def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSetting
             "[B, C, H, W] gives another shape"
         ) from error
     expected = [_leaves(output) for output in outputs]
+    if settings.statistics == "private":
+        _refuse_shared_statistics(body, tuple(f"{name}." for name in norms), inputs[0])
     converted = [layer for layer, _ in known_norms(body, allow_others=settings.norm == "shared").values()]
     convert_layers(body, len(names), changed(settings, exchange=False, gamma_init=None))
     _on_device_of(model, body)
@@ -347,6 +350,29 @@ def _check_equal(model: nn.Module, names: Sequence[str], settings: StreamSetting
                     f"converted, the network computes something else: stream {name!r} differs by {difference:.1e} on "
                     f"images {list(shape)}. {mixes}"
                 )
+
+
+def _refuse_shared_statistics(body: nn.Module, norms: tuple[str, ...], x: Tensor) -> None:
+    """ValueError where a layer beside the norms, by their prefixes, keeps in training what depends on the images.
+
+    All modalities would share it. Power iterations and counts depend on no images; a network that cannot be trained on
+    `x` is not looked at.
+    """
+    kept: list[dict[str, Tensor]] = []
+    for images in (x, 2 * x + 1):
+        own = copy.deepcopy(body).train()
+        with torch.random.fork_rng(devices=[]), contextlib.suppress(Exception):
+            torch.default_generator.manual_seed(0)
+            own(images)
+            kept.append(dict(own.named_buffers()))
+    for name, buffer in kept[0].items() if len(kept) == 2 else ():
+        if not name.startswith(norms) and not torch.equal(buffer, kept[1][name]):
+            layer, _, statistic = name.rpartition(".")
+            kind = type(body.get_submodule(layer)).__name__
+            raise ValueError(
+                f"{layer or 'the network'}: {kind} is no known norm and keeps, as {statistic}, what it measures of "
+                "images in training; all modalities would share it (norm='shared' leaves it as it is)"
+            )
 
 
 def _tell_apart(norm: nn.Module, affine: bool, statistics: bool, m: int, index: int, row: int | None = None) -> None:

@@ -1,12 +1,13 @@
 """Torch files written by others: read as plain data, never as code.
 
 `torch.load(weights_only=True)` builds tensors, numbers, texts and their containers and refuses everything else before
-anything of it runs. Beyond torch's own list it may build NumPy's numbers, which training scripts like to save as their
-best score.
+anything of it runs. Beyond torch's own list it may build what training scripts like to save beside their weights:
+NumPy's numbers, as their best score, and `argparse.Namespace`, as their arguments.
 """
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 import warnings
@@ -20,7 +21,8 @@ import torch
 from cen_cli.errors import CheckpointError
 
 _NUMPY_NUMBER = np.float64(0).__reduce__()[0]
-_NUMPY_NUMBERS: list[Any] = [
+_PLAIN: list[Any] = [
+    argparse.Namespace,
     (_NUMPY_NUMBER, "numpy._core.multiarray.scalar"),
     (_NUMPY_NUMBER, "numpy.core.multiarray.scalar"),  # as NumPy 1 wrote it
     np.dtype,
@@ -35,7 +37,7 @@ def read_torch_file(file: Path) -> object:
     Raises CheckpointError where it is damaged, of another kind, or holds anything but plain data.
     """
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMPY_NUMBERS):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_PLAIN):
             warnings.simplefilter("ignore")  # torch's remarks on odd files, which are refused here or read well
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -99,7 +99,7 @@ class FolderLabels(Table):
     """Stored value of every class, where they do not follow one another. Empty: see first."""
     void: tuple[Annotated[int, Field(ge=-32768, le=65535)], ...] | None = None
     """Stored values of pixels without class, which count in no loss and no score. Absent: 255, where no class has
-    it."""
+    it and there is no tolerance."""
     tolerance: int = Field(default=0, ge=0, le=32767)
     """How far a stored value may lie from that of its class, with two classes of index maps: 127 for masks of 0 and 255
     that are JPEG files, which other label maps may not be."""

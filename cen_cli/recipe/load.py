@@ -118,6 +118,14 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
     return [key for key in {**first, **second} if first.get(key) != second.get(key) and key not in aside]
 
 
+def differ_in_seed(one: Recipe, other: Recipe) -> bool:
+    """Whether two recipes, of one name, are of one network with two seeds: nothing else that decides scores differs."""
+    decisive = [
+        key for key in differences(one, other) if key == "name" or not _is_among(tuple(key.split(".")), _SAME_SCORES)
+    ]
+    return one.train.seed != other.train.seed and not decisive
+
+
 def by_key(recipe: Recipe) -> dict[str, str]:
     """Dotted key -> value, as text, of all that `dump_toml` writes."""
     return {dotted(path): str(value) for path, value in leaves(effective(recipe)).items()}

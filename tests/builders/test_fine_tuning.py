@@ -103,6 +103,22 @@ def test_channels_that_are_not_replaced_any_more_are_told_of(further, told, tmp_
     assert (f", {was - now} channels that it replaced are not replaced here" in new.start) is told
 
 
+@pytest.mark.parametrize("inputs", [["rgb", "normal"], ["rgb", "depth", "normal"]])
+def test_so_they_are_where_a_modality_takes_the_place_of_another(inputs, tmp_path):
+    choice = {"exchange.choose": "random", "exchange.budget": 0.5, "exchange.sparsity": 0.0}
+    trained, new = a_start(tmp_path, choice, {"data.inputs": inputs})
+    layers = exchange_layers(trained)
+    lost = sum(
+        int((layers[name].replaced()[0 if row == "normal" else ["rgb", "depth"].index(row)] & ~now).sum())
+        for name, layer in exchange_layers(new).items()
+        for row, now in zip(inputs, layer.replaced(), strict=True)
+    )
+    assert lost > 0
+    assert new.start.endswith(
+        f", {lost} channels that it replaced are not replaced here, though nothing has trained them"
+    )
+
+
 def test_without_a_stand_in_the_modality_is_named(tmp_path):
     trained, new = segmenter(("depth",)), segmenter(("normal",))
     with pytest.raises(CheckpointError, match="no modality 'normal' to start from, and no 'rgb'"):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import cen_cli
+from cen_cli.errors import UsageError
 from cen_cli.jobs import pictures
+from cen_cli.jobs.compare import _sizes_of_same_views
+from cen_cli.recipe.load import load_recipe
 from tests.cli.conftest import Cen
 
 
@@ -18,7 +23,10 @@ from tests.cli.conftest import Cen
 def others(train: Cen, tmp_path: Path) -> dict[str, Path]:
     """Two more short runs: another seed of the tiny recipe, and a baseline."""
     one = ("train.epochs=1",)
-    settings = {"seed": ("train.seed=1", "data.workers=1"), "fused": ("model.fusion=concat", "name=concat")}
+    settings = {
+        "seed": ("train.seed=1", "data.workers=1", "train.log_every=3"),
+        "fused": ("model.fusion=concat", "name=concat"),
+    }
     for name, changed in settings.items():
         train("--out", tmp_path / name, settings=(*one, *changed) if name == "fused" else changed)
     return {name: tmp_path / name for name in settings}
@@ -137,6 +145,17 @@ def test_other_views_are_not_compared_and_other_sizes_and_ways_are_told_of(
         f"{tmp_path / 'moved'}: scored on other views"
         in cen("compare", tiny_run, tmp_path / "moved", *words, code=2).err
     )
+
+
+def test_rooms_of_another_seed_and_size_are_not_compared() -> None:
+    recipe = load_recipe("rooms", {"data.rooms.size": 32})
+    own = SimpleNamespace(names=("a",), view=lambda _: SimpleNamespace(target=torch.zeros(4, 4), size=(4, 4)))
+    large = SimpleNamespace(names=("a",), view=lambda _: SimpleNamespace(target=torch.zeros(8, 8), size=(8, 8)))
+    others = {"data.rooms.size": 64}, {"data.rooms.size": 64, "data.rooms.seed": 1}
+    same, another = (load_recipe("rooms", changes) for changes in others)
+    assert len(_sizes_of_same_views({"a": own, "b": large}, {"a": recipe, "b": same}, drawn=False)) == 2
+    with pytest.raises(UsageError, match="b: scored on other views than a"):
+        _sizes_of_same_views({"a": own, "b": large}, {"a": recipe, "b": another}, drawn=False)
 
 
 def test_one_run_is_not_compared(cen: Cen, tiny_run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shlex
 import shutil
 from pathlib import Path
@@ -19,6 +20,8 @@ from cen_cli.analysis import equality, export
 from cen_cli.cli.app import main
 from cen_cli.jobs import export as export_job
 from cen_cli.models.compact import CompactConvolution
+from cen_cli.recipe import dump_toml, parse_recipe
+from cen_cli.recipe.load import override
 from cen_cli.runs.checkpoint import read_tensors, write_tensors
 from tests.cli.conftest import Cen
 
@@ -84,6 +87,17 @@ def test_the_next_command_runs_where_paths_have_spaces(run: Path, cen: Cen, tmp_
     out = tmp_path / "a compact one"
     following = cen("compact", copy, "--rounds", 0, "--out", out, "--json").document["next"]
     assert shlex.split(following) == ["cen", "eval", str(out)]
+
+
+def test_it_is_scored_in_the_precision_that_auto_meant_for_the_run(run: Path, cen: Cen, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    weights, metadata = read_tensors(copy / ORIGINAL)
+    recipe = override(parse_recipe(metadata["recipe"], "a test"), ["train.precision=auto"], source="a test")
+    write_tensors(copy / ORIGINAL, weights, metadata | {"recipe": dump_toml(recipe)})
+    environment = json.loads((copy / "environment.json").read_text())
+    (copy / "environment.json").write_text(json.dumps(environment | {"precision": "bf16"}))
+    cen("compact", copy, "--rounds", 0, "--device", "cpu", "--out", tmp_path / "small")
+    assert {(net := cen_cli.load(path)).precision(net.recipe) for path in (copy, tmp_path / "small")} == {"bf16"}
 
 
 def test_numbers_as_json(run: Path, cen: Cen, tmp_path: Path) -> None:

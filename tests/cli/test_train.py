@@ -541,6 +541,15 @@ def test_a_budget_beside_pressed_gammas_is_pointed_out(train: Cen, budget: str) 
     assert ("exchange.threshold decides nothing" in text) == (budget != "none")
 
 
+@pytest.mark.parametrize("weight", [0, 1])
+def test_keys_of_a_discriminator_that_is_not_there_are_pointed_out(
+    cen: Cen, tiny_translation_recipe: Path, weight
+) -> None:
+    settings = (f"gan.adversarial_weight={weight}", "gan.filters=8")
+    text = cen("train", tiny_translation_recipe, "--dry-run", "--device", "cpu", settings=settings).err
+    assert ("makes no discriminator, to which gan.filters" in text) == (weight == 0)
+
+
 def test_an_encoder_without_batch_norms_has_none_to_freeze(train: Cen) -> None:
     settings = ("train.freeze_bn=true", "model.backbone=timm/convnext_atto", "model.encoder_width=64")
     text = train("--dry-run", settings=settings).err

@@ -532,6 +532,32 @@ def test_a_network_that_mixes_a_batch_is_found_out():
         to_cen(Mixing(), ("a", "b"), check=True)
 
 
+class MovingNorm(nn.Module):
+    """A batch norm by hand, whose statistics have names of their own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("moving_mean", torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.moving_mean.lerp_(x.detach().mean((0, 2, 3)), 0.1)
+        return x - self.moving_mean[:, None, None]
+
+
+def test_statistics_of_images_that_modalities_would_share_are_found_out():
+    net = nn.Sequential(*SmallNet().stem, MovingNorm(SmallNet().stem[0].out_channels))
+    with pytest.raises(ValueError, match=r"3: MovingNorm is no known norm and keeps, as moving_mean"):
+        to_cen(net, ("a", "b"), check=True)
+    to_cen(net, ("a", "b"), norm="shared", exchange=False, check=True)
+
+
+def test_power_iterations_are_no_statistics_of_images():
+    net = SmallNet()
+    nn.utils.parametrizations.spectral_norm(net.stem[0])
+    to_cen(net, ("a", "b"), check=True)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_a_conversion_is_checked_whatever_the_type(dtype):
     to_cen(SmallNet().to(dtype), ("a", "b"), check=True)

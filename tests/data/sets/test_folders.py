@@ -64,6 +64,8 @@ def write_one(root: Path, values: np.ndarray, name: str = "a/{}.npy", **options)
         ("{group}_{stem}.png", "kitchen_01_7.png", ViewKey("", "kitchen_01", "7")),
         ("{split}/{group}/{stem}_*.png", "Validation/s/7_12.5.png", ViewKey("val", "s", "7")),
         ("{split}/{stem}.png", "other/7.png", None),
+        ("{split}_{stem}.png", "train_a_1.png", ViewKey("train", "", "a_1")),
+        ("{split}*/rgb/{stem}.png", "validation_set/rgb/1.png", ViewKey("val", "", "1")),
         ("a[1]/{stem}.png", "a[1]/7.png", ViewKey("", "", "7")),
     ],
 )

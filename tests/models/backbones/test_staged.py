@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 import numpy as np
@@ -193,6 +194,10 @@ def test_without_timm_the_message_says_what_to_install(monkeypatch):
 # ---- weights ----
 
 
+def test_the_package_serves_the_whole_name_of_its_weights_too():
+    assert pretrained.packaged_file(f"{LITE}.in1k") == pretrained.packaged_file(LITE) is not None
+
+
 @pytest.fixture(scope="module")
 def lite() -> nn.Module:
     """Timm's network with the package's weights."""
@@ -259,12 +264,12 @@ def test_offline_the_message_says_what_to_type(monkeypatch):
 
 
 @pytest.mark.parametrize("wrapping", ["state_dict", "model", "model_state_dict"])
-@pytest.mark.parametrize("prefix", ["module.", "backbone.", "module.encoder."])
+@pytest.mark.parametrize("prefix", ["module.", "module.encoder.", "encoder.model.", "_orig_mod.module.backbone."])
 def test_usual_wrappings_are_undone(tmp_path, wrapping, prefix):
     torch.manual_seed(0)
     whole = timm.create_model(SMALL)
     state = {prefix + key: value for key, value in whole.state_dict().items()}
-    torch.save({wrapping: state, "epoch": 3}, tmp_path / "net.pth")
+    torch.save({wrapping: state, "epoch": 3, "args": argparse.Namespace(lr=0.1)}, tmp_path / "net.pth")
     encoder = timm_encoder(SMALL, 1, STREAMS, weights=str(tmp_path / "net.pth"))
     assert torch.equal(encoder.stage1.conv1[0].weight, whole.conv1[0].weight)
 
