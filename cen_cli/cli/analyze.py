@@ -70,7 +70,7 @@ def analyze_gammas(
     from cen_cli.reporting.progress import Terminal
 
     if checkpoint is None:
-        if layer or against or gradients or gains or what_if or thresholds or overrides:
+        if layer or against or gradients or gains or what_if or thresholds or split or overrides:
             raise UsageError("no network is named", hint="CKPT|RUN; without it Theorem 1's curve is all that is drawn")
         plot = draw_theorem_1(out or Path())
         if json:

@@ -84,11 +84,13 @@ def analyze(
         quantiles of |gamma| and shares below the threshold in [0, 1], the diagnosis, and the files of the plots.
 
     Raises:
-        UsageError: no such layer, networks of other layers, `thresholds` of a network that none decides for, or a
-            `split` without thresholds.
+        UsageError: no such layer, networks of other layers, `thresholds` of a network that none decides for, a
+            `split` without thresholds, or `changes` where nothing reads the data.
     """
     if split is not None and thresholds is None:
         raise UsageError("--split is where other thresholds are scored", hint="give it with --what-if")
+    if changes and not (gradients or gains or thresholds is not None):
+        raise UsageError("--set is of the data, which none but --gradients, --gains and --what-if read")
     network = load_exchanging(checkpoint, device)
     for note in note_of_step(network):
         listener.on_note(note)

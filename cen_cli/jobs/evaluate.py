@@ -66,6 +66,8 @@ def evaluate(
     if not without and (fill is not None or seed is not None):
         raise UsageError(f"--{'seed' if fill is None else 'fill'} is read only with --without MODALITY or --robustness")
     stand_in = fill_of(fill or Fill.ZERO)
+    if seed is not None and stand_in in (Fill.ZERO, Fill.MEAN):
+        raise UsageError(f"--seed is read only with --fill noise or other, and it is {stand_in}")
     model = builders.load(checkpoint, device, engine)
     recipe = evaluated_recipe(model, with_options(changes, eval__split=split), data_root, source)
     data = dataset(recipe, listener)

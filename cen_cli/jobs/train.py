@@ -252,6 +252,10 @@ def _job(
         )
     if initial_weights is None and (said := builders.normalized_otherwise(recipe, job.task.validation.specs)):
         listener.on_note(said)
+    if recipe.train.batch > job.plan.train_samples:
+        listener.on_note(
+            f"train.batch = {recipe.train.batch}: a step takes the {job.plan.train_samples} training views"
+        )
     if recipe.schedule.warmup_steps >= job.plan.total_steps:
         listener.on_note(
             f"schedule.warmup_steps = {recipe.schedule.warmup_steps} of {job.plan.total_steps} steps in all: learning "

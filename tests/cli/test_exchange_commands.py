@@ -358,4 +358,5 @@ def test_numbers_are_printed_where_no_plot_can_be_written(
 def test_theorem_1_is_drawn_without_a_network(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert document(capsys, "analyze-gammas", "--out", str(tmp_path)) == {"plot": str(tmp_path / "theorem-1.png")}
     assert (tmp_path / "theorem-1.png").stat().st_size > 1000
-    assert "no network is named" in refusal(capsys, 2, "analyze-gammas", "--what-if")
+    for words in (("--what-if",), ("--split", "test")):
+        assert "no network is named" in refusal(capsys, 2, "analyze-gammas", *words)

@@ -105,6 +105,7 @@ def test_the_seed_decides(translated: Cen) -> None:
         (("--confusion", "."), "--confusion .: is a folder"),
         (("--out", "pictures"), "--out is the folder of pictures"),
         (("--seed", 3), "--seed is read only with --without MODALITY or --robustness"),
+        (("--without", "rgb", "--seed", 3), "--seed is read only with --fill noise or other, and it is zero"),
     ],
 )
 def test_what_cannot_be_is_refused(evaluate: Cen, words: tuple[object, ...], message: str) -> None:

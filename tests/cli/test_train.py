@@ -556,6 +556,12 @@ def test_an_encoder_without_batch_norms_has_none_to_freeze(train: Cen) -> None:
     assert "train.freeze_bn = true freezes nothing" in text
 
 
+@pytest.mark.parametrize("batch", [2, 1000])
+def test_a_batch_of_more_views_than_there_are_is_pointed_out(train: Cen, batch: int) -> None:
+    text = train("--dry-run", settings=(f"train.batch={batch}",)).err
+    assert ("train.batch = 1000: a step takes the" in text) == (batch == 1000)
+
+
 @pytest.mark.parametrize("steps", [1, 1000])
 def test_a_warm_up_as_long_as_the_run_is_pointed_out(train: Cen, steps: int) -> None:
     text = train("--dry-run", settings=(f"schedule.warmup_steps={steps}",)).err

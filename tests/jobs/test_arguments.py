@@ -61,6 +61,7 @@ def test_what_would_do_nothing_is_refused(tiny_run: Path, options: dict[str, Any
             "--by, --branches and --out are of",
         ),
         (lambda run: cen_cli.analyze(run, split="test"), "--split is where other thresholds are scored"),
+        (lambda run: cen_cli.analyze(run, changes=["eval.split=test"]), "--set is of the data, which none but"),
         (lambda run: cen_cli.sweep("table7-rooms", only="shred/*"), "--only 'shred/\\*' matches none"),
         (lambda run: cen_cli.sweep("table7-rooms", show=True, only="shared/*"), "--show reports on all"),
         (lambda run: cen_cli.sweep("table7-rooms", show=True, shard=(1, 2)), "--show reports on all"),
