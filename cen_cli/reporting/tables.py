@@ -29,7 +29,7 @@ from cen_cli.results import (
     SegmentationScores,
     TrainingPlan,
 )
-from cen_cli.wording import command
+from cen_cli.wording import command, listed
 
 
 def confusion_sentences(evaluation: Evaluation) -> list[str]:
@@ -212,8 +212,7 @@ def render_plan(plan: TrainingPlan) -> list[RenderableType]:
     if not plan.resumed:
         rows.append(("first exchange", _first_exchange(plan)))
     if plan.exchanges:
-        ends = f"{plan.exchanges[0]} to {plan.exchanges[-1]}"
-        rows.append(("exchanges", f"after {formats.count(len(plan.exchanges))} norms, {ends}"))
+        rows.append(("exchanges", f"after {formats.count(len(plan.exchanges))} norms: {_places(plan.exchanges)}"))
     if plan.start:
         rows.append(("starts from", plan.start))
     if plan.run is not None:
@@ -222,6 +221,15 @@ def render_plan(plan: TrainingPlan) -> list[RenderableType]:
         shown = repr(value) if isinstance(value, str) else value
         rows.append(("" if index else "changed", f"{key} = {shown}"))
     return [facts(rows)]
+
+
+def _places(layers: Sequence[str]) -> str:
+    """The layers by their part of the network: `encoder.layer1 (0.bn1, 0.bn2, and 2 more), encoder.layer2 (...)`."""
+    parts: dict[str, list[str]] = {}
+    for layer in layers:
+        network, stage, *place = layer.split(".")
+        parts.setdefault(f"{network}.{stage}", []).append(".".join(place))
+    return ", ".join(f"{part} ({listed(places, most=2)})" for part, places in parts.items())
 
 
 def _first_exchange(plan: TrainingPlan) -> str:
