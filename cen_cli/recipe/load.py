@@ -39,11 +39,13 @@ EVALUATION_KEYS = (
 )
 """Keys that still have an effect once a network is trained (fnmatch patterns)."""
 
-_SAME_SCORES = (
-    *_OF_THE_MACHINE,
-    *("name", "eval.batch", "train.seed", "train.log_every", "train.record_gammas_every", "train.checkpoint_every"),
+_OF_THE_RUN = (
+    *("eval.batch", "train.seed", "train.log_every", "train.record_gammas_every", "train.checkpoint_every"),
     "train.trackers",
 )
+"""Keys that say which run of a network it is, and what is kept of it."""
+
+_SAME_SCORES = (*_OF_THE_MACHINE, "name", *_OF_THE_RUN)
 """Keys that may be set without making a recipe another one, of which nothing is expected (fnmatch patterns)."""
 
 RecipeSource = str | Path | Mapping[str, Any] | Recipe
@@ -119,11 +121,10 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
 
 
 def differ_in_seed(one: Recipe, other: Recipe) -> bool:
-    """Whether two recipes, of one name, are of one network with two seeds: nothing else that decides scores differs."""
-    decisive = [
-        key for key in differences(one, other) if key == "name" or not _is_among(tuple(key.split(".")), _SAME_SCORES)
-    ]
-    return one.train.seed != other.train.seed and not decisive
+    """Whether two recipes are one network's, trained on the same files, with two seeds."""
+    aside = (*_OF_THE_RUN, "data.cache", "expected.*")
+    decisive = (key for key in differences(one, other) if not any(fnmatchcase(key, pattern) for pattern in aside))
+    return one.train.seed != other.train.seed and not any(decisive)
 
 
 def by_key(recipe: Recipe) -> dict[str, str]:

@@ -14,8 +14,9 @@ from PIL import Image
 import cen_cli
 from cen_cli.errors import UsageError
 from cen_cli.jobs import pictures
-from cen_cli.jobs.compare import _sizes_of_same_views
+from cen_cli.jobs.compare import _network_names, _sizes_of_same_views
 from cen_cli.recipe.load import load_recipe
+from tests import own
 from tests.cli.conftest import Cen
 
 
@@ -145,6 +146,15 @@ def test_other_views_are_not_compared_and_other_sizes_and_ways_are_told_of(
         f"{tmp_path / 'moved'}: scored on other views"
         in cen("compare", tiny_run, tmp_path / "moved", *words, code=2).err
     )
+
+
+def test_seeds_of_one_network_read_the_same_files(tmp_path: Path) -> None:
+    recipe = own.write_recipe(tmp_path / "own.toml", own.write_folder(tmp_path / "own"))
+    first = load_recipe(str(recipe))
+    again = load_recipe(str(recipe), {"train.seed": 1, "eval.batch": 1, "data.cache": not first.data.cache})
+    other = load_recipe(str(recipe), {"train.seed": 1, "data.folders.modalities.rgb.pattern": "blurred/{stem}.jpg"})
+    assert len(set(_network_names({"a": first, "b": again}).values())) == 1
+    assert len(set(_network_names({"a": first, "b": other}).values())) == 2
 
 
 def test_rooms_of_another_seed_and_size_are_not_compared() -> None:
