@@ -359,10 +359,12 @@ def _refuse_shared_statistics(body: nn.Module, norms: tuple[str, ...], x: Tensor
     `x` is not looked at.
     """
     kept: list[dict[str, Tensor]] = []
+    devices = [*range(torch.cuda.device_count())] if x.is_cuda else []
+    seed = torch.manual_seed if x.is_cuda else torch.default_generator.manual_seed  # the first seeds every GPU too
     for images in (x, 2 * x + 1):
         own = copy.deepcopy(body).train()
-        with torch.random.fork_rng(devices=[]), contextlib.suppress(Exception):
-            torch.default_generator.manual_seed(0)
+        with torch.random.fork_rng(devices=devices), contextlib.suppress(Exception):
+            seed(0)
             own(images)
             kept.append(dict(own.named_buffers()))
     for name, buffer in kept[0].items() if len(kept) == 2 else ():
